@@ -1,0 +1,55 @@
+# Everything a person types. Each target does its own set-up in .venv; running it again is quick.
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+# uv reads these: one copy of each wheel on disk, and no look-ups beyond the pinned set.
+UV := $(BIN)/uv pip install --quiet --python $(BIN)/python
+
+.DEFAULT_GOAL := help
+.PHONY: help demo up test test-fast check requirements clean
+
+help:  ## show this list
+	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-14s %s\n", $$1, $$2}'
+
+demo: $(VENV)/.runtime  ## the whole story on real data: learn, serve, learn more, compare, stop
+	$(BIN)/lucir demo
+
+up: $(VENV)/.runtime  ## start storage, TorchServe and the updater on this machine; Ctrl-C stops them
+	$(BIN)/lucir up
+
+test: $(VENV)/.dev  ## every test (real TorchServe, real training; under 25 minutes on 2 cores)
+	$(BIN)/pytest
+
+test-fast: $(VENV)/.dev  ## the everyday tests (under 5 minutes)
+	$(BIN)/pytest -m "not slow"
+
+check: $(VENV)/.dev  ## lint, types, import rules
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+	$(BIN)/lint-imports
+
+requirements: $(VENV)/.uv  ## compile the hash-pinned requirements anew
+	cd requirements && for name in uv runtime dev; do \
+	  ../$(BIN)/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-header $$name.in -o $$name.txt || exit 1; done
+
+clean:  ## remove the environment and the caches
+	rm -rf $(VENV) .pytest_cache .mypy_cache .ruff_cache .hypothesis .import_linter_cache
+
+$(VENV)/.uv: requirements/uv.txt
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \
+	  { echo "Python 3.11 or newer is needed, $(PYTHON) is $$($(PYTHON) --version 2>&1): run make with PYTHON=/path/to/python3.11"; exit 1; }
+	@test -x $(BIN)/python || $(PYTHON) -m venv $(VENV) || \
+	  { echo "$(PYTHON) has no venv module: install it (Debian: apt-get install python3-venv)"; exit 1; }
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes -r requirements/uv.txt
+	@touch $@
+
+$(VENV)/.runtime: $(VENV)/.uv requirements/runtime.txt pyproject.toml
+	@echo "installing into $(VENV) (once; about 7 GB with CUDA)"
+	@$(UV) --require-hashes -r requirements/runtime.txt
+	@$(UV) --no-deps --no-build-isolation --editable .
+	@touch $@
+
+$(VENV)/.dev: $(VENV)/.runtime requirements/dev.txt
+	@$(UV) --require-hashes -r requirements/dev.txt
+	@touch $@

@@ -1,0 +1,1 @@
+"""Everything that answers the outside world: HTTP requests, bucket events, a person at a terminal."""

@@ -1,0 +1,1 @@
+"""The learning library: LUCIR and the methods it is compared with."""

@@ -1,0 +1,1 @@
+"""Versions of the model: manifests, the current pointer, object storage, mirrors."""
