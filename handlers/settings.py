@@ -1,0 +1,313 @@
+"""The one settings tree of every process: command line, environment, YAML file, defaults, in this order.
+
+``LUCIR_SERVING__PORT=9090`` in the environment, ``serving: {port: 9090}`` in the file named by ``LUCIR_CONFIG`` or
+``--config``. A key that nobody knows is an error, in the environment too.
+"""
+
+import difflib
+import os
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any, Literal, Self
+
+import yaml
+from pydantic import BaseModel, ConfigDict, Field, SecretStr, ValidationError, model_validator
+from pydantic_settings import (
+    BaseSettings,
+    PydanticBaseSettingsSource,
+    SettingsConfigDict,
+    YamlConfigSettingsSource,
+)
+
+ENVIRONMENT_PREFIX = "LUCIR_"
+CONFIG_VARIABLE = "LUCIR_CONFIG"
+
+
+class SettingsError(ValueError):
+    """A setting is unknown or has a wrong value; the message names it and what is allowed."""
+
+
+class Section(BaseModel):
+    """A branch of the tree: typed, immutable, closed."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True, use_attribute_docstrings=True)
+
+
+class S3Settings(Section):
+    """How to reach an S3 server when ``store`` is an ``s3://`` address."""
+
+    endpoint: str = "http://127.0.0.1:9000"
+    """Scheme, host and port; ``https`` turns TLS on."""
+    region: str = "us-east-1"
+    """Given always: without it every bucket costs an extra request."""
+    access_key: SecretStr | None = None
+    """Only from the environment or ``access_key_file``."""
+    secret_key: SecretStr | None = None
+    """Only from the environment or ``secret_key_file``."""
+    access_key_file: Path | None = None
+    """A file whose first line is the access key (a mounted Kubernetes secret)."""
+    secret_key_file: Path | None = None
+    """A file whose first line is the secret key."""
+    ca_file: Path | None = None
+    """Certificate authorities to trust instead of the system's."""
+    connect_timeout_seconds: float = Field(5.0, gt=0)
+    """How long to wait for a connection."""
+    read_timeout_seconds: float = Field(30.0, gt=0)
+    """How long to wait for the next bytes of an answer."""
+
+    def credentials(self) -> tuple[str | None, str | None]:
+        """(access key, secret key), read from their files where those are given."""
+        return (
+            _secret(self.access_key, self.access_key_file),
+            _secret(self.secret_key, self.secret_key_file),
+        )
+
+
+class ServingSettings(Section):
+    """TorchServe and the classifier inside it."""
+
+    host: str = "127.0.0.1"
+    """Address that inference and TorchServe's metrics listen on."""
+    port: int = Field(8080, ge=1, le=65535)
+    """Inference port."""
+    metrics_port: int = Field(8082, ge=1, le=65535)
+    """TorchServe's own Prometheus port."""
+    management_socket: Path | None = None
+    """Unix socket of the management API; default: ``run/management.sock`` in the data folder."""
+    workers: int = Field(1, ge=1)
+    """Worker processes per served version."""
+    threads: int = Field(1, ge=1)
+    """ONNX Runtime threads per worker."""
+    batch_size: int = Field(8, ge=1, le=256)
+    """Most requests in one batch."""
+    batch_delay_ms: int = Field(2, ge=1, le=1000)
+    """How long a batch waits to fill."""
+    max_request_mb: int = Field(20, ge=1, le=1024)
+    """Largest request body, in MiB."""
+    queue_size: int = Field(200, ge=1)
+    """Requests that may wait before the server answers 503."""
+    response_timeout_seconds: int = Field(30, ge=1)
+    """After this a worker that does not answer is restarted."""
+    top_k: int = Field(5, ge=1)
+    """Predictions per image when the request does not say."""
+
+
+class ImageLimits(Section):
+    """What counts as an image; the same limits for requests and for drops."""
+
+    max_bytes: int = Field(20 * 1024 * 1024, ge=1024)
+    """Largest file."""
+    max_pixels: int = Field(50_000_000, ge=1)
+    """Largest decoded picture: a bomb is refused from its header, before it is decoded."""
+    min_side: int = Field(4, ge=1)
+    """Smallest width and height."""
+
+
+class UpdaterSettings(Section):
+    """The sidecar that learns."""
+
+    host: str = "127.0.0.1"
+    """Address of the operator's page, ``/metrics`` and the status."""
+    port: int = Field(8090, ge=1, le=65535)
+    """Its port."""
+    poll_seconds: float = Field(5.0, gt=0)
+    """How often the store is listed when nothing woke the updater."""
+    pointer_seconds: float = Field(1.0, gt=0)
+    """How often the pointer is read: a rollback takes effect within this and a worker's start."""
+    settle_seconds: float = Field(10.0, ge=0)
+    """A class is ready when nothing below it is newer than this."""
+    min_images: int = Field(10, ge=2)
+    """A class with fewer images waits."""
+    max_images_per_update: int = Field(200_000, ge=2)
+    """A larger drop is learnt in several updates."""
+    evaluation_share: float = Field(0.2, gt=0, lt=0.9)
+    """Share of each class that is held out for evaluation and never trained on."""
+    evaluation_images_per_class: int = Field(50, ge=1)
+    """At most so many held-out images per class; the rest is trained on."""
+
+
+class LearningSettings(Section):
+    """What a phase does."""
+
+    preset: str = "small"
+    """A preset of ``lucir_core`` by name: ``small`` (ResNet-32, 32 pixels), ``photo`` (ResNet-18), ``digits`` ..."""
+    overrides: dict[str, Any] = Field(default_factory=dict)
+    """Single values of the preset to change, e.g. ``{epochs: 40}``."""
+    device: str = "auto"
+    """``auto`` (CUDA where there is one), ``cpu`` or ``cuda:0``."""
+    threads: int | None = Field(None, ge=1)
+    """CPU threads for training; default: all cores."""
+    nice: int = Field(10, ge=0, le=19)
+    """Training yields to serving on a shared machine."""
+    seed: int = Field(1993, ge=0)
+    """Seed of the phase: order, augmentation, initial weights."""
+
+
+class GateSettings(Section):
+    """When a learnt version is refused."""
+
+    max_old_accuracy_loss: float = Field(0.15, ge=0, le=1)
+    """Most that the accuracy over old classes may fall against the served version."""
+    min_new_accuracy: float = Field(0.3, ge=0, le=1)
+    """Least accuracy over the new classes."""
+
+
+class LogSettings(Section):
+    """Structured logs on standard error."""
+
+    level: Literal["DEBUG", "INFO", "WARNING", "ERROR"] = "INFO"
+    """Least severe level that is written."""
+    format: Literal["text", "json"] = "text"
+    """``json`` writes one object a line, for a log collector."""
+
+
+class Settings(BaseSettings):
+    """All settings of a process."""
+
+    model_config = SettingsConfigDict(
+        env_prefix=ENVIRONMENT_PREFIX,
+        env_nested_delimiter="__",
+        extra="forbid",
+        frozen=True,
+        use_attribute_docstrings=True,
+        nested_model_default_partial_update=True,
+    )
+
+    data: Path = Path("lucir-data")
+    """Folder of everything local: the directory store, mirrored models, scratch space, sockets."""
+    store: str = ""
+    """``file:///path`` or ``s3://bucket``; default: the folder ``store`` in ``data``."""
+    s3: S3Settings = S3Settings()
+    serving: ServingSettings = ServingSettings()
+    images: ImageLimits = ImageLimits()
+    updater: UpdaterSettings = UpdaterSettings()
+    learning: LearningSettings = LearningSettings()
+    gate: GateSettings = GateSettings()
+    log: LogSettings = LogSettings()
+
+    @model_validator(mode="after")
+    def _check_store(self) -> Self:
+        if self.store and not self.store.startswith(("file:///", "s3://")):
+            raise ValueError(f"store is file:///path or s3://bucket, not {self.store!r}")
+        return self
+
+    @property
+    def store_url(self) -> str:
+        """The store's address, with its default filled in."""
+        return self.store or (self.data.absolute() / "store").as_uri()
+
+    @property
+    def models_folder(self) -> Path:
+        """TorchServe's local model store: one folder per mirrored version."""
+        return self.data.absolute() / "models"
+
+    @property
+    def work_folder(self) -> Path:
+        """The updater's scratch space."""
+        return self.data.absolute() / "work"
+
+    @property
+    def run_folder(self) -> Path:
+        """Sockets, logs and the record of the running stack."""
+        return self.data.absolute() / "run"
+
+    @property
+    def inference_url(self) -> str:
+        """Where to POST images, as seen from this machine."""
+        return f"http://{reachable(self.serving.host)}:{self.serving.port}"
+
+    @property
+    def updater_url(self) -> str:
+        """Where the operator's page answers, as seen from this machine."""
+        return f"http://{reachable(self.updater.host)}:{self.updater.port}"
+
+    @classmethod
+    def settings_customise_sources(
+        cls,
+        settings_cls: type[BaseSettings],
+        init_settings: PydanticBaseSettingsSource,
+        env_settings: PydanticBaseSettingsSource,
+        dotenv_settings: PydanticBaseSettingsSource,
+        file_secret_settings: PydanticBaseSettingsSource,
+    ) -> tuple[PydanticBaseSettingsSource, ...]:
+        """Command line over environment over file; no ``.env`` file is looked for."""
+        config = os.environ.get(CONFIG_VARIABLE)
+        file = YamlConfigSettingsSource(settings_cls, yaml_file=config) if config else None
+        return tuple(source for source in (init_settings, env_settings, file) if source is not None)
+
+
+def reachable(host: str) -> str:
+    """The address a client on this machine uses for a listener on ``host``."""
+    return "127.0.0.1" if host in {"0.0.0.0", "::", ""} else host  # noqa: S104 (compared, not bound)
+
+
+def load_settings(config: Path | None = None, overrides: Mapping[str, Any] | None = None) -> Settings:
+    """Read every source. ``overrides`` are command-line values as a nested mapping, e.g. ``{"serving": {"port": 1}}``.
+
+    Raises ``SettingsError`` for an unknown key, a wrong value, or a file that cannot be read.
+    """
+    file = config or (Path(os.environ[CONFIG_VARIABLE]) if os.environ.get(CONFIG_VARIABLE) else None)
+    if file is not None:
+        _check_file(file)
+        os.environ[CONFIG_VARIABLE] = str(file)  # the children of this process read the same file
+    _check_environment(os.environ)
+    try:
+        return Settings(**dict(overrides or {}))
+    except ValidationError as error:
+        raise SettingsError("\n".join(_explain(error))) from None
+
+
+def _secret(value: SecretStr | None, file: Path | None) -> str | None:
+    if file is not None:
+        try:
+            return file.read_text().splitlines()[0].strip()
+        except (OSError, IndexError) as error:
+            raise SettingsError(f"the secret file {file} cannot be read: {error}") from error
+    return value.get_secret_value() if value is not None else None
+
+
+def _check_file(file: Path) -> None:
+    try:
+        content = yaml.safe_load(file.read_text())
+    except OSError as error:
+        raise SettingsError(f"the configuration file {file} cannot be read: {error.strerror}") from error
+    except yaml.YAMLError as error:
+        raise SettingsError(f"the configuration file {file} is not YAML: {error}") from error
+    if content is not None and not isinstance(content, dict):
+        raise SettingsError(f"the configuration file {file} holds no mapping of settings")
+
+
+def _check_environment(environment: Mapping[str, str]) -> None:
+    for name in environment:
+        if not name.startswith(ENVIRONMENT_PREFIX) or name == CONFIG_VARIABLE:
+            continue
+        if name.removeprefix(ENVIRONMENT_PREFIX).split("__")[0].lower() not in Settings.model_fields:
+            known = [ENVIRONMENT_PREFIX + key.upper() for key in keys(separator="__")]
+            raise SettingsError(f"unknown setting {name} in the environment{_nearest(name, known)}")
+
+
+def keys(separator: str = ".") -> list[str]:
+    """Every key of the tree, e.g. ``serving.port``."""
+    return list(_walk(Settings, "", separator))
+
+
+def _walk(model: type[BaseModel], prefix: str, separator: str) -> Iterator[str]:
+    for name, field in model.model_fields.items():
+        if isinstance(field.annotation, type) and issubclass(field.annotation, BaseModel):
+            yield from _walk(field.annotation, f"{prefix}{name}{separator}", separator)
+        else:
+            yield prefix + name
+
+
+def _nearest(name: str, known: list[str]) -> str:
+    near = difflib.get_close_matches(name, known, n=1, cutoff=0.5)
+    return f": did you mean {near[0]}?" if near else ""
+
+
+def _explain(error: ValidationError) -> Iterator[str]:
+    for problem in error.errors(include_url=False, include_input=False):
+        key = ".".join(str(part) for part in problem["loc"])
+        if problem["type"] == "extra_forbidden":
+            yield f"unknown setting {key}{_nearest(key, keys())}"
+        else:
+            yield f"setting {key or 'tree'}: {problem['msg'].removeprefix('Value error, ')}"

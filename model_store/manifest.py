@@ -1,0 +1,119 @@
+"""What a version says about itself: the documents beside each model and the pointer to the served one."""
+
+from datetime import UTC, datetime
+from typing import Annotated, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, JsonValue
+
+FORMAT = 1
+
+Ratio = Annotated[float, Field(ge=0, le=1)]
+Sha256 = Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")]
+
+
+def now() -> datetime:
+    """The present time, in UTC."""
+    return datetime.now(UTC)
+
+
+class Document(BaseModel):
+    """A JSON document of the store: closed and immutable."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+class Preprocessing(Document):
+    """How an image becomes the model's input: shorter side to ``resize``, centre crop of ``size``, RGB, uint8."""
+
+    size: int = Field(ge=8, le=1024)
+    resize: int = Field(ge=8, le=2048)
+    crop: Literal["center"] = "center"
+    interpolation: Literal["bilinear", "bicubic", "lanczos", "nearest"] = "bilinear"
+
+
+class FileRecord(Document):
+    """A file of a version, as its readers verify it."""
+
+    size: int = Field(ge=0)
+    sha256: Sha256
+
+
+class Counts(Document):
+    """How many images of each class, by name: trained on, held out, kept as exemplars."""
+
+    train: dict[str, int]
+    holdout: dict[str, int]
+    exemplars: dict[str, int]
+
+
+class Manifest(Document):
+    """``versions/<n>/manifest.json``, written last: a version without it does not exist."""
+
+    format: Literal[1] = FORMAT
+    version: int = Field(ge=1)
+    parent: int | None
+    update_id: str
+    created_at: datetime
+    classes: tuple[str, ...] = Field(min_length=2)
+    """Class names in the order of the model's outputs."""
+    new_classes: tuple[str, ...]
+    updated_classes: tuple[str, ...]
+    preprocessing: Preprocessing
+    readout: Literal["cnn", "nme"]
+    """Which output answers requests."""
+    method: str
+    config: dict[str, JsonValue]
+    counts: Counts
+    files: dict[str, FileRecord]
+    software: dict[str, str]
+    timings: dict[str, float]
+    """Seconds, by step."""
+
+
+class Accuracy(Document):
+    """Top-1 over held-out images; ``old`` and ``new`` are None where the phase had none."""
+
+    all: Ratio
+    old: Ratio | None
+    new: Ratio | None
+
+
+class Gate(Document):
+    """Whether a version may be served, and if not, why."""
+
+    passed: bool
+    reasons: tuple[str, ...] = ()
+
+
+class Evaluation(Document):
+    """``versions/<n>/evaluation.json``: measured on the exported ONNX model."""
+
+    version: int
+    parent: int | None
+    images: int
+    cnn: Accuracy
+    nme: Accuracy
+    class_accuracy: dict[str, Ratio]
+    """By class name, of the served readout."""
+    class_best: dict[str, Ratio]
+    """The best any version of this line reached on a class, this one included: what forgetting is measured against."""
+    old_as_new: Ratio | None
+    """Share of old-class images taken for a new class: the bias LUCIR exists to remove."""
+    forgetting: float
+    """Mean over old classes of (best earlier accuracy - present accuracy)."""
+    history: tuple[Ratio, ...]
+    """``all`` accuracy of every version of this line, this one last; its mean is the average incremental accuracy."""
+    parent_old: Ratio | None
+    """What the parent reached on the old classes, on the same images: what the gate compares with."""
+    confusion: tuple[tuple[int, ...], ...]
+    """Counts, [true class][predicted class], in output order."""
+    gate: Gate
+
+
+class Pointer(Document):
+    """``versions/current.json``: what every server shall serve."""
+
+    version: int = Field(ge=1)
+    previous: int | None
+    reason: str
+    changed_at: datetime

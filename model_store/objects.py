@@ -1,0 +1,87 @@
+"""What the project asks of an object store, and how it fails.
+
+Two implementations stand behind it: ``model_store.directory`` and ``model_store.s3``. Keys are ``/``-separated,
+relative, without ``.`` and ``..`` segments. Nothing here deletes by prefix: callers name each object they remove.
+"""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Protocol
+
+READ_LIMIT = 64 * 1024 * 1024
+
+
+class StoreError(Exception):
+    """The store did not do what it was asked; the message names the object and the remedy."""
+
+
+class StoreUnavailableError(StoreError):
+    """The store cannot be reached now; the same call may succeed later."""
+
+
+class ObjectNotFoundError(StoreError):
+    """No object has this key."""
+
+
+class ObjectTooLargeError(StoreError):
+    """The object is larger than the caller allows."""
+
+
+class PreconditionFailedError(StoreError):
+    """A conditional write lost: the object exists already, or is no longer the one expected."""
+
+
+@dataclass(frozen=True, slots=True)
+class ObjectInfo:
+    """One object: its size in bytes, an opaque tag that changes with its content, seconds since the epoch."""
+
+    key: str
+    size: int
+    etag: str
+    modified: float
+
+
+class ObjectStore(Protocol):
+    """The operations used. Every failure is a ``StoreError``; no method retries for longer than its timeout."""
+
+    @property
+    def url(self) -> str:
+        """Where this is, without secrets: ``file:///path`` or ``s3://bucket``."""
+
+    @property
+    def conditional_writes(self) -> bool:
+        """Whether ``write(only_if_absent)`` and ``replace`` are atomic against other writers."""
+
+    def check(self) -> None:
+        """Raise ``StoreError``, with the remedy, when the store cannot be read and written."""
+
+    def list(self, prefix: str) -> Iterator[ObjectInfo]:
+        """Every object whose key starts with ``prefix``, in key order, lazily."""
+
+    def folders(self, prefix: str) -> Iterator[str]:
+        """Names of the folders directly below ``prefix`` (which ends in ``/``), empty ones where they exist."""
+
+    def stat(self, key: str) -> ObjectInfo:
+        """Describe one object. Raises ``ObjectNotFoundError``."""
+
+    def read(self, key: str, *, limit: int = READ_LIMIT) -> bytes:
+        """The whole object. Raises ``ObjectNotFoundError``, or ``ObjectTooLargeError`` above ``limit`` bytes."""
+
+    def download(self, key: str, path: Path, *, limit: int) -> None:
+        """Write the object to ``path`` (replaced atomically). Raises as ``read`` does."""
+
+    def write(self, key: str, data: bytes, *, only_if_absent: bool = False) -> ObjectInfo:
+        """Create or replace an object durably. Raises ``PreconditionFailedError`` if it exists and must not."""
+
+    def replace(self, key: str, data: bytes, *, expected_etag: str) -> ObjectInfo:
+        """Replace an object only if its tag is still ``expected_etag``; else ``PreconditionFailedError``."""
+
+    def upload(self, key: str, path: Path) -> ObjectInfo:
+        """Create or replace an object from a file, without reading it into memory."""
+
+    def move(self, source: str, target: str) -> None:
+        """Give an object another key. Repeating a move that a crash cut short completes it."""
+
+    def delete(self, key: str) -> None:
+        """Remove one object; removing what is not there is no error."""
