@@ -1,0 +1,101 @@
+"""The settings tree: order of the sources, secrets, and what a wrong key or value is answered."""
+
+from pathlib import Path
+
+import pytest
+
+from handlers.settings import SettingsError, keys, load_settings
+
+
+@pytest.fixture(autouse=True)
+def _clean_environment(monkeypatch: pytest.MonkeyPatch) -> None:
+    import os
+
+    for name in [name for name in os.environ if name.startswith("LUCIR_")]:
+        monkeypatch.delenv(name)
+    # load_settings hands the file on to child processes through the environment: undo that after each test
+    monkeypatch.setenv("LUCIR_CONFIG", "")
+
+
+def _file(folder: Path, text: str) -> Path:
+    path = folder / "lucir.yaml"
+    path.write_text(text)
+    return path
+
+
+def test_command_line_beats_environment_beats_file_beats_default(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    file = _file(tmp_path, "serving: {port: 1001, workers: 2, batch_size: 4}")
+    monkeypatch.setenv("LUCIR_SERVING__PORT", "1002")
+    monkeypatch.setenv("LUCIR_SERVING__WORKERS", "3")
+    settings = load_settings(file, {"serving": {"port": 1003}})
+    assert (settings.serving.port, settings.serving.workers, settings.serving.batch_size) == (1003, 3, 4)
+    assert settings.serving.metrics_port == 8082
+
+
+def test_the_store_defaults_to_a_folder_of_the_data_folder(tmp_path: Path) -> None:
+    assert load_settings(None, {"data": tmp_path}).store_url == (tmp_path / "store").as_uri()
+    assert load_settings(None, {"store": "s3://pictures"}).store_url == "s3://pictures"
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("serving: {prot: 1}", "unknown setting serving.prot: did you mean serving.port?"),
+        ("severing: {port: 1}", "unknown setting severing"),
+        ("serving: {port: high}", "setting serving.port: Input should be a valid integer"),
+        ("updater: {evaluation_share: 2}", "setting updater.evaluation_share: Input should be less than 0.9"),
+        ("store: /plain/path", "store is file:///path or s3://bucket, not '/plain/path'"),
+        ("[1, 2]", "holds no mapping"),
+        ("a: [", "is not YAML"),
+    ],
+)
+def test_a_bad_file_is_one_clear_error(tmp_path: Path, text: str, message: str) -> None:
+    with pytest.raises(SettingsError, match=message.replace("?", r"\?")):
+        load_settings(_file(tmp_path, text))
+
+
+def test_a_missing_file_is_named(tmp_path: Path) -> None:
+    with pytest.raises(SettingsError, match=r"nowhere\.yaml cannot be read: No such file"):
+        load_settings(tmp_path / "nowhere.yaml")
+
+
+@pytest.mark.parametrize("name", ["LUCIR_SERVNG__PORT", "LUCIR_PROT"])
+def test_an_unknown_name_in_the_environment_is_an_error(monkeypatch: pytest.MonkeyPatch, name: str) -> None:
+    monkeypatch.setenv(name, "1")
+    with pytest.raises(SettingsError, match=f"unknown setting {name} in the environment"):
+        load_settings()
+
+
+def test_an_unknown_nested_name_in_the_environment_is_an_error(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("LUCIR_SERVING__PRT", "1")
+    with pytest.raises(SettingsError, match=r"unknown setting serving\.prt: did you mean serving\.port\?"):
+        load_settings()
+
+
+def test_secrets_are_read_but_never_shown(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("LUCIR_S3__ACCESS_KEY", "visible-nowhere")
+    (tmp_path / "secret").write_text("from-a-file\n")
+    settings = load_settings(None, {"s3": {"secret_key_file": tmp_path / "secret"}})
+    assert settings.s3.credentials() == ("visible-nowhere", "from-a-file")
+    assert "visible-nowhere" not in repr(settings) + settings.model_dump_json()
+
+
+def test_a_secret_file_that_is_missing_is_named(tmp_path: Path) -> None:
+    settings = load_settings(None, {"s3": {"secret_key_file": tmp_path / "gone"}})
+    with pytest.raises(SettingsError, match="gone cannot be read"):
+        settings.s3.credentials()
+
+
+def test_public_names_and_defaults_stay_as_they_are() -> None:
+    """A change here is a change of behaviour for everybody who runs the service."""
+    defaults = load_settings()
+    assert {"store", "serving.port", "updater.port", "learning.preset", "gate.max_old_accuracy_loss"} <= set(keys())
+    assert (defaults.serving.port, defaults.serving.metrics_port, defaults.updater.port) == (8080, 8082, 8090)
+    assert (defaults.updater.settle_seconds, defaults.updater.min_images, defaults.updater.evaluation_share) == (
+        10.0,
+        10,
+        0.2,
+    )
+    assert defaults.data == Path("lucir-data")
