@@ -1,0 +1,33 @@
+"""What a key may look like, and the one name in every store that is the store's own."""
+
+from model_store.objects import StoreError
+
+RESERVED = ".lucir"
+"""First segment of everything a store keeps for itself: temporary files, locks, probes. Never listed, never a key."""
+
+
+def check_key(key: str) -> str:
+    """Return ``key``; raise ``StoreError`` unless it is relative, ``/``-separated and stays where it points."""
+    segments = key.split("/")
+    if any(segment in {"", ".", ".."} for segment in segments) or "\0" in key:
+        raise StoreError(
+            f"{key!r} is no key: keys are segments separated by '/', none of them empty, '.' or '..', without NUL"
+        )
+    if segments[0] == RESERVED:
+        raise StoreError(f"{key!r} is no key: {RESERVED!r} is kept for the store itself; choose another name")
+    return key
+
+
+def check_prefix(prefix: str) -> str:
+    """Return ``prefix``, which may be empty, end in ``/`` or end inside a name; raise ``StoreError`` otherwise."""
+    folder, _, _ = prefix.rpartition("/")
+    if folder or prefix.startswith("/"):
+        check_key(folder)
+    return prefix
+
+
+def check_folder(prefix: str) -> str:
+    """Return ``prefix``, which is empty or ends in ``/``; raise ``StoreError`` otherwise."""
+    if prefix and not prefix.endswith("/"):
+        raise StoreError(f"{prefix!r} is no folder: add the '/' at its end")
+    return check_prefix(prefix)

@@ -1,0 +1,90 @@
+"""Files of this machine: durable writes, hashes, and operating-system errors as ``StoreError`` with their remedy."""
+
+import errno
+import hashlib
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from pathlib import Path
+
+from model_store.manifest import FileRecord
+from model_store.objects import StoreError, StoreUnavailableError
+
+CHUNK = 1024 * 1024
+
+_TRANSIENT = {errno.EIO, errno.ESTALE, errno.ETIMEDOUT, errno.ENOTCONN, errno.EHOSTDOWN, errno.EMFILE, errno.ENFILE}
+_REMEDIES = {
+    errno.ENOSPC: "free space on its filesystem",
+    errno.EDQUOT: "free space or raise the quota of its owner",
+    errno.EROFS: "mount its filesystem writable, or choose another folder",
+    errno.EACCES: "give this user the right to read and write it (chown or chmod)",
+    errno.EPERM: "give this user the right to read and write it (chown or chmod)",
+    errno.ENAMETOOLONG: "use a shorter name",
+    errno.EXDEV: "keep the whole folder on one filesystem (no mount below it): files are moved into place by renaming",
+    errno.ELOOP: "replace the symbolic link by the file itself: links are not followed",
+    errno.EMFILE: "raise the limit of open files (ulimit -n)",
+    errno.ENFILE: "raise the system's limit of open files",
+    errno.ENOTDIR: "remove the file that stands where a folder is needed",
+    errno.EISDIR: "remove the folder that stands where a file is needed",
+    errno.EEXIST: "remove what stands in its place",
+    errno.ENOENT: "check that it exists and is mounted",
+}
+
+
+def explain(error: OSError, what: str) -> StoreError:
+    """The ``StoreError`` for ``what`` (e.g. ``write 'a/b' in /data``), with the system's reason and the remedy."""
+    code = error.errno or 0
+    remedy = _REMEDIES.get(code, "check the disk and the system's log")
+    kind = StoreUnavailableError if code in _TRANSIENT else StoreError
+    return kind(f"cannot {what}: {error.strerror or error}; {remedy}")
+
+
+@contextmanager
+def os_errors(what: str) -> Iterator[None]:
+    """Turn every ``OSError`` of the block into a ``StoreError`` that names ``what``."""
+    try:
+        yield
+    except OSError as error:
+        raise explain(error, what) from error
+
+
+def sync_folder(folder: Path) -> None:
+    """Make the names in ``folder`` durable: a rename survives a power cut only after this."""
+    descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
+
+
+def make_folders(folder: Path) -> None:
+    """Create ``folder`` and what is missing above it, each durable."""
+    missing = []
+    while not folder.exists():
+        missing.append(folder)
+        folder = folder.parent
+    for new in reversed(missing):
+        new.mkdir(exist_ok=True)
+        sync_folder(new.parent)
+
+
+def record(path: Path) -> FileRecord:
+    """Size and sha256 of a file, read in pieces."""
+    digest = hashlib.sha256()
+    size = 0
+    with path.open("rb") as file:
+        while piece := file.read(CHUNK):
+            digest.update(piece)
+            size += len(piece)
+    return FileRecord(size=size, sha256=digest.hexdigest())
+
+
+@contextmanager
+def sibling(path: Path) -> Iterator[Path]:
+    """A fresh name beside ``path`` for a file that is to take its place; what is left of it is removed."""
+    temporary = path.with_name(f".{os.urandom(8).hex()}.partial")
+    try:
+        yield temporary
+    finally:
+        with suppress(FileNotFoundError):
+            temporary.unlink()
