@@ -1,0 +1,69 @@
+"""Health judged by what really answers: TorchServe's workers through the management socket, the updater's pages."""
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import httpx
+
+TIMEOUT_SECONDS = 3.0
+MODEL = "lucir"
+
+
+@dataclass(frozen=True, slots=True)
+class Health:
+    """``alive``: it answers at all, so restarting it would not help. ``ready``: it does its work."""
+
+    alive: bool
+    ready: bool
+    reason: str = ""
+
+
+class TorchServeProbe:
+    """Alive while both listeners answer; ready when a worker of the default version of the model is READY.
+
+    ``GET /ping`` alone says Healthy while every worker is dead, so it only shows that the listener answers.
+    """
+
+    def __init__(self, inference_url: str, socket: Path) -> None:
+        self._inference = httpx.Client(base_url=inference_url, timeout=TIMEOUT_SECONDS, trust_env=False)
+        self._management = httpx.Client(
+            base_url="http://management",
+            transport=httpx.HTTPTransport(uds=str(socket)),
+            timeout=TIMEOUT_SECONDS,
+            trust_env=False,
+        )
+
+    def __call__(self) -> Health:
+        """Ask once."""
+        try:
+            self._inference.get("/ping")
+            answer = self._management.get(f"/models/{MODEL}")
+        except httpx.HTTPError as error:
+            return Health(alive=False, ready=False, reason=f"does not answer ({error or type(error).__name__})")
+        if answer.status_code != httpx.codes.OK:
+            return Health(alive=True, ready=False, reason="no version is registered yet")
+        return self._workers(answer.json())
+
+    def _workers(self, versions: list[dict[str, Any]]) -> Health:
+        states = [worker.get("status") for version in versions for worker in version.get("workers", ())]
+        if "READY" in states:
+            return Health(alive=True, ready=True)
+        return Health(alive=True, ready=False, reason=f"no worker is ready ({', '.join(map(str, states)) or 'none'})")
+
+
+class UpdaterProbe:
+    """Alive while ``/healthz`` answers 200; ready when ``/readyz`` does."""
+
+    def __init__(self, url: str, *, timeout: float = TIMEOUT_SECONDS) -> None:
+        self._client = httpx.Client(base_url=url, timeout=timeout, trust_env=False)
+
+    def __call__(self) -> Health:
+        """Ask once."""
+        try:
+            if not self._client.get("/healthz").is_success:
+                return Health(alive=False, ready=False, reason="/healthz says it is not healthy")
+            answer = self._client.get("/readyz")
+        except httpx.HTTPError as error:
+            return Health(alive=False, ready=False, reason=f"does not answer ({error or type(error).__name__})")
+        return Health(alive=True, ready=answer.is_success, reason="" if answer.is_success else answer.text.strip())

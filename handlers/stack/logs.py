@@ -1,0 +1,78 @@
+"""Where the children's lines go: the terminal, prefixed and coloured, and a file each that stays small."""
+
+import io
+import logging
+import os
+import sys
+import threading
+from collections import deque
+from collections.abc import Callable
+from logging.handlers import RotatingFileHandler
+from pathlib import Path
+from typing import TextIO
+
+COLOURS = {"torchserve": "34", "updater": "35", "stack": "32"}
+FILE_BYTES = 10 * 1024 * 1024
+LINES_KEPT = 40
+
+
+class LogSink:
+    """Takes lines from several threads; ``stream`` None writes to the files only."""
+
+    def __init__(self, folder: Path, stream: TextIO | None = sys.stdout, *, width: int = 10) -> None:
+        self._folder = folder
+        self._stream = stream
+        self._width = width
+        self._colour = stream is not None and _is_terminal(stream) and "NO_COLOR" not in os.environ
+        self._lock = threading.Lock()
+        self._files: dict[str, RotatingFileHandler] = {}
+        self._last: dict[str, deque[str]] = {}
+
+    def writer(self, name: str) -> Callable[[str], None]:
+        """A function that takes the lines of the child ``name``."""
+        return lambda line: self.write(name, line)
+
+    def write(self, name: str, line: str) -> None:
+        """Write one line. A terminal that went away is left alone; the files go on."""
+        with self._lock:
+            self._last.setdefault(name, deque(maxlen=LINES_KEPT)).append(line)
+            self._file(name).emit(logging.LogRecord(name, logging.INFO, "", 0, line, None, None))
+            if self._stream is None:
+                return
+            prefix = f"{name:<{self._width}} |"
+            if self._colour:
+                prefix = f"\x1b[{COLOURS.get(name, '36')}m{prefix}\x1b[0m"
+            try:
+                self._stream.write(f"{prefix} {line}\n")
+                self._stream.flush()
+            except (OSError, ValueError):  # a closed pipe or terminal
+                self._stream = None
+
+    def last_lines(self, name: str) -> list[str]:
+        """The newest lines of a child, for the message about its failure."""
+        with self._lock:
+            return list(self._last.get(name, ()))
+
+    def close(self) -> None:
+        """Close the files."""
+        with self._lock:
+            for file in self._files.values():
+                file.close()
+            self._files.clear()
+
+    def _file(self, name: str) -> RotatingFileHandler:
+        if name not in self._files:
+            self._folder.mkdir(parents=True, exist_ok=True)
+            handler = RotatingFileHandler(
+                self._folder / f"{name}.log", maxBytes=FILE_BYTES, backupCount=1, encoding="utf-8", delay=True
+            )
+            handler.setFormatter(logging.Formatter("%(asctime)s %(message)s"))
+            self._files[name] = handler
+        return self._files[name]
+
+
+def _is_terminal(stream: TextIO) -> bool:
+    try:
+        return stream.isatty()
+    except (ValueError, io.UnsupportedOperation):
+        return False

@@ -1,0 +1,130 @@
+"""Whatever ends - the command, the guard's owner, the guard - no process is left. Real processes, no mocks."""
+
+import os
+import signal
+import subprocess
+import sys
+import threading
+import time
+from pathlib import Path
+
+import psutil
+import pytest
+
+from handlers.stack.guarded import GuardedProcess, describe_status, process_environment
+
+# Starts a grandchild in a session of its own (as far from its group as a process can go), writes both ids, waits.
+TREE = """
+import os, signal, subprocess, sys, time
+if "stubborn" in sys.argv: signal.signal(signal.SIGTERM, signal.SIG_IGN)
+inner = "import os, signal, time; signal.signal(15, signal.SIG_IGN); print(os.getpid(), flush=True); time.sleep(60)"
+child = subprocess.Popen([sys.executable, "-c", inner], stdout=subprocess.PIPE, start_new_session=True, text=True)
+print(os.getpid(), child.stdout.readline().strip(), flush=True)
+time.sleep(60)
+"""
+
+
+class Lines:
+    """Collects output and lets a test wait for it."""
+
+    def __init__(self) -> None:
+        self.lines: list[str] = []
+        self._changed = threading.Condition()
+
+    def __call__(self, line: str) -> None:
+        with self._changed:
+            self.lines.append(line)
+            self._changed.notify_all()
+
+    def first(self) -> str:
+        with self._changed:
+            assert self._changed.wait_for(lambda: bool(self.lines), timeout=20)
+            return self.lines[0]
+
+
+def start_tree(*arguments: str, grace: float = 5.0) -> tuple[GuardedProcess, list[int]]:
+    lines = Lines()
+    process = GuardedProcess([sys.executable, "-c", TREE, *arguments], process_environment({}), grace, lines)
+    return process, [int(word) for word in lines.first().split()]
+
+
+def gone(pids: list[int], timeout: float = 10.0) -> bool:
+    deadline = time.monotonic() + timeout
+    while time.monotonic() < deadline:
+        if not any(alive(pid) for pid in pids):
+            return True
+        time.sleep(0.02)
+    return False
+
+
+def alive(pid: int) -> bool:
+    try:
+        return bool(psutil.Process(pid).status() != psutil.STATUS_ZOMBIE)
+    except psutil.NoSuchProcess:
+        return False
+
+
+def test_lines_and_exit_status_come_through() -> None:
+    lines = Lines()
+    code = "import sys; print('out'); print('err', file=sys.stderr); sys.exit(3)"
+    process = GuardedProcess([sys.executable, "-c", code], process_environment({}), 1.0, lines)
+    assert process.wait(20)
+    assert process.poll() == 3
+    assert sorted(lines.lines) == ["err", "out"]
+
+
+def test_stop_ends_a_willing_command_at_once_and_its_stubborn_descendant() -> None:
+    process, pids = start_tree(grace=30.0)
+    process.terminate()
+    assert process.wait(10)
+    assert gone(pids, 0.5)
+    assert process.poll() == 128 + signal.SIGTERM
+
+
+def test_a_stubborn_command_is_killed_after_the_grace() -> None:
+    process, pids = start_tree("stubborn", grace=0.3)
+    process.terminate()
+    assert process.wait(10)
+    assert gone(pids, 0.5)
+    assert process.poll() == 128 + signal.SIGKILL
+
+
+def test_a_killed_command_leaves_no_descendant() -> None:
+    process, pids = start_tree()
+    os.kill(pids[0], signal.SIGKILL)
+    assert process.wait(10)
+    assert gone(pids, 0.5)
+    assert describe_status(process.poll() or 0) == "killed by signal 9"
+
+
+def test_a_killed_guard_takes_the_command_along() -> None:
+    process, pids = start_tree()
+    process.kill()
+    assert process.wait(10)
+    assert gone(pids[:1])
+    os.kill(pids[1], signal.SIGKILL)  # in a session of its own, and its guard is gone: only this test knows of it
+
+
+@pytest.mark.parametrize("number", [signal.SIGKILL, signal.SIGTERM])
+def test_a_killed_owner_leaves_nothing(number: signal.Signals, tmp_path: Path) -> None:
+    owner_code = f"""
+import sys, time
+from handlers.stack.guarded import GuardedProcess, process_environment
+GuardedProcess([sys.executable, "-c", {TREE!r}], process_environment({{}}), 0.3, lambda line: print(line, flush=True))
+time.sleep(60)
+"""
+    with subprocess.Popen([sys.executable, "-c", owner_code], stdout=subprocess.PIPE, text=True) as owner:
+        assert owner.stdout is not None
+        pids = [int(word) for word in owner.stdout.readline().split()]
+        guard = psutil.Process(pids[0]).ppid()
+        assert all(alive(pid) for pid in [*pids, guard])
+        owner.send_signal(number)
+    assert gone([*pids, guard])
+
+
+def test_a_command_that_does_not_exist_says_so() -> None:
+    lines = Lines()
+    process = GuardedProcess(["/no/such/program"], process_environment({}), 1.0, lines)
+    assert process.wait(20)
+    assert process.poll() == 127
+    assert "cannot start /no/such/program" in lines.lines[0]
