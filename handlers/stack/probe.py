@@ -1,0 +1,83 @@
+"""The health check of a container: exit status 0 when the service in it does its work, else 1 and the reason.
+
+``python -m handlers.stack.probe worker SOCKET``: a worker of the version that TorchServe serves by default is READY.
+``python -m handlers.stack.probe page URL``: the page answers 200.
+
+``handlers.stack.health`` asks the same inside ``lucir up``. Here it is done with the standard library alone: a health
+check starts a new process every few seconds for ever, and importing the settings and an HTTP client would cost a second
+of processor time each time.
+"""
+
+import http.client
+import json
+import socket
+import sys
+import urllib.error
+import urllib.request
+from collections.abc import Callable
+from contextlib import closing
+
+TIMEOUT_SECONDS = 5.0
+MODEL = "lucir"
+USAGE = "usage: python -m handlers.stack.probe worker SOCKET | page URL\n"
+
+
+class UnixConnection(http.client.HTTPConnection):
+    """HTTP over a unix socket."""
+
+    def __init__(self, path: str) -> None:
+        super().__init__("management", timeout=TIMEOUT_SECONDS)
+        self._path = path
+
+    def connect(self) -> None:
+        """Connect to the path instead of a host."""
+        self.sock = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+        self.sock.settimeout(TIMEOUT_SECONDS)
+        self.sock.connect(self._path)
+
+
+def worker_problem(path: str) -> str:
+    """Why no worker of the served version is ready; empty when one is. Raises ``OSError`` when nobody answers."""
+    with closing(UnixConnection(path)) as connection:
+        connection.request("GET", f"/models/{MODEL}")
+        answer = connection.getresponse()
+        body = answer.read()
+    if answer.status != http.client.OK:
+        return f"no version is registered yet (status {answer.status})"
+    states = [str(worker["status"]) for version in json.loads(body) for worker in version["workers"]]
+    return "" if "READY" in states else f"no worker is ready ({', '.join(states) or 'none'})"
+
+
+def page_problem(url: str) -> str:
+    """Why the page is not fine; empty when it is. Raises ``OSError`` when nobody answers."""
+    if not url.startswith(("http://", "https://")):
+        return f"not an http address: {url}"
+    direct = urllib.request.build_opener(urllib.request.ProxyHandler({}))  # a proxy is not what is asked about
+    try:
+        with direct.open(url, timeout=TIMEOUT_SECONDS):
+            return ""
+    except urllib.error.HTTPError as error:
+        with error:
+            return f"status {error.code}: {error.read(500).decode(errors='replace').strip()}"
+
+
+PROBES: dict[str, Callable[[str], str]] = {"worker": worker_problem, "page": page_problem}
+
+
+def main(arguments: list[str]) -> int:
+    """0 when it does its work, 1 when not, 2 for a wrong command line; the reason goes to standard error."""
+    if len(arguments) != 2 or arguments[0] not in PROBES:
+        sys.stderr.write(USAGE)
+        return 2
+    what, target = arguments
+    try:
+        problem = PROBES[what](target)
+    except (OSError, http.client.HTTPException, ValueError, LookupError) as error:
+        problem = f"does not answer: {error or type(error).__name__}"
+    if problem:
+        sys.stderr.write(f"{target}: {problem}\n")
+    return 1 if problem else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))
