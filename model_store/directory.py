@@ -6,18 +6,15 @@ move or a removal emptied goes too (as in a bucket), except those directly in th
 """
 
 import errno
-import fcntl
-import logging
 import os
 import shutil
 import stat
-import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import BinaryIO
 
-from model_store.keys import RESERVED, check_folder
+from model_store.keys import check_folder
 from model_store.local import CHUNK, explain, make_folders, os_errors, sibling, sync_folder
 from model_store.objects import (
     READ_LIMIT,
@@ -27,11 +24,9 @@ from model_store.objects import (
     PreconditionFailedError,
     StoreError,
 )
+from model_store.staging import Staging
 from model_store.tree import GONE, describe, locate, lost, names, walk
 
-logger = logging.getLogger(__name__)
-
-STALE_SECONDS = 24 * 3600.0
 _ATTEMPTS = 10
 _NO_LINKS = {errno.EPERM, errno.EOPNOTSUPP, errno.ENOSYS, errno.EMLINK}
 
@@ -41,7 +36,7 @@ class DirectoryStore:
 
     def __init__(self, root: Path) -> None:
         self._root = Path(os.path.realpath(root))
-        self._own = self._root / RESERVED
+        self._staging = Staging(self._root)
         with os_errors(f"create the store's folder {self._root}"):
             make_folders(self._root)
         if not self._root.is_dir():
@@ -64,12 +59,9 @@ class DirectoryStore:
         with os_errors(f"list the store {self._root}"), os.scandir(self._root) as entries:
             next(entries, None)
         with os_errors(f"write in the store {self._root}"):
-            with self._temporary() as (file, _):
+            with self._staging.temporary() as (file, _):
                 file.write(b"probe")
-            for entry in os.scandir(self._own / "tmp"):
-                with suppress(FileNotFoundError):
-                    if time.time() - entry.stat().st_mtime > STALE_SECONDS:
-                        Path(entry.path).unlink()
+            self._staging.remove_stale()
 
     def list(self, prefix: str) -> Iterator[ObjectInfo]:
         """Every regular file, in the order of the keys' bytes; memory grows with the largest folder, not the tree."""
@@ -114,7 +106,7 @@ class DirectoryStore:
         """Replace an object only if its tag is still ``expected_etag``; else ``PreconditionFailedError``."""
 
         def compare_and_rename(temporary: Path, key: str) -> None:
-            with self._locked(fcntl.LOCK_EX):
+            with self._staging.locked(exclusive=True):
                 info = describe(self._root, key)
                 if info is None or info.etag != expected_etag:
                     raise PreconditionFailedError(f"{key!r} in {self._root} changed meanwhile; read it again")
@@ -170,24 +162,13 @@ class DirectoryStore:
                 raise self._missing(key)
             yield file
 
-    @contextmanager
-    def _temporary(self) -> Iterator[tuple[BinaryIO, Path]]:
-        folder = self._own / "tmp"
-        make_folders(folder)
-        path = folder / os.urandom(16).hex()
-        try:
-            with path.open("xb") as file:
-                yield file, path
-        finally:
-            path.unlink(missing_ok=True)
-
     def _put(self, key: str, fill: Callable[[BinaryIO], object], place: Callable[[Path, str], None]) -> ObjectInfo:
         """Fill a temporary file, sync it, ``place`` it at the key, sync the folder."""
         path = locate(self._root, key)
         if not self._root.is_dir():
             raise lost(self._root)
         with os_errors(f"write {key!r} in {self._root}"):
-            with self._temporary() as (file, temporary):
+            with self._staging.temporary() as (file, temporary):
                 fill(file)
                 file.flush()
                 os.fsync(file.fileno())
@@ -196,12 +177,12 @@ class DirectoryStore:
         return self.stat(key)
 
     def _rename(self, temporary: Path, key: str) -> None:
-        with self._locked(fcntl.LOCK_SH):  # not between the comparison and the renaming of a ``replace``
+        with self._staging.locked(exclusive=False):  # not between the comparison and the renaming of a ``replace``
             temporary.rename(self._root / key)
 
     def _link(self, temporary: Path, key: str) -> None:
         path = self._root / key
-        with self._locked(fcntl.LOCK_EX):
+        with self._staging.locked(exclusive=True):
             if os.path.lexists(path):
                 raise self._exists(key)
             try:
@@ -212,16 +193,6 @@ class DirectoryStore:
                 if error.errno not in _NO_LINKS:
                     raise
                 temporary.rename(path)
-
-    @contextmanager
-    def _locked(self, kind: int) -> Iterator[None]:
-        """Hold the store's lock, shared or exclusive; it is held for a rename, never while data is written."""
-        descriptor = os.open(self._own / "lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o666)
-        try:
-            fcntl.flock(descriptor, kind)
-            yield
-        finally:
-            os.close(descriptor)
 
     def _retried(self, folder: Path, place: Callable[[], object]) -> None:
         """Create ``folder`` and ``place`` into it, again when another process tidied the empty folder away between."""

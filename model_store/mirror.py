@@ -9,10 +9,11 @@ from pathlib import Path
 
 from pydantic import ValidationError
 
+from model_store.documents import encode
 from model_store.local import os_errors, record
 from model_store.manifest import Document, FileRecord, Manifest
 from model_store.objects import StoreError
-from model_store.versions import MANIFEST, VersionStore, encode
+from model_store.versions import MANIFEST, VersionStore
 
 logger = logging.getLogger(__name__)
 

@@ -9,12 +9,12 @@ import re
 import tempfile
 from collections.abc import Iterable, Mapping
 from pathlib import Path
-from typing import TypeVar
 
-from pydantic import ValidationError
-
+from model_store.documents import RESTORE, Claim, encode, parse
+from model_store.documents import CorruptVersionError as CorruptVersionError
+from model_store.documents import VersionNotFoundError as VersionNotFoundError
 from model_store.local import os_errors, record, sibling
-from model_store.manifest import Document, Evaluation, FileRecord, Manifest, Pointer, now
+from model_store.manifest import Evaluation, FileRecord, Manifest, Pointer, now
 from model_store.objects import (
     ObjectNotFoundError,
     ObjectStore,
@@ -38,22 +38,6 @@ FILE_LIMIT = 16 * 1024**3
 
 _NUMBER = re.compile(r"[1-9][0-9]{0,17}")
 _FILE_NAME = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.-]{0,199}")
-
-AnyDocument = TypeVar("AnyDocument", bound=Document)
-
-
-class VersionNotFoundError(StoreError):
-    """No complete version has this number."""
-
-
-class CorruptVersionError(StoreError):
-    """A document does not parse or a file is not the one its manifest records; the message names it."""
-
-
-class Claim(Document):
-    """``versions/<n>/claim.json``: which update may write below this number."""
-
-    update_id: str
 
 
 class VersionStore:
@@ -86,15 +70,15 @@ class VersionStore:
         """A version's manifest. Raises ``VersionNotFoundError``, ``CorruptVersionError``."""
         key = file_key(number, MANIFEST)
         try:
-            manifest = parse(Manifest, self._objects.read(key, limit=DOCUMENT_LIMIT), self._name(key), _ROLL_BACK)
+            manifest = parse(Manifest, self._objects.read(key, limit=DOCUMENT_LIMIT), self._name(key), RESTORE)
         except ObjectNotFoundError:
             raise self._unknown(number) from None
         except ObjectTooLargeError as error:
-            raise CorruptVersionError(f"{self._name(key)} is no manifest: {error}; {_ROLL_BACK}") from error
+            raise CorruptVersionError(f"{self._name(key)} is no manifest: {error}; {RESTORE}") from error
         bad = [name for name in manifest.files if not _FILE_NAME.fullmatch(name)]
         if manifest.version != number or bad:
             problem = f"names files {bad!r}" if bad else f"says it is version {manifest.version}"
-            raise CorruptVersionError(f"{self._name(key)} was not written by lucir: it {problem}; {_ROLL_BACK}")
+            raise CorruptVersionError(f"{self._name(key)} was not written by lucir: it {problem}; {RESTORE}")
         return manifest
 
     def evaluation(self, number: int) -> Evaluation:
@@ -103,7 +87,7 @@ class VersionStore:
         with tempfile.TemporaryDirectory(prefix="lucir-") as folder:
             path = Path(folder) / EVALUATION
             self._fetch(number, EVALUATION, expected, path)
-            return parse(Evaluation, path.read_bytes(), self._name(file_key(number, EVALUATION)), _ROLL_BACK)
+            return parse(Evaluation, path.read_bytes(), self._name(file_key(number, EVALUATION)), RESTORE)
 
     def publish(self, manifest: Manifest, files: Mapping[str, Path]) -> Manifest:
         """Upload ``files`` (name -> path) and, last, ``manifest`` completed with their sizes and hashes.
@@ -193,13 +177,13 @@ class VersionStore:
             try:
                 self._objects.download(key, temporary, limit=min(expected.size, FILE_LIMIT))
             except (ObjectNotFoundError, ObjectTooLargeError) as error:
-                raise CorruptVersionError(f"version {number} is damaged: {error}; {_ROLL_BACK}") from error
+                raise CorruptVersionError(f"version {number} is damaged: {error}; {RESTORE}") from error
             with os_errors(f"write {path}"):
                 found = record(temporary)
                 if found != expected:
                     raise CorruptVersionError(
                         f"{self._name(key)} is not what its manifest records ({found.size} bytes, sha256 "
-                        f"{found.sha256[:12]}..., not {expected.size} and {expected.sha256[:12]}...); {_ROLL_BACK}"
+                        f"{found.sha256[:12]}..., not {expected.size} and {expected.sha256[:12]}...); {RESTORE}"
                     )
                 temporary.replace(path)
 
@@ -249,33 +233,14 @@ class VersionStore:
         return f"{self._objects.url}/{key}"
 
 
-_ROLL_BACK = "restore it from a copy, or serve another version: lucir rollback VERSION"
-
-
-def file_key(number: int, name: str) -> str:
-    """The key of a version's file."""
-    return f"{PREFIX}{number}/{name}"
-
-
-def encode(document: Document) -> bytes:
-    """A document as it is stored: indented JSON, for people read it too."""
-    return document.model_dump_json(indent=2).encode() + b"\n"
-
-
-def parse(kind: type[AnyDocument], data: bytes, name: str, remedy: str) -> AnyDocument:
-    """Parse a document; ``CorruptVersionError`` names it, the first thing wrong with it, and ``remedy``."""
-    try:
-        return kind.model_validate_json(data)
-    except ValidationError as error:
-        first = error.errors(include_url=False, include_input=False)[0]
-        place = ".".join(map(str, first["loc"]))
-        problem = f"{place}: {first['msg']}" if place else first["msg"]
-        raise CorruptVersionError(f"{name} is damaged or was edited ({problem}); {remedy}") from None
-
-
 def _recorded(manifest: Manifest, name: str) -> FileRecord:
     if name not in manifest.files:
         raise ObjectNotFoundError(
             f"version {manifest.version} has no file {name!r}; it has {', '.join(sorted(manifest.files))}"
         )
     return manifest.files[name]
+
+
+def file_key(number: int, name: str) -> str:
+    """The key of a version's file."""
+    return f"{PREFIX}{number}/{name}"

@@ -1,0 +1,18 @@
+#!/bin/sh
+# Build the pinned MinIO server for the contract tests, once, and print the path of the binary.
+# Needs Go 1.24 or newer and the network; several minutes and about 3 GB of Go's build cache the first time.
+# `go install` is how the project itself says to get it: its binaries and images are no longer published.
+set -eu
+
+version=v0.0.0-20251015172955-9e49d5e7a648 # RELEASE.2025-10-15T17-29-55Z, the last tag
+folder="${XDG_CACHE_HOME:-$HOME/.cache}/lucir/minio-$version"
+
+if [ ! -x "$folder/minio" ]; then
+  command -v go >/dev/null || { echo "Go is needed to build MinIO: install Go 1.24 or newer" >&2; exit 1; }
+  mkdir -p "$folder"
+  building=$(mktemp -d "$folder/build.XXXXXX")
+  trap 'rm -rf "$building"' EXIT INT TERM
+  GOBIN="$building" CGO_ENABLED=0 go install -trimpath -ldflags "-s -w" "github.com/minio/minio@$version" >&2
+  mv "$building/minio" "$folder/minio"
+fi
+echo "$folder/minio"
