@@ -1,0 +1,30 @@
+"""The object store that the settings name."""
+
+import os
+from urllib.parse import unquote_to_bytes, urlsplit
+
+from handlers.settings import Settings
+from model_store.connect import open_store
+from model_store.objects import ObjectStore
+
+
+def open_settings_store(settings: Settings) -> ObjectStore:
+    """Open the store. Raises ``StoreError`` for a wrong address, ``SettingsError`` for an unreadable secret file."""
+    access_key, secret_key = settings.s3.credentials()
+    return open_store(
+        settings.store_url,
+        endpoint=settings.s3.endpoint,
+        region=settings.s3.region,
+        access_key=access_key,
+        secret_key=secret_key,
+        ca_file=settings.s3.ca_file,
+        connect_timeout=settings.s3.connect_timeout_seconds,
+        read_timeout=settings.s3.read_timeout_seconds,
+    )
+
+
+def incoming_place(settings: Settings) -> str:
+    """Where class folders are dropped, as a person would type it: a folder's path or an ``s3://`` address."""
+    url = settings.store_url
+    root = os.fsdecode(unquote_to_bytes(urlsplit(url).path)) if url.startswith("file:") else url
+    return f"{root.rstrip('/')}/incoming/"
