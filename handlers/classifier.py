@@ -1,0 +1,92 @@
+"""The entry point of a TorchServe worker: images in, classes out.
+
+TorchServe looks for exactly one class in this module, creates it, calls ``initialize`` once and ``handle`` per batch.
+What a worker needs to know comes with its version's folder and its environment (``handlers.torchserve.launch``).
+"""
+
+import json
+import logging
+import os
+import time
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from handlers.preprocess import BadImageError, Limits
+from handlers.torchserve.request import BadRequestError, read_request
+from handlers.torchserve.worker import NOTHING_LEARNT_FILE, read_options
+from handlers.version_model import Prediction, VersionModel
+
+logger = logging.getLogger(__name__)
+
+
+class Classifier:
+    """One version, or the statement that nothing has been learnt yet.
+
+    ``context`` is TorchServe's ``ts.context.Context``; it is not imported here for the sake of the start-up time.
+    """
+
+    def __init__(self) -> None:
+        self._model: VersionModel | None = None
+        self._nothing_learnt = ""
+        self._limits = Limits()
+        self._top_k = 5
+
+    def initialize(self, context: Any) -> None:
+        """Load the version in ``context``'s model folder. An exception here ends the worker: it must not serve."""
+        started = time.monotonic()
+        # TorchServe's worker logs every request through the root logger; its metrics come through loggers of their own.
+        logging.getLogger().setLevel(logging.WARNING)
+        for name in ("ts", "handlers"):
+            logging.getLogger(name).setLevel(logging.INFO)
+        options = read_options(os.environ)
+        self._limits, self._top_k = options.limits, options.top_k
+        folder = Path(context.system_properties["model_dir"])
+        notice = folder / NOTHING_LEARNT_FILE
+        if notice.exists():
+            self._nothing_learnt = str(json.loads(notice.read_text(encoding="utf-8"))["error"])
+            return
+        gpu = context.system_properties.get("gpu_id")
+        self._model = VersionModel.load(folder, threads=options.threads, gpu=gpu)
+        logger.info("version %d loaded in %.2f s", self._model.version, time.monotonic() - started)
+
+    def handle(self, data: list[dict[str, Any]], context: Any) -> list[bytes]:
+        """Answer a batch in one run of the model; each request gets its own status, a bad one harms no other."""
+        for index in range(len(data)):
+            context.set_response_content_type(index, "application/json")
+        model = self._model
+        if model is None:
+            context.set_all_response_status(503, "Nothing learnt yet")
+            return [_encode({"error": self._nothing_learnt})] * len(data)
+        answers: list[bytes] = [b""] * len(data)
+        good, images, top_k = [], [], []
+        for index, fields in enumerate(data):
+            try:
+                request = read_request(fields, context.get_all_request_header(index), self._top_k)
+                images.append(model.prepare(request.image, self._limits))
+            except (BadRequestError, BadImageError) as error:
+                context.set_response_status(400, "Bad Request", index)
+                answers[index] = _encode({"error": str(error)})
+            else:
+                good.append(index)
+                top_k.append(request.top_k)
+        if images:
+            for index, predictions in zip(good, model.classify(np.stack(images), top_k), strict=True):
+                answers[index] = _answer(model.version, predictions)
+        return answers
+
+
+def _answer(version: int, predictions: list[Prediction]) -> bytes:
+    return _encode(
+        {
+            "model_version": version,
+            "predictions": [
+                {"class": item.name, "probability": item.probability, "cosine": item.cosine} for item in predictions
+            ],
+        }
+    )
+
+
+def _encode(document: dict[str, Any]) -> bytes:
+    return json.dumps(document, ensure_ascii=False).encode("utf-8")

@@ -1,0 +1,89 @@
+"""How often a version has been tried, and when it may be tried again."""
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import Final
+
+STARTUP_SECONDS: Final = 60.0
+"""Longest that workers may take to become ready; TorchServe itself gives up after 120."""
+WORKER_DEATHS: Final = 3
+"""Workers that may die while a version starts, before it counts as failed: a bad version dies each time."""
+MOST_ATTEMPTS: Final = 5
+FIRST_PAUSE_SECONDS: Final = 5.0
+LONGEST_PAUSE_SECONDS: Final = 120.0
+
+
+@dataclass(slots=True)
+class _Record:
+    started: float | None = None
+    pids: set[int] = field(default_factory=set)
+    failures: int = 0
+    not_before: float = 0.0
+    reason: str = ""
+
+
+class Attempts:
+    """Retries with growing pauses, at most ``MOST_ATTEMPTS`` per version until another one is wanted."""
+
+    def __init__(self, clock: Callable[[], float]) -> None:
+        self._clock = clock
+        self._records: dict[int, _Record] = {}
+
+    def forget(self) -> None:
+        """Another version is wanted: everything may be tried again."""
+        self._records.clear()
+
+    def begin(self, version: int) -> None:
+        """Workers of ``version`` were asked for."""
+        record = self._record(version)
+        record.started = self._clock()
+        record.pids.clear()
+
+    def arrived(self, version: int) -> None:
+        """The workers are ready."""
+        record = self._record(version)
+        record.started = None
+        record.pids.clear()
+
+    def overdue(self, version: int, pids: frozenset[int | None]) -> str:
+        """What is wrong with a version whose workers are not ready; empty while it may still get there."""
+        record = self._record(version)
+        if record.started is None:
+            record.started = self._clock()
+        record.pids |= {pid for pid in pids if pid is not None and pid > 0}
+        if len(record.pids) > WORKER_DEATHS:
+            return f"its worker died {len(record.pids) - 1} times while starting"
+        if self._clock() - record.started > STARTUP_SECONDS:
+            return f"its workers were not ready within {STARTUP_SECONDS:.0f} s"
+        return ""
+
+    def failed(self, version: int, reason: str) -> None:
+        """An attempt has failed; the next one has to wait."""
+        record = self._record(version)
+        record.failures += 1
+        record.started = None
+        record.pids.clear()
+        record.reason = reason
+        pause = min(FIRST_PAUSE_SECONDS * 2 ** (record.failures - 1), LONGEST_PAUSE_SECONDS)
+        record.not_before = self._clock() + pause
+
+    def postpone(self, version: int) -> None:
+        """Nothing could be tried, through no fault of ``version``."""
+        self._record(version).not_before = self._clock() + FIRST_PAUSE_SECONDS
+
+    def may_try(self, version: int) -> bool:
+        """Whether ``version`` may be tried now."""
+        record = self._record(version)
+        return record.failures < MOST_ATTEMPTS and self._clock() >= record.not_before
+
+    def message(self, version: int) -> str:
+        """Why ``version`` is not served, for a person; empty when it never failed."""
+        record = self._record(version)
+        if not record.failures:
+            return ""
+        rest = "trying again" if record.failures < MOST_ATTEMPTS else "given up until another version is wanted"
+        count = f"{record.failures} of {MOST_ATTEMPTS} attempts"
+        return f"version {version} cannot be served ({count}, {rest}): {record.reason}"
+
+    def _record(self, version: int) -> _Record:
+        return self._records.setdefault(version, _Record())

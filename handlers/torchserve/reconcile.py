@@ -1,0 +1,293 @@
+"""From the pointer in the store to the version that answers, one small step at a time.
+
+Nothing here is a script that could be cut short: each step asks the store what should be served and TorchServe what
+is, and does the next thing that is missing. First start, swap, rollback, a restarted TorchServe, a half-registered
+version and a follower replica are the same case.
+"""
+
+import logging
+import threading
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Final, Literal, Self
+
+from handlers.settings import Settings
+from handlers.torchserve.attempts import Attempts
+from handlers.torchserve.folders import (
+    NOTHING_LEARNT,
+    folder_name,
+    prepare_nothing_learnt,
+    prepare_version_folder,
+)
+from handlers.torchserve.launch import management_socket
+from handlers.torchserve.management import (
+    ManagementClient,
+    ManagementError,
+    ManagementUnavailableError,
+    RegisteredVersion,
+)
+from handlers.torchserve.probe import Probe, ProbeError
+from handlers.torchserve.retire import Retirement, remove_folders
+from model_store.manifest import Pointer
+from model_store.mirror import mirror
+from model_store.objects import StoreError, StoreUnavailableError
+from model_store.versions import VersionStore
+
+logger = logging.getLogger(__name__)
+
+Phase = Literal["unreachable", "starting", "draining", "serving", "failed"]
+Registered = dict[int, RegisteredVersion]
+
+BUSY_SECONDS: Final = 0.2
+"""Pause between steps while something is under way."""
+CHECK_SECONDS: Final = 2.0
+CHECK_SECONDS_GPU: Final = 10.0
+"""How often a quiet TorchServe is asked; on a GPU it runs nvidia-smi for each description, on a network thread."""
+
+
+@dataclass(frozen=True, slots=True)
+class SwapResult:
+    """A version took over, or failed to. ``seconds`` count from when it was first wanted."""
+
+    version: int
+    previous: int | None
+    seconds: float
+    result: Literal["success", "failure"]
+    message: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class ServingState:
+    """What a step found and left. ``served`` is confirmed by the inference port; 0 is "nothing learnt yet".
+
+    ``failed`` means that the wanted version does not work and ``served``, if any, is an older one.
+    """
+
+    wanted: int | None
+    served: int | None
+    phase: Phase
+    message: str = ""
+
+    @property
+    def busy(self) -> bool:
+        """Whether the next step should follow soon."""
+        return self.phase in ("unreachable", "starting", "draining")
+
+
+class Reconciler:
+    """Use it from one thread. ``on_swap`` is told of every version that took over or failed to."""
+
+    def __init__(
+        self,
+        settings: Settings,
+        versions: VersionStore,
+        *,
+        on_swap: Callable[[SwapResult], None] | None = None,
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
+        self._settings = settings
+        self._versions = versions
+        self._on_swap = on_swap
+        self._clock = clock
+        self._management = ManagementClient(management_socket(settings))
+        self._probe = Probe(settings)
+        self._attempts = Attempts(clock)
+        self._retirement = Retirement(self._management, self._probe, settings.serving.response_timeout_seconds, clock)
+        self._pointer: Pointer | None = None
+        self._pointer_known = False
+        self._served: int | None = None
+        self._announced: int | None = None  # the last version that was confirmed to be served
+        self._wanted: int | None = None
+        self._wanted_since = 0.0
+        self._warmed: dict[int, frozenset[int | None]] = {}  # process ids of the workers that gave the right answer
+        self._on_gpu = False
+        self._checked = 0.0
+        self._state = ServingState(None, None, "starting")
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """Close the connections; what is served stays served."""
+        self._management.close()
+        self._probe.close()
+
+    @property
+    def state(self) -> ServingState:
+        """What the last step found."""
+        return self._state
+
+    def run(self, stop: threading.Event) -> None:
+        """Step until ``stop`` is set."""
+        while not stop.is_set():
+            state = self.step()
+            stop.wait(BUSY_SECONDS if state.busy else self._settings.updater.pointer_seconds)
+
+    def step(self) -> ServingState:
+        """Do the next missing thing. Returns within seconds; nothing that waiting could heal is raised."""
+        trouble = self._read_pointer()
+        if not self._pointer_known:
+            return self._leave(None, "starting", trouble)
+        wanted = self._pointer.version if self._pointer else NOTHING_LEARNT
+        if wanted != self._wanted:
+            self._wanted, self._wanted_since = wanted, self._clock()
+            self._attempts.forget()
+        elif not self._due(wanted):
+            return self._state
+        self._checked = self._clock()
+        try:
+            phase, message = self._advance(wanted)
+        except ManagementUnavailableError as error:
+            self._served = None
+            self._warmed.clear()
+            phase, message = "unreachable", str(error)
+        except ManagementError as error:
+            phase, message = "starting", str(error)
+        return self._leave(wanted, phase, message or trouble)
+
+    def _leave(self, wanted: int | None, phase: Phase, message: str) -> ServingState:
+        if message and message != self._state.message:
+            logger.warning(message, extra={"wanted": wanted, "served": self._served, "phase": phase})
+        self._state = ServingState(wanted, self._served, phase, message)
+        return self._state
+
+    def _read_pointer(self) -> str:
+        """A store that cannot be read changes nothing: what is served stays served."""
+        try:
+            self._pointer = self._versions.current()
+        except StoreError as error:
+            return f"the pointer cannot be read: {error}"
+        self._pointer_known = True
+        return ""
+
+    def _due(self, wanted: int) -> bool:
+        if self._state.busy or self._state.served != wanted:
+            return True
+        return self._clock() - self._checked >= (CHECK_SECONDS_GPU if self._on_gpu else CHECK_SECONDS)
+
+    def _advance(self, wanted: int) -> tuple[Phase, str]:
+        registered = self._management.versions()
+        self._on_gpu = any(worker.gpu for version in registered.values() for worker in version.workers)
+        target = self._choose(wanted)
+        if target is None:
+            return "failed", self._attempts.message(wanted)
+        try:
+            answering = self._bring_up(target, registered)
+        except StoreUnavailableError as error:
+            self._attempts.postpone(target)
+            return "failed", str(error)
+        except (_VersionError, StoreError, OSError) as error:
+            self._fail(target, registered, str(error))
+            return "failed", self._attempts.message(target)
+        message = self._attempts.message(wanted)
+        if not answering:
+            return "starting", message
+        self._announce(target)
+        if self._retirement.step([version for version in registered.values() if version.number != target]):
+            return "draining", message
+        if len(registered) > 1:
+            previous = self._pointer.previous if self._pointer else None
+            remove_folders(self._settings.models_folder, {target, wanted, previous or target})
+        return "serving" if target == wanted else "failed", message
+
+    def _choose(self, wanted: int) -> int | None:
+        """The wanted version, or while that one is being given a rest, the last one that worked."""
+        previous = self._pointer.previous if self._pointer else None
+        for version in (wanted, self._announced, previous):
+            if version is not None and self._attempts.may_try(version):
+                return version
+        return None
+
+    def _bring_up(self, target: int, registered: Registered) -> bool:
+        """The next step towards ``target`` answering everybody; True when it does. Raises ``_VersionError``."""
+        serving = self._settings.serving
+        version = registered.get(target)
+        if version is None:
+            self._mirror(target)
+            self._management.register(
+                folder_name(target),
+                batch_size=serving.batch_size,
+                batch_delay_ms=serving.batch_delay_ms,
+                response_timeout=serving.response_timeout_seconds,
+            )
+        if version is None or version.target_workers != serving.workers:
+            self._warmed.pop(target, None)
+            self._management.scale(target, serving.workers)
+            self._attempts.begin(target)
+            return False
+        pids = frozenset(worker.pid for worker in version.workers)
+        if version.ready_workers < serving.workers:
+            if version.ready_workers == 0 and self._served == target:
+                self._served = None
+            if problem := self._attempts.overdue(target, pids):
+                raise _VersionError(f"{problem}; TorchServe's output says why")
+            return False
+        self._attempts.arrived(target)
+        if self._warmed.get(target) != pids:
+            self._ask(target, target)
+            self._warmed[target] = pids
+            self._served = None if self._served == target else self._served
+        if not version.default:
+            self._management.set_default(target)
+            self._served = None
+        if self._served != target:
+            self._ask(target, None)
+            self._served = target
+        return True
+
+    def _ask(self, target: int, address: int | None) -> None:
+        try:
+            answered = self._probe.ask(address)
+        except ProbeError as error:
+            raise _VersionError(str(error)) from error
+        if answered != target:
+            raise _VersionError(f"version {answered} answers in its place")
+
+    def _mirror(self, target: int) -> None:
+        if target == NOTHING_LEARNT:
+            prepare_nothing_learnt(self._settings)
+            return
+        folder = self._settings.models_folder / folder_name(target)
+        try:
+            mirror(self._versions, target, folder, prepare=prepare_version_folder)
+        except StoreUnavailableError:
+            # The copy of an earlier start serves as well: its worker checks it against its manifest.
+            if not (folder / "MAR-INF").is_dir():
+                raise
+            logger.warning("the store cannot be reached; version %d is served from its local copy", target)
+
+    def _fail(self, target: int, registered: Registered, reason: str) -> None:
+        """Take a version that does not work out of the way; whatever else answers goes on answering."""
+        self._attempts.failed(target, reason)
+        self._warmed.pop(target, None)
+        if self._served == target:
+            self._served = None
+        if self._on_swap is not None:
+            self._on_swap(SwapResult(target, self._announced, self._elapsed(), "failure", reason))
+        version = registered.get(target)
+        if version is None:
+            return
+        other = next((other for other in registered.values() if other.number != target and other.ready_workers), None)
+        if other is not None:
+            self._management.set_default(other.number)
+        if other is not None or len(registered) == 1:
+            self._management.unregister(target)
+
+    def _announce(self, target: int) -> None:
+        if self._announced == target:
+            return
+        logger.info("version %d is served", target, extra={"served": target, "previous": self._announced})
+        if self._on_swap is not None and target != NOTHING_LEARNT:
+            self._on_swap(SwapResult(target, self._announced, self._elapsed(), "success"))
+        self._announced = target
+
+    def _elapsed(self) -> float:
+        return self._clock() - self._wanted_since
+
+
+class _VersionError(RuntimeError):
+    """A version does not do what it should; another one may."""

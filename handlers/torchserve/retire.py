@@ -1,0 +1,67 @@
+"""How a version that no longer answers everybody is let go without losing a request."""
+
+import logging
+import shutil
+from collections.abc import Callable, Collection
+from pathlib import Path
+from typing import Final
+
+from handlers.torchserve.folders import version_of
+from handlers.torchserve.management import ManagementClient, RegisteredVersion
+from handlers.torchserve.probe import Probe, ProbeError
+
+logger = logging.getLogger(__name__)
+
+GRACE_SECONDS: Final = 2.0
+"""A request that a network thread accepted for the old version just before the switch is queued well within this."""
+
+
+class Retirement:
+    """Drains and unregisters versions. ``longest_answer``: seconds after which TorchServe ends a request itself."""
+
+    def __init__(
+        self, management: ManagementClient, probe: Probe, longest_answer: float, clock: Callable[[], float]
+    ) -> None:
+        self._management = management
+        self._probe = probe
+        self._longest_answer = longest_answer
+        self._clock = clock
+        self._since: dict[int, float] = {}
+
+    def step(self, others: Collection[RegisteredVersion]) -> bool:
+        """Unregister those of ``others`` (everything but the default version) that are drained; True while some are
+        not. A version that is wanted again in between simply stops being among them.
+        """
+        now = self._clock()
+        self._since = {version.number: self._since.get(version.number, now) for version in others}
+        left = False
+        for version in others:
+            if self._drained(version, now - self._since[version.number]):
+                self._management.unregister(version.number)
+                logger.info("version %d is unregistered", version.number)
+            else:
+                left = True
+        return left
+
+    def _drained(self, version: RegisteredVersion, waited: float) -> bool:
+        """Whether nobody waits for an answer of this version, as far as can be seen from outside."""
+        if waited < GRACE_SECONDS:
+            return False
+        if version.ready_workers == 0 or waited > GRACE_SECONDS + self._longest_answer:
+            return True
+        if version.pending:
+            return False
+        try:
+            # Queued behind everything else: once it is answered, what a worker held before it is answered too.
+            self._probe.ask(version.number)
+        except ProbeError as error:
+            logger.info("version %d answers no more: %s", version.number, error)
+        return True
+
+
+def remove_folders(models: Path, keep: Collection[int]) -> None:
+    """Remove the mirrored versions that are not in ``keep``; they can be mirrored again."""
+    for folder in models.iterdir():
+        version = version_of(folder)
+        if version is not None and version not in keep:
+            shutil.rmtree(folder, ignore_errors=True)
