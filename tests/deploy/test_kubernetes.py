@@ -1,0 +1,223 @@
+"""The manifests: valid Kubernetes, locked down, and in agreement with the settings."""
+
+import subprocess
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import kubernetes_validate
+import pytest
+import yaml
+
+from handlers.settings import CONFIG_VARIABLE, ENVIRONMENT_PREFIX, Settings
+
+OVERLAYS = ["base", "overlays/gpu", "overlays/local-store"]
+OLDEST = "1.29"
+PODS = {"Deployment", "StatefulSet"}
+
+Manifest = dict[str, Any]
+
+
+def validate(document: Manifest) -> None:
+    """An unknown kind is an error here; the command line of kubernetes-validate only warns of it."""
+    for version in (OLDEST, kubernetes_validate.latest_version()):
+        kubernetes_validate.validate(document, version, strict=True)
+
+
+def kustomization(root: Path, name: str) -> Manifest:
+    return yaml.safe_load((root / "k8s" / name / "kustomization.yaml").read_text())
+
+
+@pytest.mark.parametrize("name", OVERLAYS)
+def test_every_resource_file_is_valid_as_it_stands(root: Path, name: str) -> None:
+    files = [item for item in kustomization(root, name)["resources"] if item.endswith(".yaml")]
+    for file in files:
+        for document in yaml.safe_load_all((root / "k8s" / name / file).read_text()):
+            validate(document)
+
+
+@pytest.mark.parametrize("name", OVERLAYS)
+def test_every_file_is_used(root: Path, name: str) -> None:
+    content = kustomization(root, name)
+    named = {
+        *(item for item in content["resources"] if item.endswith(".yaml")),
+        *(patch["path"] for patch in content.get("patches", [])),
+        *(file for generator in content.get("configMapGenerator", []) for file in generator["files"]),
+    }
+    assert {path.name for path in (root / "k8s" / name).iterdir()} == named | {"kustomization.yaml"}
+
+
+def test_a_wrong_manifest_would_be_noticed(root: Path) -> None:
+    document = yaml.safe_load((root / "k8s" / "base" / "deployment.yaml").read_text())
+    with pytest.raises(kubernetes_validate.ValidationError):
+        validate({**document, "spec": {**document["spec"], "replica": 1}})
+    with pytest.raises(kubernetes_validate.SchemaNotFoundError):
+        validate({**document, "apiVersion": "extensions/v1beta1"})
+
+
+@pytest.fixture(scope="module", params=OVERLAYS)
+def rendered(request: pytest.FixtureRequest, root: Path, program: Callable[[str, str], str]) -> list[Manifest]:
+    """What ``kubectl apply -k`` would send."""
+    command = [program("kubectl", "kubernetes-client"), "kustomize", str(root / "k8s" / request.param)]
+    result = subprocess.run(command, capture_output=True, text=True, check=True)
+    assert result.stderr == ""
+    return list(yaml.safe_load_all(result.stdout))
+
+
+def pod_of(document: Manifest) -> Manifest:
+    return document["spec"]["template"]["spec"]
+
+
+def pods(documents: list[Manifest]) -> list[Manifest]:
+    return [pod_of(document) for document in documents if document["kind"] in PODS]
+
+
+def containers(pod: Manifest) -> list[Manifest]:
+    return [*pod.get("initContainers", []), *pod["containers"]]
+
+
+def named(documents: list[Manifest], kind: str, name: str) -> Manifest:
+    (found,) = [item for item in documents if item["kind"] == kind and item["metadata"]["name"].startswith(name)]
+    return found
+
+
+def test_rendered_manifests_are_valid_and_name_no_namespace(rendered: list[Manifest]) -> None:
+    for document in rendered:
+        validate(document)
+        assert "namespace" not in document["metadata"]
+
+
+def test_every_pod_is_locked_down(rendered: list[Manifest]) -> None:
+    for pod in pods(rendered):
+        assert pod["automountServiceAccountToken"] is False
+        context = pod["securityContext"]
+        assert context["runAsNonRoot"] is True
+        assert context["runAsUser"] == context["fsGroup"] > 0
+        assert context["seccompProfile"] == {"type": "RuntimeDefault"}
+        for container in containers(pod):
+            own = container["securityContext"]
+            assert own["allowPrivilegeEscalation"] is False
+            assert own["readOnlyRootFilesystem"] is True
+            assert own["capabilities"] == {"drop": ["ALL"]}
+            assert {"cpu", "memory"} <= set(container["resources"]["requests"])
+            assert "memory" in container["resources"]["limits"]
+
+
+def test_every_image_has_a_fixed_tag(rendered: list[Manifest]) -> None:
+    for pod in pods(rendered):
+        for container in containers(pod):
+            repository, _, tag = container["image"].partition(":")
+            assert tag not in {"", "latest"}, container["image"]
+            assert repository != "minio/minio"
+
+
+def test_kubernetes_puts_no_variables_of_its_own_into_the_containers(rendered: list[Manifest]) -> None:
+    """A service called lucir would bring LUCIR_PORT: an unknown setting, which stops the start."""
+    assert all(pod["enableServiceLinks"] is False for pod in pods(rendered))
+
+
+def test_volumes_are_mounted_and_mounts_have_volumes(rendered: list[Manifest]) -> None:
+    for document in rendered:
+        if document["kind"] not in PODS:
+            continue
+        claims = {claim["metadata"]["name"] for claim in document["spec"].get("volumeClaimTemplates", [])}
+        volumes = {volume["name"] for volume in pod_of(document)["volumes"]} | claims
+        mounted = {mount["name"] for item in containers(pod_of(document)) for mount in item["volumeMounts"]}
+        assert mounted == volumes
+
+
+def test_selectors_find_the_pods(rendered: list[Manifest]) -> None:
+    labels = [item["spec"]["template"]["metadata"]["labels"] for item in rendered if item["kind"] in PODS]
+    for document in rendered:
+        selector = {
+            "Service": lambda item: item["spec"]["selector"],
+            "NetworkPolicy": lambda item: item["spec"]["podSelector"]["matchLabels"],
+            "Deployment": lambda item: item["spec"]["selector"]["matchLabels"],
+            "StatefulSet": lambda item: item["spec"]["selector"]["matchLabels"],
+        }.get(document["kind"])
+        if selector is not None:
+            wanted = selector(document).items()
+            assert len([found for found in labels if wanted <= found.items()]) == 1, document["metadata"]["name"]
+
+
+def test_named_ports_exist(rendered: list[Manifest]) -> None:
+    ports = {port["name"] for pod in pods(rendered) for item in containers(pod) for port in item.get("ports", [])}
+    for document in rendered:
+        if document["kind"] == "Service":
+            assert {port["targetPort"] for port in document["spec"]["ports"]} <= ports
+        if document["kind"] == "NetworkPolicy":
+            for rule in document["spec"]["ingress"]:
+                assert {port["port"] for port in rule["ports"]} <= ports
+
+
+def test_one_updater_writes(rendered: list[Manifest]) -> None:
+    spec = named(rendered, "Deployment", "lucir")["spec"]
+    assert (spec["replicas"], spec["strategy"]) == (1, {"type": "Recreate"})
+
+
+@pytest.fixture
+def settings(
+    rendered: list[Manifest], tmp_path: Path, container_settings: Callable[[Path, dict[str, str]], Settings]
+) -> Callable[[str], Settings]:
+    """``settings(container)``: what its process reads, with the mounted secret in place of the cluster's."""
+    file, secrets = tmp_path / "lucir.yaml", tmp_path / "secret"
+    file.write_text(named(rendered, "ConfigMap", "lucir-settings")["data"]["lucir.yaml"])
+    secrets.mkdir()
+    (secrets / "access-key").write_text("the-access-key\n")
+    (secrets / "secret-key").write_text("the-secret-key\n")
+
+    def load(name: str) -> Settings:
+        pod = pod_of(named(rendered, "Deployment", "lucir"))
+        (container,) = [item for item in containers(pod) if item["name"] == name]
+        environment = {item["name"]: item["value"] for item in container["env"]}
+        assert all(key.startswith(ENVIRONMENT_PREFIX) for key in environment)
+        mounts = {mount["name"]: mount["mountPath"] for mount in container["volumeMounts"]}
+        assert environment.pop(CONFIG_VARIABLE) == f"{mounts['settings']}/lucir.yaml"
+        if "s3" in mounts:
+            environment = {key: value.replace(mounts["s3"], str(secrets)) for key, value in environment.items()}
+        return container_settings(file, environment)
+
+    return load
+
+
+def test_settings_are_known_and_the_ports_are_theirs(
+    settings: Callable[[str], Settings], rendered: list[Manifest]
+) -> None:
+    serving, updater = settings("serving"), settings("updater")
+    pod = pod_of(named(rendered, "Deployment", "lucir"))
+    ports = {port["name"]: port["containerPort"] for item in pod["containers"] for port in item["ports"]}
+    assert ports == {
+        "inference": serving.serving.port,
+        "ts-metrics": serving.serving.metrics_port,
+        "updater": updater.updater.port,
+    }
+    assert updater.inference_url == "http://127.0.0.1:8080"
+    assert serving.serving.host == updater.updater.host == "0.0.0.0"
+
+
+def test_only_the_updater_has_the_keys(settings: Callable[[str], Settings]) -> None:
+    assert settings("updater").s3.credentials() == ("the-access-key", "the-secret-key")
+    assert settings("serving").s3.credentials() == (None, None)
+
+
+def test_the_data_folder_and_the_probe_are_where_the_settings_say(
+    settings: Callable[[str], Settings], rendered: list[Manifest]
+) -> None:
+    pod = pod_of(named(rendered, "Deployment", "lucir"))
+    for name in ("serving", "updater"):
+        (container,) = [item for item in pod["containers"] if item["name"] == name]
+        mounts = {mount["mountPath"] for mount in container["volumeMounts"]}
+        # One volume holds the whole data folder: the folder of the socket must belong to our user.
+        assert {str(settings(name).data), "/tmp", "/etc/lucir"} <= mounts
+    (serving,) = [item for item in pod["containers"] if item["name"] == "serving"]
+    socket = serving["readinessProbe"]["exec"]["command"][-1]
+    assert socket == str(settings("serving").serving.management_socket) == str(settings("updater").serving.management_socket)
+
+
+def test_the_gpu_overlay_gives_the_updater_one(root: Path, program: Callable[[str, str], str]) -> None:
+    command = [program("kubectl", "kubernetes-client"), "kustomize", str(root / "k8s" / "overlays" / "gpu")]
+    documents = list(yaml.safe_load_all(subprocess.run(command, capture_output=True, text=True, check=True).stdout))
+    limits = {item["name"]: item["resources"]["limits"] for item in pods(documents)[0]["containers"]}
+    assert limits["updater"]["nvidia.com/gpu"] == "1"
+    assert limits["updater"]["memory"] == "6Gi"
+    assert "nvidia.com/gpu" not in limits["serving"]
