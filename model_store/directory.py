@@ -69,7 +69,8 @@ class DirectoryStore:
 
     def folders(self, prefix: str) -> Iterator[str]:
         """Names of the folders directly below ``prefix``, in the order of their bytes."""
-        yield from (name[:-1] for name in reversed(names(self._root, check_folder(prefix))) if name.endswith("/"))
+        locate(self._root, f"{check_folder(prefix)}x")
+        yield from (name[:-1] for name in reversed(names(self._root, prefix)) if name.endswith("/"))
 
     def stat(self, key: str) -> ObjectInfo:
         """Describe one object. Raises ``ObjectNotFoundError``."""
@@ -157,9 +158,10 @@ class DirectoryStore:
             raise self._missing(key) from None
         except OSError as error:
             raise explain(error, f"read {key!r} in {self._root}") from error
+        if not stat.S_ISREG(os.fstat(descriptor).st_mode):
+            os.close(descriptor)
+            raise self._missing(key)
         with os.fdopen(descriptor, "rb") as file:
-            if not stat.S_ISREG(os.fstat(descriptor).st_mode):
-                raise self._missing(key)
             yield file
 
     def _put(self, key: str, fill: Callable[[BinaryIO], object], place: Callable[[Path, str], None]) -> ObjectInfo:

@@ -23,7 +23,7 @@ from model_store.s3_errors import Place, from_code, from_connection, s3_errors
 
 logger = logging.getLogger(__name__)
 
-_EXPIRES = timedelta(minutes=5)
+_EXPIRES = timedelta(minutes=15)  # as far as S3 lets clocks differ
 _CONFLICTS = 3
 _NO_SUCH_ETAG = "00000000000000000000000000000000"
 

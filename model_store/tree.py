@@ -41,10 +41,9 @@ def describe(root: Path, key: str) -> ObjectInfo | None:
 def names(root: Path, above: str, start: str = "") -> list[str]:
     """Names in the folder ``above`` that begin with ``start``, last first, folders with ``/``; files and folders only.
 
-    A folder that vanished is empty. Raises ``StoreUnavailableError`` when it is the whole store that vanished.
+    The caller has checked that ``above`` lies below ``root``. A folder that vanished is empty. Raises
+    ``StoreUnavailableError`` when it is the whole store that vanished.
     """
-    if above:
-        locate(root, above + "x")
     found: list[str] = []
     try:
         with os.scandir(root / above) as entries:
@@ -69,6 +68,7 @@ def walk(root: Path, prefix: str) -> Iterator[ObjectInfo]:
     """Every regular file whose key starts with ``prefix``, in key order; holds the names of one folder per level."""
     folder, _, start = check_prefix(prefix).rpartition("/")
     above = f"{folder}/" if folder else ""
+    locate(root, f"{above}x")  # what is found below is entered only where it is no link
     pending = [(above, names(root, above, start))]
     while pending:
         above, left = pending[-1]

@@ -1,0 +1,360 @@
+"""What only a folder can do to us: links, odd names, other people's rights, full disks, sudden death."""
+
+import errno
+import os
+import signal
+import subprocess
+import sys
+import tempfile
+import threading
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from model_store.directory import DirectoryStore
+from model_store.objects import (
+    ObjectNotFoundError,
+    PreconditionFailedError,
+    StoreError,
+    StoreUnavailableError,
+)
+
+SEGMENT = (
+    st.binary(min_size=1, max_size=40).filter(lambda name: b"/" not in name and b"\0" not in name).map(os.fsdecode)
+)
+KEYS = st.lists(SEGMENT.filter(lambda name: name not in {".", "..", ".lucir"}), min_size=1, max_size=4).map("/".join)
+
+
+@pytest.fixture
+def root(tmp_path: Path) -> Path:
+    return tmp_path / "store"
+
+
+@pytest.fixture
+def store(root: Path) -> DirectoryStore:
+    return DirectoryStore(root)
+
+
+@given(key=KEYS, data=st.binary(max_size=100))
+@settings(max_examples=40, deadline=None)
+def test_any_bytes_make_a_key(key: str, data: bytes) -> None:
+    with tempfile.TemporaryDirectory() as folder:
+        store = DirectoryStore(Path(folder))
+        info = store.write(key, data)
+        assert list(store.list("")) == [info]
+        assert store.read(key) == data
+        assert list(store.list(key[: len(key) // 2])) == [info]
+        store.move(key, "moved/x")
+        assert [found.key for found in store.list("")] == ["moved/x"]
+
+
+@given(keys=st.sets(SEGMENT.filter(lambda name: name not in {".", ".."}), min_size=1, max_size=8))
+@settings(max_examples=30, deadline=None)
+def test_keys_come_in_the_order_of_their_bytes(keys: set[str]) -> None:
+    with tempfile.TemporaryDirectory() as folder:
+        for number, key in enumerate(sorted(keys)):
+            path = Path(folder) / "in" / key
+            if number % 2:
+                path = path / "x"
+            path.parent.mkdir(parents=True, exist_ok=True)
+            path.write_bytes(b"")
+        found = [os.fsencode(info.key) for info in DirectoryStore(Path(folder)).list("in/")]
+        assert found == sorted(found)
+        assert len(found) == len(keys)
+
+
+def test_an_error_about_an_odd_name_can_be_printed(store: DirectoryStore) -> None:
+    with pytest.raises(ObjectNotFoundError) as caught:
+        store.read("incoming/\udcff.png")
+    str(caught.value).encode()
+
+
+class TestLinks:
+    def test_are_no_objects(self, store: DirectoryStore, root: Path, tmp_path: Path) -> None:
+        (tmp_path / "secret").write_bytes(b"secret")
+        (tmp_path / "folder").mkdir()
+        (tmp_path / "folder/1.png").write_bytes(b"outside")
+        store.write("incoming/cat/1.png", b"1")
+        (root / "incoming/cat/link.png").symlink_to(tmp_path / "secret")
+        (root / "incoming/dog").symlink_to(tmp_path / "folder")
+        assert [info.key for info in store.list("")] == ["incoming/cat/1.png"]
+        assert list(store.folders("incoming/")) == ["cat"]
+        with pytest.raises(ObjectNotFoundError):
+            store.stat("incoming/cat/link.png")
+        with pytest.raises(StoreError, match="link"):
+            store.read("incoming/cat/link.png")
+        for call in (
+            lambda: store.read("incoming/dog/1.png"),
+            lambda: store.write("incoming/dog/2.png", b"2"),
+            lambda: store.delete("incoming/dog/1.png"),
+            lambda: store.move("incoming/dog/1.png", "archive/1.png"),
+            lambda: store.move("incoming/cat/1.png", "incoming/dog/3.png"),
+            lambda: list(store.list("incoming/dog/")),
+        ):
+            with pytest.raises(StoreError, match="symbolic link"):
+                call()
+        assert [path.name for path in (tmp_path / "folder").iterdir()] == ["1.png"]
+
+    def test_writing_over_one_leaves_its_target_alone(self, store: DirectoryStore, root: Path, tmp_path: Path) -> None:
+        (tmp_path / "outside").write_bytes(b"outside")
+        (root / "a").symlink_to(tmp_path / "outside")
+        with pytest.raises(PreconditionFailedError):
+            store.write("a", b"1", only_if_absent=True)
+        store.write("a", b"1")
+        assert (tmp_path / "outside").read_bytes() == b"outside"
+        assert store.read("a") == b"1"
+
+    def test_the_root_itself_may_be_one(self, tmp_path: Path) -> None:
+        (tmp_path / "real").mkdir()
+        (tmp_path / "link").symlink_to(tmp_path / "real")
+        DirectoryStore(tmp_path / "link").write("a/b", b"1")
+        assert (tmp_path / "real/a/b").read_bytes() == b"1"
+
+    def test_a_hard_link_of_the_target_is_moved_too(self, store: DirectoryStore, root: Path) -> None:
+        store.write("a/1", b"1")
+        (root / "b").mkdir()
+        os.link(root / "a/1", root / "b/1")
+        store.move("a/1", "b/1")
+        assert [info.key for info in store.list("")] == ["b/1"]
+
+    def test_a_pipe_blocks_nobody(self, store: DirectoryStore, root: Path) -> None:
+        os.mkfifo(root / "pipe")
+        assert not list(store.list(""))
+        with pytest.raises(ObjectNotFoundError):
+            store.read("pipe")
+
+
+def test_a_copy_that_keeps_its_old_time_is_new(store: DirectoryStore, root: Path) -> None:
+    started = time.time()
+    (root / "incoming").mkdir()
+    (root / "incoming/1.png").write_bytes(b"1")
+    os.utime(root / "incoming/1.png", (1_000_000_000, 1_000_000_000))
+    assert store.stat("incoming/1.png").modified >= started - 1
+
+
+def test_files_that_vanish_while_listing_are_left_out(store: DirectoryStore, root: Path) -> None:
+    for key in ("a/1", "a/2", "a/x/1", "b/1"):
+        store.write(key, b"")
+    listing = store.list("")
+    assert next(listing).key == "a/1"
+    (root / "a/2").unlink()
+    (root / "a/x/1").unlink()
+    (root / "a/x").rmdir()
+    assert [info.key for info in listing] == ["b/1"]
+
+
+def test_a_very_deep_folder_can_be_listed(store: DirectoryStore) -> None:
+    key = "/".join(["d"] * 1100)  # deeper than Python's stack
+    store.write(key, b"1")
+    assert [info.key for info in store.list("")] == [key]
+
+
+def test_emptied_folders_go_but_not_those_of_the_root(store: DirectoryStore, root: Path) -> None:
+    store.write("incoming/cat/x/1.png", b"1")
+    store.move("incoming/cat/x/1.png", "archive/1/cat/1.png")
+    assert list(store.folders("incoming/")) == []
+    assert (root / "incoming").is_dir()
+    store.delete("archive/1/cat/1.png")
+    assert sorted(store.folders("")) == ["archive", "incoming"]
+
+
+def test_writers_and_tidiers_do_not_disturb_each_other(store: DirectoryStore) -> None:
+    def work(name: str) -> None:
+        for number in range(60):
+            store.write(f"in/shared/{name}", b"%d" % number)
+            store.delete(f"in/shared/{name}")
+
+    errors: list[BaseException] = []
+
+    def guarded(name: str) -> None:
+        try:
+            work(name)
+        except StoreError as error:
+            errors.append(error)
+
+    threads = [threading.Thread(target=guarded, args=(str(number),)) for number in range(3)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert not [error for error in errors if not isinstance(error, ObjectNotFoundError)]
+    assert not list(store.list(""))
+
+
+class TestConditions:
+    def test_hold_where_there_are_no_hard_links(
+        self, store: DirectoryStore, root: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        def refuse(*_: object) -> None:
+            raise OSError(errno.EPERM, "no links here")
+
+        monkeypatch.setattr(os, "link", refuse)
+        store.write("a", b"1", only_if_absent=True)
+        with pytest.raises(PreconditionFailedError):
+            store.write("a", b"2", only_if_absent=True)
+        assert store.read("a") == b"1"
+
+    def test_see_what_people_put_there(self, store: DirectoryStore, root: Path) -> None:
+        (root / "a").write_bytes(b"theirs")
+        with pytest.raises(PreconditionFailedError):
+            store.write("a", b"ours", only_if_absent=True)
+
+
+class TestFailures:
+    @pytest.mark.parametrize(
+        ("code", "kind", "remedy"),
+        [
+            (errno.ENOSPC, StoreError, "free space"),
+            (errno.EDQUOT, StoreError, "quota"),
+            (errno.EIO, StoreUnavailableError, "check the disk"),
+        ],
+    )
+    @pytest.mark.parametrize("call", ["fsync", "rename"])
+    def test_a_write_that_fails_changes_nothing(
+        self,
+        store: DirectoryStore,
+        root: Path,
+        monkeypatch: pytest.MonkeyPatch,
+        call: str,
+        code: int,
+        kind: type[StoreError],
+        remedy: str,
+    ) -> None:
+        store.write("a/b", b"old")
+
+        def fail(*_: object, **__: object) -> None:
+            raise OSError(code, os.strerror(code))
+
+        with monkeypatch.context() as patch:
+            patch.setattr(*(("os.fsync", fail) if call == "fsync" else ("pathlib.Path.rename", fail)))
+            with pytest.raises(kind, match=remedy) as caught:
+                store.write("a/b", b"new")
+        assert type(caught.value) is kind
+        assert "a/b" in str(caught.value)
+        assert store.read("a/b") == b"old"
+        assert [info.key for info in store.list("")] == ["a/b"]
+        assert not list((root / ".lucir/tmp").iterdir())
+
+    def test_a_folder_without_rights(self) -> None:
+        with _foreign_folder() as folder:
+            store = DirectoryStore(folder)
+            store.write("incoming/cat/1.png", b"1")
+            for path in [folder, *folder.rglob("*")]:
+                path.chmod(0o555 if path.is_dir() else 0o444)
+            with _unprivileged():
+                assert [info.key for info in store.list("")] == ["incoming/cat/1.png"]
+                assert store.read("incoming/cat/1.png") == b"1"
+                for call in (
+                    store.check,
+                    lambda: store.write("a", b"1"),
+                    lambda: store.move("incoming/cat/1.png", "archive/1.png"),
+                    lambda: store.delete("incoming/cat/1.png"),
+                    lambda: DirectoryStore(folder / "below"),
+                ):
+                    with pytest.raises(StoreError, match="chown or chmod"):
+                        call()
+            (folder / "incoming/cat").chmod(0)
+            with _unprivileged(), pytest.raises(StoreError, match="chown or chmod"):
+                list(store.list(""))
+
+    def test_a_file_where_the_store_should_be(self, tmp_path: Path) -> None:
+        (tmp_path / "file").touch()
+        with pytest.raises(StoreError, match="file"):
+            DirectoryStore(tmp_path / "file")
+        with pytest.raises(StoreError, match="file"):
+            DirectoryStore(tmp_path / "file" / "store")
+
+    def test_a_file_where_a_folder_should_be(self, store: DirectoryStore) -> None:
+        store.write("a", b"1")
+        with pytest.raises(StoreError, match="remove the file"):
+            store.write("a/b", b"1")
+        store.write("c/d", b"1")
+        with pytest.raises(StoreError, match="folder"):
+            store.write("c", b"1")
+        assert store.read("c/d") == b"1"
+
+    def test_a_name_that_is_too_long(self, store: DirectoryStore) -> None:
+        with pytest.raises(StoreError, match="shorter name"):
+            store.write("x" * 300, b"1")
+
+    def test_a_store_that_was_unmounted(self, store: DirectoryStore, root: Path) -> None:
+        root.rename(root.with_name("elsewhere"))
+        for call in (
+            store.check,
+            lambda: list(store.list("")),
+            lambda: list(store.folders("")),
+            lambda: store.read("a"),
+            lambda: store.write("a", b"1"),
+            lambda: store.move("a", "b"),
+        ):
+            with pytest.raises(StoreUnavailableError, match="mount it"):
+                call()
+        assert not root.exists()
+
+    def test_the_stores_own_names_are_refused(self, store: DirectoryStore) -> None:
+        with pytest.raises(StoreError, match="kept for the store"):
+            store.write(".lucir/x", b"1")
+
+    def test_temporary_files_of_the_dead_are_removed(self, store: DirectoryStore, root: Path) -> None:
+        store.check()
+        old, young = root / ".lucir/tmp/old", root / ".lucir/tmp/young"
+        old.write_bytes(b"1")
+        young.write_bytes(b"1")
+        os.utime(old, (1_000_000_000, 1_000_000_000))
+        store.check()
+        assert not old.exists()
+        assert young.exists()
+
+
+def test_killed_at_any_moment_it_holds_the_old_or_the_new(store: DirectoryStore, root: Path) -> None:
+    program = (
+        "import sys; from pathlib import Path; from model_store.directory import DirectoryStore\n"
+        "store = DirectoryStore(Path(sys.argv[1]))\n"
+        "while True:\n"
+        "    for byte in b'ab':\n"
+        "        store.write('a/b', bytes([byte]) * 300_000); store.write('c/d', b'1'); store.move('c/d', 'e/f')\n"
+        "        print('x', flush=True)\n"
+    )
+    store.write("a/b", b"a" * 300_000)
+    store.write("e/f", b"1")
+    for delay in (0.0, 0.003, 0.007):
+        process = subprocess.Popen([sys.executable, "-c", program, root], stdout=subprocess.PIPE)
+        with process:
+            assert process.stdout is not None
+            process.stdout.readline()
+            time.sleep(delay)
+            process.send_signal(signal.SIGKILL)
+        assert store.read("a/b") in {b"a" * 300_000, b"b" * 300_000}
+        assert {info.key for info in store.list("")} - {"c/d"} == {"a/b", "e/f"}
+        store.write("a/b", b"a" * 300_000)  # a lock of the dead holds nobody up
+
+
+@contextmanager
+def _foreign_folder() -> Iterator[Path]:
+    """A folder that an unprivileged user can reach."""
+    with tempfile.TemporaryDirectory(dir="/tmp") as name:
+        folder = Path(name)
+        folder.chmod(0o755)
+        try:
+            yield folder
+        finally:
+            for path in [folder, *folder.rglob("*")]:
+                path.chmod(0o755)
+
+
+@contextmanager
+def _unprivileged() -> Iterator[None]:
+    """Give up root's rights for a while, where the tests run as root: rights bind everybody else already."""
+    if os.geteuid() != 0:
+        yield
+        return
+    os.seteuid(65534)
+    try:
+        yield
+    finally:
+        os.seteuid(0)
