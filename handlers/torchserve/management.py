@@ -3,6 +3,7 @@
 The calls are chosen so that none blocks a network thread of the server: no synchronous registration, no archive.
 """
 
+import socket
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final, Self
@@ -54,10 +55,11 @@ class RegisteredVersion:
 class ManagementClient:
     """One client per thread of use. Every failure is a ``ManagementError``."""
 
-    def __init__(self, socket: Path, timeout: float = 10.0) -> None:
-        self._socket = socket
+    def __init__(self, path: Path, timeout: float = 10.0) -> None:
+        self._path = path
+        self._reachable = False
         self._client = httpx.Client(
-            transport=httpx.HTTPTransport(uds=str(socket)), base_url="http://torchserve", timeout=timeout
+            transport=httpx.HTTPTransport(uds=str(path)), base_url="http://torchserve", timeout=timeout
         )
 
     def __enter__(self) -> Self:
@@ -112,16 +114,26 @@ class ManagementClient:
         self._call("DELETE", f"/models/{MODEL_NAME}/{version}", allowed=(httpx.codes.NOT_FOUND,))
 
     def _call(
-        self, method: str, path: str, parameters: dict[str, str] | None = None, allowed: tuple[int, ...] = ()
+        self, method: str, address: str, parameters: dict[str, str] | None = None, allowed: tuple[int, ...] = ()
     ) -> Any:
         try:
-            response = self._client.request(method, path, params=parameters)
-        except httpx.TransportError as error:
-            raise ManagementUnavailableError(f"TorchServe does not answer on {self._socket}: {error}") from error
+            self._knock()
+            response = self._client.request(method, address, params=parameters)
+        except (httpx.TransportError, OSError) as error:
+            self._reachable = False
+            raise ManagementUnavailableError(f"TorchServe does not answer on {self._path}: {error}") from error
         if response.is_success or response.status_code in allowed:
             return response.json()
         kind = VersionMissingError if response.status_code == httpx.codes.NOT_FOUND else ManagementError
-        raise kind(f"TorchServe refused {method} {path}: {response.status_code} {_message(response)}")
+        raise kind(f"TorchServe refused {method} {address}: {response.status_code} {_message(response)}")
+
+    def _knock(self) -> None:
+        """After a failure, see whether anybody listens: httpx leaves a socket open whose connection was refused."""
+        if not self._reachable:
+            with socket.socket(socket.AF_UNIX) as connection:
+                connection.settimeout(1.0)
+                connection.connect(str(self._path))
+            self._reachable = True
 
 
 def _items(answer: Any) -> list[dict[str, Any]]:

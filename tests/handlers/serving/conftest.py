@@ -1,16 +1,29 @@
 import hashlib
 import io
 import json
-from collections.abc import Callable
+import signal
+import socket
+import subprocess
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import httpx
 import numpy as np
 import onnx
 import pytest
 from numpy.typing import NDArray
 from onnx import TensorProto, helper, numpy_helper
 from PIL import Image
+
+from handlers.settings import Settings
+from handlers.torchserve.launch import prepare_launch
+from handlers.torchserve.reconcile import Reconciler, ServingState
+from model_store.directory import DirectoryStore
+from model_store.manifest import Manifest
+from model_store.versions import VersionStore
 
 COLOURS = {"rot": (255, 0, 0), "grün": (0, 255, 0), "青": (0, 0, 255)}
 """Class names beyond ASCII on purpose."""
@@ -104,3 +117,102 @@ def make_image() -> MakeImage:
         return buffer.getvalue()
 
     return make
+
+
+@dataclass
+class Stack:
+    """A store, its versions, and one TorchServe that is started and stopped at will."""
+
+    settings: Settings
+    versions: VersionStore
+    make_version: MakeVersion
+    scratch: Path
+    process: subprocess.Popen[bytes] | None = None
+
+    def start(self) -> None:
+        launch = prepare_launch(self.settings)
+        with (self.scratch / "torchserve.log").open("ab") as log:
+            self.process = subprocess.Popen(
+                launch.command,
+                env=launch.environment,
+                cwd=launch.folder,
+                stdout=log,
+                stderr=log,
+                start_new_session=True,
+            )
+
+    def stop(self, number: int = signal.SIGTERM) -> None:
+        if self.process is None:
+            return
+        self.process.send_signal(number)
+        self.process.wait(30)
+        self.process = None
+
+    def publish(self, version: int, point: bool = True, **changes: Any) -> Manifest:
+        folder = self.make_version(self.scratch / f"built-{version}", version, **changes)
+        document = json.loads((folder / "manifest.json").read_text(encoding="utf-8"))
+        manifest = Manifest.model_validate({**document, "files": {}})
+        published = self.versions.publish(manifest, {"model.onnx": folder / "model.onnx"})
+        if point:
+            self.versions.point_to(version, "test")
+        return published
+
+    def settle(
+        self, reconciler: Reconciler, until: Callable[[ServingState], bool], timeout: float = 90
+    ) -> ServingState:
+        """Step as ``Reconciler.run`` does until a state is reached."""
+        deadline = time.monotonic() + timeout
+        while time.monotonic() < deadline:
+            state = reconciler.step()
+            if until(state):
+                return state
+            time.sleep(0.1)
+        raise AssertionError(f"still {reconciler.state}\n{self.log()[-3000:]}")
+
+    def serve(self, reconciler: Reconciler, version: int, timeout: float = 90) -> ServingState:
+        return self.settle(reconciler, lambda s: s.phase == "serving" and s.served == version, timeout)
+
+    def log(self) -> str:
+        return (self.scratch / "torchserve.log").read_text(errors="replace")
+
+    def post(self, image: bytes, path: str = "/predictions/lucir", **headers: str) -> httpx.Response:
+        return httpx.post(self.settings.inference_url + path, content=image, headers=headers, timeout=30)
+
+
+def free_port() -> int:
+    with socket.socket() as listener:
+        listener.bind(("127.0.0.1", 0))
+        return int(listener.getsockname()[1])
+
+
+@pytest.fixture
+def new_stack(tmp_path: Path, make_version: MakeVersion) -> Iterator[Callable[..., Stack]]:
+    """Make stacks of their own; whatever they started is stopped."""
+    stacks: list[Stack] = []
+
+    def make(**serving: Any) -> Stack:
+        scratch = tmp_path / f"stack{len(stacks)}"
+        scratch.mkdir()
+        ports = {"port": free_port(), "metrics_port": free_port()}
+        settings = Settings.model_validate({"data": scratch / "data", "serving": {**ports, **serving}})
+        store = DirectoryStore(scratch / "data" / "store")
+        stacks.append(Stack(settings, VersionStore(store), make_version, scratch))
+        return stacks[-1]
+
+    yield make
+    for stack in stacks:
+        stack.stop(signal.SIGKILL)
+
+
+@pytest.fixture
+def stack(new_stack: Callable[..., Stack]) -> Stack:
+    """A store that is empty and a TorchServe that is running."""
+    stack = new_stack()
+    stack.start()
+    return stack
+
+
+@pytest.fixture
+def reconciler(stack: Stack) -> Iterator[Reconciler]:
+    with Reconciler(stack.settings, stack.versions) as reconciler:
+        yield reconciler
