@@ -1,0 +1,29 @@
+"""``python -m handlers.torchserve``: become TorchServe's Java frontend, for a container that runs nothing else.
+
+The process is replaced, so that signals reach the frontend and its end is the container's end. ``lucir up`` starts the
+same command under its supervisor.
+"""
+
+import os
+import sys
+
+from handlers.settings import SettingsError, load_settings
+from handlers.torchserve.launch import LaunchError, management_socket, prepare_launch
+
+
+def main() -> int:
+    """Does not return, unless TorchServe cannot be started: 1, with a message."""
+    try:
+        settings = load_settings()
+        launch = prepare_launch(settings)
+        # What a killed container left in a volume that outlives it: nobody answers there.
+        management_socket(settings).unlink(missing_ok=True)
+        os.chdir(launch.folder)
+        os.execve(launch.command[0], launch.command, launch.environment)  # noqa: S606 (a fixed argument list)
+    except (SettingsError, LaunchError, OSError) as error:
+        sys.stderr.write(f"{error}\n")
+    return 1
+
+
+if __name__ == "__main__":
+    sys.exit(main())
