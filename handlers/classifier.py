@@ -14,7 +14,8 @@ from typing import Any
 import numpy as np
 
 from handlers.preprocess import BadImageError, Limits
-from handlers.torchserve.request import BadRequestError, read_request
+from handlers.torchserve import open_inference
+from handlers.torchserve.request import BadRequestError, Request, read_request
 from handlers.torchserve.worker import NOTHING_LEARNT_FILE, read_options
 from handlers.version_model import Prediction, VersionModel
 
@@ -60,7 +61,8 @@ class Classifier:
             context.set_all_response_status(503, "Nothing learnt yet")
             return [_encode({"error": self._nothing_learnt})] * len(data)
         answers: list[bytes] = [b""] * len(data)
-        good, images, top_k = [], [], []
+        good: list[tuple[int, Request]] = []
+        images = []
         for index, fields in enumerate(data):
             try:
                 request = read_request(fields, context.get_all_request_header(index), self._top_k)
@@ -69,15 +71,18 @@ class Classifier:
                 context.set_response_status(400, "Bad Request", index)
                 answers[index] = _encode({"error": str(error)})
             else:
-                good.append(index)
-                top_k.append(request.top_k)
+                good.append((index, request))
         if images:
-            for index, predictions in zip(good, model.classify(np.stack(images), top_k), strict=True):
-                answers[index] = _answer(model.version, predictions)
+            ranked = model.classify(np.stack(images), [request.top_k for _, request in good])
+            for (index, request), predictions in zip(good, ranked, strict=True):
+                answers[index] = _answer(request, model.version, predictions)
         return answers
 
 
-def _answer(version: int, predictions: list[Prediction]) -> bytes:
+def _answer(request: Request, version: int, predictions: list[Prediction]) -> bytes:
+    if request.protocol is not None:
+        names, probabilities, cosines = zip(*((p.name, p.probability, p.cosine) for p in predictions), strict=True)
+        return _encode(open_inference.answer(request.protocol, version, names, probabilities, cosines))
     return _encode(
         {
             "model_version": version,

@@ -1,5 +1,7 @@
 """Real TorchServe: first start, swaps under load, and everything that can go wrong between two versions."""
 
+import base64
+import json
 import os
 import signal
 import threading
@@ -10,11 +12,14 @@ from typing import Any
 import httpx
 import pytest
 
+from handlers.torchserve.launch import management_socket
+from handlers.torchserve.management import ManagementClient, ManagementUnavailableError
 from handlers.torchserve.reconcile import Reconciler, SwapResult
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(300)]
 
-Stack = Any
+Stack = Any  # the one of conftest.py, which pytest imports by no name
+MakeStack = Callable[..., Stack]
 MakeImage = Callable[..., bytes]
 
 
@@ -58,16 +63,218 @@ class Clients:
         return max(answer[0] for answer in self.answers)
 
 
-def test_swap_under_load_loses_nothing(stack: Stack, reconciler: Reconciler, make_image: MakeImage) -> None:
+def wait_until(condition: Callable[[], bool], seconds: float = 60) -> None:
+    deadline = time.monotonic() + seconds
+    while not condition():
+        assert time.monotonic() < deadline, "waited in vain"
+        time.sleep(0.1)
+
+
+def worker_pid(stack: Stack, version: int) -> int:
+    with ManagementClient(management_socket(stack.settings)) as management:
+        (worker,) = management.versions()[version].workers
+    assert worker.pid is not None
+    return worker.pid
+
+
+def test_from_nothing_to_the_first_version(stack: Stack, reconciler: Reconciler, make_image: MakeImage) -> None:
+    stack.serve(reconciler, 0)
+    answer = stack.post(make_image())
+    assert answer.status_code == 503
+    place = stack.settings.data / "store" / "incoming"
+    assert answer.json() == {"error": f"nothing learnt yet: drop at least two class folders into {place}"}
     stack.publish(1)
     stack.serve(reconciler, 1)
-    with Clients(f"{stack.settings.inference_url}/predictions/lucir", make_image()) as clients:
-        for version in (2, 3, 4):
-            stack.publish(version)
-            stack.serve(reconciler, version)
-            time.sleep(0.5)
-        stack.versions.rollback(3)
-        stack.serve(reconciler, 3)
-    print(len(clients.answers), "requests, longest", round(clients.longest, 3), "failed", clients.failed[:5])
+    assert stack.post(make_image("grün")).json()["predictions"][0]["class"] == "grün"
+    assert stack.post(make_image(), "/predictions/lucir/0").status_code == 404
+    with ManagementClient(management_socket(stack.settings)) as management:
+        assert list(management.versions()) == [1]
+
+
+def test_ways_to_send_an_image(stack: Stack, reconciler: Reconciler, make_image: MakeImage) -> None:
+    stack.publish(1)
+    stack.serve(reconciler, 1)
+    image, url = make_image("青"), f"{stack.settings.inference_url}/predictions/lucir"
+    expected = stack.post(image).json()
+    assert expected["predictions"][0]["class"] == "青"
+    for kind in ("image/jpeg", "application/octet-stream", "text/plain", "application/json"):
+        assert stack.post(image, **{"Content-Type": kind}).json() == expected
+    assert httpx.post(url, files={"data": ("x.jpg", image)}).json() == expected
+    assert httpx.post(url, files={"body": ("x.jpg", image)}).json() == expected
+    for answer in (
+        stack.post(image, **{"X-Top-K": "1"}),
+        httpx.post(url, files={"data": ("x.jpg", image)}, data={"top_k": "1"}),
+        stack.post(image, "/lucir/predict?top_k=1"),
+        stack.post(image, "/models/lucir/invoke?top_k=1"),
+    ):
+        assert answer.json() == {**expected, "predictions": expected["predictions"][:1]}
+    document = {
+        "inputs": [{"name": "i", "shape": [1], "datatype": "BYTES", "data": [base64.b64encode(image).decode()]}]
+    }
+    answer = stack.post(json.dumps(document).encode(), "/v2/models/lucir/infer", **{"Content-Type": "application/json"})
+    assert answer.json()["outputs"][0]["data"][0] == "青"
+    assert httpx.get(f"{stack.settings.inference_url}/v2/health/ready").json() == {"ready": True}
+
+
+def test_bad_requests_get_their_codes_and_harm_nobody(new_stack: MakeStack, make_image: MakeImage) -> None:
+    stack = new_stack(batch_delay_ms=100, max_request_mb=1)
+    stack.start()
+    stack.publish(1)
+    with Reconciler(stack.settings, stack.versions) as reconciler:
+        stack.serve(reconciler, 1)
+    good = make_image()
+    bodies = [good, b"no image", good[:300], b'{"a": 1}', good, b"", good, b"GIF89a"]
+    answers: list[httpx.Response | None] = [None] * len(bodies)
+
+    def post(index: int) -> None:
+        answers[index] = stack.post(bodies[index])
+
+    threads = [threading.Thread(target=post, args=(index,)) for index in range(len(bodies))]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert [a.status_code for a in answers if a] == [200, 400, 400, 400, 200, 400, 200, 400]
+    for answer in answers:
+        assert answer is not None
+        assert answer.headers["content-type"] == "application/json"
+        assert list(answer.json()) == (["error"] if answer.status_code == 400 else ["model_version", "predictions"])
+    assert stack.post(good, "/predictions/unknown").status_code == 404
+    assert stack.post(bytes(2_000_000)).status_code == 413
+    assert stack.post(good).status_code == 200
+
+
+def test_swap_under_load_loses_nothing(stack: Stack, make_image: MakeImage) -> None:
+    swaps: list[SwapResult] = []
+    stack.publish(1)
+    with Reconciler(stack.settings, stack.versions, on_swap=swaps.append) as reconciler:
+        stack.serve(reconciler, 1)
+        with Clients(f"{stack.settings.inference_url}/predictions/lucir", make_image()) as clients:
+            for version in (2, 3):
+                stack.publish(version)
+                stack.serve(reconciler, version)
+            stack.versions.rollback(2)
+            stack.serve(reconciler, 2)
     assert not clients.failed
-    assert {answer[2] for answer in clients.answers} == {1, 2, 3, 4}
+    assert {answer[2] for answer in clients.answers} == {1, 2, 3}
+    assert [(swap.version, swap.previous, swap.result) for swap in swaps] == [
+        (1, None, "success"),
+        (2, 1, "success"),
+        (3, 2, "success"),
+        (2, 3, "success"),
+    ]
+
+
+def test_killed_worker_comes_back(stack: Stack, reconciler: Reconciler, make_image: MakeImage) -> None:
+    stack.publish(1)
+    stack.serve(reconciler, 1)
+    pid = worker_pid(stack, 1)
+    os.kill(pid, signal.SIGKILL)
+    wait_until(lambda: reconciler.step().served == 1 and worker_pid(stack, 1) != pid)
+    assert stack.post(make_image()).json()["model_version"] == 1
+
+
+def test_restarted_torchserve_is_healed(stack: Stack, reconciler: Reconciler, make_image: MakeImage) -> None:
+    stack.publish(1)
+    stack.publish(2)
+    stack.serve(reconciler, 2)
+    stack.stop(signal.SIGKILL)
+    stack.settle(reconciler, lambda state: state.phase == "unreachable" and state.served is None)
+    stack.start()
+    stack.serve(reconciler, 2)
+    assert stack.post(make_image()).json()["model_version"] == 2
+
+
+def test_half_registered_version_is_completed(stack: Stack, reconciler: Reconciler) -> None:
+    """What a reconciler leaves that died between two calls, in two ways."""
+    stack.publish(1)
+    stack.serve(reconciler, 1)
+    stack.publish(2, point=False)
+    with (
+        Reconciler(stack.settings, stack.versions) as other,
+        ManagementClient(management_socket(stack.settings)) as management,
+    ):
+        other._mirror(2)
+        management.register("lucir-2", batch_size=8, batch_delay_ms=2, response_timeout=30)
+        management.register("lucir-2", batch_size=8, batch_delay_ms=2, response_timeout=30)
+        stack.versions.point_to(2, "test")
+        stack.serve(other, 2)
+        stack.publish(3)
+        stack.settle(other, lambda _: 3 in management.versions())
+    with Reconciler(stack.settings, stack.versions) as successor:
+        stack.serve(successor, 3)
+
+
+def test_damaged_version_is_never_served(stack: Stack, reconciler: Reconciler, make_image: MakeImage) -> None:
+    stack.publish(1)
+    stack.serve(reconciler, 1)
+    stack.publish(2, point=False)
+    model = stack.settings.data / "store" / "versions" / "2" / "model.onnx"
+    model.write_bytes(model.read_bytes()[:-1] + b"x")
+    stack.versions.point_to(2, "test")
+    state = stack.settle(reconciler, lambda state: state.phase == "failed")
+    assert (state.wanted, state.served) == (2, 1)
+    assert "model.onnx" in state.message
+    assert not (stack.settings.models_folder / "lucir-2").exists()
+    assert stack.post(make_image()).json()["model_version"] == 1
+    stack.publish(3)
+    stack.serve(reconciler, 3)
+
+
+def test_version_whose_worker_dies_leaves_the_old_one(stack: Stack, make_image: MakeImage) -> None:
+    """Its files are what the manifest says, but the model does not fit the class list."""
+    swaps: list[SwapResult] = []
+    stack.publish(1)
+    with Reconciler(stack.settings, stack.versions, on_swap=swaps.append) as reconciler:
+        stack.serve(reconciler, 1)
+        classes = ["a", "b"]
+        counts = {part: dict.fromkeys(classes, 1) for part in ("train", "holdout", "exemplars")}
+        with Clients(f"{stack.settings.inference_url}/predictions/lucir", make_image(), count=1) as clients:
+            stack.publish(2, classes=classes, new_classes=classes, counts=counts)
+            state = stack.settle(reconciler, lambda state: state.phase == "failed" and bool(state.message))
+            assert (state.wanted, state.served) == (2, 1)
+            assert [swap.result for swap in swaps] == ["success", "failure"]
+            stack.versions.rollback(1)
+            stack.serve(reconciler, 1)
+    assert not clients.failed
+    assert "2 classes" in stack.log()
+    with ManagementClient(management_socket(stack.settings)) as management:
+        assert list(management.versions()) == [1]
+
+
+def test_two_stacks_side_by_side(new_stack: MakeStack, make_image: MakeImage) -> None:
+    stacks = [new_stack(), new_stack()]
+    for number, stack in enumerate(stacks, start=1):
+        stack.start()
+        for version in range(1, number + 1):
+            stack.publish(version)
+    for number, stack in enumerate(stacks, start=1):
+        with Reconciler(stack.settings, stack.versions) as reconciler:
+            stack.serve(reconciler, number)
+    assert [stack.post(make_image()).json()["model_version"] for stack in stacks] == [1, 2]
+
+
+def test_stop_leaves_no_process_and_no_log_files(stack: Stack, reconciler: Reconciler) -> None:
+    stack.publish(1)
+    stack.serve(reconciler, 1)
+    pid = worker_pid(stack, 1)
+    stack.stop()
+    with pytest.raises(ProcessLookupError):
+        os.kill(pid, 0)
+    run = stack.settings.run_folder
+    assert not [path for path in run.rglob("*") if path.suffix == ".log" or path.name == "key_file.json"]
+    with ManagementClient(management_socket(stack.settings)) as management, pytest.raises(ManagementUnavailableError):
+        management.versions()
+
+
+def test_unreadable_store_changes_nothing(stack: Stack, make_image: MakeImage) -> None:
+    stack.publish(1)
+    with Reconciler(stack.settings, stack.versions) as reconciler:
+        stack.serve(reconciler, 1)
+    pointer = stack.settings.data / "store" / "versions" / "current.json"
+    pointer.write_text("broken")
+    with Reconciler(stack.settings, stack.versions) as reconciler:
+        state = reconciler.step()
+        assert state.wanted is None
+        assert "pointer" in state.message
+    assert stack.post(make_image()).json()["model_version"] == 1
