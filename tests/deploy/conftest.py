@@ -2,7 +2,7 @@
 
 import os
 import shutil
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -43,8 +43,8 @@ def compose() -> dict[str, Any]:
 
 
 @pytest.fixture
-def container_settings(monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[[Path, dict[str, str]], Settings]]:
-    """``container_settings(file, environment)``: the settings of a container that has just these; errors as at its start."""
+def container_settings(monkeypatch: pytest.MonkeyPatch) -> Callable[[Path, dict[str, str]], Settings]:
+    """``container_settings(file, environment)``: what a container that has just these reads, errors included."""
     for name in list(os.environ):
         if name.startswith(ENVIRONMENT_PREFIX):
             monkeypatch.delenv(name)
@@ -55,4 +55,4 @@ def container_settings(monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[[Pa
                 context.setenv(name, value)
             return load_settings()
 
-    yield load
+    return load

@@ -1,4 +1,4 @@
-"""The compose file: its schema (the one that check-jsonschema carries, offline), hardening, and agreement with settings."""
+"""The compose file: its schema (which check-jsonschema carries, offline), hardening, agreement with the settings."""
 
 import re
 import subprocess

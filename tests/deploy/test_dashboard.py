@@ -44,7 +44,9 @@ def test_no_panel_overlaps_another_or_leaves_the_grid(dashboard: dict[str, Any])
     assert len(cells) == len(set(cells))
 
 
-def test_every_query_goes_to_the_provisioned_source(dashboard: dict[str, Any], graphs: list[Panel], provisioning: Path) -> None:
+def test_every_query_goes_to_the_provisioned_source(
+    dashboard: dict[str, Any], graphs: list[Panel], provisioning: Path
+) -> None:
     (source,) = yaml.safe_load((provisioning / "datasources" / "prometheus.yaml").read_text())["datasources"]
     wanted = {"type": source["type"], "uid": source["uid"]}
     users = [*graphs, *dashboard["annotations"]["list"], *(target for panel in graphs for target in panel["targets"])]

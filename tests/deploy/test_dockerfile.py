@@ -89,7 +89,9 @@ def test_base_image_is_one_pinned_argument(lines: list[tuple[str, str]], stages:
 
 
 def test_installs_only_what_a_hash_or_the_source_tree_vouches_for(text: str, lines: list[tuple[str, str]]) -> None:
-    installs = [part for kind, arguments in lines if kind == "RUN" for part in arguments.split("&&") if "pip install" in part]
+    installs = [
+        part for kind, arguments in lines if kind == "RUN" for part in arguments.split("&&") if "pip install" in part
+    ]
     assert len(installs) == 2
     for command in installs:
         from_hashes = "--require-hashes -r requirements/runtime.txt" in command
