@@ -1,0 +1,88 @@
+"""The parent's side of the ``learn`` step: the task, what may be continued, the child's progress."""
+
+import logging
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from handlers.updater.prepare import PREPARED
+from handlers.updater.task import RESULT, TASK, Task
+from handlers.updater.update import Services, Update
+from model_store.versions import EVALUATION
+
+logger = logging.getLogger(__name__)
+
+_MADE = (RESULT, EVALUATION, "model.onnx")
+RESUME_PREFIX = "resume"
+
+
+def make_task(update: Update) -> Task:
+    """What the settings of this process and the plan make of it."""
+    settings = update.services.settings
+    base = update.base()
+    return Task(
+        preset=settings.learning.preset,
+        overrides=dict(settings.learning.overrides),
+        seed=settings.learning.seed,
+        classes=update.plan.classes,
+        base=str(base.folder) if base is not None else None,
+        base_version=update.plan.parent,
+        device=settings.learning.device,
+        threads=settings.learning.threads,
+        nice=settings.learning.nice,
+        log_level=settings.log.level,
+        log_format=settings.log.format,
+    )
+
+
+def is_prepared(update: Update) -> bool:
+    """Whether the arrays are there, made for this plan."""
+    return (update.folder / PREPARED).exists()
+
+
+def is_learnt(update: Update) -> bool:
+    """Whether the child has finished the task that the present settings give."""
+    return (update.folder / RESULT).exists() and _left_task(update.folder) == make_task(update).identity
+
+
+def begin_learning(update: Update) -> None:
+    """Write the task. What an earlier process left for another task (changed settings) is removed."""
+    task = make_task(update)
+    if _left_task(update.folder) != task.identity:
+        for path in update.folder.glob(f"{RESUME_PREFIX}*"):
+            path.unlink()
+        for name in _MADE:
+            (update.folder / name).unlink(missing_ok=True)
+    (update.folder / RESULT).unlink(missing_ok=True)
+    (update.folder / EVALUATION).unlink(missing_ok=True)
+    task.write(update.folder / TASK)
+
+
+def report_progress(services: Services, message: Mapping[str, Any]) -> None:
+    """Show one line of the child's progress in the metrics and the status."""
+    stage = message.get("stage")
+    ratio = message.get("ratio")
+    if ratio is None:
+        services.status.update_phase(stage=stage)
+        return
+    losses: dict[str, float] = message.get("losses") or {}
+    services.metrics.phase_progress(ratio, losses, message.get("lambda"), message.get("eta"))
+    services.status.update_phase(
+        stage=stage,
+        epoch=message.get("epoch"),
+        epochs=message.get("epochs"),
+        progress=ratio,
+        losses=losses,
+        lambda_=message.get("lambda"),
+        eta=message.get("eta"),
+    )
+    if losses:
+        services.status.add_loss(ratio, sum(losses.values()))
+
+
+def _left_task(folder: Path) -> dict[str, Any] | None:
+    try:
+        identity: dict[str, Any] = Task.read(folder / TASK).identity
+    except (OSError, ValueError):
+        return None
+    return identity

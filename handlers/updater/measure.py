@@ -1,0 +1,43 @@
+"""The pictures of an evaluation: what all drops held out, or the user's own; and the measurement over them."""
+
+from collections.abc import Iterator
+
+import numpy as np
+from lucir_core.blobs import ImageBlobs
+from numpy.typing import NDArray
+
+from handlers.updater.base import HOLDOUT, MODEL
+from handlers.updater.evaluate import Lineage, batched, predict, summarise
+from handlers.updater.own_images import classes_with_own_images, own_images
+from handlers.updater.update import Update
+from model_store.manifest import Evaluation
+
+
+def measure(update: Update) -> Evaluation:
+    """Evaluate the exported model of an update, and its parent on the same pictures of the old classes."""
+    services, plan, base, folder = update.services, update.plan, update.base(), update.folder
+    size, threads = services.config.size, services.settings.learning.threads
+    reader = update.reader()
+    own = classes_with_own_images(services.objects, plan.classes, reader)
+    index = {name: position for position, name in enumerate(plan.classes)}
+    blobs = ImageBlobs.load(folder / HOLDOUT)
+
+    def pictures(below: int) -> Iterator[tuple[NDArray[np.uint8], int]]:
+        for position, label in enumerate(blobs.labels.tolist()):
+            services.tick()
+            if label < below and blobs.classes[label] not in own:
+                yield blobs.decode(position), label
+        for name, picture in own_images(services.objects, own, reader):
+            services.tick()
+            if index[name] < below:
+                yield picture, index[name]
+
+    everything = predict(folder / MODEL, batched(pictures(len(plan.classes)), size), threads)
+    parent = Lineage(None, 0, {}, (), None)
+    if base is not None:
+        old = len(base.manifest.classes)
+        before = predict(base.folder / MODEL, batched(pictures(old), size), threads)
+        accuracy = float((before.cnn == before.labels).mean()) if before.labels.size else None
+        evaluation = base.evaluation
+        parent = Lineage(base.manifest.version, old, dict(evaluation.class_best), evaluation.history, accuracy)
+    return summarise(update.version, plan.classes, everything, parent, services.settings.gate)

@@ -1,0 +1,186 @@
+"""Every metric of the updater, in a registry of its own."""
+
+import math
+from collections.abc import Mapping
+
+from prometheus_client import (
+    CollectorRegistry,
+    Counter,
+    Gauge,
+    GCCollector,
+    Histogram,
+    PlatformCollector,
+    ProcessCollector,
+    generate_latest,
+)
+
+from model_store.manifest import Accuracy, Evaluation, Manifest
+
+LOSSES = ("cross_entropy", "less_forget", "margin_ranking")
+UPDATE_RESULTS = ("published", "refused", "rejected", "failed", "superseded")
+IMAGE_RESULTS = ("trained", "held_out", "rejected")
+SWAP_RESULTS = ("succeeded", "failed")
+_SECONDS = (1, 2, 5, 10, 20, 30, 60, 120, 300, 600, 1800, 3600, 7200, 14400, 43200)
+
+
+class Metrics:
+    """The metrics by name. A gauge that nothing is known of is NaN, which Prometheus shows as no value."""
+
+    def __init__(self) -> None:
+        registry = self.registry = CollectorRegistry()
+        ProcessCollector(registry=registry)
+        PlatformCollector(registry=registry)
+        GCCollector(registry=registry)
+        self._make_accuracy(registry)
+        self._make_progress(registry)
+        self._make_flow(registry)
+        self.clear_version()
+        self.phase_ended()
+
+    def _make_accuracy(self, registry: CollectorRegistry) -> None:
+        self.accuracy = Gauge(
+            "lucir_accuracy_ratio",
+            "Top-1 accuracy of the current version's ONNX model over evaluation images.",
+            ["scope", "readout"],
+            registry=registry,
+        )
+        self.refused_accuracy = Gauge(
+            "lucir_refused_accuracy_ratio",
+            "The same for the newest version that the gate refused.",
+            ["scope", "readout"],
+            registry=registry,
+        )
+        self.class_accuracy = Gauge(
+            "lucir_class_accuracy_ratio", "Accuracy of the current version by class.", ["class"], registry=registry
+        )
+        self.average_incremental = Gauge(
+            "lucir_average_incremental_accuracy_ratio",
+            "Mean of the accuracy over all classes of every version that led to the current one.",
+            registry=registry,
+        )
+        self.forgetting = Gauge(
+            "lucir_forgetting_ratio",
+            "Mean over old classes of the best earlier accuracy minus the present one.",
+            registry=registry,
+        )
+        self.old_as_new = Gauge(
+            "lucir_old_as_new_ratio", "Share of old-class images taken for a new class.", registry=registry
+        )
+        self.classes = Gauge("lucir_classes", "Classes of the current version.", registry=registry)
+        self.exemplars = Gauge("lucir_exemplars", "Exemplars the current version keeps.", registry=registry)
+        self.phase = Gauge("lucir_phase", "Versions that led to the current one, itself included.", registry=registry)
+
+    def _make_progress(self, registry: CollectorRegistry) -> None:
+        self.progress = Gauge(
+            "lucir_phase_progress_ratio", "How far the running phase is; 0 while none runs.", registry=registry
+        )
+        self.phase_duration = Histogram(
+            "lucir_phase_duration_seconds", "Duration of the learning phases.", buckets=_SECONDS, registry=registry
+        )
+        self.loss = Gauge("lucir_loss", "Losses of the running phase.", ["component"], registry=registry)
+        self.lambda_ = Gauge("lucir_lambda", "Weight of the less-forget loss in the running phase.", registry=registry)
+        self.eta = Gauge("lucir_eta", "The learnt scale of the cosines.", registry=registry)
+
+    def _make_flow(self, registry: CollectorRegistry) -> None:
+        self.images = Counter("lucir_images", "Dropped files by what became of them.", ["result"], registry=registry)
+        self.waiting = Gauge(
+            "lucir_waiting_images", "Images below incoming/ that wait, by class.", ["class"], registry=registry
+        )
+        self.updates = Counter("lucir_updates", "Updates by how they ended.", ["result"], registry=registry)
+        self.swaps = Counter("lucir_swaps", "Swaps of the served version.", ["result"], registry=registry)
+        self.swap_duration = Histogram(
+            "lucir_swap_duration_seconds", "From a moved pointer to the server's answer.", registry=registry
+        )
+        self.drop_to_served = Histogram(
+            "lucir_drop_to_served_seconds",
+            "From the arrival of a drop's last file to its classes being served.",
+            buckets=_SECONDS,
+            registry=registry,
+        )
+        self.current_version = Gauge("lucir_current_version", "The version pointed to; 0: none.", registry=registry)
+        self.served_version = Gauge(
+            "lucir_served_version", "The version the server serves; 0: none.", registry=registry
+        )
+        self.last_success = Gauge(
+            "lucir_last_success_timestamp_seconds", "When a version was last published.", registry=registry
+        )
+        self.store_errors = Counter("lucir_store_errors", "Failed operations on the object store.", registry=registry)
+        for counter, results in (
+            (self.images, IMAGE_RESULTS),
+            (self.updates, UPDATE_RESULTS),
+            (self.swaps, SWAP_RESULTS),
+        ):
+            for result in results:
+                counter.labels(result)
+
+    def show_version(self, manifest: Manifest, evaluation: Evaluation) -> None:
+        """Let the gauges tell of the current version."""
+        self.current_version.set(manifest.version)
+        _set_accuracy(self.accuracy, evaluation)
+        self.class_accuracy.clear()
+        for name, value in evaluation.class_accuracy.items():
+            self.class_accuracy.labels(name).set(value)
+        self.average_incremental.set(average(evaluation.history))
+        self.forgetting.set(evaluation.forgetting)
+        self.old_as_new.set(_or_nan(evaluation.old_as_new))
+        self.classes.set(len(manifest.classes))
+        self.exemplars.set(sum(manifest.counts.exemplars.values()))
+        self.phase.set(len(evaluation.history))
+
+    def show_refused(self, evaluation: Evaluation) -> None:
+        """Remember what a refused version reached."""
+        _set_accuracy(self.refused_accuracy, evaluation)
+
+    def clear_version(self) -> None:
+        """Nothing has been learnt yet."""
+        self.current_version.set(0)
+        self.accuracy.clear()
+        self.class_accuracy.clear()
+        for gauge in (self.average_incremental, self.forgetting, self.old_as_new):
+            gauge.set(math.nan)
+        for gauge in (self.classes, self.exemplars, self.phase):
+            gauge.set(0)
+
+    def phase_progress(
+        self, ratio: float, losses: Mapping[str, float], lambda_: float | None, eta: float | None
+    ) -> None:
+        """Show the progress of a running phase; losses that the phase does not have keep no value."""
+        self.progress.set(ratio)
+        for name, value in losses.items():
+            self.loss.labels(name).set(value)
+        if lambda_ is not None:
+            self.lambda_.set(lambda_)
+        if eta is not None:
+            self.eta.set(eta)
+
+    def phase_ended(self) -> None:
+        """No phase runs: the progress returns to 0; the last losses, lambda and eta stay."""
+        self.progress.set(0)
+
+    def show_waiting(self, images: Mapping[str, int]) -> None:
+        """Images by class that wait; classes that do not any more disappear."""
+        self.waiting.clear()
+        for name, count in images.items():
+            self.waiting.labels(name).set(count)
+
+    def render(self) -> bytes:
+        """The Prometheus text format."""
+        return generate_latest(self.registry)
+
+
+def average(history: tuple[float, ...]) -> float:
+    """The average incremental accuracy: the mean over the versions of a line."""
+    return sum(history) / len(history) if history else math.nan
+
+
+def _set_accuracy(gauge: Gauge, evaluation: Evaluation) -> None:
+    gauge.clear()
+    readouts: tuple[tuple[str, Accuracy], ...] = (("cnn", evaluation.cnn), ("nme", evaluation.nme))
+    for readout, accuracy in readouts:
+        for scope, value in (("all", accuracy.all), ("old", accuracy.old), ("new", accuracy.new)):
+            if value is not None:
+                gauge.labels(scope, readout).set(value)
+
+
+def _or_nan(value: float | None) -> float:
+    return math.nan if value is None else value

@@ -1,0 +1,92 @@
+"""Names that people choose: which are class names, which files count as images, and how any of them becomes a key."""
+
+import hashlib
+import unicodedata
+from pathlib import PurePosixPath
+from urllib.parse import quote
+
+INCOMING = "incoming/"
+EVALUATION = "evaluation/"
+ARCHIVE = "archive/"
+REJECTED = "rejected/"
+
+READY_MARKER = "_READY"
+REASON_SUFFIX = ".reason.json"
+LOOSE_FOLDER = "_no_class"
+"""Where files that lay in no class folder go below ``rejected/<update id>/``: no class name starts with ``_``."""
+
+LONGEST_CLASS_NAME = 100
+LONGEST_SEGMENT = 200
+"""Bytes: file systems allow 255, and the reason's suffix must fit as well."""
+LONGEST_KEY = 900
+"""Bytes: S3 allows 1024, and the reason's suffix must fit as well."""
+
+SUFFIXES = frozenset({".jpg", ".jpeg", ".png", ".webp", ".bmp", ".gif", ".tif", ".tiff"})
+
+
+def class_name(folder: str) -> str:
+    """The class that a folder stands for: its name, NFC-normalised. Raises ``ValueError`` saying what is wrong."""
+    name = unicodedata.normalize("NFC", folder)
+    if not name or name in {".", ".."}:
+        raise ValueError(f"{name!r} is no class name")
+    if len(name) > LONGEST_CLASS_NAME:
+        raise ValueError(f"the class name has {len(name)} characters; at most {LONGEST_CLASS_NAME} are allowed")
+    if name.startswith("_"):
+        raise ValueError(f"the class name {name!r} starts with an underscore, which is kept for the service itself")
+    # Cc: control, Cs: lone surrogates (a file name that is no UTF-8), Zl and Zp: line and paragraph separators.
+    if bad := [character for character in name if unicodedata.category(character) in {"Cc", "Cs", "Zl", "Zp"}]:
+        raise ValueError(f"the class name {name!a} holds the control character {bad[0]!a}")
+    return name
+
+
+def split_incoming(key: str) -> tuple[str, str]:
+    """(class folder, path below it) of a key below ``incoming/``; the folder is empty for a file that lies in none."""
+    folder, slash, path = key.removeprefix(INCOMING).partition("/")
+    return (folder, path) if slash else ("", folder)
+
+
+def has_image_suffix(path: str) -> bool:
+    """Whether the name ends as an image's does; the content is judged separately."""
+    return PurePosixPath(path).suffix.lower() in SUFFIXES
+
+
+def safe_segment(segment: str) -> str:
+    """A name any store accepts: odd characters percent-encoded, too long ones shortened with a hash of the whole."""
+    if segment in {".", ".."}:
+        safe = segment.replace(".", "%2E")
+    else:
+        safe = "".join(_safe_character(character) for character in segment) or "%00"
+    if len(safe.encode()) <= LONGEST_SEGMENT:
+        return safe
+    digest = hashlib.sha256(segment.encode(errors="surrogatepass")).hexdigest()[:16]
+    suffix = PurePosixPath(safe).suffix if has_image_suffix(safe) else ""
+    return f"{_cut(safe, LONGEST_SEGMENT - len(digest) - len(suffix) - 1)}~{digest}{suffix}"
+
+
+def target_key(prefix: str, update_id: str, folder: str, path: str, taken: set[str]) -> str:
+    """Where an original goes: ``<prefix><update id>/<folder>/<path>``, made safe and unlike every key in ``taken``.
+
+    Adds the key, and that of its reason, to ``taken``.
+    """
+    base = f"{prefix}{update_id}/{safe_segment(folder)}/"
+    tail = "/".join(safe_segment(segment) for segment in path.split("/"))
+    if len((base + tail).encode()) > LONGEST_KEY:
+        digest = hashlib.sha256(path.encode(errors="surrogatepass")).hexdigest()[:32]
+        tail = digest + PurePosixPath(safe_segment(path.rsplit("/", 1)[-1])).suffix[:8]
+    key, number = base + tail, 1
+    while key in taken or key + REASON_SUFFIX in taken:
+        number += 1
+        stem, dot, suffix = tail.rpartition(".")
+        key = f"{base}{stem}~{number}.{suffix}" if dot and "/" not in suffix else f"{base}{tail}~{number}"
+    taken.update((key, key + REASON_SUFFIX))
+    return key
+
+
+def _safe_character(character: str) -> str:
+    if character == "%" or unicodedata.category(character) in {"Cc", "Cs", "Zl", "Zp"} or character == "\\":
+        return quote(character.encode(errors="surrogatepass"), safe="")
+    return character
+
+
+def _cut(text: str, size: int) -> str:
+    return text.encode()[:size].decode(errors="ignore")

@@ -1,0 +1,164 @@
+"""The updater: threads that watch, reconcile and answer; and the main loop that learns."""
+
+import logging
+import threading
+
+from handlers.settings import Settings
+from handlers.updater.child import MachineError, StopRequestedError
+from handlers.updater.documents import Intent
+from handlers.updater.metrics import Metrics
+from handlers.updater.readiness import FolderState
+from handlers.updater.records import UpdateRecords
+from handlers.updater.runner import Runner
+from handlers.updater.selection import select
+from handlers.updater.serving import ServingLoop
+from handlers.updater.status import Status
+from handlers.updater.update import BlockedError, Services, Update, current_base
+from handlers.updater.versions_view import VersionsView
+from handlers.updater.watch import Watcher
+from lucir_core.config import PhaseConfig
+from model_store.objects import ObjectStore, PreconditionFailedError, StoreError
+from model_store.versions import VersionStore
+
+logger = logging.getLogger(__name__)
+
+FIRST_PAUSE, LONGEST_PAUSE = 1.0, 60.0
+IDLE_SECONDS = 1.0
+
+
+class Updater:
+    """Everything but the web server. ``run`` is to be called from the main thread."""
+
+    def __init__(self, settings: Settings, config: PhaseConfig, objects: ObjectStore) -> None:
+        self.settings = settings
+        self.objects = objects
+        self.metrics = Metrics()
+        self.status = Status(objects.url)
+        self.versions = VersionStore(objects)
+        self.view = VersionsView(self.versions)
+        self.records = UpdateRecords(objects)
+        self.stopping = threading.Event()
+        self._watcher = Watcher(objects, settings.updater, self.metrics, self.status)
+        self._serving = ServingLoop(settings, self.versions, self.metrics, self.status)
+        self._services = Services(
+            settings=settings,
+            config=config,
+            objects=objects,
+            versions=self.versions,
+            records=self.records,
+            metrics=self.metrics,
+            status=self.status,
+            wait_served=lambda version, dropped: self._serving.wait_served(version, dropped, self.stopping),
+            stop=self.stopping,
+        )
+        self._runner: tuple[str, Runner] | None = None
+        self._started = False
+
+    def run(self) -> None:
+        """Learn what is dropped until ``stopping`` is set; failures are shown and waited out, never the end."""
+        self.status.beat("main")
+        self._watcher.start()
+        self._serving.start()
+        failures = 0
+        try:
+            while not self.stopping.is_set():
+                self.status.beat("main")
+                try:
+                    self._once()
+                    failures = 0
+                except StopRequestedError:
+                    break
+                except Exception as error:  # noqa: BLE001 (whatever it is: it is shown, waited out and tried again)
+                    failures += 1
+                    self._report(error)
+                    self._pause(min(LONGEST_PAUSE, FIRST_PAUSE * 2.0 ** min(failures - 1, 10)))
+        finally:
+            self._watcher.stop()
+            self._serving.stop()
+
+    def _once(self) -> None:
+        """Go on with an update that has no end yet, or begin one if a drop is ready, or wait a moment for one."""
+        if not self._started:
+            self._restore()
+        if self._runner is None:
+            intent = self._begin() if self._watcher.ready.wait(IDLE_SECONDS) else None
+            if intent is None:
+                return
+            self._take_up(intent)
+        self._continue()
+
+    def _restore(self) -> None:
+        """What earlier processes left: the known classes, the folders set aside, an update in the middle."""
+        self._watcher.set_failed(self.records.failed())
+        self._know_classes()
+        latest = self.records.latest()
+        done = self.records.done(latest) if latest is not None else None
+        if done is not None:
+            self.status.set_last_update(done.model_dump(mode="json", exclude={"left", "format"}))
+        intent = self.records.unfinished()
+        self._watcher.set_learning(frozenset())
+        self._watcher.look()
+        self._started = True
+        if intent is not None:
+            logger.warning("update %s was cut short: going on with it", intent.id)
+            self._take_up(intent)
+
+    def _begin(self) -> Intent | None:
+        """Take up what is ready now, after a fresh look. Raises ``BlockedError`` before anything is written."""
+        self._know_classes()
+        ready = [state.folder for state in self._ready(self._watcher.look())]
+        if not ready:
+            return None
+        base = current_base(self._services)
+        chosen = select(ready, self.settings.updater.max_images_per_update, first=base is None)
+        try:
+            return self.records.begin(chosen) if chosen else None
+        except PreconditionFailedError as error:
+            raise BlockedError(
+                f"another updater works on {self.objects.url} ({error}): run one updater per store"
+            ) from error
+
+    @staticmethod
+    def _ready(states: list[FolderState]) -> list[FolderState]:
+        return [state for state in states if state.state == "ready"]
+
+    def _take_up(self, intent: Intent) -> None:
+        self._watcher.set_learning(frozenset(intent.folders))
+        self._runner = (intent.id, Runner(Update(self._services, intent)))
+
+    def _continue(self) -> None:
+        """Run the update to its end."""
+        if self._runner is None:
+            return
+        self._runner[1].run()
+        self._runner = None
+        self._started = False  # what it left is read from the store, as after a start
+        self.metrics.phase_ended()
+        self.status.set_phase(None)
+        self.view.refresh()
+
+    def _know_classes(self) -> None:
+        pointer = self.versions.current()
+        classes = self.versions.manifest(pointer.version).classes if pointer is not None else ()
+        self._watcher.set_known(frozenset(classes))
+
+    def _report(self, error: Exception) -> None:
+        """Show a failure. What is to be waited out is told in a line; what should not happen, with its traceback."""
+        if isinstance(error, StoreError):
+            if not isinstance(error, BlockedError):
+                self.metrics.store_errors.inc()
+            self.status.add_error("blocked" if isinstance(error, BlockedError) else "store", str(error))
+            logger.warning("%s", error)
+        elif isinstance(error, (MachineError, OSError)):
+            self.status.add_error("machine", str(error))
+            logger.warning("this machine cannot go on for now: %s", error)
+        else:
+            self.status.add_error("update", f"{type(error).__name__}: {error}")
+            logger.error("an update failed: %s", error, exc_info=error)
+
+    def _pause(self, seconds: float) -> None:
+        """Wait, alive to a stop."""
+        waited = 0.0
+        while waited < seconds and not self.stopping.wait(IDLE_SECONDS):
+            self.status.beat("main")
+            waited += IDLE_SECONDS

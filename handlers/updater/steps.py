@@ -1,0 +1,196 @@
+"""The steps of an update, in order. Each may be begun again after a kill, and leaves the same behind.
+
+Where a step's work is a durable fact already, ``done`` says so and it is skipped. ``reject``, ``archive`` and
+``finish`` are always walked through again: they look at each object and do what is missing.
+"""
+
+import logging
+import shutil
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from handlers.updater.child import Child
+from handlers.updater.decide import count_roles
+from handlers.updater.documents import Done
+from handlers.updater.documents import Result as Outcome
+from handlers.updater.ingest import Ingest
+from handlers.updater.learning import begin_learning, is_learnt, is_prepared, report_progress
+from handlers.updater.measure import measure
+from handlers.updater.originals import move_all, write_reasons
+from handlers.updater.prepare import Preparation
+from handlers.updater.publication import assemble, check_parent, is_pointed
+from handlers.updater.task import RESULT, Result
+from handlers.updater.update import SupersededError, Update, current_base
+from model_store.manifest import now
+from model_store.objects import PreconditionFailedError
+from model_store.versions import EVALUATION
+
+logger = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True)
+class Step:
+    """A step by name: what it does, whether it is done, whether a failure may still set the drop aside."""
+
+    name: str
+    run: Callable[[Update], None]
+    done: Callable[[Update], bool]
+    may_set_aside: bool = True
+
+
+def ingest(update: Update) -> None:
+    """Read and judge every dropped file; write the plan."""
+    services = update.services
+    base = current_base(services)
+    maker = Ingest(services.objects, services.versions, services.settings, services.config.resize)
+    made = maker.run(update.intent, base, update.folder, services.tick)
+    services.records.write_plan(made.plan)
+    update.rows = made.rows
+
+
+def reject(update: Update) -> None:
+    """Move what was refused to ``rejected/``, each with its reason."""
+    services, entries = update.services, update.plan.of_role("rejected")
+    write_reasons(services.objects, update.id, entries)
+    moved, left = move_all(services.objects, entries)
+    update.left += left
+    update.moved += len(moved)
+    services.metrics.images.labels("rejected").inc(len(moved))
+    for entry in moved:
+        services.status.add_rejected(entry.key, entry.class_name, entry.reason or "", update.id)
+    if moved:
+        logger.warning("files were rejected", extra={"update": update.id, "files": len(moved)})
+
+
+def prepare(update: Update) -> None:
+    """Write the arrays that learning reads."""
+    services = update.services
+    preparation = Preparation(services.objects, update.reader(), update.plan, update.folder, services.tick)
+    preparation.run(update.base(), update.rows)
+
+
+def learn(update: Update) -> None:
+    """Run the learning child: one phase, its export, the comparison of the two."""
+    services = update.services
+    begin_learning(update)
+    Child(update.folder, lambda message: report_progress(services, message)).run(services.stop, services.tick)
+    services.metrics.phase_duration.observe(Result.read(update.folder / RESULT).seconds["learn"])
+
+
+def evaluate(update: Update) -> None:
+    """Measure the exported model, and decide whether it may be served."""
+    services = update.services
+    evaluation = measure(update)
+    if not evaluation.gate.passed:
+        services.metrics.show_refused(evaluation)
+        services.status.add_error("gate", f"version {update.version} is refused: {'; '.join(evaluation.gate.reasons)}")
+    partial = update.folder / "evaluation.partial"
+    partial.write_text(evaluation.model_dump_json(indent=2))
+    partial.replace(update.folder / EVALUATION)
+
+
+def store(update: Update) -> None:
+    """Upload the version, its manifest last; a refused one too."""
+    check_parent(update)
+    manifest, files = assemble(update)
+    try:
+        update.services.versions.publish(manifest, files)
+    except PreconditionFailedError as error:
+        raise SupersededError(str(error)) from error
+
+
+def point(update: Update) -> None:
+    """Let every server serve the version."""
+    check_parent(update)
+    services = update.services
+    try:
+        services.versions.point_to(update.version, f"learnt by update {update.id}")
+    except PreconditionFailedError as error:
+        raise SupersededError(str(error)) from error
+    services.metrics.last_success.set(now().timestamp())
+
+
+def swap(update: Update) -> None:
+    """Wait until the server answers with the version. A server that is away does not hold up the archive."""
+    if not update.services.wait_served(update.version, update.plan.dropped_at):
+        logger.warning("version %d is published but not served yet", update.version, extra={"update": update.id})
+
+
+def archive(update: Update) -> None:
+    """Move what was learnt, and the markers, to ``archive/``."""
+    services = update.services
+    moved, left = move_all(services.objects, update.plan.of_role("train", "holdout"))
+    for role, label in (("train", "trained"), ("holdout", "held_out")):
+        services.metrics.images.labels(label).inc(sum(entry.role == role for entry in moved))
+    markers, left_markers = move_all(services.objects, update.plan.of_role("marker"))
+    update.left += left + left_markers
+    update.moved += len(moved) + len(markers)
+
+
+def finish(update: Update) -> None:
+    """Write down how it ended; remove the scratch space."""
+    plan = update.plan
+    evaluation = update.evaluation() if update.learns else None
+    outcome: Outcome = "rejected"
+    reason: str | None = None if plan.of_role("rejected") else "nothing usable was found"
+    if evaluation is not None:
+        outcome = "published" if evaluation.gate.passed else "refused"
+        reason = "; ".join(evaluation.gate.reasons) or None
+    end_update(update, outcome, reason)
+
+
+def end_update(update: Update, outcome: Outcome, reason: str | None) -> None:
+    """Write ``done.json`` and remove the scratch space."""
+    plan = update.find_plan()
+    services = update.services
+    done = Done(
+        id=update.id,
+        result=outcome,
+        version=plan.version if plan is not None and outcome in {"published", "refused"} else None,
+        reason=reason,
+        finished_at=now(),
+        images=count_roles([entry.role for entry in plan.entries]) if plan is not None else {},
+        moved=update.moved,
+        left=tuple(update.left),
+        timings=update.timings(),
+    )
+    services.records.write_done(done)
+    shutil.rmtree(update.folder, ignore_errors=True)
+    services.metrics.updates.labels(outcome).inc()
+    services.status.set_last_update(done.model_dump(mode="json", exclude={"left", "format"}))
+    logger.info("update %s: %s", update.id, outcome, extra={"version": done.version, "reason": reason or "-"})
+
+
+def _never(_: Update) -> bool:
+    return False
+
+
+def _when_learning(done: Callable[[Update], bool]) -> Callable[[Update], bool]:
+    """Steps that have no work when nothing is left to learn, or when the version is in the store already."""
+    return lambda update: not update.learns or update.stored() is not None or done(update)
+
+
+def _is_measured(update: Update) -> bool:
+    return (update.folder / EVALUATION).exists()
+
+
+def _nothing_to_point(update: Update) -> bool:
+    return not update.learns or not update.passed() or is_pointed(update)
+
+
+def _nothing_to_swap(update: Update) -> bool:
+    return not update.learns or not update.passed()
+
+
+STEPS: tuple[Step, ...] = (
+    Step("ingest", ingest, lambda update: update.find_plan() is not None),
+    Step("reject", reject, _never),
+    Step("prepare", prepare, _when_learning(is_prepared)),
+    Step("learn", learn, _when_learning(is_learnt)),
+    Step("evaluate", evaluate, _when_learning(_is_measured)),
+    Step("store", store, _when_learning(_never)),
+    Step("point", point, _nothing_to_point, may_set_aside=False),
+    Step("swap", swap, _nothing_to_swap, may_set_aside=False),
+    Step("archive", archive, _never, may_set_aside=False),
+    Step("finish", finish, _never, may_set_aside=False),
+)

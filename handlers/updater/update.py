@@ -1,0 +1,169 @@
+"""One update in progress: the documents it has written, the folder it works in, the services it uses."""
+
+import json
+import logging
+import threading
+from collections.abc import Callable
+from dataclasses import dataclass, field
+
+from handlers.settings import Settings
+from handlers.updater.base import Base, fetch_base
+from handlers.updater.child import StopRequestedError
+from handlers.updater.documents import Intent, Plan
+from handlers.updater.metrics import Metrics
+from handlers.updater.reading import Reader
+from handlers.updater.records import UpdateRecords
+from handlers.updater.status import Status
+from lucir_core.config import PhaseConfig
+from model_store.manifest import Evaluation, Manifest
+from model_store.objects import ObjectStore, StoreError
+from model_store.versions import EVALUATION, VersionNotFoundError, VersionStore
+
+logger = logging.getLogger(__name__)
+
+TIMINGS = "timings.json"
+
+
+class BlockedError(StoreError):
+    """Learning cannot go on until a person changes something; the drop is not at fault and stays where it is."""
+
+
+class SupersededError(Exception):
+    """Another version is served than the one that the update started from: it is to be planned anew."""
+
+
+@dataclass
+class Services:
+    """What every update needs; one object for the life of the process."""
+
+    settings: Settings
+    config: PhaseConfig
+    objects: ObjectStore
+    versions: VersionStore
+    records: UpdateRecords
+    metrics: Metrics
+    status: Status
+    wait_served: Callable[[int, float], bool]
+    """(version, when its drop arrived): wait until the server answers with it; False when it does not."""
+    stop: threading.Event = field(default_factory=threading.Event)
+
+    def tick(self) -> None:
+        """To be called often by long work. Raises ``StopRequestedError`` when the process is asked to end."""
+        self.status.beat("main")
+        if self.stop.is_set():
+            raise StopRequestedError
+
+
+class Update:
+    """One update. What a step needs is read from the store or the folder, so that any process can go on with it."""
+
+    def __init__(self, services: Services, intent: Intent) -> None:
+        self.services = services
+        self.intent = intent
+        self.id = intent.id
+        self.folder = services.settings.work_folder / intent.id
+        self.rows: dict[str, int] = {}
+        """Pictures that this process has decoded: key -> row of ``ingest.DECODED``."""
+        self.left: list[str] = []
+        self.moved = 0
+        self._plan: Plan | None = None
+        self._base: Base | None = None
+        self._stored: Manifest | None = None
+
+    @property
+    def plan(self) -> Plan:
+        """The plan, which has been made. Raises ``StoreError``."""
+        plan = self.find_plan()
+        if plan is None:
+            raise StoreError(f"update {self.id} has no plan")
+        return plan
+
+    def find_plan(self) -> Plan | None:
+        """The plan; None before it is made."""
+        if self._plan is None:
+            self._plan = self.services.records.plan(self.id)
+        return self._plan
+
+    @property
+    def learns(self) -> bool:
+        """Whether anything is left to learn after the ingest."""
+        return self.plan.version is not None
+
+    @property
+    def version(self) -> int:
+        """The number of the version that this update makes."""
+        number = self.plan.version
+        if number is None:
+            raise ValueError(f"update {self.id} learns nothing")
+        return number
+
+    def reader(self) -> Reader:
+        """Reads images as this update's model wants them."""
+        self.folder.mkdir(parents=True, exist_ok=True)
+        settings = self.services.settings
+        return Reader(self.services.objects, settings.images, self.services.config.resize, self.folder)
+
+    def base(self) -> Base | None:
+        """The version that the plan starts from, as a local copy; None for the first phase."""
+        parent = self.plan.parent
+        if parent is not None and self._base is None:
+            self._base = fetch_base(self.services.versions, parent, self.services.settings.work_folder)
+        return self._base
+
+    def stored(self) -> Manifest | None:
+        """The manifest of the version that this update made; None while it is not in the store."""
+        if self._stored is None and self.learns:
+            try:
+                manifest = self.services.versions.manifest(self.version)
+            except VersionNotFoundError:
+                return None
+            self._stored = manifest if manifest.update_id == self.id else None
+        return self._stored
+
+    def evaluation(self) -> Evaluation | None:
+        """What was measured on the new version; None before it was."""
+        try:
+            return Evaluation.model_validate_json((self.folder / EVALUATION).read_bytes())
+        except FileNotFoundError:
+            return self.services.versions.evaluation(self.version) if self.stored() is not None else None
+
+    def passed(self) -> bool:
+        """Whether the gate lets the new version be served."""
+        evaluation = self.evaluation()
+        return evaluation is not None and evaluation.gate.passed
+
+    def timings(self) -> dict[str, float]:
+        """Seconds by step, those of earlier processes included where the folder is still there."""
+        try:
+            timings: dict[str, float] = json.loads((self.folder / TIMINGS).read_bytes())
+        except (OSError, ValueError):
+            return {}
+        return timings
+
+    def add_timing(self, step: str, seconds: float) -> None:
+        """Add to the time of a step."""
+        timings = self.timings()
+        timings[step] = round(timings.get(step, 0.0) + seconds, 3)
+        self.folder.mkdir(parents=True, exist_ok=True)
+        (self.folder / TIMINGS).write_text(json.dumps(timings))
+
+
+def current_base(services: Services) -> Base | None:
+    """The version that the pointer names, as a local copy; None before the first.
+
+    Raises ``BlockedError`` when the settings would learn another network than the one that is served.
+    """
+    pointer = services.versions.current()
+    if pointer is None:
+        return None
+    base = fetch_base(services.versions, pointer.version, services.settings.work_folder)
+    config, served = services.config, base.manifest.config
+    for name in ("network", "size", "resize"):
+        wanted = getattr(config, name)
+        if name in served and served[name] != wanted:
+            raise BlockedError(
+                f"version {pointer.version} was learnt with {name}={served[name]}, but learning.preset "
+                f"{services.settings.learning.preset!r} says {name}={wanted}: set the preset (or learning.overrides) "
+                "back, or start with an empty store"
+            )
+    return base

@@ -1,0 +1,149 @@
+"""Notices drops: lists ``incoming/`` at intervals, and at once when the directory store's folder changes."""
+
+import logging
+import os
+import threading
+import time
+from collections.abc import Mapping
+from pathlib import Path
+from urllib.parse import unquote_to_bytes, urlsplit
+
+import watchfiles
+
+from handlers.settings import UpdaterSettings
+from handlers.updater.documents import FailedFolder
+from handlers.updater.drops import scan
+from handlers.updater.metrics import Metrics
+from handlers.updater.names import INCOMING
+from handlers.updater.readiness import FolderState, Readiness
+from handlers.updater.status import Status
+from model_store.objects import ObjectStore, StoreError
+
+logger = logging.getLogger(__name__)
+
+LONGEST_PAUSE = 30.0
+
+
+class Watcher:
+    """Two threads: one lists and judges, one waits for events of the file system. Events only wake the first."""
+
+    def __init__(self, objects: ObjectStore, settings: UpdaterSettings, metrics: Metrics, status: Status) -> None:
+        self._objects = objects
+        self._settings = settings
+        self._metrics = metrics
+        self._status = status
+        self._readiness = Readiness(settings)
+        self._lock = threading.Lock()
+        self._wake = threading.Event()
+        self._stop = threading.Event()
+        self._states: list[FolderState] = []
+        self._known: frozenset[str] = frozenset()
+        self._learning: frozenset[str] = frozenset()
+        self._failed: Mapping[str, FailedFolder] = {}
+        self.ready = threading.Event()
+        """Set while folders are ready to be learnt."""
+        self._threads = [threading.Thread(target=self._list_always, name="watch", daemon=True)]
+        if folder := local_folder(objects.url):
+            self._threads.append(
+                threading.Thread(target=self._wait_for_events, args=(folder,), name="events", daemon=True)
+            )
+
+    def start(self) -> None:
+        """Begin to watch."""
+        for thread in self._threads:
+            thread.start()
+
+    def stop(self) -> None:
+        """End both threads."""
+        self._stop.set()
+        self._wake.set()
+        for thread in self._threads:
+            thread.join(timeout=2.0)
+
+    def set_known(self, classes: frozenset[str]) -> None:
+        """The classes of the version that is served now; empty before the first."""
+        with self._lock:
+            self._known = classes
+
+    def set_learning(self, folders: frozenset[str]) -> None:
+        """The folders that an update has taken up."""
+        with self._lock:
+            self._learning = folders
+            if folders:
+                self.ready.clear()
+
+    def set_failed(self, folders: Mapping[str, FailedFolder]) -> None:
+        """The folders that are left alone until their content changes."""
+        with self._lock:
+            self._failed = dict(folders)
+
+    def look(self) -> list[FolderState]:
+        """List and judge now. Raises ``StoreError``."""
+        with self._lock:
+            folders = scan(self._objects)
+            self._states = self._readiness.judge(
+                folders,
+                self._known,
+                self._failed,
+                self._learning,
+                wall=time.time(),
+                monotonic=time.monotonic(),
+            )
+            self._status.set_waiting(self._states)
+            waiting: dict[str, int] = {}
+            for state in self._states:
+                if state.state != "learning" and (name := state.folder.class_name or state.folder.name):
+                    waiting[name] = waiting.get(name, 0) + state.folder.images
+            self._metrics.show_waiting(waiting)
+            if any(state.state == "ready" for state in self._states):
+                self.ready.set()
+            else:
+                self.ready.clear()
+            return self._states
+
+    def _list_always(self) -> None:
+        failures = 0
+        while not self._stop.is_set():
+            self._status.beat("watch")
+            self._wake.clear()
+            started = time.monotonic()
+            try:
+                states = self.look()
+                failures = 0
+                self._status.store_ok()
+            except StoreError as error:
+                failures += 1
+                self._metrics.store_errors.inc()
+                self._status.store_failed(error)
+                self._status.add_error("store", str(error))
+                logger.warning("incoming/ cannot be listed: %s", error)
+                self._stop.wait(min(LONGEST_PAUSE, self._settings.poll_seconds * 2.0 ** min(failures - 1, 10)))
+                continue
+            spent = time.monotonic() - started
+            due = [state.due_in for state in states if state.due_in is not None]
+            pause = min([self._settings.poll_seconds, *(max(0.05, seconds + 0.02) for seconds in due)])
+            self._wake.wait(pause)
+            # A long copy wakes us all the time: listing shall not become all that this machine does.
+            self._stop.wait(max(0.1, 2 * spent) if self._wake.is_set() else 0)
+
+    def _wait_for_events(self, folder: Path) -> None:
+        while not self._stop.is_set():
+            try:
+                folder.mkdir(parents=True, exist_ok=True)
+                for _ in watchfiles.watch(
+                    folder, stop_event=self._stop, debounce=200, step=50, rust_timeout=1000, raise_interrupt=False
+                ):
+                    self._wake.set()
+                    if not folder.is_dir():
+                        break
+            except (OSError, RuntimeError) as error:  # no inotify left, or the folder went away: polling goes on
+                logger.warning("file events are not available, polling goes on: %s", error)
+                self._stop.wait(LONGEST_PAUSE)
+
+
+def local_folder(url: str) -> Path | None:
+    """The ``incoming`` folder of a directory store; None for a bucket."""
+    parts = urlsplit(url)
+    if parts.scheme != "file":
+        return None
+    return Path(os.fsdecode(unquote_to_bytes(parts.path))) / INCOMING.rstrip("/")

@@ -1,0 +1,187 @@
+"""The updater's HTTP: the operator's page, metrics, health, status. It only ever reads."""
+
+import base64
+import hashlib
+import logging
+import socket
+import threading
+import time
+from pathlib import Path
+from typing import Any, Protocol
+
+import uvicorn
+from prometheus_client import CONTENT_TYPE_LATEST
+from starlette.applications import Starlette
+from starlette.concurrency import run_in_threadpool
+from starlette.exceptions import HTTPException
+from starlette.requests import Request
+from starlette.responses import HTMLResponse, JSONResponse, Response
+from starlette.routing import Route
+
+from handlers.updater.metrics import Metrics
+from handlers.updater.status import Status
+from handlers.updater.versions_view import VersionsView
+from model_store.objects import ObjectStore, StoreError
+
+logger = logging.getLogger(__name__)
+
+PAGE = Path(__file__).with_name("page.html")
+SILENT_SECONDS = 300.0
+"""A loop that has not moved for so long hangs: every wait in it is shorter."""
+READY_SECONDS = 5.0
+"""How long one check of the store counts."""
+HEADERS = {
+    "Content-Security-Policy": "default-src 'none'; frame-ancestors 'none'",
+    "X-Content-Type-Options": "nosniff",
+    "Referrer-Policy": "no-referrer",
+    "Cache-Control": "no-store",
+}
+
+
+class Source(Protocol):
+    """What the pages tell of: ``handlers.updater.service.Updater`` is one."""
+
+    metrics: Metrics
+    status: Status
+    view: VersionsView
+    objects: ObjectStore
+
+
+def make_app(source: Source) -> Starlette:
+    """The ASGI application."""
+    routes = [
+        Route("/", _Page().answer),
+        Route("/metrics", _Metrics(source).answer),
+        Route("/healthz", _Health(source).alive),
+        Route("/readyz", _Health(source).ready),
+        Route("/api/status", _Api(source).status),
+        Route("/api/versions", _Api(source).versions),
+    ]
+    return Starlette(
+        routes=routes, exception_handlers={HTTPException: _http_error, StoreError: _store_error, Exception: _bug}
+    )
+
+
+class _Page:
+    """One file without outside resources; the policy lets exactly its own script and style run."""
+
+    def __init__(self) -> None:
+        self._content = PAGE.read_bytes()
+        policy = (
+            f"default-src 'none'; script-src {self._hash('script')}; style-src {self._hash('style')}; "
+            "connect-src 'self'; img-src data:; base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
+        )
+        self._headers = HEADERS | {"Content-Security-Policy": policy}
+
+    async def answer(self, _: Request) -> Response:
+        return HTMLResponse(self._content, headers=self._headers)
+
+    def _hash(self, tag: str) -> str:
+        inside = self._content.split(f"<{tag}>".encode())[1].split(f"</{tag}>".encode())[0]
+        return f"'sha256-{base64.b64encode(hashlib.sha256(inside).digest()).decode()}'"
+
+
+class _Metrics:
+    def __init__(self, source: Source) -> None:
+        self._metrics = source.metrics
+
+    async def answer(self, _: Request) -> Response:
+        return Response(self._metrics.render(), headers={"Content-Type": CONTENT_TYPE_LATEST})
+
+
+class _Health:
+    def __init__(self, source: Source) -> None:
+        self._source = source
+        self._checked = -READY_SECONDS
+        self._problem: str | None = None
+
+    async def alive(self, _: Request) -> Response:
+        """Whether the loops move: if not, only a restart helps."""
+        silent = self._source.status.silent_loops(SILENT_SECONDS)
+        if silent:
+            message = f"hanging for more than {SILENT_SECONDS:.0f} s: {', '.join(silent)}"
+            return _json({"status": "failing", "error": message}, 503)
+        return _json({"status": "ok"})
+
+    async def ready(self, _: Request) -> Response:
+        """Whether drops can be taken: the store can be read and written."""
+        present = time.monotonic()
+        if present - self._checked >= READY_SECONDS:  # the check writes: a probe a second shall not wear the store out
+            self._problem = await run_in_threadpool(self._check)
+            self._checked = present
+        if self._problem is not None:
+            return _json({"status": "not ready", "error": self._problem}, 503)
+        return _json({"status": "ok"})
+
+    def _check(self) -> str | None:
+        try:
+            self._source.objects.check()
+        except StoreError as error:
+            return str(error)
+        return None
+
+
+class _Api:
+    def __init__(self, source: Source) -> None:
+        self._source = source
+
+    async def status(self, _: Request) -> Response:
+        """See ``Status.snapshot``."""
+        return _json(self._source.status.snapshot())
+
+    async def versions(self, _: Request) -> Response:
+        """All versions, ascending; ``current`` and ``served`` are numbers or null."""
+        versions = await run_in_threadpool(self._source.view.describe)
+        snapshot = self._source.status.snapshot()
+        return _json(
+            {"current": snapshot["current_version"], "served": snapshot["served_version"], "versions": versions}
+        )
+
+
+def _json(content: dict[str, Any], status: int = 200) -> JSONResponse:
+    return JSONResponse(content, status, headers=HEADERS)
+
+
+async def _http_error(request: Request, error: Exception) -> Response:
+    status = error.status_code if isinstance(error, HTTPException) else 500
+    message = {
+        404: f"there is nothing at {request.url.path}: see /, /api/status, /api/versions, /metrics, /healthz, /readyz",
+        405: f"{request.method} is not possible here: everything is read with GET; drop folders to change something",
+    }.get(status, str(getattr(error, "detail", error)))
+    return _json({"error": message}, status)
+
+
+async def _store_error(_: Request, error: Exception) -> Response:
+    return _json({"error": str(error)}, 503)
+
+
+async def _bug(_: Request, error: Exception) -> Response:
+    logger.error("a request failed", exc_info=error)
+    return _json({"error": "internal error; the updater's log has the details"}, 500)
+
+
+class WebServer:
+    """uvicorn in a thread. Raises ``OSError`` on construction when the address cannot be had."""
+
+    def __init__(self, app: Starlette, host: str, port: int) -> None:
+        family = socket.AF_INET6 if ":" in host else socket.AF_INET
+        self._socket = socket.create_server((host, port), family=family, backlog=128)
+        config = uvicorn.Config(app, log_config=None, access_log=False, lifespan="off", timeout_graceful_shutdown=1)
+        self._server = uvicorn.Server(config)
+        self._thread = threading.Thread(target=self._server.run, args=([self._socket],), name="web", daemon=True)
+
+    @property
+    def port(self) -> int:
+        """The port that is listened on."""
+        port: int = self._socket.getsockname()[1]
+        return port
+
+    def start(self) -> None:
+        """Begin to answer."""
+        self._thread.start()
+
+    def stop(self) -> None:
+        """Answer no more."""
+        self._server.should_exit = True
+        self._thread.join(timeout=3.0)
+        self._socket.close()
