@@ -2,8 +2,6 @@
 
 import fcntl
 import json
-import os
-import shutil
 import tempfile
 import time
 from collections.abc import Iterator
@@ -18,10 +16,6 @@ from handlers.stack.errors import StackError
 
 RECORD = "stack.json"
 LOCK = "stack.lock"
-LONGEST_SOCKET_PATH = 107
-"""Bytes that fit into ``sockaddr_un``."""
-LONGEST_SOCKET_NAME = 40
-"""TorchServe puts its workers' sockets (``.ts.sock.9000``) into its own temporary folder below the one given."""
 
 
 class StackRecord(BaseModel):
@@ -34,34 +28,26 @@ class StackRecord(BaseModel):
     metrics_url: str
     updater_url: str
     store: str
-    sockets: Path
-    """Folder of the management socket and of TorchServe's temporary files."""
-    ready: bool = False
+    ready: bool
+    """Whether it has been ready to accept drops and requests since it started."""
 
 
 @contextmanager
-def claimed(settings: Settings) -> Iterator[Path]:
-    """Hold the data folder for one stack; gives the folder for sockets, which is removed at the end if it is private.
+def claimed(settings: Settings) -> Iterator[None]:
+    """Hold the data folder for one stack.
 
     Raises ``StackError`` when the folder cannot be written or another stack holds it.
     """
     run = settings.run_folder
-    _make(run, "the data folder", "--data")
+    _make_writable(run)
     with (run / LOCK).open("a") as lock:
         if not _lock(lock):
             raise StackError(_held(settings))
-        _remove_leftovers(run)
-        sockets = _socket_folder(run)
+        (run / RECORD).unlink(missing_ok=True)  # of a stack that was killed
         try:
-            yield sockets
+            yield
         finally:
             (run / RECORD).unlink(missing_ok=True)
-            shutil.rmtree(sockets, ignore_errors=True)
-
-
-def check_store_folder(path: Path) -> None:
-    """Raise ``StackError`` when a directory store cannot be made or written there."""
-    _make(path, "the store", "--store")
 
 
 def write_record(settings: Settings, record: StackRecord) -> None:
@@ -108,35 +94,13 @@ def _held(settings: Settings) -> str:
     )
 
 
-def _make(path: Path, what: str, option: str) -> None:
+def _make_writable(run: Path) -> None:
     try:
-        path.mkdir(parents=True, exist_ok=True)
-        with tempfile.TemporaryFile(dir=path):
+        run.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryFile(dir=run):
             pass
     except OSError as error:
         raise StackError(
-            f"{what} {path} cannot be written ({(error.strerror or str(error)).lower()}): "
-            f"make it writable for this user, or choose another folder with {option}"
+            f"the data folder {run.parent} cannot be written ({(error.strerror or str(error)).lower()}): "
+            "make it writable for this user, or choose another folder with --data"
         ) from error
-
-
-def _socket_folder(run: Path) -> Path:
-    """A folder whose paths are short enough for sockets: below ``run``, else in the system's temporary folder."""
-    folder = run / "sockets"
-    if len(os.fsencode(folder)) + 1 + LONGEST_SOCKET_NAME > LONGEST_SOCKET_PATH:
-        return Path(tempfile.mkdtemp(prefix="lucir-"))
-    folder.mkdir(mode=0o700, exist_ok=True)
-    return folder
-
-
-def _remove_leftovers(run: Path) -> None:
-    """What a stack that was killed could not remove: only folders that this module made itself."""
-    shutil.rmtree(run / "sockets", ignore_errors=True)
-    try:
-        record = StackRecord.model_validate(json.loads((run / RECORD).read_text()))
-    except (OSError, ValueError, ValidationError):
-        return
-    folder = record.sockets
-    if folder.parent == Path(tempfile.gettempdir()) and folder.name.startswith("lucir-"):
-        shutil.rmtree(folder, ignore_errors=True)
-    (run / RECORD).unlink(missing_ok=True)

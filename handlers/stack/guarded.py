@@ -1,7 +1,6 @@
 """Starting a command behind a guard, and reading what it writes, line by line."""
 
 import logging
-import os
 import subprocess
 import sys
 import threading
@@ -21,7 +20,12 @@ class GuardedProcess:
     """
 
     def __init__(
-        self, command: Sequence[str], environment: Mapping[str, str], grace: float, output: Callable[[str], None]
+        self,
+        command: Sequence[str],
+        environment: Mapping[str, str],
+        grace: float,
+        output: Callable[[str], None],
+        folder: Path | None = None,
     ) -> None:
         guard = [sys.executable, "-S", str(PACKAGES / "handlers" / "stack" / "guard.py"), str(grace), *command]
         self._process = subprocess.Popen(
@@ -30,6 +34,7 @@ class GuardedProcess:
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,
             env=dict(environment),
+            cwd=folder,
             process_group=0,  # a Ctrl-C at the terminal reaches the supervisor only, which stops all in order
         )
         self._output = output
@@ -83,8 +88,3 @@ class GuardedProcess:
 def describe_status(status: int) -> str:
     """An exit status in words, e.g. ``killed by signal 9``."""
     return f"killed by signal {status - 128}" if status > 128 else f"exit status {status}"
-
-
-def process_environment(changes: Mapping[str, str]) -> dict[str, str]:
-    """This process's environment with ``changes``; Python children write their lines at once."""
-    return {**os.environ, "PYTHONUNBUFFERED": "1", **changes}

@@ -9,7 +9,7 @@ from collections import deque
 from collections.abc import Callable
 from logging.handlers import RotatingFileHandler
 from pathlib import Path
-from typing import TextIO
+from typing import TextIO, cast
 
 COLOURS = {"torchserve": "34", "updater": "35", "stack": "32"}
 FILE_BYTES = 10 * 1024 * 1024
@@ -31,6 +31,10 @@ class LogSink:
     def writer(self, name: str) -> Callable[[str], None]:
         """A function that takes the lines of the child ``name``."""
         return lambda line: self.write(name, line)
+
+    def stream(self, name: str) -> TextIO:
+        """A text stream whose lines are written as those of ``name``: for a logging handler."""
+        return cast(TextIO, _LineStream(self.writer(name)))
 
     def write(self, name: str, line: str) -> None:
         """Write one line. A terminal that went away is left alone; the files go on."""
@@ -69,6 +73,18 @@ class LogSink:
             handler.setFormatter(logging.Formatter("%(asctime)s %(message)s"))
             self._files[name] = handler
         return self._files[name]
+
+
+class _LineStream(io.TextIOBase):
+    """Hands on each text it is given, line by line; a logging handler writes a whole record at once."""
+
+    def __init__(self, output: Callable[[str], None]) -> None:
+        self._output = output
+
+    def write(self, text: str, /) -> int:
+        for line in text.splitlines():
+            self._output(line)
+        return len(text)
 
 
 def _is_terminal(stream: TextIO) -> bool:

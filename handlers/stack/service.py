@@ -1,12 +1,14 @@
 """One supervised service: started, watched, restarted with growing pauses, stopped."""
 
 import logging
+import os
 import threading
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
+from pathlib import Path
 
-from handlers.stack.guarded import GuardedProcess, describe_status, process_environment
+from handlers.stack.guarded import GuardedProcess, describe_status
 from handlers.stack.health import Health
 
 logger = logging.getLogger(__name__)
@@ -21,7 +23,10 @@ class Service:
     name: str
     command: tuple[str, ...]
     probe: Callable[[], Health]
-    environment: Mapping[str, str] = field(default_factory=dict)
+    environment: Mapping[str, str] = field(default_factory=lambda: dict(os.environ))
+    """The whole environment of the process."""
+    folder: Path | None = None
+    """Its working folder; None: this process's."""
     start_seconds: float = 60.0
     """How long it may stay silent after its start."""
     hang_seconds: float = 30.0
@@ -101,9 +106,10 @@ class RunningService:
         self._answered = None
         self._process = GuardedProcess(
             self.service.command,
-            process_environment(self.service.environment),
+            self.service.environment,
             self.service.grace_seconds,
             self._output,
+            self.service.folder,
         )
         logger.info("started %s", self.service.name, extra={"pid": self._process.pid})
         if not self._prober.is_alive():

@@ -8,37 +8,34 @@ import pytest
 
 from handlers.settings import Settings
 from handlers.stack.errors import StackError
-from handlers.stack.folder import StackRecord, check_store_folder, claimed, find_stack, write_record
+from handlers.stack.folder import StackRecord, claimed, find_stack, write_record
 from handlers.stack.ports import Listener, check_ports, free_ports
 
 
-def record(sockets: Path) -> StackRecord:
-    return StackRecord(
-        pid=os.getpid(),
-        inference_url="http://127.0.0.1:1",
-        metrics_url="http://127.0.0.1:2",
-        updater_url="http://127.0.0.1:3",
-        store="file:///tmp/store",
-        sockets=sockets,
-    )
+RECORD = StackRecord(
+    pid=os.getpid(),
+    inference_url="http://127.0.0.1:1",
+    metrics_url="http://127.0.0.1:2",
+    updater_url="http://127.0.0.1:3",
+    store="file:///tmp/store",
+    ready=True,
+)
 
 
 def test_the_record_is_found_while_the_stack_runs_only(tmp_path: Path) -> None:
     settings = Settings(data=tmp_path / "data")
     assert find_stack(settings) is None
-    with claimed(settings) as sockets:
-        write_record(settings, record(sockets))
-        assert find_stack(settings) == record(sockets)
-        assert sockets.stat().st_mode & 0o077 == 0
+    with claimed(settings):
+        write_record(settings, RECORD)
+        assert find_stack(settings) == RECORD
     assert find_stack(settings) is None
-    assert not sockets.exists()
     assert [path.name for path in settings.run_folder.iterdir()] == ["stack.lock"]
 
 
 def test_a_record_that_a_killed_stack_left_is_not_believed_and_is_tidied(tmp_path: Path) -> None:
     settings = Settings(data=tmp_path / "data")
     settings.run_folder.mkdir(parents=True)
-    write_record(settings, record(settings.run_folder / "sockets"))
+    write_record(settings, RECORD)
     assert find_stack(settings) is None
     with claimed(settings):
         assert not (settings.run_folder / "stack.json").exists()
@@ -46,19 +43,10 @@ def test_a_record_that_a_killed_stack_left_is_not_believed_and_is_tidied(tmp_pat
 
 def test_a_second_stack_on_the_same_folder_is_refused(tmp_path: Path) -> None:
     settings = Settings(data=tmp_path)
-    with claimed(settings) as sockets:
-        write_record(settings, record(sockets))
+    with claimed(settings):
+        write_record(settings, RECORD)
         with pytest.raises(StackError, match=rf"another stack uses .*process {os.getpid()}.*--data"), claimed(settings):
             pass
-
-
-def test_a_long_data_path_gets_sockets_elsewhere(tmp_path: Path) -> None:
-    settings = Settings(data=tmp_path / ("long-" * 20))
-    with claimed(settings) as sockets:
-        with socket.socket(socket.AF_UNIX) as trial:
-            trial.bind(str(sockets / "management.sock"))
-        assert not sockets.is_relative_to(tmp_path)
-    assert not sockets.exists()
 
 
 def test_a_data_folder_that_cannot_be_made_is_named_with_its_option(tmp_path: Path) -> None:
@@ -68,12 +56,6 @@ def test_a_data_folder_that_cannot_be_made_is_named_with_its_option(tmp_path: Pa
         claimed(Settings(data=tmp_path / "file" / "inner")),
     ):
         pass
-
-
-def test_a_store_folder_that_cannot_be_made_is_named_with_its_option(tmp_path: Path) -> None:
-    (tmp_path / "file").write_text("in the way")
-    with pytest.raises(StackError, match=r"file/inner cannot be written \(not a directory\).*--store"):
-        check_store_folder(tmp_path / "file" / "inner")
 
 
 def test_a_taken_port_is_named_with_its_option() -> None:

@@ -11,7 +11,7 @@ from pathlib import Path
 import psutil
 import pytest
 
-from handlers.stack.guarded import GuardedProcess, describe_status, process_environment
+from handlers.stack.guarded import GuardedProcess, describe_status
 
 # Starts a grandchild in a session of its own (as far from its group as a process can go), writes both ids, waits.
 TREE = """
@@ -44,7 +44,7 @@ class Lines:
 
 def start_tree(*arguments: str, grace: float = 5.0) -> tuple[GuardedProcess, list[int]]:
     lines = Lines()
-    process = GuardedProcess([sys.executable, "-c", TREE, *arguments], process_environment({}), grace, lines)
+    process = GuardedProcess([sys.executable, "-c", TREE, *arguments], os.environ, grace, lines)
     return process, [int(word) for word in lines.first().split()]
 
 
@@ -67,7 +67,7 @@ def alive(pid: int) -> bool:
 def test_lines_and_exit_status_come_through() -> None:
     lines = Lines()
     code = "import sys; print('out'); print('err', file=sys.stderr); sys.exit(3)"
-    process = GuardedProcess([sys.executable, "-c", code], process_environment({}), 1.0, lines)
+    process = GuardedProcess([sys.executable, "-c", code], os.environ, 1.0, lines)
     assert process.wait(20)
     assert process.poll() == 3
     assert sorted(lines.lines) == ["err", "out"]
@@ -108,9 +108,9 @@ def test_a_killed_guard_takes_the_command_along() -> None:
 @pytest.mark.parametrize("number", [signal.SIGKILL, signal.SIGTERM])
 def test_a_killed_owner_leaves_nothing(number: signal.Signals, tmp_path: Path) -> None:
     owner_code = f"""
-import sys, time
-from handlers.stack.guarded import GuardedProcess, process_environment
-GuardedProcess([sys.executable, "-c", {TREE!r}], process_environment({{}}), 0.3, lambda line: print(line, flush=True))
+import os, sys, time
+from handlers.stack.guarded import GuardedProcess
+GuardedProcess([sys.executable, "-c", {TREE!r}], os.environ, 0.3, lambda line: print(line, flush=True))
 time.sleep(60)
 """
     with subprocess.Popen([sys.executable, "-c", owner_code], stdout=subprocess.PIPE, text=True) as owner:
@@ -124,7 +124,7 @@ time.sleep(60)
 
 def test_a_command_that_does_not_exist_says_so() -> None:
     lines = Lines()
-    process = GuardedProcess(["/no/such/program"], process_environment({}), 1.0, lines)
+    process = GuardedProcess(["/no/such/program"], os.environ, 1.0, lines)
     assert process.wait(20)
     assert process.poll() == 127
     assert "cannot start /no/such/program" in lines.lines[0]

@@ -1,0 +1,1 @@
+"""The command line ``lucir``: a person at a terminal."""

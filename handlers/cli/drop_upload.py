@@ -1,0 +1,59 @@
+"""Copying class folders into ``incoming/``: images first, the markers that say "complete" last."""
+
+import secrets
+from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+
+from handlers.cli.drop_find import ClassFolder
+from handlers.updater.names import INCOMING, READY_MARKER, safe_segment
+from model_store.objects import ObjectStore
+
+PARALLEL = 8
+
+
+@dataclass(frozen=True)
+class Upload:
+    """One image and the key it gets."""
+
+    key: str
+    path: Path
+
+
+def drop_id() -> str:
+    """A folder name of this drop's own, so that it replaces no image of an earlier drop that still waits."""
+    return f"{datetime.now(UTC):%Y%m%dT%H%M%S}-{secrets.token_hex(3)}"
+
+
+def plan_uploads(classes: Sequence[ClassFolder], drop: str) -> list[Upload]:
+    """Every image with its key: ``incoming/<class>/<drop>/<path>``."""
+    return [
+        Upload(f"{INCOMING}{each.name}/{drop}/{'/'.join(map(safe_segment, image.parts))}", each.folder / image)
+        for each in classes
+        for image in each.images
+    ]
+
+
+def upload(
+    store: ObjectStore, classes: Sequence[ClassFolder], uploads: Sequence[Upload], done: Callable[[Upload], None]
+) -> None:
+    """Copy all images, then mark every class as complete, so that all of them are learnt in one phase.
+
+    ``done`` is called after each image. Raises ``StoreError``; what was copied then stays and is learnt when it has
+    settled.
+    """
+
+    def put(one: Upload) -> None:
+        store.upload(one.key, one.path)
+        done(one)
+
+    def mark(each: ClassFolder) -> None:
+        store.write(f"{INCOMING}{each.name}/{READY_MARKER}", b"")
+
+    with ThreadPoolExecutor(PARALLEL) as pool:
+        for result in [pool.submit(put, one) for one in uploads]:
+            result.result()
+        for result in [pool.submit(mark, each) for each in classes]:
+            result.result()

@@ -1,0 +1,45 @@
+"""``lucir``: the commands put together. Nothing heavy is imported before a command runs: help answers at once."""
+
+import sys
+
+import typer
+
+from handlers.cli import demo, doctor, drop, predict, rollback, status, up, versions
+from handlers.cli.errors import expected
+
+app = typer.Typer(
+    name="lucir",
+    help="An image classifier that keeps learning while it serves.",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+    rich_markup_mode="rich",
+    context_settings={"help_option_names": ["-h", "--help"]},
+)
+app.command("up")(up.up)
+app.command("demo")(demo.demo)
+app.command("drop")(drop.drop)
+app.command("predict")(predict.predict)
+app.command("status")(status.status)
+app.command("versions")(versions.versions)
+app.command("rollback")(rollback.rollback)
+app.command("doctor")(doctor.doctor)
+
+
+def main() -> None:
+    """Run a command. Exit status: 0 done, 1 failed, 2 wrong usage, 130 interrupted."""
+    try:
+        app()
+    except KeyboardInterrupt:
+        sys.exit(130)
+    except Exception as error:
+        known = expected(error)
+        if known is None:
+            raise
+        message, status_code = known
+        sys.stderr.write(f"lucir: {message}\n")
+        sys.exit(status_code)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,29 @@
+"""``lucir rollback``: serve an earlier version."""
+
+from typing import Annotated
+
+import typer
+
+from handlers.cli import options
+
+Version = Annotated[int, typer.Argument(min=1, help="The version to serve.", show_default=False)]
+Timeout = Annotated[float, typer.Option(min=1, help="Wait so many seconds until a running stack serves it.")]
+
+
+def rollback(
+    version: Version,
+    timeout: Timeout = 120.0,
+    data: options.Data = None,
+    store: options.Store = None,
+    config: options.Config = None,
+    json_: options.Json = False,
+) -> None:
+    """Point every server to VERSION and, where the stack runs, wait until it is served.
+
+    The files of the version are verified first. What is dropped later is learnt on top of it.
+
+    Example: lucir rollback 3
+    """
+    from handlers.cli.rollback_run import run
+
+    run(version, timeout, data, store, config, as_json=json_)

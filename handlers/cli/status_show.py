@@ -1,0 +1,77 @@
+"""How ``/api/status`` is shown in a terminal."""
+
+import json
+import sys
+from typing import Any
+
+from rich.console import Console
+from rich.progress_bar import ProgressBar
+from rich.table import Table
+
+from handlers.cli.text import plain
+
+
+def show(status: dict[str, Any], *, as_json: bool) -> None:
+    """A page for people, or the document for scripts."""
+    if as_json:
+        sys.stdout.write(json.dumps(status, ensure_ascii=False, indent=2) + "\n")
+        return
+    console = Console()
+    console.print(_facts(status))
+    if status["waiting"]:
+        console.print(_waiting(status))
+    for title, entries in (("rejected lately", status["rejected"]), ("errors", status["errors"])):
+        if entries:
+            console.print(f"\n[bold]{title}[/bold]")
+        for entry in entries[:5]:
+            where = entry.get("key") or entry.get("where")
+            console.print(plain(f"  {entry['at']}  {where}: {entry.get('reason') or entry.get('message')}"))
+
+
+def _facts(status: dict[str, Any]) -> Table:
+    facts = Table.grid(padding=(0, 2))
+    facts.add_row("served version", _version(status["served_version"]))
+    if status["current_version"] != status["served_version"]:
+        facts.add_row("wanted version", _version(status["current_version"]))
+    if status["server_error"]:
+        facts.add_row("server", plain(status["server_error"], "red"))
+    store = status["store"]
+    facts.add_row("store", plain(store["url"]) if store["ok"] else plain(f"{store['url']}: {store['error']}", "red"))
+    phase = status["phase"]
+    if phase is None:
+        facts.add_row("phase", "none is running")
+    else:
+        facts.add_row("phase", plain(describe_phase(phase)))
+        facts.add_row("", ProgressBar(total=1.0, completed=phase["progress"], width=40))
+    last = status["last_update"]
+    if last is not None:
+        facts.add_row("last update", plain(", ".join(f"{key} {value}" for key, value in last.items() if _short(value))))
+    return facts
+
+
+def describe_phase(phase: dict[str, Any]) -> str:
+    """Update, step, epoch and the classes that are learnt, in one line."""
+    parts = [f"update {phase['update']}", phase["step"]]
+    if phase["epochs"]:
+        parts.append(f"epoch {phase['epoch']} of {phase['epochs']}")
+    if phase["new_classes"]:
+        parts.append("learning " + ", ".join(phase["new_classes"][:10]))
+    return ", ".join(parts)
+
+
+def _waiting(status: dict[str, Any]) -> Table:
+    table = Table("class", "images", "state", "why", box=None, header_style="bold", title_justify="left")
+    for entry in status["waiting"][:50]:
+        table.add_row(plain(entry["class"]), str(entry["images"]), entry["state"], plain(entry["reason"]))
+    hidden = status["waiting_total"] - min(50, len(status["waiting"]))
+    if hidden > 0:
+        table.add_row(f"... and {hidden} more", "", "", "")
+    return table
+
+
+def _version(version: int | None) -> str:
+    return "none yet" if not version else str(version)
+
+
+def _short(value: object) -> bool:
+    return isinstance(value, str | int | float) and value != ""

@@ -1,0 +1,1 @@
+"""The story that ``lucir demo`` tells: real stack, real data, measured from outside."""

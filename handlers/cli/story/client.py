@@ -1,0 +1,115 @@
+"""A client that keeps asking while the service learns, and remembers how each request went."""
+
+import itertools
+import threading
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Literal
+
+import httpx
+
+from handlers.cli.predict_run import PREDICTIONS
+
+THREADS = 2
+THINK_SECONDS = 0.05
+"""Pause between an answer and the next request: enough traffic to notice a stall, too little to starve training."""
+TIMEOUT_SECONDS = 30.0
+
+Result = Literal["answered", "nothing learnt", "failed"]
+
+
+@dataclass(frozen=True, slots=True)
+class Request:
+    """One request: when it began (seconds since the epoch), how long it took, how it went."""
+
+    began: float
+    seconds: float
+    result: Result
+    version: int | None = None
+    problem: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Traffic:
+    """The requests of a span of time."""
+
+    sent: int
+    failed: int
+    longest_seconds: float
+
+
+class LoadClient:
+    """Closed-loop threads; a new request follows the answer to the one before after ``THINK_SECONDS``.
+
+    "Nothing learnt yet" is the right answer until the first version has answered, and a failure ever after.
+    """
+
+    def __init__(self, url: str, images: Sequence[bytes]) -> None:
+        self._url = url
+        self._images = list(images)
+        self._stop = threading.Event()
+        self._lock = threading.Lock()
+        self._requests: list[Request] = []
+        self._learnt = False
+        self._threads = [threading.Thread(target=self._ask_always, daemon=True) for _ in range(THREADS)]
+
+    def __enter__(self) -> "LoadClient":
+        for thread in self._threads:
+            thread.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._stop.set()
+        for thread in self._threads:
+            thread.join(timeout=TIMEOUT_SECONDS + 5)
+
+    def requests(self) -> list[Request]:
+        """All requests that have ended so far."""
+        with self._lock:
+            return list(self._requests)
+
+    def first_answer(self, version: int) -> Request | None:
+        """The first request that ``version`` answered."""
+        return min(
+            (request for request in self.requests() if request.version == version),
+            key=lambda request: request.began + request.seconds,
+            default=None,
+        )
+
+    def traffic(self, begin: float = 0.0, end: float = float("inf")) -> Traffic:
+        """The requests that were under way at some moment between ``begin`` and ``end``."""
+        some = [each for each in self.requests() if each.began <= end and each.began + each.seconds >= begin]
+        return Traffic(
+            len(some),
+            sum(each.result == "failed" for each in some),
+            max((each.seconds for each in some), default=0.0),
+        )
+
+    def problems(self) -> list[str]:
+        """What failed, each kind once."""
+        return sorted({request.problem for request in self.requests() if request.result == "failed"})
+
+    def _ask_always(self) -> None:
+        images = itertools.cycle(self._images)
+        with httpx.Client(base_url=self._url, timeout=TIMEOUT_SECONDS, trust_env=False) as session:
+            while not self._stop.is_set():
+                request = self._ask(session, next(images))
+                with self._lock:
+                    self._requests.append(request)
+                self._stop.wait(THINK_SECONDS)
+
+    def _ask(self, session: httpx.Client, image: bytes) -> Request:
+        began, clock = time.time(), time.monotonic()
+        try:
+            answer = session.post(PREDICTIONS, content=image, headers={"content-type": "image/png"})
+            document = answer.json()
+        except (httpx.HTTPError, ValueError) as error:
+            return Request(began, time.monotonic() - clock, "failed", problem=f"{type(error).__name__}: {error}")
+        seconds = time.monotonic() - clock
+        if answer.is_success and document.get("predictions"):
+            self._learnt = True
+            return Request(began, seconds, "answered", version=document["model_version"])
+        if answer.status_code == httpx.codes.SERVICE_UNAVAILABLE and not self._learnt:
+            return Request(began, seconds, "nothing learnt")
+        return Request(began, seconds, "failed", problem=f"{answer.status_code}: {answer.text[:120]}")

@@ -1,0 +1,53 @@
+"""Scikit-learn's handwritten digits (1797 scans of 8 x 8 pixels, UCI) as folders of PNG files, split by class."""
+
+import io
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image
+from sklearn.datasets import load_digits
+
+PHASES: tuple[tuple[str, ...], ...] = (("0", "1", "2", "3", "4"), ("5", "6"), ("7", "8", "9"))
+TEST_SHARE = 0.2
+SIDE = 32
+LARGEST_VALUE = 16.0
+
+
+@dataclass(frozen=True)
+class Digits:
+    """PNG files by class: those that are dropped, and those that only the demo ever sees."""
+
+    train: dict[str, list[bytes]]
+    test: dict[str, list[bytes]]
+
+
+def split_digits(seed: int) -> Digits:
+    """Hold ``TEST_SHARE`` of each class back, chosen by ``seed``."""
+    data = load_digits()
+    generator = np.random.default_rng(seed)
+    train, test = {}, {}
+    for label in range(10):
+        images = data.images[data.target == label]
+        pictures = [_png(images[index]) for index in generator.permutation(len(images))]
+        count = round(TEST_SHARE * len(pictures))
+        test[str(label)], train[str(label)] = pictures[:count], pictures[count:]
+    return Digits(train, test)
+
+
+def write_folders(pictures: dict[str, list[bytes]], names: tuple[str, ...], folder: Path) -> Path:
+    """Write ``<folder>/<class>/<number>.png`` for the classes ``names``; gives ``folder``."""
+    for name in names:
+        (folder / name).mkdir(parents=True)
+        for number, picture in enumerate(pictures[name]):
+            (folder / name / f"{number:04d}.png").write_bytes(picture)
+    return folder
+
+
+def _png(image: NDArray[np.float64]) -> bytes:
+    """A scan of values 0 to 16, (8, 8), as a picture that a person can look at."""
+    pixels = np.clip(255.0 - image * (255.0 / LARGEST_VALUE), 0, 255).astype(np.uint8)
+    buffer = io.BytesIO()
+    Image.fromarray(pixels).resize((SIDE, SIDE), Image.Resampling.BICUBIC).save(buffer, "PNG")
+    return buffer.getvalue()

@@ -1,0 +1,79 @@
+"""What ``lucir up`` does: settings for all processes, signals, the lines that say where everything is."""
+
+import logging
+import signal
+import sys
+import threading
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, TextIO
+
+from handlers.cli.options import assignments, environment, settings_from
+from handlers.logs import setup_logging
+from handlers.settings import CONFIG_VARIABLE, Settings
+from handlers.stack.logs import LogSink
+from handlers.stack.ports import free_ports
+from handlers.stack.up import run_stack
+from handlers.store import incoming_place
+
+logger = logging.getLogger(__name__)
+
+PORTS = ("serving.port", "serving.metrics_port", "updater.port")
+
+
+@dataclass(frozen=True)
+class UpRequest:
+    """The command line of ``lucir up``; ``values`` by dotted key, None where not given."""
+
+    config: Path | None
+    values: Mapping[str, Any]
+    assignments: tuple[str, ...]
+    free_ports: bool
+
+
+def run(request: UpRequest) -> None:
+    """Run the stack in the foreground until SIGINT, SIGTERM or SIGHUP."""
+    settings, changes = resolve(request)
+    stop = threading.Event()
+    for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
+        signal.signal(number, lambda *_: stop.set())
+    sink = LogSink(settings.run_folder / "logs", sys.stdout)
+    setup_logging(settings.log, "stack", sink.stream("stack"))
+    try:
+        run_stack(settings, changes, sink, stop, lambda: announce(settings, sys.stdout))
+        logger.info("everything has stopped")
+    finally:
+        setup_logging(settings.log, "stack")
+        sink.close()
+
+
+def resolve(request: UpRequest) -> tuple[Settings, dict[str, str]]:
+    """The settings, and the environment variables that give them to the children."""
+    values = {**request.values, **assignments(request.assignments)}
+    if request.free_ports:
+        wanted = [key for key in PORTS if values.get(key) is None]
+        values.update(zip(wanted, free_ports(len(wanted)), strict=True))
+    settings = settings_from(request.config, values)
+    changes = environment(settings, values)
+    settings = settings.model_copy(update={"data": settings.data.absolute()})
+    if request.config is not None:
+        changes[CONFIG_VARIABLE] = str(request.config.absolute())
+    return settings, changes
+
+
+def announce(settings: Settings, stream: TextIO) -> None:
+    """Say where to POST, where to drop, where to look."""
+    incoming = incoming_place(settings)
+    lines = (
+        ("classify", f"curl -T IMAGE.jpg {settings.inference_url}/predictions/lucir"),
+        ("teach", f"lucir drop FOLDER --data {settings.data}"),
+        ("", f"or copy class folders into {incoming}"),
+        ("page", settings.updater_url),
+        ("metrics", f"{settings.updater_url}/metrics"),
+        ("", f"and {settings.inference_url.rsplit(':', 1)[0]}:{settings.serving.metrics_port}/metrics"),
+        ("stop", "Ctrl-C"),
+    )
+    text = "\n".join(f"  {name:<9} {line}" for name, line in lines)
+    stream.write(f"\nlucir is ready\n{text}\n\n")
+    stream.flush()

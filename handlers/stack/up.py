@@ -1,0 +1,83 @@
+"""The whole stack on this machine: checks, start, record, supervision, end."""
+
+import logging
+import os
+import threading
+from collections.abc import Callable, Mapping
+
+from handlers.settings import Settings
+from handlers.stack.errors import StackError
+from handlers.stack.folder import StackRecord, claimed, write_record
+from handlers.stack.logs import LogSink
+from handlers.stack.ports import Listener, check_ports
+from handlers.stack.services import environment_with, remove_sockets, torchserve_service, updater_service
+from handlers.stack.supervisor import Supervisor
+from handlers.store import open_settings_store
+from handlers.torchserve.launch import LaunchError
+from model_store.objects import StoreError, StoreUnavailableError
+
+logger = logging.getLogger(__name__)
+
+
+def run_stack(
+    settings: Settings,
+    changes: Mapping[str, str],
+    sink: LogSink,
+    stop: threading.Event,
+    on_ready: Callable[[], None],
+) -> None:
+    """Run until ``stop`` is set. ``changes`` are the environment variables that give the children these settings.
+
+    Raises ``StackError``: a port in use, a folder that cannot be written, a data folder in use, a service that never
+    comes up. Nothing is left running then.
+    """
+    with claimed(settings):
+        check_ports(listeners(settings))
+        check_store(settings)
+        try:
+            torchserve = torchserve_service(settings)
+        except LaunchError as error:
+            raise StackError(str(error)) from error
+        services = [torchserve, updater_service(settings, environment_with(changes))]
+        write_record(settings, describe(settings, ready=False))
+
+        def ready() -> None:
+            write_record(settings, describe(settings, ready=True))
+            on_ready()
+
+        try:
+            Supervisor(services, sink).run(stop, ready)
+        finally:
+            remove_sockets(settings, torchserve)
+
+
+def listeners(settings: Settings) -> list[Listener]:
+    """The ports that the stack listens on."""
+    serving, updater = settings.serving, settings.updater
+    return [
+        Listener("predictions", serving.host, serving.port, "--port"),
+        Listener("TorchServe's metrics", serving.host, serving.metrics_port, "--metrics-port"),
+        Listener("the updater's page and metrics", updater.host, updater.port, "--updater-port"),
+    ]
+
+
+def check_store(settings: Settings) -> None:
+    """Raise ``StackError`` when the store cannot be used; one that does not answer now may do so later."""
+    try:
+        open_settings_store(settings).check()
+    except StoreUnavailableError as error:
+        logger.warning("%s; the updater keeps trying", error)
+    except StoreError as error:
+        raise StackError(f"the store cannot be used: {error} (choose another one with --store)") from error
+
+
+def describe(settings: Settings, *, ready: bool) -> StackRecord:
+    """The record of this process's stack."""
+    return StackRecord(
+        pid=os.getpid(),
+        inference_url=settings.inference_url,
+        metrics_url=settings.inference_url.rsplit(":", 1)[0] + f":{settings.serving.metrics_port}",
+        updater_url=settings.updater_url,
+        store=settings.store_url,
+        ready=ready,
+    )
