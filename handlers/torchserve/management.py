@@ -57,7 +57,6 @@ class ManagementClient:
 
     def __init__(self, path: Path, timeout: float = 10.0) -> None:
         self._path = path
-        self._reachable = False
         self._client = httpx.Client(
             transport=httpx.HTTPTransport(uds=str(path)), base_url="http://torchserve", timeout=timeout
         )
@@ -120,7 +119,6 @@ class ManagementClient:
             self._knock()
             response = self._client.request(method, address, params=parameters)
         except (httpx.TransportError, OSError) as error:
-            self._reachable = False
             raise ManagementUnavailableError(f"TorchServe does not answer on {self._path}: {error}") from error
         if response.is_success or response.status_code in allowed:
             return response.json()
@@ -128,12 +126,10 @@ class ManagementClient:
         raise kind(f"TorchServe refused {method} {address}: {response.status_code} {_message(response)}")
 
     def _knock(self) -> None:
-        """After a failure, see whether anybody listens: httpx leaves a socket open whose connection was refused."""
-        if not self._reachable:
-            with socket.socket(socket.AF_UNIX) as connection:
-                connection.settimeout(1.0)
-                connection.connect(str(self._path))
-            self._reachable = True
+        """Raise ``OSError`` when nobody listens: httpx would leave a socket open whose connection was refused."""
+        with socket.socket(socket.AF_UNIX) as connection:
+            connection.settimeout(1.0)
+            connection.connect(str(self._path))
 
 
 def _items(answer: Any) -> list[dict[str, Any]]:
