@@ -148,7 +148,7 @@ class RunningService:
             if process is not self._process:
                 continue  # the answer came from a process that is gone
             now = time.monotonic()
-            self.health = health
+            self.health = health if health.alive or self._answered is not None else STARTING
             if health.alive:
                 self._answered = now
                 self.ever_alive = True

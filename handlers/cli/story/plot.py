@@ -62,13 +62,10 @@ def _draw_phases(axes: Axes, stories: Sequence[StoryResult]) -> None:
 def _draw_classes(axes: Axes, stories: Sequence[StoryResult]) -> None:
     names = [name for phase in PHASES for name in phase]
     places = np.arange(len(names))
-    for offset, colour, label, pick in (
-        (-0.2, LUCIR, "lucir", _service),
-        (0.2, PLAIN, "plain finetuning", _finetuning),
-    ):
+    for offset, colour, pick in ((-0.2, LUCIR, _service), (0.2, PLAIN, _finetuning)):
         last = [pick(story)[-1].class_accuracy for story in stories]
         heights = [100 * float(np.mean([each[name] for each in last])) for name in names]
-        axes.bar(places + offset, heights, width=0.38, color=colour, label=label, zorder=3)
+        axes.bar(places + offset, heights, width=0.38, color=colour, zorder=3)
     edges = np.cumsum([len(phase) for phase in PHASES])
     for number, (begin, end) in enumerate(zip([0, *edges[:-1]], edges, strict=True), start=1):
         axes.text((begin + end - 1) / 2, 103, f"drop {number}", ha="center", color=INK, fontsize=9)
