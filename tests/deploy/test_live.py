@@ -1,0 +1,243 @@
+"""A Prometheus with the deployed configuration scrapes a stack that has learnt twice; every query is put to it."""
+
+import io
+import json
+import math
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import httpx
+import pytest
+import yaml
+from PIL import Image
+from sklearn.datasets import load_digits
+
+from handlers.stack.folder import StackRecord
+from handlers.stack.ports import free_ports
+
+pytestmark = [pytest.mark.deploy, pytest.mark.slow, pytest.mark.timeout(600)]
+
+SCRAPE_SECONDS = 1
+RATE_INTERVAL = "30s"
+MAY_BE_EMPTY = {"Refused versions", "New version"}
+"""The first is empty when all is well, the second but for a minute after a version."""
+QUICK = {
+    "learning.overrides.epochs": 3,
+    "updater.settle_seconds": 1,
+    "updater.poll_seconds": 1,
+    # So few epochs are about the metrics, not about accuracy.
+    "gate.max_old_accuracy_loss": 1,
+    "gate.min_new_accuracy": 0,
+}
+
+
+@dataclass(frozen=True)
+class Stack:
+    """A running ``lucir up``."""
+
+    record: StackRecord
+    data: Path
+    log: Path
+
+    def drop(self, digit: int, count: int = 30) -> None:
+        """Write a class folder of real digits into the directory store, as a file manager would."""
+        folder = self.data / "store" / "incoming" / f"digit {digit}"
+        folder.mkdir(parents=True)
+        for number, picture in enumerate(pictures(digit)[:count]):
+            picture.save(folder / f"{number}.png")
+
+    def post(self, digit: int) -> httpx.Response:
+        buffer = io.BytesIO()
+        pictures(digit)[-1].save(buffer, "PNG")
+        url = f"{self.record.inference_url}/predictions/lucir"
+        return httpx.post(url, content=buffer.getvalue(), timeout=30, trust_env=False)
+
+    def wait_served(self, version: int, timeout: float = 240) -> None:
+        """Until predictions come from a version; requests go on all the while."""
+        deadline = time.monotonic() + timeout
+        while (answer := self.post(0)).status_code != 200 or answer.json()["model_version"] < version:
+            assert time.monotonic() < deadline, f"{answer.text}\n{self.log.read_text()[-4000:]}"
+            time.sleep(0.2)
+
+
+def pictures(digit: int) -> list[Image.Image]:
+    """The pictures of one digit, 8x8 pixels with values 0 to 16, as RGB."""
+    images, labels = load_digits(return_X_y=True)
+    return [
+        Image.fromarray((picture.reshape(8, 8) * 15.9).astype("uint8")).convert("RGB")
+        for picture in images[labels == digit]
+    ]
+
+
+@pytest.fixture(scope="module")
+def stack(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stack]:
+    """``lucir up`` on an empty store and ports of its own."""
+    folder = tmp_path_factory.mktemp("live")
+    data, log = folder / "data", folder / "log"
+    settings = [word for key, value in QUICK.items() for word in ("--set", f"{key}={value}")]
+    lucir = Path(sys.executable).parent / "lucir"
+    command = [lucir, "up", "--data", data, "--free-ports", "--preset", "digits", *settings]
+    environment = {name: value for name, value in os.environ.items() if not name.startswith("LUCIR_")}
+    with log.open("wb") as output:
+        process = subprocess.Popen(command, stdout=output, stderr=output, env=environment)
+    try:
+        yield Stack(wait_ready(data / "run" / "stack.json", process, log), data, log)
+    finally:
+        process.send_signal(signal.SIGTERM)
+        process.wait(20)
+
+
+def wait_ready(path: Path, process: subprocess.Popen[bytes], log: Path, timeout: float = 90) -> StackRecord:
+    deadline = time.monotonic() + timeout
+    while True:
+        if path.exists() and (record := StackRecord.model_validate_json(path.read_text())).ready:
+            return record
+        assert process.poll() is None, log.read_text()
+        assert time.monotonic() < deadline, log.read_text()
+        time.sleep(0.2)
+
+
+@dataclass(frozen=True)
+class Prometheus:
+    """A running server's HTTP API."""
+
+    client: httpx.Client
+
+    def ask(self, path: str, **parameters: str) -> Any:
+        answer = self.client.get(f"/api/v1/{path}", params=parameters)
+        assert answer.is_success, f"{parameters}: {answer.text}"
+        document = answer.json()
+        assert not document.get("warnings"), document
+        return document["data"]
+
+    def values(self, expression: str) -> list[float]:
+        """The samples of an instant query that are numbers."""
+        found = [float(sample["value"][1]) for sample in self.ask("query", query=expression)["result"]]
+        return [value for value in found if not math.isnan(value)]
+
+    def wait(self, what: str, condition: Callable[[], bool], timeout: float = 60) -> None:
+        deadline = time.monotonic() + timeout
+        while not condition():
+            assert time.monotonic() < deadline, f"{what}: {self.ask('targets')}"
+            time.sleep(0.3)
+
+
+@pytest.fixture(scope="module")
+def prometheus(
+    stack: Stack, root: Path, program: Callable[[str, str], str], tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[Prometheus]:
+    """The deployed configuration with the stack's addresses in place of the containers', and a quicker clock."""
+    folder = tmp_path_factory.mktemp("prometheus")
+    source = root / "deploy" / "prometheus"
+    config = yaml.safe_load((source / "prometheus.yml").read_text())
+    config["global"] = dict.fromkeys(("scrape_interval", "evaluation_interval"), f"{SCRAPE_SECONDS}s")
+    config["rule_files"] = [str(source / pattern) for pattern in config["rule_files"]]
+    urls = {"lucir-updater": stack.record.updater_url, "lucir-serving": stack.record.metrics_url}
+    for job in config["scrape_configs"]:
+        job["static_configs"] = [{"targets": [urls[job["job_name"]].removeprefix("http://")]}]
+    (folder / "prometheus.yml").write_text(yaml.safe_dump(config))
+    address = f"127.0.0.1:{free_ports(1)[0]}"
+    command = [
+        program("prometheus", "prometheus"),
+        f"--config.file={folder / 'prometheus.yml'}",
+        f"--storage.tsdb.path={folder / 'data'}",
+        f"--web.listen-address={address}",
+    ]
+    with (folder / "log").open("wb") as output:
+        process = subprocess.Popen(command, stdout=output, stderr=output)
+    try:
+        with httpx.Client(base_url=f"http://{address}", trust_env=False, timeout=10) as client:
+            server = Prometheus(client)
+            wait_listening(client, process, folder / "log")
+            server.wait("both jobs are scraped", lambda: server.values("sum(up)") == [2.0])
+            yield server
+    finally:
+        process.terminate()
+        process.wait(20)
+
+
+def wait_listening(client: httpx.Client, process: subprocess.Popen[bytes], log: Path, timeout: float = 30) -> None:
+    deadline = time.monotonic() + timeout
+    while True:
+        assert process.poll() is None, log.read_text()
+        assert time.monotonic() < deadline, log.read_text()
+        try:
+            if client.get("/-/ready").is_success:
+                return
+        except httpx.TransportError:
+            pass
+        time.sleep(0.1)
+
+
+@pytest.fixture(scope="module")
+def learnt(stack: Stack, prometheus: Prometheus) -> Prometheus:
+    """Two classes have been learnt, then a third; Prometheus has seen the second version served."""
+    for digit in (0, 1):
+        stack.drop(digit)
+    stack.wait_served(1)
+    stack.drop(2)
+    stack.wait_served(2)
+    prometheus.wait("version 2 is seen", lambda: prometheus.values("lucir_served_version") == [2.0])
+    for _ in range(5):
+        stack.post(2)
+        time.sleep(SCRAPE_SECONDS)
+    return prometheus
+
+
+@pytest.fixture(scope="module")
+def queries(root: Path) -> list[tuple[str, str]]:
+    """(panel, expression) of the whole dashboard, with Grafana's variable filled in."""
+    dashboard = json.loads((root / "deploy" / "grafana" / "dashboards" / "lucir.json").read_text())
+    found = [(panel["title"], target["expr"]) for panel in dashboard["panels"] for target in panel.get("targets", [])]
+    found += [(annotation["name"], annotation["expr"]) for annotation in dashboard["annotations"]["list"]]
+    filled = [(title, expression.replace("$__rate_interval", RATE_INTERVAL)) for title, expression in found]
+    assert not any("$" in expression for _, expression in filled)
+    return filled
+
+
+def test_every_query_of_the_dashboard_is_answered_with_numbers(
+    learnt: Prometheus, queries: list[tuple[str, str]]
+) -> None:
+    empty = [
+        f"{title}: {expression}"
+        for title, expression in queries
+        if not learnt.values(expression) and title not in MAY_BE_EMPTY
+    ]
+    assert empty == []
+
+
+def test_what_is_shown_is_what_happened(learnt: Prometheus) -> None:
+    truth = {
+        "lucir_classes": 3.0,
+        "lucir_current_version": 2.0,
+        "lucir_phase": 2.0,
+        'lucir_updates_total{result="published"}': 2.0,
+        'sum(lucir_images_total{result=~"trained|held_out"})': 90.0,
+        "sum(lucir_waiting_images) or vector(0)": 0.0,
+        "lucir_drop_to_served_seconds_count": 2.0,
+        "count(lucir_class_accuracy_ratio)": 3.0,
+        "sum(Requests5XX) > bool 0": 1.0,  # before the first drop was learnt
+    }
+    assert {query: learnt.values(query) for query in truth} == {query: [value] for query, value in truth.items()}
+
+
+def test_every_rule_evaluates_and_no_alert_fires(learnt: Prometheus) -> None:
+    rules = [rule for group in learnt.ask("rules")["groups"] for rule in group["rules"]]
+    assert rules
+    assert {rule["name"]: rule.get("lastError", "") for rule in rules if rule["health"] != "ok"} == {}
+    assert {rule["name"] for rule in rules if rule["state"] == "firing"} == set()
+
+
+@pytest.mark.parametrize("part", ["worker", "page"])
+def test_the_containers_health_checks_agree(stack: Stack, learnt: Prometheus, part: str) -> None:
+    target = {"worker": stack.data / "run" / "management.sock", "page": f"{stack.record.updater_url}/readyz"}[part]
+    command = [sys.executable, "-m", "handlers.stack.probe", part, str(target)]
+    result = subprocess.run(command, capture_output=True, text=True, timeout=30)
+    assert (result.returncode, result.stderr) == (0, "")
