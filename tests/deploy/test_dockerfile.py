@@ -3,6 +3,10 @@
 import importlib.util
 import json
 import re
+import shutil
+import subprocess
+import sys
+import zipfile
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -137,3 +141,31 @@ def test_environment_names_are_settings(stages: dict[str, Stage]) -> None:
     used = set(re.findall(rf"{ENVIRONMENT_PREFIX}\w+(?==)", stages["runtime"].last("ENV") or ""))
     assert used == {"LUCIR_DATA"}
     assert used <= known
+
+
+def test_the_package_built_from_the_copied_files_is_complete(
+    root: Path, stages: dict[str, Stage], tmp_path: Path
+) -> None:
+    """As in the image: from these files alone, with nothing fetched."""
+    tree = tmp_path / "tree"
+    for kind, arguments in stages["build"].instructions:
+        if kind == "COPY" and "requirements" not in arguments:
+            for source in arguments.split()[:-1]:
+                copy(root / source, tree / source)
+    command = [sys.executable, "-m", "pip", "wheel", "--quiet", "--no-index", "--no-deps", "--no-build-isolation"]
+    subprocess.run([*command, "--wheel-dir", tmp_path, tree], check=True, timeout=120)
+    (wheel,) = tmp_path.glob("lucir-*.whl")
+    with zipfile.ZipFile(wheel) as archive:
+        packed = set(archive.namelist())
+    copied = {str(path.relative_to(tree)) for path in tree.glob("*/**/*") if path.is_file()}
+    sources = {name for name in copied if not name.startswith(("build/", "lucir.egg-info/"))}
+    assert len(sources) > 50
+    assert sources <= packed
+
+
+def copy(source: Path, target: Path) -> None:
+    target.parent.mkdir(parents=True, exist_ok=True)
+    if source.is_dir():
+        shutil.copytree(source, target, ignore=shutil.ignore_patterns("__pycache__"))
+    else:
+        shutil.copy(source, target)
