@@ -68,17 +68,15 @@ class Preparation:
 
     def _write_holdout(self, entries: Sequence[Entry], base: Base | None, rows: Mapping[str, int]) -> None:
         index = {name: position for position, name in enumerate(self._plan.classes)}
-        pictures: list[NDArray[np.uint8]] = []
+        held = ImageBlobs.load(base.folder / HOLDOUT) if base is not None else ImageBlobs.empty()
+        # Encoded one by one: the pictures of a thousand classes would not fit into memory otherwise.
+        pngs: list[bytes] = []
         labels: list[int] = []
         for entry, picture in self._pictures(entries, rows):
-            pictures.append(picture)
+            pngs += ImageBlobs.from_arrays(picture[None], np.zeros(1, np.int64), ("",)).pngs
             labels.append(index[entry.class_name or ""])
-        side = self._plan.resize
-        array = np.stack(pictures) if pictures else np.zeros((0, side, side, 3), np.uint8)
-        blobs = ImageBlobs.from_arrays(array, np.array(labels, np.int64), self._plan.classes)
-        if base is not None:
-            blobs = ImageBlobs.load(base.folder / HOLDOUT).joined(blobs)
-        blobs.save(self._folder / HOLDOUT)
+        together = np.concatenate([held.labels, np.array(labels, np.int64)])
+        ImageBlobs((*held.pngs, *pngs), together, self._plan.classes).save(self._folder / HOLDOUT)
 
     def _write_learnt(self, base: Base | None) -> None:
         learnt = base.learnt if base is not None else Learnt.empty()

@@ -1,0 +1,77 @@
+"""Real images (scikit-learn's digits as PNG files) and a real directory store."""
+
+import io
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+from sklearn.datasets import load_digits
+
+from handlers.settings import Settings
+from model_store.directory import DirectoryStore
+
+Drop = Callable[..., Path]
+
+
+def png(picture: np.ndarray, side: int = 16) -> bytes:
+    """An 8x8 digit (levels 0 to 16) as the bytes of a PNG file."""
+    buffer = io.BytesIO()
+    Image.fromarray((picture * 15).astype(np.uint8)).resize((side, side)).save(buffer, "PNG")
+    return buffer.getvalue()
+
+
+@pytest.fixture(scope="session")
+def digit_files() -> dict[int, list[bytes]]:
+    """Different PNG files by digit."""
+    digits = load_digits()
+    files: dict[int, dict[bytes, None]] = {digit: {} for digit in range(10)}
+    for picture, target in zip(digits.images, digits.target, strict=True):
+        files[int(target)][png(picture)] = None
+    return {digit: list(found) for digit, found in files.items()}
+
+
+@pytest.fixture
+def root(tmp_path: Path) -> Path:
+    return tmp_path / "data" / "store"
+
+
+@pytest.fixture
+def store(root: Path) -> DirectoryStore:
+    return DirectoryStore(root)
+
+
+@pytest.fixture
+def drop(root: Path, digit_files: dict[int, list[bytes]]) -> Drop:
+    """Write images of a digit into the folder of a class, as a file manager would."""
+
+    def write(name: str, digit: int, count: int = 12, first: int = 0, *, marked: bool = False) -> Path:
+        folder = root / "incoming" / name
+        folder.mkdir(parents=True, exist_ok=True)
+        for index in range(first, first + count):
+            (folder / f"{digit}-{index:03d}.png").write_bytes(digit_files[digit][index])
+        if marked:
+            (folder / "_READY").touch()
+        return folder
+
+    return write
+
+
+@pytest.fixture
+def settings(tmp_path: Path) -> Settings:
+    """Everything quick: folders settle at once, one epoch, one thread."""
+    return Settings.model_validate(
+        {
+            "data": tmp_path / "data",
+            "updater": {"settle_seconds": 0, "min_images": 4, "poll_seconds": 0.2, "pointer_seconds": 0.2},
+            "learning": {
+                "preset": "digits",
+                "overrides": {"epochs": 1, "milestones": [], "exemplars_per_class": 3, "cbf": {"enabled": False}},
+                "device": "cpu",
+                "threads": 1,
+                "nice": 0,
+            },
+            "gate": {"max_old_accuracy_loss": 1.0, "min_new_accuracy": 0.0},
+        }
+    )

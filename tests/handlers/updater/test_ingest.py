@@ -1,0 +1,209 @@
+"""Real files of every kind through the reader, the rules and the plan."""
+
+import hashlib
+import io
+import json
+import struct
+import zlib
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from handlers.settings import Settings
+from handlers.updater.documents import Plan
+from handlers.updater.drops import scan
+from handlers.updater.ingest import DECODED, Ingest, Ingested
+from handlers.updater.originals import move_all, write_reasons
+from handlers.updater.records import UpdateRecords
+from handlers.updater.selection import select
+from model_store.directory import DirectoryStore
+from model_store.versions import VersionStore
+from tests.handlers.updater.conftest import Drop
+
+SIDE = 16
+
+
+def ingest(store: DirectoryStore, settings: Settings, work: Path, *, first: bool = True) -> Ingested:
+    intent = UpdateRecords(store).begin(select(list(scan(store).values()), 10_000, first=first))
+    return Ingest(store, VersionStore(store), settings, SIDE).run(intent, None, work, lambda: None)
+
+
+def reasons(plan: Plan) -> dict[str, str]:
+    return {entry.key: entry.reason or "" for entry in plan.of_role("rejected")}
+
+
+def contents(store: DirectoryStore, *prefixes: str) -> list[str]:
+    """Hashes of everything that was uploaded and lies below these prefixes."""
+    return sorted(
+        hashlib.sha256(store.read(info.key, limit=info.size)).hexdigest()
+        for prefix in prefixes
+        for info in store.list(prefix)
+        if not info.key.endswith(".reason.json")
+    )
+
+
+def bomb(width: int, height: int) -> bytes:
+    """A PNG whose header promises a picture of this size."""
+
+    def chunk(kind: bytes, data: bytes) -> bytes:
+        return struct.pack(">I", len(data)) + kind + data + struct.pack(">I", zlib.crc32(kind + data))
+
+    header = struct.pack(">IIBBBBB", width, height, 8, 2, 0, 0, 0)
+    return b"\x89PNG\r\n\x1a\n" + chunk(b"IHDR", header) + chunk(b"IDAT", zlib.compress(b"0")) + chunk(b"IEND", b"")
+
+
+def small(side: int) -> bytes:
+    buffer = io.BytesIO()
+    Image.new("RGB", (side, side), "red").save(buffer, "PNG")
+    return buffer.getvalue()
+
+
+def test_a_plan_names_every_object_once(store: DirectoryStore, settings: Settings, drop: Drop, tmp_path: Path) -> None:
+    drop("zero", 0, 12)
+    drop("one", 1, 12, marked=True)
+    made = ingest(store, settings, tmp_path / "work")
+    plan = made.plan
+    assert plan.classes == plan.new_classes == ("one", "zero")
+    assert (plan.version, plan.parent) == (1, None)
+    assert len(plan.of_role("train")) == 20
+    assert len(plan.of_role("holdout")) == 4
+    assert [entry.key for entry in plan.of_role("marker")] == ["incoming/one/_READY"]
+    assert sorted(entry.key for entry in plan.entries) == sorted(info.key for info in store.list("incoming/"))
+    for entry in plan.entries:
+        assert entry.sha256 == hashlib.sha256(store.read(entry.key)).hexdigest()
+        assert entry.target == entry.key.replace("incoming/", "archive/000001/")
+
+
+def test_decoded_pictures_are_those_of_the_files(
+    store: DirectoryStore, settings: Settings, drop: Drop, tmp_path: Path
+) -> None:
+    drop("zero", 0, 5)
+    drop("one", 1, 5)
+    made = ingest(store, settings, tmp_path / "work")
+    pictures = np.load(tmp_path / "work" / DECODED, mmap_mode="r")
+    for key, row in made.rows.items():
+        expected = Image.open(io.BytesIO(store.read(key))).convert("RGB")
+        np.testing.assert_array_equal(pictures[row], np.asarray(expected))
+    assert len(made.rows) == 10
+
+
+def test_every_bad_file_is_rejected_with_its_reason_and_nothing_is_lost(
+    store: DirectoryStore,
+    settings: Settings,
+    root: Path,
+    drop: Drop,
+    digit_files: dict[int, list[bytes]],
+    tmp_path: Path,
+) -> None:
+    zero = drop("zero", 0, 6)
+    drop("one", 1, 6)
+    good = digit_files[2][0]
+    bad = {
+        "incoming/zero/text.png": (b"hello", "no image"),
+        "incoming/zero/empty.png": (b"", "empty"),
+        "incoming/zero/truncated.png": (good[:60], "damaged"),
+        "incoming/zero/dot.png": (small(1), "1x1"),
+        "incoming/zero/bomb.png": (bomb(20000, 10000), "200000000 pixels"),
+        "incoming/zero/readme.txt": (b"hello", "does not end as an image's"),
+        "incoming/zero/same.png": ((zero / "0-000.png").read_bytes(), "duplicate"),
+        "incoming/zero/huge.png": (b"\0" * (settings.images.max_bytes + 1), "at most"),
+        "incoming/loose.png": (good, "directly in incoming/"),
+        "incoming/_mine/a.png": (digit_files[2][1], "underscore"),
+        "incoming/tab\there/a.png": (digit_files[2][2], "control character"),
+        f"incoming/{'x' * 150}/a.png": (digit_files[2][3], "150 characters"),
+        "incoming/one/both.png": (digit_files[3][0], "more than one class"),
+        "incoming/zero/both.png": (digit_files[3][0], "more than one class"),
+    }
+    for key, (data, _) in bad.items():
+        path = root / key
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_bytes(data)
+    before = contents(store, "incoming/")
+    plan = ingest(store, settings, tmp_path / "work").plan
+    found = reasons(plan)
+    assert set(found) == set(bad)
+    for key, (_, words) in bad.items():
+        assert words in found[key], (key, found[key])
+    rejected = plan.of_role("rejected")
+    write_reasons(store, plan.id, rejected)
+    for _ in range(2):  # repeating it changes nothing
+        _, left = move_all(store, rejected)
+        assert left == []
+    for entry in rejected:
+        assert entry.target.startswith("rejected/000001/")
+        reason = json.loads(store.read(f"{entry.target}.reason.json"))
+        assert (reason["key"], reason["sha256"], reason["reason"]) == (entry.key, entry.sha256, entry.reason)
+    assert contents(store, "incoming/", "rejected/") == before
+
+
+def test_one_usable_class_is_no_first_phase(
+    store: DirectoryStore, settings: Settings, root: Path, drop: Drop, tmp_path: Path
+) -> None:
+    drop("zero", 0, 6)
+    drop("one", 1, 0)
+    for index in range(5):
+        (root / "incoming" / "one" / f"{index}.png").write_bytes(b"no image %d" % index)
+    plan = ingest(store, settings, tmp_path / "work").plan
+    assert plan.version is None
+    assert {entry.role for entry in plan.entries} == {"rejected"}
+    assert len(plan.entries) == 5
+
+
+def test_own_test_images_replace_the_held_out_share(
+    store: DirectoryStore,
+    settings: Settings,
+    root: Path,
+    drop: Drop,
+    digit_files: dict[int, list[bytes]],
+    tmp_path: Path,
+) -> None:
+    drop("zero", 0, 10)
+    drop("one", 1, 10)
+    (root / "evaluation" / "zero").mkdir(parents=True)
+    (root / "evaluation" / "zero" / "bad.png").write_bytes(b"no image")
+    (root / "evaluation" / "zero" / "good.png").write_bytes(digit_files[0][50])
+    (root / "evaluation" / "one").mkdir()
+    (root / "evaluation" / "one" / "bad.png").write_bytes(b"no image")
+    plan = ingest(store, settings, tmp_path / "work").plan
+    assert plan.own_evaluation == ("zero",)
+    assert {entry.class_name for entry in plan.of_role("holdout")} == {"one"}
+
+
+def test_an_original_that_was_replaced_is_left_alone(
+    store: DirectoryStore,
+    settings: Settings,
+    root: Path,
+    drop: Drop,
+    digit_files: dict[int, list[bytes]],
+    tmp_path: Path,
+) -> None:
+    folder = drop("zero", 0, 5)
+    drop("one", 1, 5)
+    plan = ingest(store, settings, tmp_path / "work").plan
+    (folder / "0-000.png").write_bytes(digit_files[0][40])
+    (folder / "0-001.png").unlink()
+    (folder / "0-002.png").chmod(0o600)  # its tag changes, its content does not
+    moved, left = move_all(store, plan.of_role("train", "holdout"))
+    assert left == ["incoming/zero/0-000.png", "incoming/zero/0-001.png"]
+    assert len(moved) == 8
+    assert store.read("incoming/zero/0-000.png") == digit_files[0][40]
+
+
+def test_a_second_updater_cannot_take_the_same_number(store: DirectoryStore) -> None:
+    records = UpdateRecords(store)
+    assert records.begin({}).id == "000001"
+    assert records.unfinished() is not None
+    assert records.begin({}).id == "000002"
+
+
+@pytest.mark.parametrize("limit", [3, 7])
+def test_a_large_folder_is_taken_in_parts(
+    store: DirectoryStore, settings: Settings, drop: Drop, tmp_path: Path, limit: int
+) -> None:
+    drop("zero", 0, 10, marked=True)
+    drop("one", 1, 10, marked=True)
+    intent = UpdateRecords(store).begin(select(list(scan(store).values()), 2 * limit, first=True))
+    plan = Ingest(store, VersionStore(store), settings, SIDE).run(intent, None, tmp_path / "work", lambda: None).plan
+    assert len(plan.of_role("train", "holdout")) == 2 * limit
