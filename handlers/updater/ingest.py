@@ -3,7 +3,6 @@
 import logging
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
-from itertools import islice
 from pathlib import Path
 
 import numpy as np
@@ -15,7 +14,7 @@ from handlers.updater.decide import Candidate, Rules, decide
 from handlers.updater.documents import Entry, Intent, Plan
 from handlers.updater.drops import Folder, list_incoming
 from handlers.updater.learnt import Learnt
-from handlers.updater.names import ARCHIVE, INCOMING, LOOSE_FOLDER, REJECTED, target_key
+from handlers.updater.names import ARCHIVE, INCOMING, LOOSE_FOLDER, READY_MARKER, REJECTED, target_key
 from handlers.updater.own_images import classes_with_own_images
 from handlers.updater.reading import Item, Reader, ReadItem
 from model_store.manifest import now
@@ -51,7 +50,9 @@ class Ingest:
         """
         folder.mkdir(parents=True, exist_ok=True)
         reader = Reader(self._objects, self._settings.images, self._resize, folder)
-        store = _PictureStore(folder / DECODED, sum(part.limit + 1 for part in intent.folders.values()), self._resize)
+        store = _PictureStore(
+            folder / DECODED, max(1, sum(part.limit for part in intent.folders.values())), self._resize
+        )
         found: list[ReadItem] = []
         rows: dict[str, int] = {}
         for read in reader.read_all(self._items(intent)):
@@ -103,10 +104,22 @@ class Ingest:
             folder = Folder(name)
             prefix = f"{INCOMING}{name}/" if name else INCOMING
             # Files in no folder are found among all others, which only costs when somebody left such files.
-            objects = (found for found in list_incoming(self._objects, prefix) if found[1] == name)
-            marker = 1 if part.marked else 0
-            for info, _, path in islice(objects, part.limit + marker):
-                yield Item(info, name, path, folder.class_name, folder.problem)
+            marker: Item | None = None
+            count = 0
+            for info, owner, path in list_incoming(self._objects, prefix):
+                if owner != name:
+                    continue
+                item = Item(info, name, path, folder.class_name, folder.problem)
+                if path == READY_MARKER and folder.problem is None:
+                    marker = item
+                elif count < part.limit:
+                    count += 1
+                    yield item
+                else:
+                    break  # the marker stays as well, for what is left
+            else:
+                if marker is not None:
+                    yield marker
 
 
 def _marked(intent: Intent, found: list[ReadItem]) -> frozenset[str]:

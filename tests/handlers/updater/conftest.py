@@ -13,6 +13,7 @@ from handlers.settings import Settings
 from model_store.directory import DirectoryStore
 
 Drop = Callable[..., Path]
+DigitFiles = dict[int, list[bytes]]
 
 
 def png(picture: np.ndarray, side: int = 16) -> bytes:
@@ -23,7 +24,7 @@ def png(picture: np.ndarray, side: int = 16) -> bytes:
 
 
 @pytest.fixture(scope="session")
-def digit_files() -> dict[int, list[bytes]]:
+def digit_files() -> DigitFiles:
     """Different PNG files by digit."""
     digits = load_digits()
     files: dict[int, dict[bytes, None]] = {digit: {} for digit in range(10)}
@@ -43,7 +44,7 @@ def store(root: Path) -> DirectoryStore:
 
 
 @pytest.fixture
-def drop(root: Path, digit_files: dict[int, list[bytes]]) -> Drop:
+def drop(root: Path, digit_files: DigitFiles) -> Drop:
     """Write images of a digit into the folder of a class, as a file manager would."""
 
     def write(name: str, digit: int, count: int = 12, first: int = 0, *, marked: bool = False) -> Path:

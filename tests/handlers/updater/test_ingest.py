@@ -20,7 +20,7 @@ from handlers.updater.records import UpdateRecords
 from handlers.updater.selection import select
 from model_store.directory import DirectoryStore
 from model_store.versions import VersionStore
-from tests.handlers.updater.conftest import Drop
+from tests.handlers.updater.conftest import DigitFiles, Drop
 
 SIDE = 16
 
@@ -94,7 +94,7 @@ def test_every_bad_file_is_rejected_with_its_reason_and_nothing_is_lost(
     settings: Settings,
     root: Path,
     drop: Drop,
-    digit_files: dict[int, list[bytes]],
+    digit_files: DigitFiles,
     tmp_path: Path,
 ) -> None:
     zero = drop("zero", 0, 6)
@@ -156,7 +156,7 @@ def test_own_test_images_replace_the_held_out_share(
     settings: Settings,
     root: Path,
     drop: Drop,
-    digit_files: dict[int, list[bytes]],
+    digit_files: DigitFiles,
     tmp_path: Path,
 ) -> None:
     drop("zero", 0, 10)
@@ -176,7 +176,7 @@ def test_an_original_that_was_replaced_is_left_alone(
     settings: Settings,
     root: Path,
     drop: Drop,
-    digit_files: dict[int, list[bytes]],
+    digit_files: DigitFiles,
     tmp_path: Path,
 ) -> None:
     folder = drop("zero", 0, 5)
@@ -207,3 +207,4 @@ def test_a_large_folder_is_taken_in_parts(
     intent = UpdateRecords(store).begin(select(list(scan(store).values()), 2 * limit, first=True))
     plan = Ingest(store, VersionStore(store), settings, SIDE).run(intent, None, tmp_path / "work", lambda: None).plan
     assert len(plan.of_role("train", "holdout")) == 2 * limit
+    assert not plan.of_role("marker")  # the rest is still marked

@@ -5,9 +5,7 @@ import pytest
 from handlers.updater.names import class_name, has_image_suffix, safe_segment, split_incoming, target_key
 
 
-@pytest.mark.parametrize(
-    "name", ["cat", "großer Hund", "猫", "a" * 100, "100%", "_"[1:] + "x_", "a.b", "...", "c\u00e9"]
-)
+@pytest.mark.parametrize("name", ["cat", "großer Hund", "猫", "a" * 100, "100%", "x_", "a.b", "...", "c\u00e9"])
 def test_good_class_names(name: str) -> None:
     assert class_name(name) == name
 
