@@ -121,7 +121,10 @@ class ManagementClient:
         except (httpx.TransportError, OSError) as error:
             raise ManagementUnavailableError(f"TorchServe does not answer on {self._path}: {error}") from error
         if response.is_success or response.status_code in allowed:
-            return response.json()
+            try:
+                return response.json()
+            except ValueError as error:
+                raise ManagementError(f"TorchServe answered {method} {address} with no JSON: {error}") from error
         kind = VersionMissingError if response.status_code == httpx.codes.NOT_FOUND else ManagementError
         raise kind(f"TorchServe refused {method} {address}: {response.status_code} {_message(response)}")
 

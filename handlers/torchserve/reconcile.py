@@ -9,8 +9,7 @@ import logging
 import threading
 import time
 from collections.abc import Callable
-from dataclasses import dataclass
-from typing import Final, Literal, Self
+from typing import Final, Self
 
 from handlers.settings import Settings
 from handlers.torchserve.attempts import Attempts
@@ -29,6 +28,7 @@ from handlers.torchserve.management import (
 )
 from handlers.torchserve.probe import Probe, ProbeError
 from handlers.torchserve.retire import Retirement, remove_folders
+from handlers.torchserve.state import Phase, ServingState, SwapResult
 from model_store.manifest import Pointer
 from model_store.mirror import mirror
 from model_store.objects import StoreError, StoreUnavailableError
@@ -36,7 +36,8 @@ from model_store.versions import VersionStore
 
 logger = logging.getLogger(__name__)
 
-Phase = Literal["unreachable", "starting", "draining", "serving", "failed"]
+__all__ = ["Phase", "Reconciler", "ServingState", "SwapResult"]
+
 Registered = dict[int, RegisteredVersion]
 
 BUSY_SECONDS: Final = 0.2
@@ -44,35 +45,6 @@ BUSY_SECONDS: Final = 0.2
 CHECK_SECONDS: Final = 2.0
 CHECK_SECONDS_GPU: Final = 10.0
 """How often a quiet TorchServe is asked; on a GPU it runs nvidia-smi for each description, on a network thread."""
-
-
-@dataclass(frozen=True, slots=True)
-class SwapResult:
-    """A version took over, or failed to. ``seconds`` count from when it was first wanted."""
-
-    version: int
-    previous: int | None
-    seconds: float
-    result: Literal["success", "failure"]
-    message: str = ""
-
-
-@dataclass(frozen=True, slots=True)
-class ServingState:
-    """What a step found and left. ``served`` is confirmed by the inference port; 0 is "nothing learnt yet".
-
-    ``failed`` means that the wanted version does not work and ``served``, if any, is an older one.
-    """
-
-    wanted: int | None
-    served: int | None
-    phase: Phase
-    message: str = ""
-
-    @property
-    def busy(self) -> bool:
-        """Whether the next step should follow soon."""
-        return self.phase in ("unreachable", "starting", "draining")
 
 
 class Reconciler:
@@ -158,10 +130,12 @@ class Reconciler:
     def _read_pointer(self) -> str:
         """A store that cannot be read changes nothing: what is served stays served."""
         try:
-            self._pointer = self._versions.current()
+            pointer = self._versions.current()
         except StoreError as error:
             return f"the pointer cannot be read: {error}"
-        self._pointer_known = True
+        if pointer is None and self._pointer is not None:
+            return f"the store has lost its pointer (is it mounted?): version {self._pointer.version} stays wanted"
+        self._pointer, self._pointer_known = pointer, True
         return ""
 
     def _due(self, wanted: int) -> bool:

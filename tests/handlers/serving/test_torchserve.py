@@ -278,3 +278,31 @@ def test_unreadable_store_changes_nothing(stack: Stack, make_image: MakeImage) -
         assert state.wanted is None
         assert "pointer" in state.message
     assert stack.post(make_image()).json()["model_version"] == 1
+
+
+def test_lost_pointer_changes_nothing(stack: Stack, reconciler: Reconciler, make_image: MakeImage) -> None:
+    """An unmounted store looks empty."""
+    stack.publish(1)
+    stack.serve(reconciler, 1)
+    versions = stack.settings.data / "store" / "versions"
+    versions.rename(versions.with_name("elsewhere"))
+    for _ in range(3):
+        state = reconciler.step()
+    assert (state.wanted, state.served) == (1, 1)
+    stack.settle(reconciler, lambda state: "pointer" in state.message)
+    assert stack.post(make_image()).json()["model_version"] == 1
+
+
+def test_several_workers(new_stack: MakeStack, make_image: MakeImage) -> None:
+    stack = new_stack(workers=2)
+    stack.start()
+    stack.publish(1)
+    with Reconciler(stack.settings, stack.versions) as reconciler:
+        stack.serve(reconciler, 1)
+        with Clients(f"{stack.settings.inference_url}/predictions/lucir", make_image()) as clients:
+            stack.publish(2)
+            stack.serve(reconciler, 2)
+        with ManagementClient(management_socket(stack.settings)) as management:
+            assert {number: version.ready_workers for number, version in management.versions().items()} == {2: 2}
+    assert not clients.failed
+    assert {answer[2] for answer in clients.answers} == {1, 2}

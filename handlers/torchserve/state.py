@@ -1,0 +1,35 @@
+"""What the reconciler reports: the state after a step, and each version that took over or failed to."""
+
+from dataclasses import dataclass
+from typing import Literal
+
+Phase = Literal["unreachable", "starting", "draining", "serving", "failed"]
+
+
+@dataclass(frozen=True, slots=True)
+class SwapResult:
+    """A version took over, or failed to. ``seconds`` count from when it was first wanted."""
+
+    version: int
+    previous: int | None
+    seconds: float
+    result: Literal["success", "failure"]
+    message: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class ServingState:
+    """What a step found and left. ``served`` is confirmed by the inference port; 0 is "nothing learnt yet".
+
+    ``failed`` means that the wanted version does not work and ``served``, if any, is an older one.
+    """
+
+    wanted: int | None
+    served: int | None
+    phase: Phase
+    message: str = ""
+
+    @property
+    def busy(self) -> bool:
+        """Whether the next step should follow soon."""
+        return self.phase in ("unreachable", "starting", "draining")

@@ -1,0 +1,93 @@
+import itertools
+
+from handlers.torchserve.attempts import (
+    FIRST_PAUSE_SECONDS,
+    LONGEST_PAUSE_SECONDS,
+    MOST_ATTEMPTS,
+    STARTUP_SECONDS,
+    WORKER_DEATHS,
+    Attempts,
+)
+
+
+class Clock:
+    def __init__(self) -> None:
+        self.now = 1000.0
+
+    def __call__(self) -> float:
+        return self.now
+
+
+def test_pauses_grow_and_end() -> None:
+    clock = Clock()
+    attempts = Attempts(clock)
+    pauses = []
+    for _ in range(MOST_ATTEMPTS - 1):
+        assert attempts.may_try(2)
+        attempts.failed(2, "broken")
+        begun = clock.now
+        while not attempts.may_try(2):
+            clock.now += 1
+        pauses.append(clock.now - begun)
+    assert pauses[0] == FIRST_PAUSE_SECONDS
+    assert all(later == min(2 * earlier, LONGEST_PAUSE_SECONDS) for earlier, later in itertools.pairwise(pauses))
+    assert "trying again" in attempts.message(2)
+    attempts.failed(2, "still broken")
+    clock.now += 1e6
+    assert not attempts.may_try(2)
+    assert "still broken" in attempts.message(2)
+    assert "given up" in attempts.message(2)
+
+
+def test_another_wish_forgets() -> None:
+    attempts = Attempts(Clock())
+    attempts.failed(2, "broken")
+    attempts.forget()
+    assert attempts.may_try(2)
+    assert attempts.message(2) == ""
+
+
+def test_failures_of_one_version_say_nothing_of_another() -> None:
+    attempts = Attempts(Clock())
+    attempts.failed(2, "broken")
+    assert attempts.may_try(1)
+    assert attempts.message(1) == ""
+
+
+def test_slow_start_is_overdue() -> None:
+    clock = Clock()
+    attempts = Attempts(clock)
+    attempts.begin(1)
+    clock.now += STARTUP_SECONDS
+    assert attempts.overdue(1, frozenset({17})) == ""
+    clock.now += 1
+    assert "not ready" in attempts.overdue(1, frozenset({17}))
+
+
+def test_dying_workers_are_counted_by_their_process_ids() -> None:
+    attempts = Attempts(Clock())
+    attempts.begin(1)
+    for pid in range(1, WORKER_DEATHS + 1):
+        assert attempts.overdue(1, frozenset({pid})) == ""
+        assert attempts.overdue(1, frozenset({pid, None})) == ""
+    assert "died" in attempts.overdue(1, frozenset({99}))
+
+
+def test_arrival_ends_the_count() -> None:
+    attempts = Attempts(Clock())
+    attempts.begin(1)
+    for pid in range(WORKER_DEATHS):
+        attempts.overdue(1, frozenset({pid + 1}))
+    attempts.arrived(1)
+    assert attempts.overdue(1, frozenset({50})) == ""
+
+
+def test_postponing_is_no_failure() -> None:
+    clock = Clock()
+    attempts = Attempts(clock)
+    for _ in range(2 * MOST_ATTEMPTS):
+        attempts.postpone(1)
+        assert not attempts.may_try(1)
+        clock.now += FIRST_PAUSE_SECONDS
+        assert attempts.may_try(1)
+    assert attempts.message(1) == ""
