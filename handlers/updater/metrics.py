@@ -20,6 +20,7 @@ LOSSES = ("cross_entropy", "less_forget", "margin_ranking")
 UPDATE_RESULTS = ("published", "refused", "rejected", "failed", "superseded")
 IMAGE_RESULTS = ("trained", "held_out", "rejected")
 SWAP_RESULTS = ("succeeded", "failed")
+_SWAP_SECONDS = (0.5, 1, 2, 3, 5, 7.5, 10, 15, 20, 30, 60, 120, 300)
 _SECONDS = (1, 2, 5, 10, 20, 30, 60, 120, 300, 600, 1800, 3600, 7200, 14400, 43200)
 
 
@@ -89,7 +90,10 @@ class Metrics:
         self.updates = Counter("lucir_updates", "Updates by how they ended.", ["result"], registry=registry)
         self.swaps = Counter("lucir_swaps", "Swaps of the served version.", ["result"], registry=registry)
         self.swap_duration = Histogram(
-            "lucir_swap_duration_seconds", "From a moved pointer to the server's answer.", registry=registry
+            "lucir_swap_duration_seconds",
+            "From a moved pointer to the server's answer.",
+            buckets=_SWAP_SECONDS,
+            registry=registry,
         )
         self.drop_to_served = Histogram(
             "lucir_drop_to_served_seconds",

@@ -5,7 +5,6 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 
 import numpy as np
-from lucir_core.blobs import ImageBlobs
 from numpy.typing import NDArray
 
 from handlers.preprocess import BadImageError
@@ -15,6 +14,7 @@ from handlers.updater.ingest import DECODED
 from handlers.updater.learnt import FILE as LEARNT
 from handlers.updater.learnt import Learnt
 from handlers.updater.reading import Item, Reader, ordered_map
+from lucir_core.blobs import ImageBlobs
 from model_store.objects import ObjectNotFoundError, ObjectStore, ObjectTooLargeError, StoreError
 
 logger = logging.getLogger(__name__)

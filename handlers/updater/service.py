@@ -5,14 +5,14 @@ import threading
 
 from handlers.settings import Settings
 from handlers.updater.child import MachineError, StopRequestedError
-from handlers.updater.documents import Intent
+from handlers.updater.documents import Done, Intent
 from handlers.updater.metrics import Metrics
 from handlers.updater.readiness import FolderState
 from handlers.updater.records import UpdateRecords
 from handlers.updater.runner import Runner
 from handlers.updater.selection import select
 from handlers.updater.serving import ServingLoop
-from handlers.updater.status import Status
+from handlers.updater.status import REJECTED_KEPT, Status
 from handlers.updater.update import BlockedError, Services, Update, current_base
 from handlers.updater.versions_view import VersionsView
 from handlers.updater.watch import Watcher
@@ -93,8 +93,8 @@ class Updater:
         self._know_classes()
         latest = self.records.latest()
         done = self.records.done(latest) if latest is not None else None
-        if done is not None:
-            self.status.set_last_update(done.model_dump(mode="json", exclude={"left", "format"}))
+        if latest is not None and done is not None:
+            self._show_last(latest, done)
         intent = self.records.unfinished()
         self._watcher.set_learning(frozenset())
         self._watcher.look()
@@ -102,6 +102,15 @@ class Updater:
         if intent is not None:
             logger.warning("update %s was cut short: going on with it", intent.id)
             self._take_up(intent)
+
+    def _show_last(self, latest: str, done: Done) -> None:
+        """After a restart the page shows how the last update ended, and what it rejected."""
+        if self.status.snapshot()["last_update"] is not None:
+            return
+        self.status.set_last_update(done.model_dump(mode="json", exclude={"left", "format"}))
+        plan = self.records.plan(latest)
+        for entry in plan.of_role("rejected")[-REJECTED_KEPT:] if plan is not None else ():
+            self.status.add_rejected(entry.key, entry.class_name, entry.reason or "", latest)
 
     def _begin(self) -> Intent | None:
         """Take up what is ready now, after a fresh look. Raises ``BlockedError`` before anything is written."""

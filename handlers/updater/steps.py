@@ -27,6 +27,9 @@ from model_store.versions import EVALUATION
 
 logger = logging.getLogger(__name__)
 
+LOGGED_FILES = 10
+"""Rejected files that the log names; each has its reason beside it in the store."""
+
 
 @dataclass(frozen=True)
 class Step:
@@ -58,8 +61,10 @@ def reject(update: Update) -> None:
     services.metrics.images.labels("rejected").inc(len(moved))
     for entry in moved:
         services.status.add_rejected(entry.key, entry.class_name, entry.reason or "", update.id)
-    if moved:
-        logger.warning("files were rejected", extra={"update": update.id, "files": len(moved)})
+    for entry in moved[:LOGGED_FILES]:
+        logger.warning("rejected %s: %s", entry.key, entry.reason, extra={"update": update.id})
+    if len(moved) > LOGGED_FILES:
+        logger.warning("... and %d more files", len(moved) - LOGGED_FILES, extra={"update": update.id})
 
 
 def prepare(update: Update) -> None:
