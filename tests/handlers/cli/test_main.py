@@ -1,0 +1,85 @@
+"""The command line as a whole: help, exit statuses, messages without tracebacks."""
+
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from handlers.settings import Settings
+from handlers.stack.ports import free_ports
+
+Run = Callable[..., subprocess.CompletedProcess[str]]
+COMMANDS = ("up", "demo", "drop", "predict", "status", "versions", "rollback", "doctor")
+
+
+def test_help_names_every_command(lucir: Run) -> None:
+    answer = lucir("--help")
+    assert answer.returncode == 0
+    assert all(f" {command} " in answer.stdout for command in COMMANDS)
+
+
+@pytest.mark.parametrize("command", COMMANDS)
+def test_every_command_has_help_with_an_example(command: str, lucir: Run) -> None:
+    answer = lucir(command, "--help")
+    assert answer.returncode == 0
+    assert f"Example: lucir {command}" in answer.stdout
+
+
+def test_help_imports_nothing_heavy() -> None:
+    code = (
+        "import sys; from handlers.cli.main import app\n"
+        "heavy = {'torch', 'onnxruntime', 'httpx', 'pydantic', 'numpy', 'sklearn', 'matplotlib', 'minio', 'yaml'}\n"
+        "print(sorted(heavy & set(sys.modules)))"
+    )
+    answer = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert answer.stdout.strip() == "[]"
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["nonsense"], "No such command"),
+        (["predict"], "Missing argument"),
+        (["rollback", "0"], "greater than or equal to 1"),
+        (["up", "--set", "learning.epochs=3"], "unknown setting learning.epochs: did you mean"),
+        (["up", "--set", "serving.port"], "write KEY=VALUE"),
+        (["up", "--port", "99999"], "setting serving.port:"),
+        (["up", "--config", "missing.yaml"], "missing.yaml cannot be read"),
+        (["up", "--store", "ftp://x"], "store is file:///path or s3://bucket"),
+    ],
+)
+def test_wrong_usage_is_said_in_a_line_with_status_2(arguments: list[str], message: str, lucir: Run) -> None:
+    answer = lucir(*arguments)
+    assert answer.returncode == 2
+    assert message in answer.stderr
+    assert "Traceback" not in answer.stderr
+
+
+def test_an_unknown_key_in_the_environment_or_the_file_is_an_error(lucir: Run, tmp_path: Path) -> None:
+    assert "did you mean LUCIR_STORE?" in lucir("status", LUCIR_STOER="file:///x").stderr
+    (tmp_path / "lucir.yaml").write_text("serving: {prot: 1}\n")
+    answer = lucir("status", "--config", tmp_path / "lucir.yaml")
+    assert answer.returncode == 2
+    assert "unknown setting serving.prot: did you mean serving.port?" in answer.stderr
+
+
+@pytest.mark.parametrize("arguments", [["status"], ["predict", "image.png"]])
+def test_without_a_stack_the_remedy_is_named(arguments: list[str], lucir: Run, tmp_path: Path) -> None:
+    (tmp_path / "image.png").write_bytes(b"anything")
+    serving, updater = free_ports(2)
+    answer = lucir(*arguments, LUCIR_SERVING__PORT=str(serving), LUCIR_UPDATER__PORT=str(updater))
+    assert answer.returncode == 1
+    assert "no stack answers at http://127.0.0.1:" in answer.stderr
+    assert "`lucir up`" in answer.stderr
+    assert len(answer.stderr.splitlines()) == 1
+
+
+def test_up_refuses_a_store_that_cannot_be_written(lucir: Run, tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("in the way")
+    answer = lucir("up", "--data", tmp_path / "data", "--free-ports", "--store", (tmp_path / "file" / "x").as_uri())
+    assert answer.returncode == 1
+    assert "the store cannot be used" in answer.stderr
+    assert "--store" in answer.stderr
+    assert not (Settings(data=tmp_path / "data").run_folder / "stack.json").exists()

@@ -1,0 +1,50 @@
+"""``lucir predict`` against a real HTTP server."""
+
+import json
+import subprocess
+from collections.abc import Callable
+from pathlib import Path
+
+Run = Callable[..., subprocess.CompletedProcess[str]]
+
+
+def answer(method: str, path: str, body: bytes) -> tuple[int, bytes]:
+    assert (method, path) == ("POST", "/predictions/lucir")
+    if body == b"good":
+        predictions = [
+            {"class": "[bold]cat\x1b[2J", "probability": 0.9, "cosine": 0.8},
+            {"class": "dog", "probability": 0.1, "cosine": 0.2},
+        ]
+        return 200, json.dumps({"model_version": 7, "predictions": predictions}).encode()
+    if body == b"bad":
+        return 400, b'{"error": "this is no image"}'
+    return 503, b"overloaded"
+
+
+def test_a_table_of_answers_and_errors(lucir: Run, serve: Callable[..., str], tmp_path: Path) -> None:
+    for name in ("good", "bad", "other"):
+        (tmp_path / name).write_text(name)
+    result = lucir("predict", "good", "bad", "other", "missing", "--url", serve(answer))
+    assert result.returncode == 1
+    assert "[bold]cat\\x1b[2J" in result.stdout  # shown as it is, harmless
+    assert "90.0%" in result.stdout
+    assert "this is no image" in result.stdout
+    assert "answered 503: overloaded" in result.stdout
+    assert "cannot be read: No such file" in result.stdout
+
+
+def test_json_and_success(lucir: Run, serve: Callable[..., str], tmp_path: Path) -> None:
+    (tmp_path / "good").write_text("good")
+    result = lucir("predict", "good", "--json", "--url", serve(answer) + "/")
+    assert result.returncode == 0
+    (document,) = json.loads(result.stdout)
+    assert document["image"] == "good"
+    assert document["model_version"] == 7
+    assert document["predictions"][1]["class"] == "dog"
+
+
+def test_what_is_no_address_is_said(lucir: Run, tmp_path: Path) -> None:
+    (tmp_path / "good").write_text("good")
+    result = lucir("predict", "good", "--url", "localhost:8080")
+    assert result.returncode == 1
+    assert "write http://host:port" in result.stderr

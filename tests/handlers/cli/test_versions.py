@@ -1,0 +1,115 @@
+"""``lucir versions`` and ``lucir rollback`` on a real store without a running stack."""
+
+import json
+import subprocess
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from model_store.directory import DirectoryStore
+from model_store.manifest import Accuracy, Counts, Evaluation, Gate, Manifest, Preprocessing, now
+from model_store.versions import VersionStore
+
+Run = Callable[..., subprocess.CompletedProcess[str]]
+
+
+def publish(versions: VersionStore, number: int, folder: Path, *, passed: bool = True) -> None:
+    classes = ("cat", "dog", "owl")[: number + 1]
+    evaluation = Evaluation(
+        version=number,
+        parent=number - 1 or None,
+        images=10,
+        cnn=Accuracy(all=0.9, old=0.85 if number > 1 else None, new=0.95),
+        nme=Accuracy(all=0.5, old=None, new=0.5),
+        class_accuracy=dict.fromkeys(classes, 0.9),
+        class_best=dict.fromkeys(classes, 0.9),
+        old_as_new=None,
+        forgetting=0.05,
+        history=(0.9,),
+        parent_old=None,
+        confusion=((1,),),
+        gate=Gate(passed=passed, reasons=() if passed else ("too bad",)),
+    )
+    files = {"model.onnx": folder / f"model-{number}", "evaluation.json": folder / f"evaluation-{number}"}
+    files["model.onnx"].write_bytes(b"model %d" % number)
+    files["evaluation.json"].write_text(evaluation.model_dump_json())
+    manifest = Manifest(
+        version=number,
+        parent=number - 1 or None,
+        update_id=f"{number:06d}",
+        created_at=now(),
+        classes=classes,
+        new_classes=classes[-1:],
+        updated_classes=(),
+        preprocessing=Preprocessing(size=32, resize=32),
+        readout="cnn",
+        method="lucir",
+        config={},
+        counts=Counts(train={}, holdout={}, exemplars={}),
+        files={},
+        software={},
+        timings={},
+    )
+    versions.publish(manifest, files)
+
+
+@pytest.fixture
+def versions(tmp_path: Path) -> VersionStore:
+    """Three versions, the last one refused; the second is served."""
+    store = VersionStore(DirectoryStore(tmp_path / "lucir-data" / "store"))
+    for number in (1, 2, 3):
+        publish(store, number, tmp_path, passed=number < 3)
+    store.point_to(1, "published")
+    store.point_to(2, "published")
+    return store
+
+
+@pytest.mark.usefixtures("versions")
+def test_versions_with_their_figures(lucir: Run) -> None:
+    rows = json.loads(lucir("versions", "--json").stdout)
+    assert [row["version"] for row in rows] == [1, 2, 3]
+    assert [row["current"] for row in rows] == [False, True, False]
+    assert rows[1]["old_accuracy"] == 0.85
+    assert rows[2]["gate_reasons"] == ["too bad"]
+    table = lucir("versions").stdout
+    assert "85.0%" in table
+    assert "refused" in table
+
+
+@pytest.mark.usefixtures("versions")
+def test_a_damaged_version_is_shown_as_such(lucir: Run, tmp_path: Path) -> None:
+    (tmp_path / "lucir-data" / "store" / "versions" / "1" / "manifest.json").write_text("{")
+    rows = json.loads(lucir("versions", "--json").stdout)
+    assert "versions/1/manifest.json" in rows[0]["error"]
+    assert rows[1]["accuracy"] == 0.9
+
+
+def test_no_version_yet(lucir: Run) -> None:
+    assert "no version yet: drop at least two class folders" in lucir("versions").stdout
+    assert json.loads(lucir("versions", "--json").stdout) == []
+
+
+def test_rollback_moves_the_pointer(lucir: Run, versions: VersionStore) -> None:
+    answer = lucir("rollback", "1", "--json")
+    assert answer.returncode == 0, answer.stderr
+    assert json.loads(answer.stdout) == {"version": 1, "previous": 2, "served": None}
+    pointer = versions.current()
+    assert pointer is not None
+    assert (pointer.version, pointer.reason) == (1, "rollback")
+
+
+def test_rollback_to_what_is_not_there_or_damaged_changes_nothing(
+    lucir: Run, versions: VersionStore, tmp_path: Path
+) -> None:
+    missing = lucir("rollback", "9")
+    assert missing.returncode == 1
+    assert "there is no version 9" in missing.stderr
+    assert "there are: 1, 2, 3" in missing.stderr
+    (tmp_path / "lucir-data" / "store" / "versions" / "1" / "model.onnx").write_bytes(b"model x")
+    damaged = lucir("rollback", "1")
+    assert damaged.returncode == 1
+    assert "model.onnx" in damaged.stderr
+    pointer = versions.current()
+    assert pointer is not None
+    assert pointer.version == 2
