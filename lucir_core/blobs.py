@@ -1,0 +1,111 @@
+"""Labelled pictures as PNG bytes in one safetensors file: exemplars, held-out images. No pickle, no folder of files.
+
+Tensors: `data` (uint8, the PNG files one after the other), `offsets` (int64, N + 1), `labels` (int64, N, indices into
+the class list); metadata: `classes`, a JSON list of names.
+"""
+
+import io
+import json
+from collections.abc import Iterable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Self
+
+import numpy as np
+from PIL import Image
+from safetensors import SafetensorError, safe_open
+
+from lucir_core.errors import DataError, StateError
+from lucir_core.files import save_tensors_atomically
+
+
+@dataclass(frozen=True, eq=False)
+class ImageBlobs:
+    """N encoded square pictures with their labels; picture i is `pngs[i]`, of class `classes[labels[i]]`."""
+
+    pngs: tuple[bytes, ...]
+    labels: np.ndarray
+    """(N,) int64"""
+    classes: tuple[str, ...]
+
+    def __post_init__(self) -> None:
+        if len(self.pngs) != len(self.labels):
+            raise DataError(f"{len(self.pngs)} pictures have {len(self.labels)} labels: give one for each")
+        if len(self.labels) and not 0 <= self.labels.min() <= self.labels.max() < len(self.classes):
+            raise DataError(f"labels {self.labels.min()} to {self.labels.max()} do not fit {len(self.classes)} classes")
+
+    def __len__(self) -> int:
+        return len(self.pngs)
+
+    @classmethod
+    def empty(cls, classes: Iterable[str] = ()) -> Self:
+        """No pictures of these classes."""
+        return cls((), np.zeros(0, np.int64), tuple(classes))
+
+    @classmethod
+    def from_arrays(cls, images: np.ndarray, labels: np.ndarray, classes: Iterable[str]) -> Self:
+        """Encode `images` (N, side, side, 3) uint8 without loss."""
+        if images.ndim != 4 or images.shape[3] != 3 or images.dtype != np.uint8:
+            raise DataError(f"images are uint8 (N, side, side, 3), not {images.dtype} {images.shape}")
+        return cls(tuple(_encode(image) for image in images), np.asarray(labels, np.int64), tuple(classes))
+
+    @property
+    def byte_count(self) -> int:
+        """Encoded size of all pictures."""
+        return sum(len(png) for png in self.pngs)
+
+    def decode(self, index: int) -> np.ndarray:
+        """Picture `index` as uint8 (side, side, 3)."""
+        with Image.open(io.BytesIO(self.pngs[index])) as image:
+            return np.asarray(image.convert("RGB"))
+
+    def decode_all(self, side: int) -> np.ndarray:
+        """All pictures as uint8 (N, side, side, 3); raises DataError where one has another size."""
+        result = np.empty((len(self), side, side, 3), np.uint8)
+        for i in range(len(self)):
+            image = self.decode(i)
+            if image.shape != (side, side, 3):
+                raise DataError(
+                    f"picture {i} is {image.shape[1]}x{image.shape[0]}, the configuration says {side}x{side}"
+                )
+            result[i] = image
+        return result
+
+    def indices_of(self, label: int) -> np.ndarray:
+        """Positions of a class, in stored (herding) order."""
+        return np.flatnonzero(self.labels == label)
+
+    def counts(self) -> np.ndarray:
+        """(classes,) pictures per class."""
+        return np.bincount(self.labels, minlength=len(self.classes))
+
+    def save(self, path: Path) -> None:
+        """Write atomically."""
+        offsets = np.zeros(len(self) + 1, np.int64)
+        np.cumsum([len(png) for png in self.pngs], out=offsets[1:])
+        data = np.frombuffer(b"".join(self.pngs), np.uint8)
+        tensors = {"data": data, "offsets": offsets, "labels": self.labels.astype(np.int64)}
+        save_tensors_atomically(path, tensors, {"classes": json.dumps(self.classes, ensure_ascii=False)})
+
+    @classmethod
+    def load(cls, path: Path) -> Self:
+        """Read what `save` wrote; raises StateError on a damaged file."""
+        try:
+            with safe_open(path, framework="numpy") as file:
+                data = file.get_tensor("data").tobytes()
+                offsets, labels = file.get_tensor("offsets"), file.get_tensor("labels")
+                classes = tuple(json.loads(file.metadata()["classes"]))
+        except (OSError, SafetensorError, KeyError, TypeError, ValueError) as error:
+            raise StateError(f"{path} is no file of labelled pictures, or it is damaged: {error}") from error
+        if len(offsets) != len(labels) + 1 or offsets[-1] != len(data):
+            raise StateError(
+                f"{path} is damaged: its offsets do not fit its {len(data)} bytes and {len(labels)} labels"
+            )
+        pairs = zip(offsets[:-1], offsets[1:], strict=True)
+        return cls(tuple(data[start:end] for start, end in pairs), labels, classes)
+
+
+def _encode(image: np.ndarray) -> bytes:
+    buffer = io.BytesIO()
+    Image.fromarray(image).save(buffer, format="PNG")
+    return buffer.getvalue()

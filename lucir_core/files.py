@@ -1,0 +1,27 @@
+"""Writing tensors to disk so that a reader sees the old file or the new one, never half of either."""
+
+import os
+import tempfile
+from collections.abc import Mapping
+from pathlib import Path
+
+import numpy as np
+from safetensors.numpy import save
+
+
+def save_tensors_atomically(path: Path, tensors: Mapping[str, np.ndarray], metadata: Mapping[str, str]) -> None:
+    """Write a safetensors file under a temporary name beside `path`, flush it to the disk, rename it into place."""
+    contiguous = {name: np.asarray(value, order="C") for name, value in tensors.items()}
+    payload = save(contiguous, dict(metadata))
+    path.parent.mkdir(parents=True, exist_ok=True)
+    handle, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
+    temporary = Path(name)
+    try:
+        with os.fdopen(handle, "wb") as file:
+            file.write(payload)
+            file.flush()
+            os.fsync(file.fileno())
+        temporary.replace(path)
+    except BaseException:
+        temporary.unlink(missing_ok=True)
+        raise

@@ -1,0 +1,109 @@
+"""Classifiers that grow: a cosine head with old and new embeddings apart, and a plain linear head."""
+
+import math
+from typing import NamedTuple
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional
+
+from lucir_core.errors import ConfigError
+
+
+class Scores(NamedTuple):
+    """What a head says of a batch: `logits` for the softmax, `cosines` unscaled; both (batch, classes)."""
+
+    logits: Tensor
+    cosines: Tensor
+
+
+class CosineHead(nn.Module):
+    """logits = eta * cos(embedding, feature), no bias (Eq. 4); one learnable eta for all classes, starting at 1.
+
+    Old and new embeddings are two parameters, `old` (old classes, dim) and `new` (new classes, dim), so that the old
+    ones can be frozen; `grow` makes the new ones old. eta is carried from phase to phase.
+    """
+
+    def __init__(self, dim: int, old_count: int = 0, new_count: int = 0) -> None:
+        super().__init__()
+        self.old = nn.Parameter(torch.zeros(old_count, dim))
+        self.new = nn.Parameter(torch.zeros(new_count, dim))
+        self.eta = nn.Parameter(torch.ones(1))
+
+    @property
+    def class_count(self) -> int:
+        """Rows altogether."""
+        return self.old.shape[0] + self.new.shape[0]
+
+    @property
+    def embeddings(self) -> Tensor:
+        """(classes, dim), old classes first."""
+        return torch.cat([self.old, self.new])
+
+    def forward(self, features: Tensor) -> Scores:
+        """features: (batch, dim), not normalised."""
+        # float32 whatever the backbone computes in: the normalisation's epsilon underflows in half precision.
+        rows = functional.normalize(self.embeddings.float(), dim=1)
+        cosines = functional.normalize(features.float(), dim=1) @ rows.t()
+        return Scores(self.eta * cosines, cosines)
+
+    def grow(self, new_count: int, generator: torch.Generator) -> None:
+        """Make all rows old and add `new_count` rows, uniform in +-1/sqrt(dim)."""
+        dim = self.old.shape[1]
+        bound = 1.0 / math.sqrt(dim)
+        rows = torch.empty(new_count, dim).uniform_(-bound, bound, generator=generator)
+        self.old = nn.Parameter(self.embeddings.detach().clone())
+        self.new = nn.Parameter(rows.to(self.old.device))
+
+    @torch.no_grad()
+    def imprint(self, class_means: Tensor) -> None:
+        """Set the new rows to `class_means` (new classes, dim): normalised, then scaled to the old rows' mean norm.
+
+        The scale leaves the logits alone; it sets the effective learning rate of the rows. Without old rows it is the
+        expected norm of freshly drawn ones.
+        """
+        if class_means.shape != self.new.shape:
+            raise ConfigError(
+                f"imprinting needs means of shape {tuple(self.new.shape)}, not {tuple(class_means.shape)}"
+            )
+        scale = self.old.norm(dim=1).mean() if len(self.old) else self.new.norm(dim=1).mean()
+        self.new.copy_(functional.normalize(class_means, dim=1) * scale)
+
+
+class LinearHead(nn.Module):
+    """logits = weight @ feature + bias. Growing keeps the learnt rows and draws new ones as `nn.Linear` does."""
+
+    def __init__(self, dim: int, old_count: int = 0, new_count: int = 0) -> None:
+        super().__init__()
+        self.old = nn.Parameter(torch.zeros(old_count, dim))
+        self.new = nn.Parameter(torch.zeros(new_count, dim))
+        self.bias = nn.Parameter(torch.zeros(old_count + new_count))
+
+    @property
+    def class_count(self) -> int:
+        """Rows altogether."""
+        return self.old.shape[0] + self.new.shape[0]
+
+    @property
+    def embeddings(self) -> Tensor:
+        """(classes, dim), old classes first."""
+        return torch.cat([self.old, self.new])
+
+    def forward(self, features: Tensor) -> Scores:
+        """features: (batch, dim). The cosines leave the bias out."""
+        features, rows = features.float(), self.embeddings.float()
+        cosines = functional.normalize(features, dim=1) @ functional.normalize(rows, dim=1).t()
+        return Scores(features @ rows.t() + self.bias, cosines)
+
+    def grow(self, new_count: int, generator: torch.Generator) -> None:
+        """Make all rows old and add `new_count` rows and biases, uniform in +-1/sqrt(dim)."""
+        dim = self.old.shape[1]
+        bound = 1.0 / math.sqrt(dim)
+        drawn = torch.empty(new_count, dim + 1).uniform_(-bound, bound, generator=generator).to(self.old.device)
+        self.old = nn.Parameter(self.embeddings.detach().clone())
+        self.new = nn.Parameter(drawn[:, :dim].contiguous())
+        self.bias = nn.Parameter(torch.cat([self.bias.detach(), drawn[:, dim]]))
+
+
+Head = CosineHead | LinearHead
+HEADS: dict[str, type[CosineHead] | type[LinearHead]] = {"cosine": CosineHead, "linear": LinearHead}

@@ -1,0 +1,8 @@
+"""The methods by name. Each is one file that wires head, losses, teacher and fine-tune over the shared parts."""
+
+from lucir_core.methods.base import METHODS, IncrementalMethod, create_method
+from lucir_core.methods.finetune import Finetune
+from lucir_core.methods.joint import Joint
+from lucir_core.methods.lucir import Lucir
+
+__all__ = ["METHODS", "Finetune", "IncrementalMethod", "Joint", "Lucir", "create_method"]

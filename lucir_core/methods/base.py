@@ -1,0 +1,47 @@
+"""The contract of a method, its registry, and the two ways a phase's model begins."""
+
+import copy
+from typing import Protocol
+
+from lucir_core.config import PhaseConfig
+from lucir_core.model import IncrementalModel, create_model
+from lucir_core.phase_run import PhaseRun
+from lucir_core.randomness import derived_seed, generator
+from lucir_core.registry import Registry
+
+
+class IncrementalMethod(Protocol):
+    """How one phase is learnt. A method shares functions with others, not a base class."""
+
+    needs_every_image: bool
+    """True where the phase must be given images of all classes (training from scratch), not of the new ones only."""
+
+    def start(
+        self, config: PhaseConfig, previous: IncrementalModel | None, old_count: int, new_count: int, seed: int
+    ) -> IncrementalModel:
+        """The model that the phase begins with, with a row for every class; `previous` must stay as it is."""
+        ...
+
+    def learn(self, run: PhaseRun) -> None:
+        """Train `run.model` in place. Exemplars are chosen after, or inside by `run.exemplars()`."""
+        ...
+
+
+METHODS: Registry[type[IncrementalMethod]] = Registry("method")
+
+
+def create_method(name: str) -> IncrementalMethod:
+    """A method by name; raises ConfigError with the nearest names."""
+    return METHODS.get(name)()
+
+
+def grown_model(config: PhaseConfig, previous: IncrementalModel | None, new_count: int, seed: int) -> IncrementalModel:
+    """The model of the phase before with fresh rows for the new classes; in phase 0 a new one."""
+    model = create_model(config, derived_seed(seed, "backbone")) if previous is None else copy.deepcopy(previous)
+    model.head.grow(new_count, generator("cpu", seed, "head"))
+    return model
+
+
+def fresh_model(config: PhaseConfig, class_count: int, seed: int) -> IncrementalModel:
+    """A model from scratch, all rows new."""
+    return grown_model(config, None, class_count, seed)

@@ -1,0 +1,83 @@
+"""A backbone with its growing head, and normalisation of the pictures in front."""
+
+import copy
+from typing import NamedTuple, cast
+
+import torch
+from torch import Tensor, nn
+
+from lucir_core.config import Normalisation, PhaseConfig
+from lucir_core.heads import HEADS, Head
+from lucir_core.networks import create_backbone
+
+
+class Output(NamedTuple):
+    """features (batch, dim) before the head, not normalised; logits and unscaled cosines (batch, classes)."""
+
+    features: Tensor
+    logits: Tensor
+    cosines: Tensor
+
+
+class IncrementalModel(nn.Module):
+    """Pictures to features to scores. Features are returned, never kept in hooks or globals."""
+
+    def __init__(self, backbone: nn.Module, head: Head, normalisation: Normalisation) -> None:
+        super().__init__()
+        self.backbone = backbone
+        self.head = head
+        mean, std = (torch.tensor(values).view(1, 3, 1, 1) for values in (normalisation.mean, normalisation.std))
+        # One multiply-add on the scale 0 to 255. Rebuilt from the config, so not part of the state dict.
+        self.scale: Tensor
+        self.shift: Tensor
+        self.register_buffer("scale", 1.0 / (255.0 * std), persistent=False)
+        self.register_buffer("shift", -mean / std, persistent=False)
+
+    @property
+    def class_count(self) -> int:
+        """Classes that the head tells apart."""
+        return self.head.class_count
+
+    @property
+    def feature_dim(self) -> int:
+        """Length of a feature."""
+        return cast(int, self.backbone.feature_dim)
+
+    @property
+    def device(self) -> torch.device:
+        """Where the parameters are."""
+        return self.head.old.device
+
+    def features(self, images: Tensor) -> Tensor:
+        """images: (batch, 3, size, size) on the scale 0 to 255, any dtype; features: (batch, dim)."""
+        return cast(Tensor, self.backbone(images.float() * self.scale + self.shift))
+
+    def forward(self, images: Tensor) -> Output:
+        """images: (batch, 3, size, size) on the scale 0 to 255, any dtype."""
+        features = self.features(images)
+        scores = self.head(features)
+        return Output(features, scores.logits, scores.cosines)
+
+
+def create_model(config: PhaseConfig, seed: int) -> IncrementalModel:
+    """A model without classes, as phase 0 begins; its weights depend on `config` and `seed` alone."""
+    backbone = create_backbone(config.network, last_relu=config.head == "linear", seed=seed, weights=config.weights)
+    return IncrementalModel(backbone, HEADS[config.head](cast(int, backbone.feature_dim)), config.normalisation)
+
+
+def empty_model(config: PhaseConfig, old_count: int, new_count: int) -> IncrementalModel:
+    """A model of the right shape to load saved weights into."""
+    backbone = create_backbone(config.network, last_relu=config.head == "linear")
+    head = HEADS[config.head](cast(int, backbone.feature_dim), old_count, new_count)
+    return IncrementalModel(backbone, head, config.normalisation)
+
+
+def frozen_copy(model: IncrementalModel) -> IncrementalModel:
+    """A deep copy in eval mode that takes no gradients: the teacher."""
+    teacher = copy.deepcopy(model).eval()
+    return teacher.requires_grad_(False)
+
+
+def place(model: IncrementalModel, device: str) -> IncrementalModel:
+    """The model on `device`, convolutions channels-last: measured faster on CPU and GPU alike."""
+    return model.to(device=torch.device(device), memory_format=torch.channels_last)  # type: ignore[call-overload]  # absent from the stubs

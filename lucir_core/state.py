@@ -1,0 +1,109 @@
+"""What is known after a phase, and its two files: `checkpoint.safetensors` and `exemplars.safetensors`. No pickle."""
+
+import json
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+from safetensors import SafetensorError, safe_open
+from torch import Tensor
+
+from lucir_core.blobs import ImageBlobs
+from lucir_core.config import PhaseConfig, config_from_dict
+from lucir_core.errors import StateError
+from lucir_core.files import save_tensors_atomically
+from lucir_core.model import IncrementalModel, empty_model
+
+CHECKPOINT = "checkpoint.safetensors"
+EXEMPLARS = "exemplars.safetensors"
+FORMAT = "lucir-state/1"
+
+
+@dataclass(frozen=True, eq=False)
+class LearnerState:
+    """A model that has learnt phases 0 to `phase`, with all that the next phase needs. Treat it as immutable."""
+
+    model: IncrementalModel
+    """On the CPU, in eval mode."""
+    classes: tuple[str, ...]
+    """In output order; learnt classes keep their place for good."""
+    phase: int
+    phase_sizes: tuple[int, ...]
+    """Classes that each phase added; they add up to the number of classes."""
+    exemplars: ImageBlobs
+    """Classes ascending, herding order within each."""
+    prototypes: Tensor
+    """(classes, dim), of length one, under this model."""
+    config: PhaseConfig
+    seed: int
+    lambda_: float | None = None
+    """Weight of the less-forget term in the last phase."""
+
+    @property
+    def old_count(self) -> int:
+        """Classes known before the last phase."""
+        return len(self.classes) - self.phase_sizes[-1]
+
+    @property
+    def eta(self) -> float | None:
+        """The learnt softmax scale; None with a linear head."""
+        eta = getattr(self.model.head, "eta", None)
+        return None if eta is None else float(eta.detach())
+
+
+def save_state(state: LearnerState, folder: Path) -> None:
+    """Write both files into `folder`, each atomically, the checkpoint last."""
+    state.exemplars.save(folder / EXEMPLARS)
+    head = state.model.head
+    facts = {
+        "format": FORMAT,
+        "classes": state.classes,
+        "phase": state.phase,
+        "phase_sizes": state.phase_sizes,
+        "old_rows": head.old.shape[0],
+        "new_rows": head.new.shape[0],
+        "config": state.config.to_dict(),
+        "seed": state.seed,
+        "lambda": state.lambda_,
+        "exemplars": len(state.exemplars),
+        "torch": torch.__version__,
+    }
+    tensors = {f"model.{name}": value.cpu().contiguous().numpy() for name, value in state.model.state_dict().items()}
+    tensors["prototypes"] = state.prototypes.numpy()
+    save_tensors_atomically(folder / CHECKPOINT, tensors, {"state": json.dumps(facts, ensure_ascii=False)})
+
+
+def load_state(folder: Path) -> LearnerState:
+    """Read what `save_state` wrote; raises StateError where files are missing, damaged or do not fit together."""
+    path = folder / CHECKPOINT
+    try:
+        with safe_open(path, framework="pt") as file:
+            facts: dict[str, Any] = json.loads(file.metadata()["state"])
+            tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118  # no mapping, only keys()
+    except (OSError, SafetensorError, KeyError, TypeError, ValueError) as error:
+        raise StateError(f"{path} is no checkpoint of this library, or it is damaged: {error}") from error
+    if facts["format"] != FORMAT:
+        raise StateError(f"{path} has format {facts['format']!r}, this version reads {FORMAT!r}")
+    exemplars = ImageBlobs.load(folder / EXEMPLARS)
+    if exemplars.classes != tuple(facts["classes"]) or len(exemplars) != facts["exemplars"]:
+        raise StateError(f"{EXEMPLARS} and {CHECKPOINT} in {folder} are not of the same phase: restore both together")
+    config = config_from_dict(facts["config"])
+    model = empty_model(config, facts["old_rows"], facts["new_rows"])
+    try:
+        model.load_state_dict(
+            {name.removeprefix("model."): value for name, value in tensors.items() if name.startswith("model.")}
+        )
+    except RuntimeError as error:
+        raise StateError(f"{path} does not fit the network {config.network}: {error}") from error
+    return LearnerState(
+        model=model.eval().requires_grad_(False),
+        classes=tuple(facts["classes"]),
+        phase=facts["phase"],
+        phase_sizes=tuple(facts["phase_sizes"]),
+        exemplars=exemplars,
+        prototypes=tensors["prototypes"],
+        config=config,
+        seed=facts["seed"],
+        lambda_=facts["lambda"],
+    )
