@@ -22,10 +22,6 @@ from typing import Any
 
 import numpy as np
 import torch
-from lucir_core.blobs import ImageBlobs
-from lucir_core.export import ExportCheck, compare_onnx, export_onnx
-from lucir_core.phase import PhaseData, Progress, run_phase
-from lucir_core.state import LearnerState, load_state, save_state
 from numpy.typing import NDArray
 
 from handlers.logs import setup_logging
@@ -35,11 +31,17 @@ from handlers.updater.base import EXEMPLARS, HOLDOUT, MODEL
 from handlers.updater.child import ERROR_FILE, EXIT_ENVIRONMENT
 from handlers.updater.prepare import LABELS, TRAIN
 from handlers.updater.task import RESULT, STATE, TASK, Result, Task
+from handlers.updater.update import plain
+from lucir_core.blobs import ImageBlobs
 from lucir_core.config import PhaseConfig, load_preset
+from lucir_core.export import ExportCheck, compare_onnx, export_onnx
+from lucir_core.phase import PhaseData, Progress, run_phase
+from lucir_core.state import LearnerState, load_state, save_state
 
 logger = logging.getLogger(__name__)
 
 RESUME = "resume"
+SECONDS = "seconds.json"
 CHECKED_IMAGES = 256
 COSINE_TOLERANCE = 1e-4
 _PR_SET_PDEATHSIG = 1
@@ -80,30 +82,50 @@ def learn(folder: Path, task: Task) -> None:
     labels = np.load(folder / LABELS)
     images = np.load(folder / TRAIN, mmap_mode="r")[: len(labels)]
     data = PhaseData(images=images, labels=labels, classes=task.classes)
-    previous = load_state(Path(task.base)) if task.base is not None else None
-    started = time.monotonic()
-    resume = folder / RESUME
-    state = run_phase(
-        config, data, previous, device=choose_device(task.device), seed=task.seed, report=_report, resume=resume
-    )
+    if not (folder / STATE).exists():  # else an earlier process got so far, with the same task
+        _run_phase(folder, task, config, data)
+    state = load_state(folder / STATE)
     learnt = time.monotonic()
     _say({"stage": "export"})
-    _save(state, folder / STATE)
     export_onnx(state, folder / MODEL)
     check = _check(state, folder, config, images)
     exemplars = ImageBlobs.load(folder / STATE / EXEMPLARS)
     counts = Counter(exemplars.classes[label] for label in exemplars.labels.tolist())
     Result(
-        config=_plain(config.to_dict()),
+        config=plain(config.to_dict()),
         method=config.method,
         size=config.size,
         resize=config.resize,
         exemplars={name: counts.get(name, 0) for name in task.classes},
         checked_images=CHECKED_IMAGES,
         max_cosine_difference=check.max_cosine_difference,
-        seconds={"learn": learnt - started, "export": time.monotonic() - learnt},
+        seconds={
+            "learn": json.loads((folder / STATE / SECONDS).read_text()),
+            "export": time.monotonic() - learnt,
+        },
         software=software(),
     ).write(folder / RESULT)
+
+
+def _run_phase(folder: Path, task: Task, config: PhaseConfig, data: PhaseData) -> None:
+    """Learn, and save the state: the folder ``STATE`` is there whole, or not at all."""
+    previous = load_state(Path(task.base)) if task.base is not None else None
+    started = time.monotonic()
+    state = run_phase(
+        config,
+        data,
+        previous,
+        device=choose_device(task.device),
+        seed=task.seed,
+        report=_report,
+        resume=folder / RESUME,
+    )
+    partial = folder / "state.partial"
+    shutil.rmtree(partial, ignore_errors=True)
+    partial.mkdir()
+    save_state(state, partial)
+    (partial / SECONDS).write_text(json.dumps(round(time.monotonic() - started, 3)))
+    partial.rename(folder / STATE)
 
 
 def choose_device(wanted: str) -> str:
@@ -138,12 +160,6 @@ def _check(state: LearnerState, folder: Path, config: PhaseConfig, train: NDArra
     return check
 
 
-def _save(state: LearnerState, folder: Path) -> None:
-    shutil.rmtree(folder, ignore_errors=True)
-    folder.mkdir()
-    save_state(state, folder)
-
-
 def _report(progress: Progress) -> None:
     _say(
         {
@@ -171,11 +187,6 @@ def _explain(folder: Path, error: Exception) -> int:
         text = f"the GPU has too little memory: lower learning.overrides.batch_size ({error})"
     (folder / ERROR_FILE).write_text(json.dumps({"message": text}))
     return EXIT_ENVIRONMENT if environment else 1
-
-
-def _plain(config: dict[str, Any]) -> dict[str, Any]:
-    plain: dict[str, Any] = json.loads(json.dumps(config))
-    return plain
 
 
 if __name__ == "__main__":

@@ -1,12 +1,13 @@
 """The parent's side of the ``learn`` step: the task, what may be continued, the child's progress."""
 
 import logging
+import shutil
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 from handlers.updater.prepare import PREPARED
-from handlers.updater.task import RESULT, TASK, Task
+from handlers.updater.task import RESULT, STATE, TASK, Task
 from handlers.updater.update import Services, Update
 from model_store.versions import EVALUATION
 
@@ -51,6 +52,7 @@ def begin_learning(update: Update) -> None:
     if _left_task(update.folder) != task.identity:
         for path in update.folder.glob(f"{RESUME_PREFIX}*"):
             path.unlink()
+        shutil.rmtree(update.folder / STATE, ignore_errors=True)
         for name in _MADE:
             (update.folder / name).unlink(missing_ok=True)
     (update.folder / RESULT).unlink(missing_ok=True)

@@ -73,6 +73,9 @@ class Runner:
             return
         records, update = self._update.services.records, self._update
         attempts = records.attempts(update.id)
+        names = [one.name for one in self._steps]
+        if any(later in attempts.begun for later in names[names.index(step.name) + 1 :]):
+            return  # it ended in an earlier process, and is only walked through again
         deaths = attempts.begun.get(step.name, 0)
         if step.may_set_aside and deaths >= MOST_DEATHS:
             raise SetAsideError(f"the updater ended {deaths} times during the step {step.name!r} of this update")

@@ -2,6 +2,7 @@
 
 import logging
 import threading
+from collections.abc import Sequence
 
 from handlers.settings import Settings
 from handlers.updater.child import MachineError, StopRequestedError
@@ -13,6 +14,7 @@ from handlers.updater.runner import Runner
 from handlers.updater.selection import select
 from handlers.updater.serving import ServingLoop
 from handlers.updater.status import REJECTED_KEPT, Status
+from handlers.updater.steps import STEPS, Step
 from handlers.updater.update import BlockedError, Services, Update, current_base
 from handlers.updater.versions_view import VersionsView
 from handlers.updater.watch import Watcher
@@ -29,7 +31,9 @@ IDLE_SECONDS = 1.0
 class Updater:
     """Everything but the web server. ``run`` is to be called from the main thread."""
 
-    def __init__(self, settings: Settings, config: PhaseConfig, objects: ObjectStore) -> None:
+    def __init__(
+        self, settings: Settings, config: PhaseConfig, objects: ObjectStore, steps: Sequence[Step] = STEPS
+    ) -> None:
         self.settings = settings
         self.objects = objects
         self.metrics = Metrics()
@@ -38,6 +42,7 @@ class Updater:
         self.view = VersionsView(self.versions)
         self.records = UpdateRecords(objects)
         self.stopping = threading.Event()
+        self._steps = steps
         self._watcher = Watcher(objects, settings.updater, self.metrics, self.status)
         self._serving = ServingLoop(settings, self.versions, self.metrics, self.status)
         self._services = Services(
@@ -133,7 +138,7 @@ class Updater:
 
     def _take_up(self, intent: Intent) -> None:
         self._watcher.set_learning(frozenset(intent.folders))
-        self._runner = (intent.id, Runner(Update(self._services, intent)))
+        self._runner = (intent.id, Runner(Update(self._services, intent), self._steps))
 
     def _continue(self) -> None:
         """Run the update to its end."""

@@ -3,8 +3,9 @@
 import json
 import logging
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
+from typing import Any
 
 from handlers.settings import Settings
 from handlers.updater.base import Base, fetch_base
@@ -22,6 +23,8 @@ from model_store.versions import EVALUATION, VersionNotFoundError, VersionStore
 logger = logging.getLogger(__name__)
 
 TIMINGS = "timings.json"
+FIXED = ("method", "network", "head", "size", "resize", "normalisation")
+"""What the phases of one line have in common: a checkpoint fits no other network."""
 
 
 class BlockedError(StoreError):
@@ -148,6 +151,12 @@ class Update:
         (self.folder / TIMINGS).write_text(json.dumps(timings))
 
 
+def plain(config: Mapping[str, Any]) -> dict[str, Any]:
+    """A configuration as a JSON document gives it back: lists for tuples."""
+    values: dict[str, Any] = json.loads(json.dumps(config))
+    return values
+
+
 def current_base(services: Services) -> Base | None:
     """The version that the pointer names, as a local copy; None before the first.
 
@@ -157,9 +166,9 @@ def current_base(services: Services) -> Base | None:
     if pointer is None:
         return None
     base = fetch_base(services.versions, pointer.version, services.settings.work_folder)
-    config, served = services.config, base.manifest.config
-    for name in ("network", "size", "resize"):
-        wanted = getattr(config, name)
+    config, served = plain(services.config.to_dict()), base.manifest.config
+    for name in FIXED:
+        wanted = config[name]
         if name in served and served[name] != wanted:
             raise BlockedError(
                 f"version {pointer.version} was learnt with {name}={served[name]}, but learning.preset "
