@@ -65,6 +65,7 @@ class Readiness:
                 states.append(FolderState(folder, "failed", reason))
             else:
                 states.append(self._judge_one(folder, wall, monotonic))
+        states = self._hold_for_siblings(states, wall, monotonic)
         if not known:
             states = _hold_for_two(states)
         return _hold_for_update(states) if learning else states
@@ -90,6 +91,28 @@ class Readiness:
             reason = f"still arriving: it is taken up when nothing changed for {self._settings.settle_seconds:g} s"
             return FolderState(folder, "settling", reason, due_in=remaining)
         return FolderState(folder, "ready", "")
+
+    def _hold_for_siblings(self, states: list[FolderState], wall: float, monotonic: float) -> list[FolderState]:
+        """The folders of one drop get their markers one after the other: a listing in between must not split it.
+
+        While a folder without marker has just arrived, a new marker counts ``LEAST_GAP`` after it was first seen.
+        """
+        if not any(
+            state.state in {"settling", "waiting"}
+            and state.folder.images
+            and not state.folder.marked
+            and self._unsettled(state.folder, wall, monotonic) > 0
+            for state in states
+        ):
+            return states
+        held = []
+        for state in states:
+            remaining = LEAST_GAP - (monotonic - self._seen[state.folder.name].since)
+            if state.state == "ready" and state.folder.marked and remaining > 0:
+                reason = "ready, as soon as the other folders of the same drop are"
+                state = FolderState(state.folder, "settling", reason, due_in=remaining)
+            held.append(state)
+        return held
 
     def _unsettled(self, folder: Folder, wall: float, monotonic: float) -> float:
         """Seconds that are still to pass; a second listing must have been equal to the first in any case."""

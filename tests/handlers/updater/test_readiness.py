@@ -1,7 +1,7 @@
 from handlers.settings import UpdaterSettings
 from handlers.updater.documents import FailedFolder
 from handlers.updater.drops import Folder
-from handlers.updater.readiness import FolderState, Readiness
+from handlers.updater.readiness import LEAST_GAP, FolderState, Readiness
 from handlers.updater.selection import select
 from model_store.objects import ObjectInfo
 
@@ -72,6 +72,22 @@ def test_a_store_whose_clock_is_ahead_does_not_hold_a_drop_up() -> None:
 
 def test_the_marker_makes_a_folder_ready_at_once() -> None:
     assert Looks().at(0, folder("cat", 1, age=0, marked=True))["cat"].state == "ready"
+
+
+def test_a_listing_between_the_markers_of_one_drop_does_not_split_it() -> None:
+    looks = Looks()
+    looks.at(0, folder("cat", age=0), folder("dog", 3, age=0))
+    between = looks.at(0.9, folder("cat", age=0, marked=True), folder("dog", 3, age=0))
+    assert (between["cat"].state, between["cat"].due_in) == ("settling", LEAST_GAP)
+    after = looks.at(1, folder("cat", age=0, marked=True), folder("dog", 3, age=0, marked=True))
+    assert [state.state for state in after.values()] == ["ready", "ready"]
+
+
+def test_a_marker_waits_but_a_moment_for_folders_that_keep_arriving() -> None:
+    looks = Looks()
+    looks.at(0, folder("cat", age=0, marked=True), folder("dog", age=0))
+    state = looks.at(LEAST_GAP, folder("cat", age=0, marked=True), folder("dog", 13, age=0))["cat"]
+    assert state.state == "ready"
 
 
 def test_waiting_folders_say_why() -> None:
