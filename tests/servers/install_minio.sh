@@ -4,7 +4,9 @@
 # `go install` is how the project itself says to get it: its binaries and images are no longer published.
 set -eu
 
-version=v0.0.0-20251015172955-9e49d5e7a648 # RELEASE.2025-10-15T17-29-55Z, the last tag
+# The last commit of the archived repository: it has the fix of conditional PUT that came after the last tag
+# (RELEASE.2025-10-15T17-29-55Z, whose module not every Go proxy hands out).
+version=v0.0.0-20260212201848-7aac2a2c5b7c
 folder="${XDG_CACHE_HOME:-$HOME/.cache}/lucir/minio-$version"
 
 if [ ! -x "$folder/minio" ]; then
