@@ -21,7 +21,7 @@ from model_store.connect import open_store
 from model_store.objects import ObjectStore
 from model_store.versions import VersionStore
 
-PHASE_SECONDS = 240.0
+PHASE_SECONDS = 900.0
 AFTER_SWAP_SECONDS = 5.0
 """The old version is drained and unregistered well within this."""
 BEFORE_SWAP_SECONDS = 0.5

@@ -26,7 +26,7 @@ from handlers.cli.story.verdict import StoryResult, mean_accuracy, shortcomings
 from handlers.stack.guarded import GuardedProcess
 
 PRESET = "digits"
-FINETUNE_SECONDS = 300.0
+FINETUNE_SECONDS = 900.0
 
 
 @dataclass(frozen=True)

@@ -52,7 +52,7 @@ def serve() -> Iterator[Callable[[Answer], str]]:
                 self.end_headers()
                 self.wfile.write(data)
 
-            do_GET = do_POST = _do
+            do_GET = do_POST = _do  # noqa: N815 (the names that http.server looks for)
 
             def log_message(self, *_: object) -> None:
                 """Say nothing."""
