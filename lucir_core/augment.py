@@ -1,7 +1,7 @@
 """Random changes of whole batches of uint8 pictures at once, on their device; and the fixed crop of test time.
 
-Pictures come in as (batch, side, side, 3) uint8 and leave as (batch, 3, size, size) on the scale 0 to 255, channels-last
-in memory. Every draw comes from the generator that is passed in.
+Pictures come in as (batch, side, side, 3) uint8 and leave as (batch, 3, size, size) on the scale 0 to 255, in
+channels-last memory. Every draw comes from the generator that is passed in.
 """
 
 import math
@@ -36,20 +36,23 @@ def augment_batch(images: Tensor, size: int, choice: Augmentation, generator: to
 
 
 def _padded_crops(images: Tensor, size: int, choice: Augmentation, generator: torch.Generator) -> Tensor:
-    """Black border, crop at a random place, mirror. One gather for all three; stays uint8."""
+    """A border, a crop at a random place, a mirror. One gather for all of it; stays uint8."""
     batch, side = images.shape[:2]
     device = images.device
     padding = choice.crop_padding
-    padded = functional.pad(images, (0, 0, padding, padding, padding, padding)) if padding else images
     places = side + 2 * padding - size + 1
     offsets = torch.randint(places, (2, batch, 1), device=device, generator=generator)
     steps = torch.arange(size, device=device)
     rows, columns = offsets[0] + steps, offsets[1] + steps
+    if choice.padding == "edge":
+        rows, columns = (rows - padding).clamp_(0, side - 1), (columns - padding).clamp_(0, side - 1)
+    elif padding:
+        images = functional.pad(images, (0, 0, padding, padding, padding, padding))
     if choice.flip:
         mirrored = torch.rand(batch, 1, device=device, generator=generator) < 0.5
         columns = torch.where(mirrored, columns.flip(1), columns)
     picture = torch.arange(batch, device=device).view(-1, 1, 1)
-    return padded[picture, rows.unsqueeze(2), columns.unsqueeze(1)].permute(0, 3, 1, 2)
+    return images[picture, rows.unsqueeze(2), columns.unsqueeze(1)].permute(0, 3, 1, 2)
 
 
 def _resized_crops(images: Tensor, size: int, choice: Augmentation, generator: torch.Generator) -> Tensor:

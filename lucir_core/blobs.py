@@ -8,6 +8,7 @@ import io
 import json
 from collections.abc import Iterable
 from dataclasses import dataclass
+from itertools import pairwise
 from pathlib import Path
 from typing import Self
 
@@ -84,7 +85,7 @@ class ImageBlobs:
         offsets = np.zeros(len(self) + 1, np.int64)
         np.cumsum([len(png) for png in self.pngs], out=offsets[1:])
         data = np.frombuffer(b"".join(self.pngs), np.uint8)
-        tensors = {"data": data, "offsets": offsets, "labels": self.labels.astype(np.int64)}
+        tensors: dict[str, np.ndarray] = {"data": data, "offsets": offsets, "labels": self.labels.astype(np.int64)}
         save_tensors_atomically(path, tensors, {"classes": json.dumps(self.classes, ensure_ascii=False)})
 
     @classmethod
@@ -101,8 +102,7 @@ class ImageBlobs:
             raise StateError(
                 f"{path} is damaged: its offsets do not fit its {len(data)} bytes and {len(labels)} labels"
             )
-        pairs = zip(offsets[:-1], offsets[1:], strict=True)
-        return cls(tuple(data[start:end] for start, end in pairs), labels, classes)
+        return cls(tuple(data[start:end] for start, end in pairwise(offsets.tolist())), labels, classes)
 
 
 def _encode(image: np.ndarray) -> bytes:

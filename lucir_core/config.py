@@ -34,7 +34,9 @@ class Augmentation:
     """Random changes of the training pictures, drawn anew for every picture and epoch."""
 
     crop_padding: int = 4
-    """Black pixels added on every side before a random crop of `size`; 0 with `resize` = `size` crops nothing."""
+    """Pixels added on every side before a random crop of `size`; 0 with `resize` = `size` crops nothing."""
+    padding: Literal["black", "edge"] = "black"
+    """What those pixels show: `edge` repeats the picture's border, as pictures on white or any other ground want it."""
     flip: bool = True
     """Mirror left-right with probability one half. Off where mirrored pictures mean something else (digits, text)."""
     brightness: float = 0.0

@@ -18,13 +18,15 @@ def extract_features(
 ) -> Tensor:
     """Features (n, dim) float32 on the CPU of pictures `indices`; the model's train or eval mode is put back.
 
-    flip: `none`, `horizontal` (mirrored left-right) or `channel_reverse` (colours reversed; see `PhaseConfig.nme_flip`).
+    flip: `none`, `horizontal` (mirrored left-right) or `channel_reverse` (colours; see `PhaseConfig.nme_flip`).
     """
     was_training = model.training
     model.eval()
     collected = []
-    for chosen in indices.to(images.device).split(FEATURE_BATCH):
-        pictures = change_view(centre_crop(images.gather(chosen), size), flip)
+    indices = indices.to(images.device)
+    for start in range(0, len(indices), FEATURE_BATCH):
+        batch = images.gather(indices[start : start + FEATURE_BATCH])
+        pictures = change_view(centre_crop(batch, size), flip)
         collected.append(model.features(pictures).float())
     model.train(was_training)
     return torch.cat(collected).cpu() if collected else torch.zeros(0, model.feature_dim)

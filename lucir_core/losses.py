@@ -6,7 +6,6 @@ the published code disagree, the published curves come from the code, and so do 
 
 import math
 
-import torch
 from torch import Tensor
 from torch.nn import functional
 
@@ -37,7 +36,7 @@ def margin_ranking_loss(
 
     cosines: (batch, classes), **unscaled** (without eta), old classes first; labels: (batch,).
     `against="new"` takes the `top_k` best new classes as rivals; `"any"` takes the best wrong classes (the unused
-    variant "AMR" of the published code). Mean over exemplars and rivals, as the code has it; the paper sums over rivals.
+    variant "AMR" of the published code). Mean over exemplars and rivals, as the code has it; the paper sums over them.
     Fewer rivals than `top_k`: all of them. No old sample in the batch, or no rival: zero, still attached to the graph.
     """
     cosines = cosines.float()

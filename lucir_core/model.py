@@ -80,4 +80,5 @@ def frozen_copy(model: IncrementalModel) -> IncrementalModel:
 
 def place(model: IncrementalModel, device: str) -> IncrementalModel:
     """The model on `device`, convolutions channels-last: measured faster on CPU and GPU alike."""
-    return model.to(device=torch.device(device), memory_format=torch.channels_last)  # type: ignore[call-overload]  # absent from the stubs
+    model.to(device=torch.device(device), memory_format=torch.channels_last)  # type: ignore[call-overload]  # no stub
+    return model

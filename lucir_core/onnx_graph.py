@@ -1,8 +1,8 @@
 """Writes a backbone as ONNX nodes, from its traced graph.
 
-`torch.onnx.export` takes 6 to 9 s for a ResNet in a fresh process on two cores, most of an update's export; our networks
-are made of six operations, so writing them takes milliseconds. Batch normalisation is folded into the convolution
-before it.
+`torch.onnx.export` takes 6 to 9 s for a ResNet in a fresh process on two cores, most of what an update does after
+training; our networks are made of six operations, so writing them takes milliseconds. Batch normalisation is folded
+into the convolution before it.
 """
 
 import operator

@@ -91,7 +91,7 @@ def _check_same(config: PhaseConfig, learnt: PhaseConfig) -> None:
         now, before = getattr(config, name), getattr(learnt, name)
         if now != before:
             raise ConfigError(
-                f"{name} is {now!r}, but the previous phases were learnt with {before!r}: keep it, or start from phase 0"
+                f"{name} is {now!r}, but the previous phases were learnt with {before!r}: keep it, or begin anew"
             )
 
 

@@ -29,7 +29,7 @@ class Progress:
     epoch: int
     epochs: int
     losses: dict[str, float]
-    """Means over the epoch, unweighted: cross_entropy, less_forget, margin_ranking, total ... as the method has them."""
+    """Means over the epoch, unweighted: cross_entropy, less_forget, margin_ranking, total, as the method has them."""
     eta: float | None
     """The softmax scale of a cosine head."""
     lambda_: float | None

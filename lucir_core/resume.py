@@ -1,8 +1,8 @@
 """Exact resume of a phase: one safetensors file, written at the end of epochs, that a restart continues from.
 
 It holds the model, the optimiser's momentum, what the method asked to remember, and where it was. Random draws need no
-saving: they follow from the seed and the epoch's number. A file of another phase (other data, settings, seed or starting
-point) is left aside with a warning.
+saving: they follow from the seed and the epoch's number. A file of another phase (other data, settings, seed or
+starting point) is left aside with a warning.
 """
 
 import hashlib

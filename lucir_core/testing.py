@@ -35,7 +35,8 @@ def synthetic_images(label: int, count: int, seed: int = 0, side: int = TINY_SID
     y, x = np.mgrid[:side, :side]
     wave = np.sin(2 * np.pi * (x * np.cos(angle) + y * np.sin(angle)) / period)
     noise = np.random.default_rng([seed, label]).normal(0, 15, (count, side, side, 3))
-    return np.clip(colour + 45 * wave[..., None] + noise, 0, 255).astype(np.uint8)
+    images: np.ndarray = np.clip(colour + 45 * wave[..., None] + noise, 0, 255).astype(np.uint8)
+    return images
 
 
 def synthetic_phase(counts: Mapping[int, int], class_count: int, seed: int = 0, side: int = TINY_SIDE) -> PhaseData:

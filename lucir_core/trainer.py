@@ -124,10 +124,11 @@ def batches(indices: Tensor, batch_size: int, shuffle: torch.Generator) -> Itera
     Batch normalisation has no variance over one picture of one pixel, so a lone last picture joins the batch before.
     """
     order = indices[torch.randperm(len(indices), device=indices.device, generator=shuffle)]
-    sizes = [len(part) for part in order.split(batch_size)]
-    if len(sizes) > 1 and sizes[-1] == 1:
-        sizes[-2:] = [sizes[-2] + 1]
-    yield from order.split(sizes)
+    ends = list(range(batch_size, len(order), batch_size))
+    if ends and ends[-1] == len(order) - 1:
+        ends.pop()
+    for start, end in zip((0, *ends), (*ends, len(order)), strict=True):
+        yield order[start:end]
 
 
 def _run_epoch(

@@ -45,8 +45,8 @@ class CifarResNet(nn.Module):
     def forward(self, x: Tensor) -> Tensor:
         """x: (batch, 3, height, width), normalised; features: (batch, 64)."""
         out = functional.relu(self.bn1(self.conv1(x)), inplace=True)
-        out = self.layer3(self.layer2(self.layer1(out)))
-        return out.mean(dim=(2, 3))
+        maps: Tensor = self.layer3(self.layer2(self.layer1(out)))
+        return maps.mean(dim=(2, 3))
 
 
 def _stage(inputs: int, outputs: int, blocks: int, stride: int, *, last_relu: bool = True) -> nn.Sequential:

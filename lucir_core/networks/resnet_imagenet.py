@@ -24,5 +24,5 @@ class ImageNetResNet(nn.Module):
     def forward(self, x: Tensor) -> Tensor:
         """x: (batch, 3, height, width), normalised; features: (batch, 512)."""
         out = self.maxpool(functional.relu(self.bn1(self.conv1(x)), inplace=True))
-        out = self.layer4(self.layer3(self.layer2(self.layer1(out))))
-        return out.mean(dim=(2, 3))
+        maps: Tensor = self.layer4(self.layer3(self.layer2(self.layer1(out))))
+        return maps.mean(dim=(2, 3))
