@@ -120,6 +120,7 @@ class Metrics:
     def show_version(self, manifest: Manifest, evaluation: Evaluation) -> None:
         """Let the gauges tell of the current version."""
         self.current_version.set(manifest.version)
+        self.last_success.set(manifest.created_at.timestamp())
         _set_accuracy(self.accuracy, evaluation)
         self.class_accuracy.clear()
         for name, value in evaluation.class_accuracy.items():

@@ -11,6 +11,9 @@ from handlers.updater.names import READY_MARKER
 
 State = Literal["ready", "settling", "waiting", "failed", "learning"]
 
+PATIENCE = 4
+"""A settled folder waits for others that are still arriving, so that one drop is one phase, but at most this many times
+the settling time."""
 LEAST_GAP = 0.5
 """Seconds between the two equal listings that a folder needs."""
 
@@ -65,7 +68,7 @@ class Readiness:
                 states.append(FolderState(folder, "failed", reason))
             else:
                 states.append(self._judge_one(folder, wall, monotonic))
-        states = self._hold_for_siblings(states, wall, monotonic)
+        states = self._hold_together(states, wall, monotonic)
         if not known:
             states = _hold_for_two(states)
         return _hold_for_update(states) if learning else states
@@ -92,35 +95,42 @@ class Readiness:
             return FolderState(folder, "settling", reason, due_in=remaining)
         return FolderState(folder, "ready", "")
 
-    def _hold_for_siblings(self, states: list[FolderState], wall: float, monotonic: float) -> list[FolderState]:
-        """The folders of one drop get their markers one after the other: a listing in between must not split it.
-
-        While a folder without marker has just arrived, a new marker counts ``LEAST_GAP`` after it was first seen.
-        """
-        if not any(
-            state.state in {"settling", "waiting"}
-            and state.folder.images
-            and not state.folder.marked
-            and self._unsettled(state.folder, wall, monotonic) > 0
-            for state in states
-        ):
-            return states
-        held = []
-        for state in states:
-            remaining = LEAST_GAP - (monotonic - self._seen[state.folder.name].since)
-            if state.state == "ready" and state.folder.marked and remaining > 0:
-                reason = "ready, as soon as the other folders of the same drop are"
-                state = FolderState(state.folder, "settling", reason, due_in=remaining)
-            held.append(state)
-        return held
-
     def _unsettled(self, folder: Folder, wall: float, monotonic: float) -> float:
         """Seconds that are still to pass; a second listing must have been equal to the first in any case."""
         settle = self._settings.settle_seconds
         watched = monotonic - self._seen[folder.name].since
-        # A store's clock may be ahead of ours, or have jumped: then what we watched ourselves counts.
-        quiet = max(wall - folder.newest, watched)
-        return max(settle - quiet, min(LEAST_GAP, settle or LEAST_GAP) - watched)
+        return max(settle - self._quiet(folder, wall, monotonic), min(LEAST_GAP, settle or LEAST_GAP) - watched)
+
+    def _quiet(self, folder: Folder, wall: float, monotonic: float) -> float:
+        """Seconds without a change. A store's clock may be ahead or jump: then what we watched ourselves counts."""
+        return max(wall - folder.newest, monotonic - self._seen[folder.name].since)
+
+    def _hold_together(self, states: list[FolderState], wall: float, monotonic: float) -> list[FolderState]:
+        """While a folder still arrives, those that are ready wait for it a moment: they may belong to the same drop.
+
+        The folders of a drop settle, or get their markers, one after the other: a listing in between must not split it.
+        """
+        if not any(self._arrives(state, wall, monotonic) for state in states):
+            return states
+        held = []
+        for state in states:
+            if state.folder.marked:
+                remaining = LEAST_GAP - (monotonic - self._seen[state.folder.name].since)
+            else:
+                remaining = PATIENCE * self._settings.settle_seconds - self._quiet(state.folder, wall, monotonic)
+            if state.state == "ready" and remaining > 0:
+                reason = "settled: waits a moment for the folders beside it that are still arriving"
+                state = FolderState(state.folder, "settling", reason, due_in=min(remaining, 1.0))
+            held.append(state)
+        return held
+
+    def _arrives(self, state: FolderState, wall: float, monotonic: float) -> bool:
+        return (
+            state.state in {"settling", "waiting"}
+            and state.folder.images > 0
+            and not state.folder.marked
+            and self._unsettled(state.folder, wall, monotonic) > 0
+        )
 
 
 def _hold_for_two(states: list[FolderState]) -> list[FolderState]:

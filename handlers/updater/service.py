@@ -5,7 +5,7 @@ import threading
 from collections.abc import Sequence
 
 from handlers.settings import Settings
-from handlers.updater.child import MachineError, StopRequestedError
+from handlers.updater.child import LearningError, MachineError, StopRequestedError
 from handlers.updater.documents import Done, Intent
 from handlers.updater.metrics import Metrics
 from handlers.updater.readiness import FolderState
@@ -166,6 +166,9 @@ class Updater:
         elif isinstance(error, (MachineError, OSError)):
             self.status.add_error("machine", str(error))
             logger.warning("this machine cannot go on for now: %s", error)
+        elif isinstance(error, LearningError):
+            self.status.add_error("learning", str(error))
+            logger.error("%s", error)
         else:
             self.status.add_error("update", f"{type(error).__name__}: {error}")
             logger.error("an update failed: %s", error, exc_info=error)

@@ -112,7 +112,6 @@ def point(update: Update) -> None:
         services.versions.point_to(update.version, f"learnt by update {update.id}")
     except PreconditionFailedError as error:
         raise SupersededError(str(error)) from error
-    services.metrics.last_success.set(now().timestamp())
 
 
 def swap(update: Update) -> None:

@@ -156,3 +156,18 @@ def test_selection_learns_a_huge_folder_in_parts() -> None:
 def test_the_first_phase_shares_the_room_between_two() -> None:
     chosen = select([folder("a", 500, age=9), folder("b", 500, age=8), folder("c", 5, age=7)], 100, first=True)
     assert {name: part.limit for name, part in chosen.items()} == {"a": 50, "b": 50}
+
+
+def test_folders_of_one_drop_wait_for_each_other_but_not_for_ever() -> None:
+    looks = Looks()
+    looks.at(0, folder("a", age=0))
+    assert looks.at(11, folder("a", age=0), folder("b", age=-10))["a"].state == "settling"
+    assert looks.at(12, folder("a", age=0), folder("b", 13, age=-12))["a"].reason.startswith("settled")
+    grown = looks.at(41, folder("a", age=0), folder("b", 14, age=-40))
+    assert (grown["a"].state, grown["b"].state) == ("ready", "settling")
+
+
+def test_a_marked_folder_waits_half_a_second_at_most() -> None:
+    looks = Looks()
+    assert looks.at(0, folder("a", age=0, marked=True), folder("b", age=0))["a"].state == "settling"
+    assert looks.at(0.5, folder("a", age=0, marked=True), folder("b", 13, age=0))["a"].state == "ready"
