@@ -2,6 +2,7 @@ import math
 
 import pytest
 import torch
+
 from lucir_core.errors import ConfigError
 from lucir_core.heads import CosineHead, LinearHead
 

@@ -1,5 +1,6 @@
 import numpy as np
 import pytest
+
 from lucir_core.errors import ConfigError
 from lucir_core.herding import herd
 

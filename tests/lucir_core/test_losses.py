@@ -2,6 +2,7 @@ import math
 
 import pytest
 import torch
+
 from lucir_core.losses import (
     cross_entropy_loss,
     less_forget_loss,

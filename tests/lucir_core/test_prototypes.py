@@ -1,5 +1,6 @@
 import numpy as np
 import torch
+
 from lucir_core.features import change_view
 from lucir_core.prototypes import class_prototypes
 

@@ -1,0 +1,104 @@
+"""A data set as the runner wants it: arrays of uint8 pictures, or memory maps of them, with labels and class names."""
+
+import hashlib
+import json
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from lucir_core.errors import DataError
+
+IN_MEMORY_BYTES = 2 << 30
+"""Pictures chosen from a memory map are copied to memory up to this size, beyond it to a file of their own."""
+
+COPY_IMAGES = 1024
+DIGEST_IMAGES = 256
+
+
+@dataclass(frozen=True, eq=False)
+class Split:
+    """Training or test pictures."""
+
+    images: np.ndarray
+    """(n, side, side, 3) uint8, RGB; possibly a memory map."""
+    labels: np.ndarray
+    """(n,) int64, indices into the data set's classes."""
+
+
+@dataclass(frozen=True, eq=False)
+class Dataset:
+    """A data set in memory or in memory maps. Raises DataError on construction when its parts do not fit together."""
+
+    name: str
+    train: Split
+    test: Split
+    classes: tuple[str, ...]
+
+    def __post_init__(self) -> None:
+        for name, split in (("training", self.train), ("test", self.test)):
+            images, labels = split.images, split.labels
+            if images.ndim != 4 or images.shape[3] != 3 or images.dtype != np.uint8:
+                raise DataError(
+                    f"{self.name}: {name} images are uint8 (n, side, side, 3), not {images.dtype} {images.shape}"
+                )
+            if labels.shape != (len(images),) or not len(labels):
+                raise DataError(f"{self.name}: {len(images)} {name} images with {len(labels)} labels")
+            if not 0 <= labels.min() <= labels.max() < len(self.classes):
+                raise DataError(
+                    f"{self.name}: {name} labels run from {labels.min()} to {labels.max()}: {len(self.classes)} classes"
+                )
+        if len(set(self.classes)) < len(self.classes):
+            raise DataError(f"{self.name}: two classes have the same name")
+
+    def check(self, wanted: Sequence[int]) -> None:
+        """Raise DataError unless every class of `wanted` has training and test images."""
+        for name, split in (("training", self.train), ("test", self.test)):
+            counts = np.bincount(split.labels, minlength=len(self.classes))
+            for label in wanted:
+                if counts[label] == 0:
+                    raise DataError(f"{self.name}: class {self.classes[label]!r} has no {name} image: leave it out")
+
+    def digest(self) -> str:
+        """A hash of class names, all labels and some evenly spaced pictures: tells data sets apart."""
+        digest = hashlib.blake2b(json.dumps(self.classes).encode(), digest_size=16)
+        for split in (self.train, self.test):
+            digest.update(np.ascontiguousarray(split.labels, np.int64).tobytes())
+            count = len(split.images)
+            sampled = np.unique(np.linspace(0, count - 1, min(count, DIGEST_IMAGES)).astype(np.int64))
+            digest.update(np.ascontiguousarray(split.images[sampled]).tobytes())
+        return digest.hexdigest()
+
+
+def choose(
+    split: Split, order: Sequence[int], wanted: Sequence[int], scratch: Path, limit: int | None = None
+) -> tuple[np.ndarray, np.ndarray]:
+    """Pictures of the classes `wanted` in the split's own order, with labels as positions in `order`.
+
+    limit: only the first so many of each class. scratch: a file for a choice from a memory map that is too large for
+    memory; it is replaced.
+    """
+    places = np.full(int(max(split.labels.max(), *order)) + 1, -1, np.int64)
+    places[list(order)] = np.arange(len(order))
+    mask = np.isin(split.labels, np.asarray(wanted))
+    if limit is not None:
+        for label in wanted:
+            mask[np.flatnonzero(split.labels == label)[limit:]] = False
+    rows = np.flatnonzero(mask)
+    return _take(split.images, rows, scratch), places[split.labels[rows]]
+
+
+def _take(images: np.ndarray, rows: np.ndarray, scratch: Path) -> np.ndarray:
+    if len(rows) and rows[-1] - rows[0] + 1 == len(rows):
+        return images[rows[0] : rows[-1] + 1]
+    size = len(rows) * int(np.prod(images.shape[1:]))
+    if not isinstance(images, np.memmap) or size <= IN_MEMORY_BYTES:
+        chosen: np.ndarray = images[rows]
+        return np.asarray(chosen)
+    scratch.parent.mkdir(parents=True, exist_ok=True)
+    copy = np.lib.format.open_memmap(scratch, "w+", np.uint8, (len(rows), *images.shape[1:]))
+    for start in range(0, len(rows), COPY_IMAGES):
+        copy[start : start + COPY_IMAGES] = images[rows[start : start + COPY_IMAGES]]
+    copy.flush()
+    return copy
