@@ -11,7 +11,6 @@ from handlers.stack.errors import StackError
 from handlers.stack.folder import StackRecord, claimed, find_stack, write_record
 from handlers.stack.ports import Listener, check_ports, free_ports
 
-
 RECORD = StackRecord(
     pid=os.getpid(),
     inference_url="http://127.0.0.1:1",
