@@ -4,12 +4,14 @@ import argparse
 import logging
 import signal
 import sys
+from collections.abc import Sequence
 from pathlib import Path
 
 from handlers.logs import setup_logging
 from handlers.settings import Settings, SettingsError, load_settings
 from handlers.store import open_settings_store
 from handlers.updater.service import Updater
+from handlers.updater.steps import STEPS, Step
 from handlers.updater.web import WebServer, make_app
 from lucir_core.config import load_preset
 from model_store.objects import StoreError
@@ -41,7 +43,7 @@ def main(arguments: list[str] | None = None) -> int:
     return serve(settings, updater)
 
 
-def make_updater(settings: Settings) -> Updater:
+def make_updater(settings: Settings, steps: Sequence[Step] = STEPS) -> Updater:
     """Open the store and check it, and the folders. Raises ``StoreError``, ``SettingsError``, ``ValueError``."""
     try:
         config = load_preset(settings.learning.preset, settings.learning.overrides)
@@ -61,7 +63,7 @@ def make_updater(settings: Settings) -> Updater:
                 f"the folder {folder} cannot be written ({error.strerror}): give this user the right to, "
                 "or name another one with LUCIR_DATA"
             ) from error
-    return Updater(settings, config, objects)
+    return Updater(settings, config, objects, steps)
 
 
 def serve(settings: Settings, updater: Updater) -> int:

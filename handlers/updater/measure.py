@@ -3,13 +3,13 @@
 from collections.abc import Iterator
 
 import numpy as np
-from lucir_core.blobs import ImageBlobs
 from numpy.typing import NDArray
 
 from handlers.updater.base import HOLDOUT, MODEL
 from handlers.updater.evaluate import Lineage, batched, predict, summarise
 from handlers.updater.own_images import classes_with_own_images, own_images
 from handlers.updater.update import Update
+from lucir_core.blobs import ImageBlobs
 from model_store.manifest import Evaluation
 
 

@@ -5,12 +5,12 @@ from pathlib import Path
 
 import onnxruntime
 import yaml
-from lucir_core.blobs import ImageBlobs
 
 from handlers.updater.base import CHECKPOINT, CONFIG, EXEMPLARS, HOLDOUT, MODEL
 from handlers.updater.learnt import FILE as LEARNT
 from handlers.updater.task import RESULT, STATE, Result
 from handlers.updater.update import SupersededError, Update
+from lucir_core.blobs import ImageBlobs
 from model_store.manifest import Counts, Manifest, Preprocessing
 from model_store.versions import EVALUATION
 

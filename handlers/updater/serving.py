@@ -16,7 +16,7 @@ logger = logging.getLogger(__name__)
 BUSY_SECONDS = 0.2
 SWAP_SECONDS = 120.0
 """Longest that an update waits for its version to be served."""
-AWAY_SECONDS = 15.0
+AWAY_SECONDS = 3.0
 """The same while the server cannot be reached at all: it may not have been started."""
 ERROR_PAUSE = 5.0
 

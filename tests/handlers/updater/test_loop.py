@@ -1,0 +1,242 @@
+"""The whole loop in real processes with real training: a drop becomes a version, whatever is killed on the way."""
+
+import hashlib
+import json
+import os
+import shutil
+import signal
+import socket
+import subprocess
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import httpx
+import numpy as np
+import pytest
+
+from handlers.settings import Settings
+from handlers.updater.documents import Done, Plan
+from handlers.updater.evaluate import open_model
+from handlers.updater.learnt import Learnt
+from handlers.updater.steps import STEPS
+from lucir_core.blobs import ImageBlobs
+from model_store.directory import DirectoryStore
+from model_store.versions import VersionStore
+from tests.handlers.updater.conftest import DigitFiles, Drop
+from tests.handlers.updater.process import log_of, start, status_of, wait_until
+
+pytestmark = pytest.mark.slow
+
+
+@pytest.fixture
+def quick(settings: Settings) -> Settings:
+    """The settings of a process: a free port, no server to wait for."""
+    with socket.create_server(("127.0.0.1", 0)) as free:
+        port = free.getsockname()[1]
+    return settings.model_copy(update={"updater": settings.updater.model_copy(update={"port": port})})
+
+
+@pytest.fixture
+def running() -> Iterator[list["subprocess.Popen[bytes]"]]:
+    processes: list[subprocess.Popen[bytes]] = []
+    yield processes
+    for process in processes:
+        if process.poll() is None:
+            process.kill()
+        process.wait()
+
+
+def ended(root: Path, update: str) -> Done | None:
+    path = root / "updates" / update / "done.json"
+    return Done.model_validate_json(path.read_bytes()) if path.exists() else None
+
+
+def hashes(root: Path, *folders: str) -> list[str]:
+    return sorted(
+        hashlib.sha256(path.read_bytes()).hexdigest()
+        for folder in folders
+        for path in (root / folder).rglob("*")
+        if path.is_file() and not path.name.endswith(".reason.json")
+    )
+
+
+def learnt_once(root: Path, version: int) -> None:
+    """Every archived image is among the hashes of the version, exactly once, and is an image of the plan."""
+    learnt = Learnt.load(root / "versions" / str(version) / "learnt.safetensors")
+    known = [row.tobytes().hex() for row in learnt.hashes]
+    archived = [sha[:32] for sha in hashes(root, "archive")]
+    assert sorted(known) == sorted(archived)
+
+
+def test_drops_become_versions_and_every_byte_stays(
+    quick: Settings,
+    store: DirectoryStore,
+    root: Path,
+    drop: Drop,
+    digit_files: DigitFiles,
+    running: list["subprocess.Popen[bytes]"],
+) -> None:
+    process = start(quick)
+    running.append(process)
+    drop("zero", 0)
+    bad = drop("one", 1) / "bad.png"
+    bad.write_bytes(b"no image")
+    dropped = hashes(root, "incoming")
+    assert wait_until(lambda: ended(root, "000001"), process).result == "published"
+    assert hashes(root, "archive", "rejected") == dropped
+    assert list(store.list("incoming/")) == []
+    assert json.loads((root / "rejected/000001/one/bad.png.reason.json").read_bytes())["reason"]
+
+    # One new class, one known class, and the first folder once more, in one drop.
+    drop("two", 2)
+    drop("one", 1, 6, first=20)
+    drop("zero", 0)
+    done = wait_until(lambda: ended(root, "000002"), process)
+    assert (done.result, done.version) == ("published", 2)
+    plan = Plan.model_validate_json((root / "updates/000002/plan.json").read_bytes())
+    assert (plan.classes, plan.new_classes, plan.updated_classes) == (("one", "zero", "two"), ("two",), ("one",))
+    assert {entry.class_name for entry in plan.of_role("rejected")} == {"zero"}
+    assert all("learnt before" in (entry.reason or "") for entry in plan.of_role("rejected"))
+    learnt_once(root, 2)
+
+    versions = VersionStore(store)
+    assert versions.numbers() == [1, 2]
+    evaluation, manifest = versions.evaluation(2), versions.manifest(2)
+    assert manifest.parent == 1
+    assert len(evaluation.history) == 2
+    assert evaluation.parent_old is not None
+    holdout = ImageBlobs.load(root / "versions/2/holdout.safetensors")
+    assert holdout.classes == manifest.classes
+    assert dict(zip(holdout.classes, holdout.counts().tolist(), strict=True)) == manifest.counts.holdout
+    # What is written down is what the model answers.
+    session = open_model(root / "versions/2/model.onnx", 1)
+    (answers,) = session.run(["probabilities"], {"images": holdout.decode_all(16)})
+    assert np.mean(answers.argmax(1) == holdout.labels) == pytest.approx(evaluation.cnn.all)
+
+    listed = httpx.get(f"{quick.updater_url}/api/versions").json()
+    assert [version["version"] for version in listed["versions"]] == [1, 2]
+    metrics = httpx.get(f"{quick.updater_url}/metrics").text
+    assert "lucir_current_version 2.0" in metrics
+    assert f'lucir_accuracy_ratio{{readout="cnn",scope="all"}} {evaluation.cnn.all}' in metrics
+
+    # After a rollback learning starts from what is served, which does not know the images that came after it.
+    versions.rollback(1)
+    drop("two", 2)
+    done = wait_until(lambda: ended(root, "000003"), process)
+    assert (done.result, done.version) == ("published", 3)
+    assert (versions.manifest(3).parent, versions.manifest(3).classes) == (1, ("one", "zero", "two"))
+
+    process.terminate()
+    assert process.wait(8) == 0
+
+
+def test_an_update_survives_a_kill_at_every_step(
+    quick: Settings, root: Path, drop: Drop, running: list["subprocess.Popen[bytes]"]
+) -> None:
+    drop("zero", 0)
+    drop("one", 1, marked=True)
+    dropped = hashes(root, "incoming")
+    for name in [step.name for step in STEPS]:
+        for when in ("before", "after"):
+            process = start(quick, f"{name}:{when}")
+            running.append(process)
+            assert process.wait(120) == -signal.SIGKILL, (name, when)
+            assert hashes(root, "incoming", "archive", "rejected") == dropped, (name, when)
+    process = start(quick)
+    running.append(process)
+    wait_until(lambda: status_of(quick).get("last_update"), process)
+    done = ended(root, "000001")
+    assert done is not None
+    assert (done.result, done.version) == ("published", 1)
+    assert hashes(root, "archive") == dropped
+    assert not (root / "updates" / "000002").exists()
+    assert VersionStore(DirectoryStore(root)).numbers() == [1]
+    assert log_of(quick).count("phase learnt") == 1  # nothing that was durable was done again
+
+
+def child_of(process: "subprocess.Popen[bytes]") -> int | None:
+    children = Path(f"/proc/{process.pid}/task/{process.pid}/children").read_text().split()
+    return int(children[0]) if children else None
+
+
+def test_a_killed_child_is_started_again_and_dies_with_its_parent(
+    quick: Settings, root: Path, drop: Drop, running: list["subprocess.Popen[bytes]"]
+) -> None:
+    drop("zero", 0)
+    drop("one", 1)
+    process = start(quick)
+    running.append(process)
+    first = wait_until(lambda: child_of(process), process)
+    os.kill(first, signal.SIGKILL)
+    second = wait_until(lambda: (child := child_of(process)) != first and child, process)
+    errors: list[dict[str, Any]] = status_of(quick)["errors"]
+    assert any("killed (signal 9)" in error["message"] for error in errors)
+    process.kill()
+    process.wait()
+    while Path(f"/proc/{second}").exists():  # the kernel kills it; its new parent reaps it
+        if "State:\tZ" in Path(f"/proc/{second}/status").read_text():
+            break
+    process = start(quick)
+    running.append(process)
+    assert wait_until(lambda: ended(root, "000001"), process).result == "published"
+    learnt_once(root, 1)
+
+
+def test_a_drop_that_cannot_be_learnt_is_set_aside_and_others_go_on(
+    quick: Settings, root: Path, drop: Drop, running: list["subprocess.Popen[bytes]"]
+) -> None:
+    diverging = {**quick.learning.overrides, "lr": 1e30, "epochs": 6, "batch_size": 8}
+    broken = quick.model_copy(update={"learning": quick.learning.model_copy(update={"overrides": diverging})})
+    drop("zero", 0)
+    drop("one", 1)
+    dropped = hashes(root, "incoming")
+    process = start(broken)
+    running.append(process)
+    done = wait_until(lambda: ended(root, "000001"), process)
+    assert done.result == "failed"
+    assert "learn failed 3 times" in (done.reason or "")
+    assert hashes(root, "incoming") == dropped
+    states = wait_until(lambda: [w for w in status_of(broken)["waiting"] if w["state"] == "failed"], process)
+    assert {state["class"] for state in states} == {"zero", "one"}
+    process.terminate()
+    assert process.wait(8) == 0
+    # It stays so after a restart, until something in the folders changes.
+    process = start(quick)
+    running.append(process)
+    wait_until(lambda: len([w for w in status_of(quick).get("waiting", []) if w["state"] == "failed"]) == 2, process)
+    for name in ("zero", "one"):
+        (root / "incoming" / name / "_READY").touch()
+    assert wait_until(lambda: ended(root, "000002"), process).result == "published"
+
+
+def test_a_refused_version_is_kept_and_not_served(
+    quick: Settings, root: Path, store: DirectoryStore, drop: Drop, running: list["subprocess.Popen[bytes]"]
+) -> None:
+    strict = quick.model_copy(update={"gate": quick.gate.model_copy(update={"min_new_accuracy": 1.0})})
+    drop("zero", 8, 20)
+    drop("one", 1, 20)
+    process = start(strict)
+    running.append(process)
+    done = wait_until(lambda: ended(root, "000001"), process)
+    assert (done.result, done.version) == ("refused", 1)
+    assert "gate.min_new_accuracy" in (done.reason or "")
+    versions = VersionStore(store)
+    assert versions.current() is None
+    assert not versions.evaluation(1).gate.passed
+    assert list(store.list("incoming/")) == []
+    assert "refused" in str(status_of(strict)["errors"])
+
+
+def test_the_store_going_away_is_shown_and_survived(
+    quick: Settings, root: Path, tmp_path: Path, running: list["subprocess.Popen[bytes]"]
+) -> None:
+    process = start(quick)
+    running.append(process)
+    wait_until(lambda: status_of(quick), process)
+    shutil.move(root, tmp_path / "away")
+    assert "is gone" in wait_until(lambda: status_of(quick)["store"]["error"], process)
+    metrics = httpx.get(f"{quick.updater_url}/metrics").text
+    assert "lucir_store_errors_total 0.0" not in metrics
+    shutil.move(tmp_path / "away", root)
+    wait_until(lambda: status_of(quick)["store"]["ok"], process)
