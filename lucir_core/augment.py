@@ -32,7 +32,25 @@ def augment_batch(images: Tensor, size: int, choice: Augmentation, generator: to
         low, high = 1.0 - choice.brightness, 1.0 + choice.brightness
         factor = torch.empty(len(images), 1, 1, 1, device=images.device).uniform_(low, high, generator=generator)
         result = (result.float() * factor).clamp_(0.0, 255.0)
+    if choice.offset or choice.contrast:
+        result = _change_tone(result.float(), choice, generator)
     return result
+
+
+def _change_tone(pictures: Tensor, choice: Augmentation, generator: torch.Generator) -> Tensor:
+    """One of: nothing, an offset, a contrast; (batch, 3, size, size) on the scale 0 to 255."""
+    shape, device = (len(pictures), 1, 1, 1), pictures.device
+    kinds = 1 + (choice.offset > 0) + (choice.contrast > 0)
+    kind = torch.randint(kinds, shape, device=device, generator=generator)
+    if choice.offset:
+        offset = torch.empty(shape, device=device).uniform_(-choice.offset, choice.offset, generator=generator)
+        pictures = pictures + offset * (kind == 1)
+    if choice.contrast:
+        low, high = 1.0 - choice.contrast, 1.0 + choice.contrast
+        factor = torch.empty(shape, device=device).uniform_(low, high, generator=generator)
+        mean = pictures.mean(dim=(1, 2, 3), keepdim=True)
+        pictures = torch.where(kind == kinds - 1, (pictures - mean) * factor + mean, pictures)
+    return pictures.clamp(0.0, 255.0)
 
 
 def _padded_crops(images: Tensor, size: int, choice: Augmentation, generator: torch.Generator) -> Tensor:

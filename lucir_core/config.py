@@ -12,8 +12,13 @@ from typing import Any, Literal
 import yaml
 
 from lucir_core.errors import ConfigError
+from lucir_core.method_settings import BalancedFinetune, Bic, Der, Distillation, Eeil, IcarlOriginal
 from lucir_core.parsing import from_mapping, merged, nested
 from lucir_core.registry import nearest_names
+from lucir_core.validation import require, require_milestones
+
+LINEAR_METHODS = ("icarl", "icarl_original", "lwf", "eeil", "bic", "der")
+"""Methods whose classifier is linear unless the config says otherwise; all others have the cosine head."""
 
 
 @dataclass(frozen=True)
@@ -45,34 +50,22 @@ class Augmentation:
     """Range of the crop's share of the picture's area, scaled to `size`; replaces the padded crop."""
     aspect: tuple[float, float] = (3 / 4, 4 / 3)
     """Range of width over height of that crop."""
+    offset: float = 0.0
+    """Added to all pixels, drawn from +- this on the scale 0 to 255; 63 in EEIL."""
+    contrast: float = 0.0
+    """Factor on the distance from the picture's mean, drawn from 1 +- this; 0.8 in EEIL. Every picture gets the offset,
+    the contrast or neither, each with the same probability."""
 
     def __post_init__(self) -> None:
-        _require(self.crop_padding >= 0, "augment.crop_padding", self.crop_padding, "0 or more")
-        _require(0 <= self.brightness < 1, "augment.brightness", self.brightness, "from 0 to below 1")
+        require(self.crop_padding >= 0, "augment.crop_padding", self.crop_padding, "0 or more")
+        require(0 <= self.brightness < 1, "augment.brightness", self.brightness, "from 0 to below 1")
+        require(0 <= self.offset <= 255, "augment.offset", self.offset, "from 0 to 255")
+        require(0 <= self.contrast <= 1, "augment.contrast", self.contrast, "from 0 to 1")
         for name, limits in (("random_resized_crop", self.random_resized_crop), ("aspect", self.aspect)):
             if limits is not None:
-                _require(0 < limits[0] <= limits[1], f"augment.{name}", limits, "two rising positive numbers")
+                require(0 < limits[0] <= limits[1], f"augment.{name}", limits, "two rising positive numbers")
         if self.random_resized_crop is not None:
-            _require(self.random_resized_crop[1] <= 1, "augment.random_resized_crop", self.random_resized_crop, "<= 1")
-
-
-@dataclass(frozen=True)
-class BalancedFinetune:
-    """LUCIR's class-balanced fine-tune ("CBF"): after the phase, on the exemplars of all classes alone."""
-
-    enabled: bool = False
-    epochs: int = 20
-    lr: float = 0.01
-    milestones: tuple[int, ...] = (10,)
-    train: Literal["embeddings", "new_embeddings", "everything"] = "embeddings"
-    """What moves. In the first two the backbone is fixed with its normalisation in eval mode, and so is eta."""
-    ranking: bool = True
-    """Keep the margin-ranking term."""
-
-    def __post_init__(self) -> None:
-        _require(self.epochs >= 1, "cbf.epochs", self.epochs, "1 or more (to leave it out: cbf.enabled = false)")
-        _require(self.lr > 0, "cbf.lr", self.lr, "above 0")
-        _require_milestones("cbf.milestones", self.milestones)
+            require(self.random_resized_crop[1] <= 1, "augment.random_resized_crop", self.random_resized_crop, "<= 1")
 
 
 @dataclass(frozen=True)
@@ -83,8 +76,10 @@ class PhaseConfig:
     """Name in the registry of methods."""
     network: str = "resnet32"
     """Name in the registry of backbones."""
-    head: Literal["cosine", "linear"] = "cosine"
-    """The cosine head takes the backbone without its last ReLU, the linear head with it."""
+    head: Literal["cosine", "linear"] | None = None
+    """Default: the method's own (see LINEAR_METHODS); filled in on construction."""
+    last_relu: bool | None = None
+    """The backbone's last ReLU; default: left out before the cosine head, kept before the linear one."""
     weights: str | None = None
     """Starting weights of the backbone in phase 0: a local file (.safetensors, or a state dict), or `torchvision`."""
     size: int = 32
@@ -128,6 +123,14 @@ class PhaseConfig:
     """Start new embeddings at the mean normalised feature of their class."""
     cbf: BalancedFinetune = field(default_factory=BalancedFinetune)
 
+    distillation: Distillation = field(default_factory=Distillation)
+    icarl_original: IcarlOriginal = field(default_factory=IcarlOriginal)
+    eeil: Eeil = field(default_factory=Eeil)
+    bic: Bic = field(default_factory=Bic)
+    der: Der = field(default_factory=Der)
+    align_weights: bool = False
+    """After a phase, scale a linear head's new rows to the mean norm of the old ones (weight alignment, "WA")."""
+
     exemplars_per_class: int | None = 20
     memory_total: int | None = None
     """Exemplars of all classes together; give this or `exemplars_per_class`."""
@@ -144,35 +147,39 @@ class PhaseConfig:
     augment: Augmentation = field(default_factory=Augmentation)
 
     def __post_init__(self) -> None:
+        if self.head is None:
+            object.__setattr__(self, "head", "linear" if self.method in LINEAR_METHODS else "cosine")
         self._check_training()
         self._check_method()
 
     def _check_training(self) -> None:
-        _require(self.size >= 8, "size", self.size, "8 or more")
-        _require(self.resize >= self.size, "resize", self.resize, f"at least size = {self.size}")
+        require(self.size >= 8, "size", self.size, "8 or more")
+        require(self.resize >= self.size, "resize", self.resize, f"at least size = {self.size}")
         for name in ("epochs", "batch_size"):
-            _require(getattr(self, name) >= 1, name, getattr(self, name), "1 or more")
+            require(getattr(self, name) >= 1, name, getattr(self, name), "1 or more")
         if self.initial_epochs is not None:
-            _require(self.initial_epochs >= 1, "initial_epochs", self.initial_epochs, "1 or more")
-        _require(self.min_steps >= 0, "min_steps", self.min_steps, "0 or more")
-        _require(self.lr > 0, "lr", self.lr, "above 0")
-        _require(0 < self.gamma <= 1, "gamma", self.gamma, "above 0, at most 1")
-        _require(0 <= self.momentum < 1, "momentum", self.momentum, "from 0 to below 1")
-        _require(self.weight_decay >= 0, "weight_decay", self.weight_decay, "0 or more")
-        _require_milestones("milestones", self.milestones)
-        _require_milestones("initial_milestones", self.initial_milestones or ())
+            require(self.initial_epochs >= 1, "initial_epochs", self.initial_epochs, "1 or more")
+        require(self.min_steps >= 0, "min_steps", self.min_steps, "0 or more")
+        require(self.lr > 0, "lr", self.lr, "above 0")
+        require(0 < self.gamma <= 1, "gamma", self.gamma, "above 0, at most 1")
+        require(0 <= self.momentum < 1, "momentum", self.momentum, "from 0 to below 1")
+        require(self.weight_decay >= 0, "weight_decay", self.weight_decay, "0 or more")
+        require_milestones("milestones", self.milestones)
+        require_milestones("initial_milestones", self.initial_milestones or ())
 
     def _check_method(self) -> None:
-        _require(self.lambda_base >= 0, "lambda_base", self.lambda_base, "0 or more")
-        _require(self.lambda_max is None or self.lambda_max >= 0, "lambda_max", self.lambda_max, "0 or more, or null")
-        _require(self.ranking_weight >= 0, "ranking_weight", self.ranking_weight, "0 or more")
-        _require(self.top_k >= 1, "top_k", self.top_k, "1 or more")
-        _require(0 <= self.margin <= 2, "margin", self.margin, "from 0 to 2, the range of a cosine difference")
+        require(self.lambda_base >= 0, "lambda_base", self.lambda_base, "0 or more")
+        require(self.lambda_max is None or self.lambda_max >= 0, "lambda_max", self.lambda_max, "0 or more, or null")
+        require(self.ranking_weight >= 0, "ranking_weight", self.ranking_weight, "0 or more")
+        require(self.top_k >= 1, "top_k", self.top_k, "1 or more")
+        require(0 <= self.margin <= 2, "margin", self.margin, "from 0 to 2, the range of a cosine difference")
+        if self.align_weights and self.head != "linear":
+            raise ConfigError("align_weights scales the rows of a linear head: set head = linear, or leave it out")
         if (self.exemplars_per_class is None) == (self.memory_total is None):
             raise ConfigError("give either exemplars_per_class or memory_total, and set the other to null")
         for name in ("exemplars_per_class", "memory_total", "herding_limit"):
             value = getattr(self, name)
-            _require(value is None or value >= 1, name, value, "1 or more, or null")
+            require(value is None or value >= 1, name, value, "1 or more, or null")
 
     def to_dict(self) -> dict[str, Any]:
         """Plain values, as they stand in a YAML or JSON file; `config_from_dict` reads them back."""
@@ -211,13 +218,3 @@ def _plain(value: Any) -> Any:
     if isinstance(value, tuple):
         return [_plain(item) for item in value]
     return value
-
-
-def _require(holds: bool, name: str, value: object, wanted: str) -> None:
-    if not holds:
-        raise ConfigError(f"{name} is {value}: it must be {wanted}")
-
-
-def _require_milestones(name: str, milestones: tuple[int, ...]) -> None:
-    rising = all(first < second for first, second in zip((0, *milestones), milestones, strict=False))
-    _require(rising, name, milestones, "rising epoch numbers from 1 on")

@@ -81,8 +81,9 @@ def _logits(writer: GraphWriter, model: IncrementalModel, features: str) -> str:
     head = model.head
     if isinstance(head, CosineHead):
         return writer.node("Mul", "cosines", writer.constant(head.eta.detach().numpy()))
-    weight = writer.constant(head.embeddings.detach().t().numpy())
-    return writer.node("Add", writer.node("MatMul", features, weight), writer.constant(head.bias.detach().numpy()))
+    rows, bias = head.corrected()
+    weight = writer.constant(rows.detach().t().numpy())
+    return writer.node("Add", writer.node("MatMul", features, weight), writer.constant(bias.detach().numpy()))
 
 
 def compare_onnx(state: LearnerState, path: Path, images: np.ndarray) -> ExportCheck:

@@ -71,13 +71,19 @@ class CosineHead(nn.Module):
 
 
 class LinearHead(nn.Module):
-    """logits = weight @ feature + bias. Growing keeps the learnt rows and draws new ones as `nn.Linear` does."""
+    """logits = weight @ feature + bias. Growing keeps the learnt rows and draws new ones as `nn.Linear` does.
+
+    `correction` (scale, offset) is applied to the logits of the new rows and belongs to them: growing puts it back to
+    (1, 0). Only bias correction (BiC) sets it.
+    """
 
     def __init__(self, dim: int, old_count: int = 0, new_count: int = 0) -> None:
         super().__init__()
         self.old = nn.Parameter(torch.zeros(old_count, dim))
         self.new = nn.Parameter(torch.zeros(new_count, dim))
         self.bias = nn.Parameter(torch.zeros(old_count + new_count))
+        self.correction: Tensor
+        self.register_buffer("correction", torch.tensor([1.0, 0.0]))
 
     @property
     def class_count(self) -> int:
@@ -91,9 +97,16 @@ class LinearHead(nn.Module):
 
     def forward(self, features: Tensor) -> Scores:
         """features: (batch, dim). The cosines leave the bias out."""
-        features, rows = features.float(), self.embeddings.float()
-        cosines = functional.normalize(features, dim=1) @ functional.normalize(rows, dim=1).t()
-        return Scores(features @ rows.t() + self.bias, cosines)
+        features, (rows, bias) = features.float(), self.corrected()
+        cosines = functional.normalize(features, dim=1) @ functional.normalize(self.embeddings.float(), dim=1).t()
+        return Scores(features @ rows.t() + bias, cosines)
+
+    def corrected(self) -> tuple[Tensor, Tensor]:
+        """Rows (classes, dim) and biases (classes,) with the correction multiplied in, float32."""
+        scale, offset = self.correction
+        old = len(self.old)
+        rows = torch.cat([self.old, scale * self.new])
+        return rows.float(), torch.cat([self.bias[:old], scale * self.bias[old:] + offset]).float()
 
     def grow(self, new_count: int, generator: torch.Generator) -> None:
         """Make all rows old and add `new_count` rows and biases, uniform in +-1/sqrt(dim)."""
@@ -103,6 +116,13 @@ class LinearHead(nn.Module):
         self.old = nn.Parameter(self.embeddings.detach().clone())
         self.new = nn.Parameter(drawn[:, :dim].contiguous())
         self.bias = nn.Parameter(torch.cat([self.bias.detach(), drawn[:, dim]]))
+        self.correction = torch.tensor([1.0, 0.0], device=self.old.device)
+
+    @torch.no_grad()
+    def align(self) -> None:
+        """Scale the new rows to the mean norm of the old ones (Zhao et al., CVPR 2020); without either, nothing."""
+        if len(self.old) and len(self.new):
+            self.new.mul_(self.old.norm(dim=1).mean() / self.new.norm(dim=1).mean())
 
 
 Head = CosineHead | LinearHead

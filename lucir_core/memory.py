@@ -29,14 +29,17 @@ def choose_exemplars(
     kept: np.ndarray,
     class_count: int,
     features_of: Callable[[np.ndarray], np.ndarray],
+    budget: int | None = None,
 ) -> np.ndarray:
     """Positions of the exemplars after a phase: classes ascending, herding order within each.
 
     labels: (n,) of all pictures at hand; kept: (n,) bool, True for those that were exemplars before, which stand in
     their old herding order. A class with pictures beyond its old exemplars (new, or known with new images) is herded
     from all its pictures with `features_of(positions)`; any other class only loses the tail of its list.
+    budget: of each class; default: what the memory allows for `class_count` classes.
     """
-    budget = exemplars_per_class(config, class_count)
+    if budget is None:
+        budget = exemplars_per_class(config, class_count)
     chosen: list[np.ndarray] = []
     for label in range(class_count):
         mine = np.flatnonzero(labels == label)

@@ -9,6 +9,7 @@ from torch import Tensor, nn
 from lucir_core.config import Normalisation, PhaseConfig
 from lucir_core.heads import HEADS, Head
 from lucir_core.networks import create_backbone
+from lucir_core.networks.branched import BranchedBackbone
 
 
 class Output(NamedTuple):
@@ -26,6 +27,8 @@ class IncrementalModel(nn.Module):
         super().__init__()
         self.backbone = backbone
         self.head = head
+        self.auxiliary: nn.Module | None = None
+        """A second head that a method may train beside the first; gone before the phase ends."""
         mean, std = (torch.tensor(values).view(1, 3, 1, 1) for values in (normalisation.mean, normalisation.std))
         # One multiply-add on the scale 0 to 255. Rebuilt from the config, so not part of the state dict.
         self.scale: Tensor
@@ -61,15 +64,23 @@ class IncrementalModel(nn.Module):
 
 def create_model(config: PhaseConfig, seed: int) -> IncrementalModel:
     """A model without classes, as phase 0 begins; its weights depend on `config` and `seed` alone."""
-    backbone = create_backbone(config.network, last_relu=config.head == "linear", seed=seed, weights=config.weights)
-    return IncrementalModel(backbone, HEADS[config.head](cast(int, backbone.feature_dim)), config.normalisation)
+    backbone = create_backbone(config.network, last_relu=_last_relu(config), seed=seed, weights=config.weights)
+    return IncrementalModel(backbone, _head(config, backbone), config.normalisation)
 
 
-def empty_model(config: PhaseConfig, old_count: int, new_count: int) -> IncrementalModel:
-    """A model of the right shape to load saved weights into."""
-    backbone = create_backbone(config.network, last_relu=config.head == "linear")
-    head = HEADS[config.head](cast(int, backbone.feature_dim), old_count, new_count)
-    return IncrementalModel(backbone, head, config.normalisation)
+def empty_model(config: PhaseConfig, old_count: int, new_count: int, branches: int | None = None) -> IncrementalModel:
+    """A model of the right shape to load saved weights into; `branches`: how many, where the backbone has branches."""
+    made = [create_backbone(config.network, last_relu=_last_relu(config)) for _ in range(branches or 1)]
+    backbone = made[0] if branches is None else BranchedBackbone(made)
+    return IncrementalModel(backbone, _head(config, backbone, old_count, new_count), config.normalisation)
+
+
+def _head(config: PhaseConfig, backbone: nn.Module, old_count: int = 0, new_count: int = 0) -> Head:
+    return HEADS[config.head or "cosine"](cast(int, backbone.feature_dim), old_count, new_count)
+
+
+def _last_relu(config: PhaseConfig) -> bool:
+    return config.head == "linear" if config.last_relu is None else config.last_relu
 
 
 def frozen_copy(model: IncrementalModel) -> IncrementalModel:

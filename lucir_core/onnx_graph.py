@@ -6,6 +6,7 @@ into the convolution before it.
 """
 
 import operator
+from collections.abc import Iterable, Iterator
 from typing import Any
 
 import numpy as np
@@ -40,7 +41,8 @@ class GraphWriter:
 def write_backbone(writer: GraphWriter, backbone: nn.Module, images: str) -> str:
     """Add the nodes of `backbone` (eval mode) fed with `images` (batch, 3, size, size); returns the features' name.
 
-    Raises ConfigError for an operation that is not among convolution, batch norm, ReLU, max-pool, sum and mean.
+    Raises ConfigError for an operation that is not among convolution, batch norm, ReLU, max-pool, sum, mean and
+    concatenation of features.
     """
     traced = fx.symbolic_trace(backbone)
     modules = dict(traced.named_modules())
@@ -48,7 +50,7 @@ def write_backbone(writer: GraphWriter, backbone: nn.Module, images: str) -> str
     folded: dict[fx.Node, fx.Node] = {}
     for node in traced.graph.nodes:
         module = modules.get(str(node.target)) if node.op == "call_module" else None
-        inputs = [names[argument] for argument in node.args if isinstance(argument, fx.Node) and argument in names]
+        inputs = [names[argument] for argument in _flat(node.args) if argument in names]
         if node.op == "placeholder":
             names[node] = images
         elif node.op == "output":
@@ -66,6 +68,14 @@ def write_backbone(writer: GraphWriter, backbone: nn.Module, images: str) -> str
     raise ConfigError("the traced backbone returns nothing")
 
 
+def _flat(arguments: Iterable[Any]) -> Iterator[fx.Node]:
+    for argument in arguments:
+        if isinstance(argument, fx.Node):
+            yield argument
+        elif isinstance(argument, (list, tuple)):
+            yield from _flat(argument)
+
+
 def _plain(writer: GraphWriter, node: fx.Node, module: nn.Module | None, inputs: list[str]) -> str:
     if isinstance(module, nn.MaxPool2d):
         kernel, stride, padding = (_pair(value) for value in (module.kernel_size, module.stride, module.padding))
@@ -74,6 +84,8 @@ def _plain(writer: GraphWriter, node: fx.Node, module: nn.Module | None, inputs:
         return writer.node("Relu", inputs[0])
     if node.target in (operator.add, operator.iadd, torch.add) and len(inputs) == 2:
         return writer.node("Add", *inputs)
+    if node.target is torch.cat and node.kwargs.get("dim") == 1:
+        return writer.node("Concat", *inputs, axis=1)
     if node.op == "call_method" and node.target == "mean" and tuple(node.kwargs.get("dim", ())) == (2, 3):  # type: ignore[arg-type]  # an fx argument is anything
         return writer.node("ReduceMean", inputs[0], writer.constant(np.array([2, 3], np.int64)), keepdims=0)
     raise ConfigError(

@@ -13,6 +13,7 @@ from lucir_core.config import PhaseConfig
 from lucir_core.data import ImageSet, PhaseData
 from lucir_core.errors import ConfigError, DataError, StateError
 from lucir_core.features import extract_features
+from lucir_core.heads import LinearHead
 from lucir_core.methods import IncrementalMethod, create_method
 from lucir_core.model import frozen_copy, place
 from lucir_core.phase_run import PhaseRun, Progress
@@ -59,6 +60,8 @@ def run_phase(
     run = _begin(config, data, previous, method, device, derived_seed(seed, "phase", phase), resume)
     run.report = report
     method.learn(run)
+    if config.align_weights and isinstance(run.model.head, LinearHead):
+        run.model.head.align()
     state = _finish(run, data, previous, seed)
     run.journal.close()
     fields = {"phase": phase, "classes": len(data.classes), "seconds": round(time.monotonic() - started, 2)}
@@ -87,7 +90,7 @@ def _check(config: PhaseConfig, data: PhaseData, previous: LearnerState | None, 
 
 
 def _check_same(config: PhaseConfig, learnt: PhaseConfig) -> None:
-    for name in ("method", "network", "head", "size", "resize", "normalisation"):
+    for name in ("method", "network", "head", "last_relu", "size", "resize", "normalisation"):
         now, before = getattr(config, name), getattr(learnt, name)
         if now != before:
             raise ConfigError(
@@ -121,6 +124,7 @@ def _begin(
         kept=np.arange(len(labels)) >= len(data.labels),
         old_count=old_count,
         new_count=new_count,
+        phase_sizes=previous.phase_sizes if previous is not None else (),
         seed=seed,
         journal=Journal(resume, fingerprint),
         report=ignore_progress,

@@ -12,7 +12,7 @@ from torch.nn import functional
 from lucir_core.config import PhaseConfig
 from lucir_core.data import ImageSet
 from lucir_core.features import extract_features
-from lucir_core.memory import choose_exemplars
+from lucir_core.memory import choose_exemplars, exemplars_per_class
 from lucir_core.model import IncrementalModel
 from lucir_core.resume import Journal
 from lucir_core.schedule import Schedule
@@ -57,6 +57,8 @@ class PhaseRun:
     report: Callable[[Progress], None]
     lambda_: float | None = None
     """Set by the method, for the reports."""
+    phase_sizes: tuple[int, ...] = ()
+    """Classes that each earlier phase added."""
     history: list[EpochReport] = field(default_factory=list)
 
     @property
@@ -81,13 +83,20 @@ class PhaseRun:
     def exemplars(self) -> np.ndarray:
         """Positions of the exemplars of all classes, chosen once with the model as it is at the first call."""
 
+        return self.journal.remember("exemplars", self._choose)
+
+    def balanced_subset(self) -> np.ndarray:
+        """Positions of equally many pictures per class: the old exemplars before their number is cut, and of every
+        new class as many, herded with the model as it is at the first call."""
+        budget = exemplars_per_class(self.config, self.old_count)
+        return self.journal.remember("balanced_subset", lambda: self._choose(budget))
+
+    def _choose(self, budget: int | None = None) -> np.ndarray:
         def features_of(positions: np.ndarray) -> np.ndarray:
             return extract_features(self.model, self.images, torch.from_numpy(positions), self.config.size).numpy()
 
-        def choose() -> np.ndarray:
-            return choose_exemplars(self.config, self.labels, self.kept, self.old_count + self.new_count, features_of)
-
-        return self.journal.remember("exemplars", choose)
+        classes = self.old_count + self.new_count
+        return choose_exemplars(self.config, self.labels, self.kept, classes, features_of, budget)
 
     def train(
         self,
@@ -99,6 +108,7 @@ class PhaseRun:
         *,
         eval_mode: tuple[nn.Module, ...] = (),
         share: tuple[float, float] = (0.0, 1.0),
+        gradient_noise: Callable[[int], float] | None = None,
     ) -> None:
         """Train one stage, or what a resume file leaves of it. `share`: the stage's part of the phase's progress."""
         complete, position = self.journal.enter(name, self.model)
@@ -116,6 +126,7 @@ class PhaseRun:
             momentum=config.momentum,
             weight_decay=config.weight_decay,
             eval_mode=eval_mode,
+            gradient_noise=gradient_noise,
         )
 
         def on_epoch(epoch: EpochReport, optimiser: torch.optim.SGD) -> None:

@@ -8,7 +8,10 @@ from lucir_core.config import PhaseConfig
 
 @dataclass(frozen=True)
 class Schedule:
-    """Learning rate by epoch. Milestones count finished epochs: with [80, 120], epochs 0 to 79 run at `lr`."""
+    """Learning rate by epoch. Milestones count finished epochs: with [80, 120], epochs 0 to 79 run at `lr`.
+
+    kind: `multistep`, `cosine` (half a cosine down to 0) or `warmup` (rising in equal steps to `lr`).
+    """
 
     epochs: int
     lr: float
@@ -18,6 +21,8 @@ class Schedule:
 
     def lr_at(self, epoch: int) -> float:
         """Learning rate during epoch 0, 1, ..."""
+        if self.kind == "warmup":
+            return self.lr * (epoch + 1) / self.epochs
         if self.kind == "cosine":
             return self.lr * 0.5 * (1.0 + math.cos(math.pi * epoch / self.epochs))
         return self.lr * self.gamma ** sum(epoch >= milestone for milestone in self.milestones)

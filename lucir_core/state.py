@@ -14,6 +14,7 @@ from lucir_core.config import PhaseConfig, config_from_dict
 from lucir_core.errors import StateError
 from lucir_core.files import save_tensors_atomically
 from lucir_core.model import IncrementalModel, empty_model
+from lucir_core.networks.branched import branch_count
 
 CHECKPOINT = "checkpoint.safetensors"
 EXEMPLARS = "exemplars.safetensors"
@@ -63,6 +64,7 @@ def save_state(state: LearnerState, folder: Path) -> None:
         "phase_sizes": state.phase_sizes,
         "old_rows": head.old.shape[0],
         "new_rows": head.new.shape[0],
+        "branches": branch_count(state.model.backbone),
         "config": state.config.to_dict(),
         "seed": state.seed,
         "lambda": state.lambda_,
@@ -89,7 +91,7 @@ def load_state(folder: Path) -> LearnerState:
     if exemplars.classes != tuple(facts["classes"]) or len(exemplars) != facts["exemplars"]:
         raise StateError(f"{EXEMPLARS} and {CHECKPOINT} in {folder} are not of the same phase: restore both together")
     config = config_from_dict(facts["config"])
-    model = empty_model(config, facts["old_rows"], facts["new_rows"])
+    model = empty_model(config, facts["old_rows"], facts["new_rows"], facts.get("branches"))
     try:
         model.load_state_dict(
             {name.removeprefix("model."): value for name, value in tensors.items() if name.startswith("model.")}

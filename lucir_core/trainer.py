@@ -1,7 +1,7 @@
 """The training loop. It knows stages, batches and losses, and no method by name."""
 
 import math
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import NamedTuple
 
@@ -44,6 +44,8 @@ class Stage:
     weight_decay: float
     eval_mode: tuple[nn.Module, ...] = ()
     """Parts of the model that stay in eval mode: their normalisation statistics do not move."""
+    gradient_noise: Callable[[int], float] | None = None
+    """By epoch: standard deviation of Gaussian noise on the gradient as summed, not averaged, over a batch."""
 
 
 @dataclass(frozen=True)
@@ -95,7 +97,9 @@ def train_stage(
             module.eval()
         for group in optimiser.param_groups:
             group["lr"] = stage.schedule.lr_at(epoch)
-        losses = _run_epoch(stage, images, size, augment, optimiser, generator(images.device, seed, stage.name, epoch))
+        random = generator(images.device, seed, stage.name, epoch)
+        noise = stage.gradient_noise(epoch) if stage.gradient_noise else 0.0
+        losses = _run_epoch(stage, images, size, augment, optimiser, random, noise)
         _check_finite(stage, epoch, losses)
         on_epoch(
             EpochReport(stage.name, epoch + 1, stage.schedule.epochs, losses, stage.schedule.lr_at(epoch)), optimiser
@@ -138,6 +142,7 @@ def _run_epoch(
     augment: Augmentation,
     optimiser: torch.optim.SGD,
     random: torch.Generator,
+    noise: float,
 ) -> dict[str, float]:
     """Mean loss terms of one epoch. Nothing is read back from the device before its end."""
     totals: dict[str, Tensor] = {}
@@ -148,12 +153,22 @@ def _run_epoch(
         total = torch.stack([term.value * term.weight for term in terms.values()]).sum()
         optimiser.zero_grad(set_to_none=True)
         total.backward()  # type: ignore[no-untyped-call]  # torch leaves it untyped
+        if noise:
+            add_gradient_noise(stage.parameters, noise / len(indices), random)
         optimiser.step()
         count += 1
         for name, value in (*((name, term.value) for name, term in terms.items()), ("total", total)):
             totals[name] = totals.get(name, 0.0) + value.detach()
     means = torch.stack(list(totals.values())).div(count).tolist()
     return dict(zip(totals, means, strict=True))
+
+
+def add_gradient_noise(parameters: Iterable[nn.Parameter], deviation: float, random: torch.Generator) -> None:
+    """Add Gaussian noise to every gradient that there is; `deviation` in units of the mean over the batch."""
+    for parameter in parameters:
+        if parameter.grad is not None:
+            noise = torch.empty_like(parameter.grad, memory_format=torch.contiguous_format)
+            parameter.grad.add_(noise.normal_(0.0, deviation, generator=random))
 
 
 def _check_finite(stage: Stage, epoch: int, losses: Mapping[str, float]) -> None:
