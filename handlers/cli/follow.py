@@ -8,6 +8,7 @@ from collections.abc import Collection
 from dataclasses import dataclass, field
 from typing import Any
 
+import httpx
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn, TimeElapsedColumn
 
@@ -89,11 +90,15 @@ def follow(objects: ObjectStore, url: str, keys: Collection[str], timeout: float
         TaskProgressColumn(),
         TimeElapsedColumn(),
     )
-    with Progress(*columns, console=console, transient=True) as progress:
+    # On a small machine this process must not take from what is being learnt: few refreshes, one connection.
+    with (
+        Progress(*columns, console=console, transient=True, refresh_per_second=2) as progress,
+        service.client(url) as session,
+    ):
         task = progress.add_task("waiting", total=1.0)
         while True:
             decided = tracker.look()
-            status = _status(url)
+            status = _status(session)
             version = tracker.outcome.version
             if decided and (tracker.outcome.failure or version is None or _serves(status, version)):
                 break
@@ -118,11 +123,12 @@ def describe(status: dict[str, Any] | None) -> str:
     return f"waiting ({reasons})" if reasons else "waiting"
 
 
-def _status(url: str) -> dict[str, Any] | None:
+def _status(session: httpx.Client) -> dict[str, Any] | None:
     try:
-        return service.get_json(url, "/api/status")
-    except CommandError:  # it may be restarting
+        document: dict[str, Any] = session.get("/api/status").raise_for_status().json()
+    except (httpx.HTTPError, ValueError):  # it may be restarting
         return None
+    return document
 
 
 def _serves(status: dict[str, Any] | None, version: int) -> bool:

@@ -14,14 +14,14 @@ from typing import Any
 
 import numpy as np
 import onnxruntime
-from lucir_core.export import export_onnx
-from lucir_core.phase import PhaseData, run_phase
-from lucir_core.state import LearnerState
 from numpy.typing import NDArray
 
 from handlers.cli.story.digits import PHASES, split_digits
 from handlers.preprocess import Limits, crop, decode, to_array
 from lucir_core.config import PhaseConfig, load_preset
+from lucir_core.export import export_onnx
+from lucir_core.phase import PhaseData, run_phase
+from lucir_core.state import LearnerState
 
 
 def run(spec: Mapping[str, Any]) -> list[dict[str, Any]]:

@@ -1,0 +1,115 @@
+"""Killed processes, stops, and neighbours: nothing is lost, nothing is left, nobody is disturbed."""
+
+import json
+import os
+import signal
+import subprocess
+from pathlib import Path
+
+import psutil
+import pytest
+
+from handlers.stack.ports import free_ports
+from tests.end_to_end.stack import LUCIR, Stack, all_gone, environment, folders, picture, running, tree, wait_for
+
+pytestmark = pytest.mark.slow
+
+JAVA, WORKER, UPDATER, LEARNER = "ModelServer", "model_service_worker", "-m handlers.updater$", "handlers.updater.learn"
+
+
+def try_up(*options: object) -> subprocess.CompletedProcess[str]:
+    """``lucir up`` that is expected to refuse."""
+    command = [*LUCIR, "up", *map(str, options)]
+    return subprocess.run(command, env=environment(), capture_output=True, text=True, timeout=60, check=False)
+
+
+def test_a_killed_torchserve_comes_back_with_the_version_it_served(learnt: Stack) -> None:
+    before = learnt.served()
+    java, worker = learnt.process_like(JAVA), learnt.process_like(WORKER)
+    java.kill()
+    assert all_gone([java, worker], 10)
+    wait_for(lambda: learnt.served() == before, 60)
+    assert learnt.process_like(JAVA) != java
+    assert learnt.status()["served_version"] == before
+
+
+def test_a_killed_worker_comes_back(learnt: Stack) -> None:
+    before = learnt.served()
+    learnt.process_like(WORKER).kill()
+    wait_for(lambda: learnt.served() == before, 60)
+
+
+def test_an_updater_killed_while_it_learns_goes_on(learnt: Stack, tmp_path: Path) -> None:
+    before = learnt.served() or 0
+    learnt.run("drop", folders(tmp_path, "6"))
+    wait_for(lambda: (learnt.status().get("phase") or {}).get("step") == "learn", 60)
+    updater, learner = learnt.process_like(UPDATER), wait_for(lambda: _find(learnt, LEARNER), 30)
+    updater.kill()
+    assert all_gone([updater, learner], 10)
+    assert learnt.served() == before  # serving never waits for learning
+    wait_for(lambda: learnt.served() == before + 1, 120)
+    rows = json.loads(learnt.run("versions", "--json").stdout)
+    assert [row["new_classes"] for row in rows].count(["6"]) == 1
+    assert not list(learnt.store.list("incoming/6"))
+    assert len([info for info in learnt.store.list("archive/") if "/6/" in info.key and "_READY" not in info.key]) == 24
+
+
+def _find(stack: Stack, pattern: str) -> psutil.Process | None:
+    try:
+        return stack.process_like(pattern)
+    except AssertionError:
+        return None
+
+
+def test_a_taken_port_and_a_taken_data_folder_are_refused_and_disturb_nobody(learnt: Stack, tmp_path: Path) -> None:
+    port = learnt.record.inference_url.rsplit(":", 1)[1]
+    metrics, updater = free_ports(2)
+    taken = try_up("--data", tmp_path / "x", "--port", port, "--metrics-port", metrics, "--updater-port", updater)
+    assert taken.returncode == 1
+    assert f"port {port}" in taken.stderr
+    assert "--port" in taken.stderr
+    same = try_up("--data", learnt.data, "--free-ports")
+    assert same.returncode == 1
+    assert f"another stack uses the data folder {learnt.data} (process {learnt.process.pid}" in same.stderr
+    assert learnt.post(picture("0")).status_code == 200
+    assert learnt.run("status").returncode == 0
+
+
+def test_a_second_stack_beside_the_first_and_its_end(learnt: Stack, tmp_path: Path) -> None:
+    """The second one has a data folder whose path is too long for sockets, and is stopped with SIGTERM."""
+    before = learnt.served()
+    with running(tmp_path / ("long" * 25)) as second:
+        assert second.post(picture("0")).status_code == 503
+        assert second.drop(folders(tmp_path / "first", "78"))["version"] == 1
+        assert learnt.served() == before
+        sockets = [Path(each) for each in _sockets(second)]
+        assert len(sockets) >= 2
+        assert second.stop(signal.SIGTERM) < 10
+        assert not [path for path in sockets if path.exists()]
+        assert not list(second.data.rglob("*.sock*"))
+    assert learnt.served() == before
+
+
+def test_a_stop_while_learning_leaves_nothing_and_the_next_start_goes_on(tmp_path: Path) -> None:
+    with running(tmp_path / "data") as stack:
+        stack.run("drop", folders(tmp_path / "first", "01"))
+        wait_for(lambda: _find(stack, LEARNER), 60)
+        assert stack.stop(signal.SIGINT) < 10
+        assert stack.process.returncode == 0
+        assert not (stack.data / "run" / "stack.json").exists()
+    with running(tmp_path / "data") as stack:
+        wait_for(lambda: stack.served() == 1, 120)
+        processes = tree(stack.process.pid)
+        os.kill(stack.process.pid, signal.SIGKILL)
+        assert all_gone(processes, 10), "a killed supervisor left processes"
+    assert "no stack answers" in stack.run("status", check=False).stderr
+    with running(tmp_path / "data") as stack:
+        assert stack.served() == 1
+
+
+def _sockets(stack: Stack) -> list[str]:
+    """The Unix sockets with a path that the stack's processes listen on."""
+    pids = {process.pid for process in tree(stack.process.pid)}
+    return [
+        each.laddr for each in psutil.net_connections("unix") if each.pid in pids and str(each.laddr).startswith("/")
+    ]
