@@ -51,7 +51,11 @@ def load_folder(name: str, path: Path, cache: Path, options: FolderOptions) -> D
     train, test = [], []
     for label, class_name in enumerate(classes):
         files = _files(root / class_name)
-        held = _files(test_folder / class_name) if separate and test_folder else files[options.test_every - 1 :: options.test_every]
+        held = (
+            _files(test_folder / class_name)
+            if separate and test_folder
+            else files[options.test_every - 1 :: options.test_every]
+        )
         kept = set(held)
         train += [(file, label) for file in files if file not in kept]
         test += [(file, label) for file in held]

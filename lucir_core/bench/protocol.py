@@ -21,7 +21,8 @@ SCALED_SETTINGS: Mapping[str, Any] = {
     "milestones": [],
 }
 """The first 20 classes of the order with all their images, ResNet-8, 8 epochs. Sized by a timing: a training step took
-1/494 s of one core per image, so 3 seeds of joint, lucir, icarl and finetune (1.4 million images) take 23 minutes on two.
+1/494 s of one busy core per image, so 3 seeds of joint, lucir, icarl and finetune (1.4 million images, the teacher's
+passes counted as a third) take 23 minutes on two such cores, and less on quiet ones.
 """
 
 

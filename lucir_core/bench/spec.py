@@ -1,0 +1,79 @@
+"""What one run is: data set, protocol, method, settings, seed. Everything that its result depends on but the code."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from lucir_core.bench.protocol import Protocol
+from lucir_core.config import PhaseConfig, load_preset
+from lucir_core.errors import ConfigError
+from lucir_core.methods import create_method
+
+LINEAR_HEAD = ("icarl", "lwf", "eeil", "bic", "der")
+"""Methods that the papers run with a linear head; every other one keeps its preset's."""
+
+MEMORY_KEYS = ("exemplars_per_class", "memory_total")
+NAME_CHARACTERS = frozenset("abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789._+=-")
+
+
+@dataclass(frozen=True)
+class RunSpec:
+    """One run. Raises ConfigError on construction when a name is unknown or a setting is out of range."""
+
+    dataset: str
+    protocol: Protocol
+    method: str
+    preset: str = "cifar100"
+    settings: Mapping[str, Any] = field(default_factory=dict)
+    """Changes of the preset, by dotted key, over those of the protocol."""
+    seed: int = 1993
+    label: str = ""
+    """The run's name among others of the same protocol; default: the method."""
+    studies: tuple[str, ...] = ()
+    """Figures of the page that the run belongs to beside the main comparison."""
+
+    def __post_init__(self) -> None:
+        if not self.label:
+            object.__setattr__(self, "label", self.method)
+        bad = sorted(set(self.label) - NAME_CHARACTERS)
+        if bad:
+            raise ConfigError(
+                f"the label {self.label!r} has {bad[0]!r}: it becomes a file name, use letters and digits"
+            )
+        create_method(self.method)
+        self.protocol.check(self.config)
+
+    @property
+    def config(self) -> PhaseConfig:
+        """The resolved configuration of every phase."""
+        base = dict(self.protocol.settings)
+        if self.method in LINEAR_HEAD:
+            base["head"] = "linear"
+        if any(key in self.settings for key in MEMORY_KEYS):
+            base = {key: value for key, value in base.items() if key not in MEMORY_KEYS}
+        return load_preset(self.preset, {**base, **self.settings, "method": self.method})
+
+    @property
+    def name(self) -> str:
+        """Of the run's files."""
+        return f"{self.dataset}.{self.protocol.title}.{self.label}.{self.seed}"
+
+    def to_dict(self) -> dict[str, Any]:
+        """Plain values for JSON."""
+        return {
+            "dataset": self.dataset,
+            "protocol": self.protocol.to_dict(),
+            "method": self.method,
+            "label": self.label,
+            "studies": list(self.studies),
+            "preset": self.preset,
+            "settings": dict(self.settings),
+            "seed": self.seed,
+            "config": self.config.to_dict(),
+        }
+
+    def identity(self) -> dict[str, Any]:
+        """The part of `to_dict` that a resumed run must share."""
+        facts = self.to_dict()
+        del facts["studies"]
+        return facts

@@ -1,0 +1,107 @@
+"""The folder of a run under way: `run.json` with what is done, the state after the last phase, the resume file.
+
+It is all that a continuation needs, on this machine or another one.
+"""
+
+import shutil
+import time
+from collections.abc import Mapping
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+from lucir_core.bench.results import read_json, write_json
+from lucir_core.errors import StateError
+from lucir_core.state import CHECKPOINT, LearnerState, load_state, save_state
+
+
+class Work:
+    """Opens or begins the folder; raises StateError where it belongs to another run."""
+
+    def __init__(self, folder: Path, identity: Mapping[str, Any], environment: Mapping[str, Any]) -> None:
+        self.folder = folder
+        self._path = folder / "run.json"
+        self._facts: dict[str, Any] = {"identity": dict(identity), "phases": [], "pieces": [], "open_seconds": 0.0}
+        if self._path.is_file():
+            self._facts = read_json(self._path)
+            require_same(self._facts["identity"], identity, folder)
+        self._facts["pieces"].append(
+            {"started": datetime.now(UTC).isoformat(timespec="seconds"), "seconds": 0.0, **environment}
+        )
+        self._tick = time.monotonic()
+        self._save()
+
+    @property
+    def phases(self) -> list[dict[str, Any]]:
+        """Records of the phases that are done."""
+        return list(self._facts["phases"])
+
+    @property
+    def pieces(self) -> list[dict[str, Any]]:
+        """When, where and how long the run was worked on; a piece that was killed counts up to its last epoch."""
+        return list(self._facts["pieces"])
+
+    @property
+    def resume_file(self) -> Path:
+        """For `run_phase`."""
+        return self.folder / "resume.safetensors"
+
+    @property
+    def scratch(self) -> Path:
+        """For pictures that are too many for the memory."""
+        return self.folder / "images.npy"
+
+    def tick(self) -> None:
+        """Note the time that has passed; called after every epoch."""
+        now = time.monotonic()
+        passed, self._tick = now - self._tick, now
+        self._facts["open_seconds"] += passed
+        self._facts["pieces"][-1]["seconds"] += passed
+        self._save()
+
+    def state(self, phase: int) -> LearnerState | None:
+        """The state after `phase`, where it was saved in full."""
+        folder = self._state_folder(phase)
+        # The checkpoint is written last.
+        return load_state(folder) if (folder / CHECKPOINT).is_file() else None
+
+    def keep(self, state: LearnerState) -> None:
+        """Save the state after a phase, before it is measured."""
+        save_state(state, self._state_folder(state.phase))
+
+    def finish_phase(self, record: Mapping[str, Any]) -> None:
+        """Note a measured phase; the state before it is not needed any more."""
+        self.tick()
+        self._facts["phases"].append({**record, "seconds": self._facts["open_seconds"]})
+        self._facts["open_seconds"] = 0.0
+        self._save()
+        if record["phase"]:
+            shutil.rmtree(self._state_folder(record["phase"] - 1), ignore_errors=True)
+        self.scratch.unlink(missing_ok=True)
+
+    def _state_folder(self, phase: int) -> Path:
+        return self.folder / f"phase-{phase}"
+
+    def _save(self) -> None:
+        write_json(self._path, self._facts)
+
+
+def require_same(kept: Mapping[str, Any], wanted: Mapping[str, Any], folder: Path) -> None:
+    """Raise StateError naming the settings in which a run that was begun in `folder` differs from the wanted one."""
+    different = _differences(kept, wanted)
+    if different:
+        raise StateError(
+            f"{folder} belongs to a run with other settings ({', '.join(different[:5])}): choose another --label or "
+            "--output, or remove it"
+        )
+
+
+def _differences(kept: Any, wanted: Any, where: str = "") -> list[str]:
+    if isinstance(kept, Mapping) and isinstance(wanted, Mapping):
+        names = sorted(set(kept) | set(wanted))
+        return [
+            found
+            for name in names
+            for found in _differences(kept.get(name), wanted.get(name), f"{where}.{name}" if where else name)
+        ]
+    return [] if kept == wanted else [where]
