@@ -1,7 +1,9 @@
 """Reading dropped files: each is hashed, judged by itself and, when it is an image, decoded; several at a time."""
 
 import hashlib
+import io
 import os
+import threading
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
@@ -12,12 +14,15 @@ from typing import TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
+from PIL import Image
 
-from handlers.preprocess import BadImageError, ImageRules, decode, to_array
+from handlers.preprocess import FORMATS, BadImageError, ImageRules, decode, to_array
 from handlers.updater.names import READY_MARKER, SUFFIXES, has_image_suffix
 from model_store.objects import ObjectInfo, ObjectNotFoundError, ObjectStore, ObjectTooLargeError
 
 LARGEST_FILE = 1 << 50
+LARGE_PIXELS = 6_000_000
+"""Pictures above this are decoded two at a time: 50 million pixels take 300 MB on their way."""
 _In = TypeVar("_In")
 _Out = TypeVar("_Out")
 
@@ -56,6 +61,7 @@ class Reader:
         self._rules = rules
         self._resize = resize
         self._scratch = scratch
+        self._large = threading.Semaphore(2)
 
     def read_all(self, items: Iterable[Item]) -> Iterator[ReadItem]:
         """In the order of ``items``; objects that vanished or changed since they were listed are left out."""
@@ -87,7 +93,10 @@ class Reader:
 
     def picture(self, data: bytes) -> NDArray[np.uint8]:
         """Decode to (resize, resize, 3). Raises ``BadImageError``."""
-        return to_array(decode(data, self._rules), self._resize)
+        if _pixels(data) < LARGE_PIXELS:
+            return to_array(decode(data, self._rules), self._resize)
+        with self._large:
+            return to_array(decode(data, self._rules), self._resize)
 
     def _hash_large(self, info: ObjectInfo) -> str:
         """The hash of a file that is too large to be held in memory."""
@@ -96,6 +105,15 @@ class Reader:
             self._objects.download(info.key, path, limit=LARGEST_FILE)
             with path.open("rb") as copy:
                 return hashlib.file_digest(copy, "sha256").hexdigest()
+
+
+def _pixels(data: bytes) -> int:
+    """Width times height as the header tells; 0 where it tells nothing, which ``decode`` will explain."""
+    try:
+        with Image.open(io.BytesIO(data), formats=FORMATS) as image:
+            return image.width * image.height
+    except Exception:  # noqa: BLE001 (Pillow's parsers raise whatever the damage leads to)
+        return 0
 
 
 def ordered_map(function: Callable[[_In], _Out], items: Iterable[_In], workers: int | None = None) -> Iterator[_Out]:

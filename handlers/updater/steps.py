@@ -57,7 +57,6 @@ def reject(update: Update) -> None:
     write_reasons(services.objects, update.id, entries)
     moved, left = move_all(services.objects, entries)
     update.left += left
-    update.moved += len(moved)
     services.metrics.images.labels("rejected").inc(len(moved))
     for entry in moved:
         services.status.add_rejected(entry.key, entry.class_name, entry.reason or "", update.id)
@@ -121,14 +120,17 @@ def swap(update: Update) -> None:
 
 
 def archive(update: Update) -> None:
-    """Move what was learnt, and the markers, to ``archive/``."""
+    """Move what was learnt, and the markers, to ``archive/``: of a refused version as well.
+
+    It holds what it learnt, and a person may still let it be served (``lucir rollback``); left in ``incoming/``, its
+    images would be learnt and refused again for ever. Dropped once more, they are learnt anew.
+    """
     services = update.services
     moved, left = move_all(services.objects, update.plan.of_role("train", "holdout"))
     for role, label in (("train", "trained"), ("holdout", "held_out")):
         services.metrics.images.labels(label).inc(sum(entry.role == role for entry in moved))
-    markers, left_markers = move_all(services.objects, update.plan.of_role("marker"))
+    _, left_markers = move_all(services.objects, update.plan.of_role("marker"))
     update.left += left + left_markers
-    update.moved += len(moved) + len(markers)
 
 
 def finish(update: Update) -> None:
@@ -147,14 +149,16 @@ def end_update(update: Update, outcome: Outcome, reason: str | None) -> None:
     """Write ``done.json`` and remove the scratch space."""
     plan = update.find_plan()
     services = update.services
+    entries = plan.entries if plan is not None else ()
+    gone = entries if outcome in {"published", "refused", "rejected"} else [e for e in entries if e.role == "rejected"]
     done = Done(
         id=update.id,
         result=outcome,
         version=plan.version if plan is not None and outcome in {"published", "refused"} else None,
         reason=reason,
         finished_at=now(),
-        images=count_roles([entry.role for entry in plan.entries]) if plan is not None else {},
-        moved=update.moved,
+        images=count_roles([entry.role for entry in entries]),
+        moved=len(gone) - len(update.left),
         left=tuple(update.left),
         timings=update.timings(),
     )

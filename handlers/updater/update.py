@@ -68,7 +68,7 @@ class Update:
         self.rows: dict[str, int] = {}
         """Pictures that this process has decoded: key -> row of ``ingest.DECODED``."""
         self.left: list[str] = []
-        self.moved = 0
+        """Originals that somebody else took or replaced meanwhile."""
         self._plan: Plan | None = None
         self._base: Base | None = None
         self._stored: Manifest | None = None

@@ -15,6 +15,7 @@ import httpx
 import numpy as np
 import pytest
 
+from handlers.preprocess import crop
 from handlers.settings import Settings
 from handlers.updater.documents import Done, Plan
 from handlers.updater.evaluate import open_model
@@ -111,7 +112,9 @@ def test_drops_become_versions_and_every_byte_stays(
     assert dict(zip(holdout.classes, holdout.counts().tolist(), strict=True)) == manifest.counts.holdout
     # What is written down is what the model answers.
     session = open_model(root / "versions/2/model.onnx", 1)
-    (answers,) = session.run(["probabilities"], {"images": holdout.decode_all(16)})
+    size = manifest.preprocessing.size
+    pictures = [crop(holdout.decode(index), size) for index in range(len(holdout))]
+    (answers,) = session.run(["probabilities"], {"images": np.stack(pictures)})
     assert np.mean(answers.argmax(1) == holdout.labels) == pytest.approx(evaluation.cnn.all)
 
     listed = httpx.get(f"{quick.updater_url}/api/versions").json()
