@@ -4,7 +4,7 @@ import sys
 
 import typer
 
-from handlers.cli import demo, doctor, drop, predict, rollback, status, up, versions
+from handlers.cli import bench, demo, doctor, drop, predict, rollback, status, up, versions
 from handlers.cli.errors import expected
 
 app = typer.Typer(
@@ -24,6 +24,7 @@ app.command("status")(status.status)
 app.command("versions")(versions.versions)
 app.command("rollback")(rollback.rollback)
 app.command("doctor")(doctor.doctor)
+app.add_typer(bench.app, name="bench")
 
 
 def main() -> None:

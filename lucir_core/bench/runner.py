@@ -40,6 +40,11 @@ class Clock:
         if self._end is not None and now + step > self._end:
             raise TimeLimitReachedError
 
+    def pause(self) -> None:
+        """Between two runs: as `check`, with one second as the least length of what comes."""
+        self._last = min(self._last, time.monotonic() - 1.0)
+        self.check()
+
     def restart(self) -> None:
         """Begin a step here: what was before does not count as its length."""
         self._last = time.monotonic()

@@ -5,15 +5,21 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from lucir_core.bench.protocol import Protocol
-from lucir_core.config import PhaseConfig, load_preset
+from lucir_core.config import PhaseConfig, load_preset, preset_names
 from lucir_core.errors import ConfigError
 from lucir_core.methods import create_method
 
-LINEAR_HEAD = ("icarl", "lwf", "eeil", "bic", "der")
-"""Methods that the papers run with a linear head; every other one keeps its preset's."""
+LINEAR_HEAD = ("icarl", "icarl_original", "lwf", "eeil", "bic", "der")
+"""Methods that need a linear head, whatever the preset."""
 
 MEMORY_KEYS = ("exemplars_per_class", "memory_total")
 NAME_CHARACTERS = frozenset("abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789._+=-")
+
+
+def own_preset(base: str, method: str) -> str:
+    """The preset with the method's own published settings, `<base>_<method>`, where there is one; otherwise `base`."""
+    own = f"{base}_{method}"
+    return own if own in preset_names() else base
 
 
 @dataclass(frozen=True)
@@ -23,7 +29,8 @@ class RunSpec:
     dataset: str
     protocol: Protocol
     method: str
-    preset: str = "cifar100"
+    preset: str = ""
+    """Default: `own_preset` of the method on CIFAR."""
     settings: Mapping[str, Any] = field(default_factory=dict)
     """Changes of the preset, by dotted key, over those of the protocol."""
     seed: int = 1993
@@ -35,6 +42,8 @@ class RunSpec:
     def __post_init__(self) -> None:
         if not self.label:
             object.__setattr__(self, "label", self.method)
+        if not self.preset:
+            object.__setattr__(self, "preset", own_preset("cifar100", self.method))
         bad = sorted(set(self.label) - NAME_CHARACTERS)
         if bad:
             raise ConfigError(

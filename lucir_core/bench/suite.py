@@ -10,7 +10,7 @@ import yaml
 
 from lucir_core.bench.order import PAPERS_SEED, parse_order
 from lucir_core.bench.protocol import make_protocol
-from lucir_core.bench.spec import RunSpec
+from lucir_core.bench.spec import RunSpec, own_preset
 from lucir_core.errors import ConfigError
 from lucir_core.parsing import from_mapping
 from lucir_core.registry import nearest_names
@@ -67,7 +67,7 @@ class Suite:
             dataset=self.dataset,
             protocol=protocol,
             method=run.method,
-            preset=run.preset or self.preset,
+            preset=run.preset or own_preset(self.preset, run.method),
             settings=settings,
             seed=seed,
             label=run.label,

@@ -1,0 +1,183 @@
+"""The runs behind ``lucir bench``: data set, list of runs, progress, exit status."""
+
+import dataclasses
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+import torch
+from rich.console import Console
+
+from handlers.cli.bench_progress import ProgressLines, show_result
+from handlers.cli.errors import FAILED, USAGE, CommandError
+from handlers.cli.options import assignments
+from lucir_core.bench.cifar import load_cifar
+from lucir_core.bench.dataset import Dataset
+from lucir_core.bench.folders import FolderOptions, load_folder
+from lucir_core.bench.order import parse_order
+from lucir_core.bench.protocol import make_protocol
+from lucir_core.bench.report import write_report
+from lucir_core.bench.results import read_json
+from lucir_core.bench.runner import Clock, TimeLimitReachedError, result_path, run_benchmark
+from lucir_core.bench.spec import RunSpec
+from lucir_core.bench.suite import load_suite
+from lucir_core.config import load_preset
+from lucir_core.errors import ConfigError, LearningError
+
+UNFINISHED = 75
+"""Exit status when the time limit came first (EX_TEMPFAIL): the same command continues."""
+
+
+@dataclass(frozen=True)
+class Request:
+    """The command line of one protocol."""
+
+    protocol: str
+    phases: int
+    sizes: str | None
+    method: str
+    preset: str
+    seeds: int
+    first_seed: int
+    order: str
+    images_per_class: int | None = None
+    label: str = ""
+    assignments: tuple[str, ...] = ()
+
+    def with_details(self, images_per_class: int | None, label: str, texts: Sequence[str]) -> "Request":
+        """The same with the rarer options."""
+        return dataclasses.replace(self, images_per_class=images_per_class, label=label, assignments=tuple(texts))
+
+    def specs(self, dataset: str, class_count: int) -> list[RunSpec]:
+        """One run per seed. Raises ``ConfigError``."""
+        found = []
+        for seed in range(self.first_seed, self.first_seed + self.seeds):
+            protocol = make_protocol(
+                self.protocol,
+                self.phases,
+                parse_order(self.order, class_count, seed),
+                sizes=_sizes(self.sizes),
+                images_per_class=self.images_per_class,
+            )
+            settings = assignments(self.assignments)
+            found.append(RunSpec(dataset, protocol, self.method, self.preset, settings, seed, self.label))
+        return found
+
+
+@dataclass(frozen=True)
+class FolderSource:
+    """How a folder of pictures is read."""
+
+    cache: Path
+    test_every: int
+    subset: int | None
+
+
+@dataclass(frozen=True)
+class Carrying:
+    """How runs are carried out."""
+
+    output: Path
+    device: str
+    time_limit: float | None
+    commit: str | None
+    keep_states: bool
+
+
+def run_protocol(name: str, data: Path, request: Request, how: Carrying, source: FolderSource | None = None) -> None:
+    """``lucir bench cifar100`` and its like. Raises ``CommandError``."""
+    with _known_errors():
+        settings = {key: value for key, value in assignments(request.assignments).items() if key == "resize"}
+        dataset = _dataset(name, data, load_preset(request.preset, settings).resize, source)
+        _carry_out(request.specs(dataset.name, len(dataset.classes)), dataset, how)
+
+
+def run_suite(name: str, data: Path, texts: Sequence[str], how: Carrying) -> None:
+    """``lucir bench suite``. Raises ``CommandError``."""
+    with _known_errors():
+        suite = load_suite(name)
+        dataset = load_cifar(suite.dataset, data)
+        _carry_out(suite.specs(len(dataset.classes), assignments(texts)), dataset, how)
+    render(how.output, None)
+
+
+def render(results: Path, output: Path | None) -> None:
+    """``lucir bench report``. Raises ``CommandError``."""
+    with _known_errors():
+        Console().print(f"written: {write_report(results, output)}", highlight=False)
+
+
+def _carry_out(specs: Sequence[RunSpec], dataset: Dataset, how: Carrying) -> None:
+    console, clock, device = Console(), Clock(how.time_limit), _device(how.device)
+    open_runs = sum(not result_path(spec, how.output).is_file() for spec in specs)
+    for spec in specs:
+        with ProgressLines(console, spec.name) as lines:
+            try:
+                path = run_benchmark(
+                    spec,
+                    dataset,
+                    how.output,
+                    device=device,
+                    report=lines.show,
+                    clock=clock,
+                    commit=how.commit,
+                    keep_states=how.keep_states,
+                )
+            except TimeLimitReachedError:
+                raise CommandError(
+                    f"the time limit of {how.time_limit:g} s came first, {open_runs} of {len(specs)} runs are left; "
+                    "run the same command again to continue",
+                    UNFINISHED,
+                ) from None
+            open_runs -= 1
+        show_result(console, read_json(path))
+        if open_runs:
+            clock.pause()
+
+
+def _dataset(name: str, data: Path, resize: int, source: FolderSource | None) -> Dataset:
+    if source is None:
+        return load_cifar(name, data)
+    options = FolderOptions(resize, source.test_every, source.subset)
+    return load_folder(data.absolute().name, data, source.cache, options)
+
+
+def _device(name: str) -> str:
+    if name == "auto":
+        return "cuda" if torch.cuda.is_available() else "cpu"
+    try:
+        kind = torch.device(name).type
+    except RuntimeError:
+        raise CommandError(f"--device {name}: choose auto, cpu or cuda", USAGE) from None
+    if kind == "cuda" and not torch.cuda.is_available():
+        raise CommandError(f"--device {name}: PyTorch finds no GPU here; choose cpu", USAGE)
+    return name
+
+
+def _sizes(text: str | None) -> tuple[int, ...] | None:
+    if text is None:
+        return None
+    parts = text.split(",")
+    if not all(part.strip().isdecimal() for part in parts):
+        raise CommandError(f"--sizes {text}: write whole numbers, for example 50,20,20,10", USAGE)
+    return tuple(int(part) for part in parts)
+
+
+@contextmanager
+def _known_errors() -> Iterator[None]:
+    """Errors of the library as one line; what was done stays, and the same command continues it."""
+    try:
+        yield
+    except ConfigError as error:
+        raise CommandError(str(error), USAGE) from error
+    except LearningError as error:
+        raise CommandError(str(error), FAILED) from error
+    except torch.OutOfMemoryError as error:
+        raise CommandError(
+            "the GPU's memory is too small for this; free some, or make batches smaller with --set batch_size=64 "
+            "(another result). What was done is kept",
+            FAILED,
+        ) from error
+    except OSError as error:
+        raise CommandError(f"{error.filename or 'a file'}: {error.strerror or error}", FAILED) from error
