@@ -14,6 +14,7 @@ from lucir_core.data import ImageSet, PhaseData
 from lucir_core.errors import ConfigError, DataError, StateError
 from lucir_core.features import extract_features
 from lucir_core.heads import LinearHead
+from lucir_core.memory import exemplars_per_class
 from lucir_core.methods import IncrementalMethod, create_method
 from lucir_core.model import frozen_copy, place
 from lucir_core.phase_run import PhaseRun, Progress
@@ -85,6 +86,8 @@ def _check(config: PhaseConfig, data: PhaseData, previous: LearnerState | None, 
     missing = [data.classes[label] for label in needed if counts[label] == 0]
     if missing:
         raise DataError(f"class {missing[0]!r} has no image: give at least one or leave the class out")
+    # Raises where the memory is too small, before anything is trained.
+    exemplars_per_class(config, len(data.classes))
     if previous is not None:
         _check_same(config, previous.config)
 

@@ -2,7 +2,18 @@
 
 from lucir_core.methods.base import METHODS, IncrementalMethod, create_method
 from lucir_core.methods.finetune import Finetune
+from lucir_core.methods.icarl import Icarl
 from lucir_core.methods.joint import Joint
 from lucir_core.methods.lucir import Lucir
+from lucir_core.methods.lwf import Lwf
 
-__all__ = ["METHODS", "Finetune", "IncrementalMethod", "Joint", "Lucir", "create_method"]
+__all__ = [
+    "METHODS",
+    "Finetune",
+    "Icarl",
+    "IncrementalMethod",
+    "Joint",
+    "Lucir",
+    "Lwf",
+    "create_method",
+]

@@ -4,6 +4,8 @@ import copy
 from typing import Protocol
 
 from lucir_core.config import PhaseConfig
+from lucir_core.errors import ConfigError
+from lucir_core.heads import LinearHead
 from lucir_core.model import IncrementalModel, create_model
 from lucir_core.phase_run import PhaseRun
 from lucir_core.randomness import derived_seed, generator
@@ -40,6 +42,22 @@ def grown_model(config: PhaseConfig, previous: IncrementalModel | None, new_coun
     model = create_model(config, derived_seed(seed, "backbone")) if previous is None else copy.deepcopy(previous)
     model.head.grow(new_count, generator("cpu", seed, "head"))
     return model
+
+
+def grown_linear_model(
+    config: PhaseConfig, previous: IncrementalModel | None, new_count: int, seed: int
+) -> IncrementalModel:
+    """`grown_model` for a method that needs the linear head; raises ConfigError with another one."""
+    if config.head != "linear":
+        raise ConfigError(f"{config.method} needs the linear head, not head = {config.head!r}")
+    return grown_model(config, previous, new_count, seed)
+
+
+def linear_head(model: IncrementalModel) -> LinearHead:
+    """The model's head, checked."""
+    if not isinstance(model.head, LinearHead):
+        raise ConfigError("this method needs the linear head: the model has a cosine one")
+    return model.head
 
 
 def fresh_model(config: PhaseConfig, class_count: int, seed: int) -> IncrementalModel:
