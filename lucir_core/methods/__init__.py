@@ -3,6 +3,7 @@
 from lucir_core.methods.base import METHODS, IncrementalMethod, create_method
 from lucir_core.methods.finetune import Finetune
 from lucir_core.methods.icarl import Icarl
+from lucir_core.methods.icarl_original import IcarlOriginalLoss
 from lucir_core.methods.joint import Joint
 from lucir_core.methods.lucir import Lucir
 from lucir_core.methods.lwf import Lwf
@@ -11,6 +12,7 @@ __all__ = [
     "METHODS",
     "Finetune",
     "Icarl",
+    "IcarlOriginalLoss",
     "IncrementalMethod",
     "Joint",
     "Lucir",

@@ -1,0 +1,54 @@
+"""iCaRL (Rebuffi et al., CVPR 2017) with its own loss: one sigmoid per class, the old ones held to the teacher's.
+
+Binary cross-entropy over all classes so far. For every sample, exemplars included, the targets of old classes are the
+teacher's sigmoids (the truth is overwritten), those of new classes are one-hot. Meant for the nearest-mean readout.
+Source: the authors' code, whose head has 100 outputs from the start and whose loss is a mean over batch and outputs.
+
+What we do differently, and why:
+- The head grows. The loss is summed over the classes so far and divided by 100 (`icarl_original.outputs`), so that the
+  published learning rate of 2.0 keeps its meaning; only the pull of unseen outputs towards 0 is gone.
+- A short last batch is trained on, as everywhere in this library.
+- Normalisation by channel statistics instead of subtracting the mean picture.
+- `probabilities` of an exported model are the softmax of the logits, so that they add up to 1 like any other method's;
+  the best class is that of the sigmoids.
+"""
+
+from collections.abc import Mapping
+
+import torch
+from torch import Tensor
+
+from lucir_core.config import PhaseConfig
+from lucir_core.distillation import sigmoid_loss
+from lucir_core.methods.base import METHODS, grown_linear_model
+from lucir_core.model import IncrementalModel, Output
+from lucir_core.phase_run import PhaseRun
+from lucir_core.schedule import phase_schedule
+from lucir_core.trainer import LossTerm
+
+
+@METHODS.register("icarl_original")
+class IcarlOriginalLoss:
+    """Sigmoids, with exemplars."""
+
+    needs_every_image = False
+
+    def start(
+        self, config: PhaseConfig, previous: IncrementalModel | None, old_count: int, new_count: int, seed: int
+    ) -> IncrementalModel:
+        """The previous model with a linear row for every new class."""
+        return grown_linear_model(config, previous, new_count, seed)
+
+    def learn(self, run: PhaseRun) -> None:
+        """One stage over everything trainable."""
+        model, teacher, outputs = run.model, run.teacher, run.config.icarl_original.outputs
+
+        def loss(images: Tensor, labels: Tensor) -> Mapping[str, LossTerm]:
+            output: Output = model(images)
+            with torch.no_grad():
+                old_logits = None if teacher is None else teacher(images).logits
+            return {"sigmoid": LossTerm(sigmoid_loss(output.logits, labels, old_logits, outputs))}
+
+        indices = run.training_indices(replay=run.config.replay is not False)
+        schedule = phase_schedule(run.config, len(indices), first=teacher is None)
+        run.train("main", loss, indices, schedule, tuple(model.parameters()))
