@@ -1,6 +1,7 @@
 """The methods by name. Each is one file that wires head, losses, teacher and fine-tune over the shared parts."""
 
 from lucir_core.methods.base import METHODS, IncrementalMethod, create_method
+from lucir_core.methods.eeil import EndToEnd
 from lucir_core.methods.finetune import Finetune
 from lucir_core.methods.icarl import Icarl
 from lucir_core.methods.icarl_original import IcarlOriginalLoss
@@ -10,6 +11,7 @@ from lucir_core.methods.lwf import Lwf
 
 __all__ = [
     "METHODS",
+    "EndToEnd",
     "Finetune",
     "Icarl",
     "IcarlOriginalLoss",
