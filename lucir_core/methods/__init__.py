@@ -1,6 +1,7 @@
 """The methods by name. Each is one file that wires head, losses, teacher and fine-tune over the shared parts."""
 
 from lucir_core.methods.base import METHODS, IncrementalMethod, create_method
+from lucir_core.methods.bic import BiasCorrection
 from lucir_core.methods.eeil import EndToEnd
 from lucir_core.methods.finetune import Finetune
 from lucir_core.methods.icarl import Icarl
@@ -11,6 +12,7 @@ from lucir_core.methods.lwf import Lwf
 
 __all__ = [
     "METHODS",
+    "BiasCorrection",
     "EndToEnd",
     "Finetune",
     "Icarl",
