@@ -2,6 +2,7 @@
 
 from lucir_core.methods.base import METHODS, IncrementalMethod, create_method
 from lucir_core.methods.bic import BiasCorrection
+from lucir_core.methods.der import ExpandableRepresentation
 from lucir_core.methods.eeil import EndToEnd
 from lucir_core.methods.finetune import Finetune
 from lucir_core.methods.icarl import Icarl
@@ -14,6 +15,7 @@ __all__ = [
     "METHODS",
     "BiasCorrection",
     "EndToEnd",
+    "ExpandableRepresentation",
     "Finetune",
     "Icarl",
     "IcarlOriginalLoss",

@@ -1,0 +1,174 @@
+"""DER: dynamically expandable representation (Yan, Xie and He, CVPR 2021). Not "dark experience replay".
+
+Every phase with new classes adds a backbone that starts as a copy of the newest one; all earlier ones are frozen in
+eval mode. A fresh linear head without bias sees the concatenated features: CE over all classes, plus an auxiliary head
+on the new features alone that tells the new classes apart from "an old class" (nn + 1 outputs, output 0 for all old).
+After a warm-up both heads are drawn anew. Then the classifier stage: a fresh head, everything else frozen in eval mode,
+on equally many pictures of every class, logits divided by 5. No distillation. Source: the authors' released code.
+
+What we do differently, and why:
+- No channel masks and no pruning, as in the released code: memory and time grow by one backbone a phase. A service sets
+  `der.max_backbones`; the phase that needs one more is refused with ConfigError, and the last state stays good.
+- The warm-up is a stage with an optimiser of its own: no momentum of the discarded heads lives on. Phase 0 has none.
+- The classifier stage takes the exemplars that the phase keeps (as many per class), so they are herded before it; the
+  features that herding depends on no longer change.
+- A phase without new classes adds no backbone: the newest one is trained further with the head it has, without the
+  auxiliary head and the warm-up; the classifier stage follows as always.
+"""
+
+import copy
+from collections.abc import Mapping
+from dataclasses import replace
+
+import torch
+from torch import Tensor, nn
+
+from lucir_core.config import PhaseConfig
+from lucir_core.errors import ConfigError
+from lucir_core.heads import LinearHead
+from lucir_core.losses import cross_entropy_loss
+from lucir_core.methods.base import METHODS, grown_linear_model, linear_head
+from lucir_core.model import IncrementalModel, Output
+from lucir_core.networks.branched import BranchedBackbone
+from lucir_core.phase_run import PhaseRun
+from lucir_core.randomness import generator
+from lucir_core.schedule import Schedule, phase_schedule
+from lucir_core.trainer import LossFunction, LossTerm
+
+
+@METHODS.register("der")
+class ExpandableRepresentation:
+    """One backbone per phase."""
+
+    needs_every_image = False
+
+    def start(
+        self, config: PhaseConfig, previous: IncrementalModel | None, old_count: int, new_count: int, seed: int
+    ) -> IncrementalModel:
+        """All backbones so far, a copy of the newest, and a fresh head over the features of all."""
+        if previous is None:
+            model = grown_linear_model(config, None, new_count, seed)
+            model.backbone = BranchedBackbone([model.backbone])
+        else:
+            model = copy.deepcopy(previous)
+            if new_count:
+                model.backbone = _expanded(branched(model), config.der.max_backbones)
+        if new_count:
+            model.head = LinearHead(model.feature_dim, old_count, new_count)
+            draw_rows(model.head, generator("cpu", seed, "head"))
+        return model
+
+    def learn(self, run: PhaseRun) -> None:
+        """Warm up, train, balance the classifier."""
+        config, choice, backbone = run.config, run.config.der, branched(run.model)
+        indices = run.training_indices(replay=config.replay is not False)
+        schedule = phase_schedule(config, len(indices), first=run.teacher is None)
+        expands = run.teacher is not None and run.new_count > 0
+        if expands:
+            run.model.auxiliary = auxiliary_head(run, backbone.newest)
+        end = 1.0 if run.teacher is None else schedule.epochs / (schedule.epochs + choice.classifier_epochs / 5)
+        warmup = min(choice.warmup_epochs, schedule.epochs - 1) if expands else 0
+        start = end * warmup / schedule.epochs
+        if warmup:
+            _train_newest(run, "warmup", indices, Schedule(warmup, config.lr, "warmup"), (0.0, start))
+            _redraw_heads(run, "main")
+        _train_newest(run, "main", indices, _after(schedule, warmup), (start, end))
+        run.model.auxiliary = None
+        if run.teacher is not None:
+            _classifier_stage(run, end)
+
+
+def branched(model: IncrementalModel) -> BranchedBackbone:
+    """The model's backbone, checked."""
+    if not isinstance(model.backbone, BranchedBackbone):
+        raise ConfigError("der needs a backbone with branches: begin anew with method = der")
+    return model.backbone
+
+
+@torch.no_grad()
+def draw_rows(head: LinearHead, random: torch.Generator) -> None:
+    """All rows anew, Kaiming-normal with linear gain; the bias is 0 and is never trained."""
+    for rows in (head.old, head.new):
+        drawn = torch.empty(rows.shape).normal_(0.0, rows.shape[1] ** -0.5, generator=random)
+        rows.copy_(drawn)
+
+
+def auxiliary_head(run: PhaseRun, newest: nn.Module) -> nn.Linear:
+    """A fresh head on the newest backbone's features: output 0 for old classes, then one for every new class."""
+    head = nn.Linear(int(newest.feature_dim), run.new_count + 1, bias=False, device=run.model.device)  # type: ignore[arg-type]  # nn.Module's attributes are untyped
+    _draw_auxiliary(head, run.seed, "start")
+    return head
+
+
+def auxiliary_targets(labels: Tensor, old_count: int) -> Tensor:
+    """0 for every old class, 1, 2, ... for the new ones."""
+    return (labels - old_count + 1).clamp_min(0)
+
+
+def der_loss(run: PhaseRun, temperature: float = 1.0) -> LossFunction:
+    """Cross-entropy of the head and, where there is one, of the auxiliary head."""
+    model, weight, old_count = run.model, run.config.der.auxiliary_weight, run.old_count
+
+    def loss(images: Tensor, labels: Tensor) -> Mapping[str, LossTerm]:
+        output: Output = model(images)
+        terms = {"cross_entropy": LossTerm(cross_entropy_loss(output.logits / temperature, labels))}
+        if isinstance(model.auxiliary, nn.Linear):
+            logits = model.auxiliary(output.features[:, -model.auxiliary.in_features :])
+            value = cross_entropy_loss(logits, auxiliary_targets(labels, old_count))
+            terms["auxiliary"] = LossTerm(value, weight)
+        return terms
+
+    return loss
+
+
+def _expanded(backbone: BranchedBackbone, most: int | None) -> BranchedBackbone:
+    if most is not None and len(backbone.branches) >= most:
+        raise ConfigError(
+            f"der has {len(backbone.branches)} backbones and der.max_backbones is {most}: raise it, or begin anew with "
+            f"one model over all classes (method joint) or with a method that does not grow"
+        )
+    return BranchedBackbone([*backbone.branches, copy.deepcopy(backbone.newest)])
+
+
+def _train_newest(run: PhaseRun, stage: str, indices: Tensor, schedule: Schedule, share: tuple[float, float]) -> None:
+    """Train the newest backbone and the heads; all earlier backbones keep weights and statistics."""
+    backbone, head = branched(run.model), linear_head(run.model)
+    extra = () if run.model.auxiliary is None else tuple(run.model.auxiliary.parameters())
+    parameters = (*backbone.newest.parameters(), head.old, head.new, *extra)
+    run.train(stage, der_loss(run), indices, schedule, parameters, eval_mode=backbone.earlier, share=share)
+
+
+def _classifier_stage(run: PhaseRun, start: float) -> None:
+    choice, head = run.config.der, linear_head(run.model)
+    subset = torch.from_numpy(run.exemplars()).to(run.images.device)
+    _redraw_heads(run, "classifier")
+    schedule = Schedule(
+        choice.classifier_epochs, choice.classifier_lr, "multistep", choice.classifier_milestones, run.config.gamma
+    )
+    run.train(
+        "classifier",
+        der_loss(run, choice.temperature),
+        subset,
+        schedule,
+        (head.old, head.new),
+        eval_mode=(run.model.backbone,),
+        share=(start, 1.0),
+    )
+
+
+def _redraw_heads(run: PhaseRun, purpose: str) -> None:
+    draw_rows(linear_head(run.model), generator("cpu", run.seed, "head", purpose))
+    if isinstance(run.model.auxiliary, nn.Linear):
+        _draw_auxiliary(run.model.auxiliary, run.seed, purpose)
+
+
+@torch.no_grad()
+def _draw_auxiliary(head: nn.Linear, seed: int, purpose: str) -> None:
+    random = generator("cpu", seed, "auxiliary", purpose)
+    head.weight.copy_(torch.empty(head.weight.shape).normal_(0.0, head.in_features**-0.5, generator=random))
+
+
+def _after(schedule: Schedule, warmup: int) -> Schedule:
+    """What is left of a schedule after the warm-up's epochs; milestones count from the phase's begin."""
+    milestones = tuple(max(1, milestone - warmup) for milestone in schedule.milestones)
+    return replace(schedule, epochs=schedule.epochs - warmup, milestones=milestones)
