@@ -70,6 +70,7 @@ def learnt_once(root: Path, version: int) -> None:
     assert sorted(known) == sorted(archived)
 
 
+@pytest.mark.timeout(900)  # three trainings
 def test_drops_become_versions_and_every_byte_stays(
     quick: Settings,
     store: DirectoryStore,
@@ -134,6 +135,7 @@ def test_drops_become_versions_and_every_byte_stays(
     assert process.wait(8) == 0
 
 
+@pytest.mark.timeout(900)  # twenty-one starts of a process
 def test_an_update_survives_a_kill_at_every_step(
     quick: Settings, root: Path, drop: Drop, running: list["subprocess.Popen[bytes]"]
 ) -> None:
