@@ -108,6 +108,8 @@ def run_benchmark(
     logger.info("run finished", extra={"run": spec.name, "format": FORMAT})
     if not keep_states:
         shutil.rmtree(folder)
+        if not any(folder.parent.iterdir()):
+            folder.parent.rmdir()
     return path
 
 

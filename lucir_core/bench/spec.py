@@ -9,9 +9,6 @@ from lucir_core.config import PhaseConfig, load_preset, preset_names
 from lucir_core.errors import ConfigError
 from lucir_core.methods import create_method
 
-LINEAR_HEAD = ("icarl", "icarl_original", "lwf", "eeil", "bic", "der")
-"""Methods that need a linear head, whatever the preset."""
-
 MEMORY_KEYS = ("exemplars_per_class", "memory_total")
 NAME_CHARACTERS = frozenset("abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789._+=-")
 
@@ -56,8 +53,6 @@ class RunSpec:
     def config(self) -> PhaseConfig:
         """The resolved configuration of every phase."""
         base = dict(self.protocol.settings)
-        if self.method in LINEAR_HEAD:
-            base["head"] = "linear"
         if any(key in self.settings for key in MEMORY_KEYS):
             base = {key: value for key, value in base.items() if key not in MEMORY_KEYS}
         return load_preset(self.preset, {**base, **self.settings, "method": self.method})

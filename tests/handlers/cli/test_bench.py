@@ -1,0 +1,105 @@
+"""``lucir bench``: a run, a stop at the time limit and its status, the page, and what people get wrong."""
+
+import io
+import json
+import tarfile
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+from typer.testing import CliRunner
+
+from handlers.cli.errors import FAILED, USAGE, CommandError
+from handlers.cli.main import app
+from lucir_core.testing import synthetic_images
+
+QUICK = ("--protocol", "custom", "--sizes", "2,2", "--set", "network=resnet8", "--set", "milestones=[]")
+
+
+@pytest.fixture
+def data(tmp_path: Path) -> Path:
+    """Four classes in the form of the CIFAR-100 folder of strips."""
+    root = tmp_path / "data"
+    root.mkdir()
+    (root / "classes.json").write_text(json.dumps({"fine": ["a", "b", "c", "d"]}))
+    for split, count in (("train", 8), ("test", 3)):
+        np.save(root / f"{split}_labels.npy", np.repeat(np.arange(4, dtype=np.uint8), count))
+        with tarfile.open(root / f"{split}-000-003.tar", "w") as tar:
+            for label in range(4):
+                file = io.BytesIO()
+                strip = synthetic_images(label, count, side=32).reshape(-1, 32, 3)
+                Image.fromarray(strip).save(file, "WEBP", lossless=True)
+                info = tarfile.TarInfo(f"{split}-{label:03d}.webp")
+                info.size = file.tell()
+                file.seek(0)
+                tar.addfile(info, file)
+    return root
+
+
+def bench(*arguments: object) -> str:
+    """Run the command in this process; what `main` would turn into an exit status is raised."""
+    result = CliRunner().invoke(app, ["bench", *map(str, arguments)])
+    if isinstance(result.exception, Exception):
+        raise result.exception
+    assert result.exit_code == 0, result.output
+    return result.output
+
+
+def test_runs_and_their_page(data: Path, tmp_path: Path) -> None:
+    output = tmp_path / "out"
+    quick = (*QUICK, "--set", "epochs=1", "--order", "3,1,0,2", "--label", "quick")
+    shown = bench("cifar100", "--data", data, "--output", output, "--seeds", 2, "--seed", 5, "--device", "cpu", *quick)
+    assert "quick, custom, seed 6" in shown
+    results = [json.loads(path.read_text()) for path in sorted(output.glob("*.json"))]
+    assert [result["seed"] for result in results] == [5, 6]
+    assert results[0]["classes"] == ["d", "b", "a", "c"]
+    assert "report.md" in bench("report", output)
+    assert "| quick |" in (output / "report.md").read_text()
+
+
+def test_a_suite(data: Path, tmp_path: Path) -> None:
+    suite = tmp_path / "tiny.yaml"
+    settings = "{network: resnet8, milestones: [], epochs: 1}"
+    suite.write_text(
+        "{description: x, dataset: cifar100, seeds: [1], runs: ["
+        f"{{method: lucir, protocol: custom, sizes: [2, 2], settings: {settings}}},"
+        f"{{method: finetune, protocol: custom, sizes: [3, 1], settings: {settings}}}]}}"
+    )
+    bench("suite", suite, "--data", data, "--output", tmp_path / "out")
+    names = sorted(path.name for path in (tmp_path / "out").iterdir())
+    assert names == ["cifar100.custom-1.finetune.1.json", "cifar100.custom-1.lucir.1.json", "report.md", *names[3:]]
+
+
+def test_the_time_limit_has_a_status_of_its_own(data: Path, tmp_path: Path) -> None:
+    long = (*QUICK, "--set", "epochs=2000", "--time-limit", 1)
+    with pytest.raises(CommandError, match="1 of 1 runs are left; run the same command again") as raised:
+        bench("cifar100", "--data", data, "--output", tmp_path / "out", *long)
+    assert raised.value.status == 75
+    assert list((tmp_path / "out" / "work").iterdir())
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message", "status"),
+    [
+        (("--method", "lucia"), "did you mean lucir", USAGE),
+        (("--set", "epoch=1"), "did you mean", USAGE),
+        (("--protocol", "b50", "--phases", "7"), "7 phases: choose one of 1, 2", USAGE),
+        (("--order", "1,2,1"), "repeats class 1", USAGE),
+        (("--protocol", "custom", "--sizes", "2,x"), "write whole numbers", USAGE),
+        (("--device", "tpu-of-mine"), "choose auto, cpu or cuda", USAGE),
+        (("--set", "memory_total=3", "--phases", "1"), "memory_total is 3 for 4 classes", USAGE),
+        (("--data", "nowhere"), "no cifar100 in nowhere", FAILED),
+    ],
+)
+def test_mistakes(data: Path, tmp_path: Path, arguments: tuple[str, ...], message: str, status: int) -> None:
+    with pytest.raises(CommandError, match=message) as raised:
+        bench("cifar100", "--data", data, "--phases", 2, "--output", tmp_path / "out", *arguments)
+    assert raised.value.status == status
+    assert not (tmp_path / "out").exists()
+
+
+def test_a_report_of_nothing(tmp_path: Path) -> None:
+    with pytest.raises(CommandError, match="no folder") as raised:
+        bench("report", tmp_path / "nowhere")
+    assert raised.value.status == FAILED

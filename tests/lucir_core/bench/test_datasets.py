@@ -1,0 +1,207 @@
+"""Reading data sets: official pickles, strips, folders; and files that are not what they seem."""
+
+import hashlib
+import io
+import json
+import pickle
+import tarfile
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from PIL import Image
+from torchvision.datasets import CIFAR100
+
+from lucir_core.bench import dataset as dataset_module
+from lucir_core.bench.cifar import load_cifar
+from lucir_core.bench.dataset import Dataset, Split, choose
+from lucir_core.bench.folders import FolderOptions, load_folder
+from lucir_core.errors import ConfigError, DataError
+
+LABELS = {"train": np.array([1, 0, 1, 2, 0], np.uint8), "test": np.array([2, 1, 0], np.uint8)}
+NAMES = ["apple", "bear", "can"]
+
+
+def pictures(split: str) -> np.ndarray:
+    seed = sorted(LABELS).index(split)
+    return np.random.default_rng(seed).integers(0, 256, (len(LABELS[split]), 32, 32, 3), np.uint8)
+
+
+@pytest.fixture
+def strips(tmp_path: Path) -> Path:
+    """One tar a split, one lossless WebP a class, its pictures top to bottom."""
+    root = tmp_path / "cifar100"
+    root.mkdir()
+    (root / "classes.json").write_text(json.dumps({"fine": NAMES}))
+    for split, labels in LABELS.items():
+        np.save(root / f"{split}_labels.npy", labels)
+        with tarfile.open(root / f"{split}-000-002.tar", "w") as tar:
+            for label in range(3):
+                file = io.BytesIO()
+                strip = pictures(split)[labels == label].reshape(-1, 32, 3)
+                Image.fromarray(strip).save(file, "WEBP", lossless=True)
+                info = tarfile.TarInfo(f"{split}-{label:03d}.webp")
+                info.size = file.tell()
+                file.seek(0)
+                tar.addfile(info, file)
+    return root
+
+
+@pytest.fixture
+def pickles(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """The layout of the official files, with the checksums that torchvision demands set to those of this fixture."""
+    folder = tmp_path / "cifar-100-python"
+    folder.mkdir()
+
+    def write(name: str, content: dict[str, Any]) -> str:
+        data = pickle.dumps(content)
+        (folder / name).write_bytes(data)
+        return hashlib.md5(data).hexdigest()
+
+    sums = {}
+    for split, labels in LABELS.items():
+        planes = pictures(split).transpose(0, 3, 1, 2).reshape(len(labels), -1)
+        sums[split] = write(split, {"data": planes, "fine_labels": labels.tolist()})
+    monkeypatch.setattr(CIFAR100, "train_list", [["train", sums["train"]]])
+    monkeypatch.setattr(CIFAR100, "test_list", [["test", sums["test"]]])
+    meta = {**CIFAR100.meta, "md5": write("meta", {"fine_label_names": NAMES})}
+    monkeypatch.setattr(CIFAR100, "meta", meta)
+    return tmp_path
+
+
+def assert_is_the_set(dataset: Dataset) -> None:
+    assert dataset.classes == tuple(NAMES)
+    for split, part in (("train", dataset.train), ("test", dataset.test)):
+        np.testing.assert_array_equal(part.labels, LABELS[split])
+        np.testing.assert_array_equal(part.images, pictures(split))
+
+
+def test_strips_give_the_official_order(strips: Path) -> None:
+    assert_is_the_set(load_cifar("cifar100", strips))
+    assert_is_the_set(load_cifar("cifar100", strips.parent))
+
+
+def test_pickles(pickles: Path) -> None:
+    assert_is_the_set(load_cifar("cifar100", pickles))
+    assert_is_the_set(load_cifar("cifar100", pickles / "cifar-100-python"))
+
+
+def test_a_pickle_of_someone_else_is_never_opened(pickles: Path) -> None:
+    class Evil:
+        def __reduce__(self) -> tuple[Any, ...]:
+            return (Path.touch, (pickles / "harmed",))
+
+    (pickles / "cifar-100-python" / "train").write_bytes(pickle.dumps({"data": Evil()}))
+    with pytest.raises(DataError, match="differs from the official files"):
+        load_cifar("cifar100", pickles)
+    assert not (pickles / "harmed").exists()
+
+
+def test_no_data(tmp_path: Path) -> None:
+    with pytest.raises(DataError, match="no cifar100 in"):
+        load_cifar("cifar100", tmp_path)
+
+
+def test_labels_that_do_not_fit_their_strips(strips: Path) -> None:
+    np.save(strips / "train_labels.npy", np.array([1, 0, 1, 2], np.uint8))
+    with pytest.raises(DataError, match=r"train-000\.webp is 32x64: 1 labels need 32x32"):
+        load_cifar("cifar100", strips)
+
+
+def test_a_damaged_tar(strips: Path) -> None:
+    (strips / "test-000-002.tar").write_bytes(b"no tar")
+    with pytest.raises(DataError, match="damaged"):
+        load_cifar("cifar100", strips)
+
+
+def test_a_missing_tar(strips: Path) -> None:
+    (strips / "test-000-002.tar").unlink()
+    with pytest.raises(DataError, match=r"no test strip of classes \[0, 1, 2\]"):
+        load_cifar("cifar100", strips)
+
+
+def save_picture(path: Path, colour: int, size: tuple[int, int] = (20, 12)) -> None:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    Image.new("RGB", size, (colour, colour, colour)).save(path)
+
+
+def test_folders_with_train_and_val(tmp_path: Path) -> None:
+    for part, count in (("train", 3), ("val", 2)):
+        for number, name in enumerate(("b", "a")):
+            for i in range(count):
+                save_picture(tmp_path / "data" / part / name / f"{i}.png", 100 * number + i)
+    loaded = load_folder("photos", tmp_path / "data", tmp_path / "cache", FolderOptions(8))
+    assert loaded.classes == ("a", "b")
+    assert loaded.train.images.shape == (6, 8, 8, 3)
+    assert loaded.train.labels.tolist() == [0, 0, 0, 1, 1, 1]
+    assert loaded.test.images[:, 0, 0, 0].tolist() == [100, 101, 0, 1]
+    assert isinstance(loaded.train.images, np.memmap)
+
+
+def test_any_folder_is_split_by_name(tmp_path: Path) -> None:
+    for i in range(7):
+        save_picture(tmp_path / "data" / "a" / f"{i}.png", i)
+    loaded = load_folder("photos", tmp_path / "data", tmp_path / "cache", FolderOptions(8, test_every=3))
+    assert loaded.test.images[:, 0, 0, 0].tolist() == [2, 5]
+    assert loaded.train.images[:, 0, 0, 0].tolist() == [0, 1, 3, 4, 6]
+
+
+def test_the_cache_follows_the_files(tmp_path: Path) -> None:
+    for i in range(2):
+        save_picture(tmp_path / "data" / "a" / f"{i}.png", 10)
+    options = FolderOptions(8, test_every=2)
+    load_folder("photos", tmp_path / "data", tmp_path / "cache", options)
+    before = sorted((tmp_path / "cache").iterdir())
+    load_folder("photos", tmp_path / "data", tmp_path / "cache", options)
+    assert sorted((tmp_path / "cache").iterdir()) == before
+    save_picture(tmp_path / "data" / "a" / "0.png", 200, (30, 30))
+    loaded = load_folder("photos", tmp_path / "data", tmp_path / "cache", options)
+    assert loaded.train.images[0, 0, 0, 0] == 200
+
+
+def test_a_picture_that_is_none_is_named(tmp_path: Path) -> None:
+    for i in range(2):
+        save_picture(tmp_path / "data" / "a" / f"{i}.png", 10)
+    (tmp_path / "data" / "a" / "0.png").write_bytes(b"no picture")
+    with pytest.raises(DataError, match=r"0\.png cannot be read as a picture"):
+        load_folder("photos", tmp_path / "data", tmp_path / "cache", FolderOptions(8, test_every=2))
+
+
+def test_a_subset_of_classes(tmp_path: Path) -> None:
+    for name in "abcdef":
+        for i in range(2):
+            save_picture(tmp_path / "data" / name / f"{i}.png", i)
+    options = FolderOptions(8, test_every=2, subset=3)
+    loaded = load_folder("photos", tmp_path / "data", tmp_path / "cache", options)
+    drawn = np.random.RandomState(1993).choice(["a", "b", "c", "d", "e", "f"], 3, replace=False)
+    assert loaded.classes == tuple(sorted(drawn))
+    with pytest.raises(ConfigError, match="subset is 7"):
+        load_folder("photos", tmp_path / "data", tmp_path / "cache", FolderOptions(8, subset=7))
+
+
+def test_choosing_keeps_the_order_and_counts_places() -> None:
+    images = np.arange(6, dtype=np.uint8)[:, None, None, None] * np.ones((1, 2, 2, 3), np.uint8)
+    split = Split(images, np.array([5, 3, 5, 1, 3, 5]))
+    chosen, labels = choose(split, order=(3, 5), wanted=(5, 3), scratch=Path("unused"), limit=2)
+    assert chosen[:, 0, 0, 0].tolist() == [0, 1, 2, 4]
+    assert labels.tolist() == [1, 0, 1, 0]
+
+
+def test_a_large_choice_goes_to_a_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(dataset_module, "IN_MEMORY_BYTES", 10)
+    images = np.lib.format.open_memmap(tmp_path / "all.npy", "w+", np.uint8, (5, 2, 2, 3))
+    images[:] = np.arange(5, dtype=np.uint8)[:, None, None, None]
+    split = Split(images, np.array([0, 1, 0, 1, 0]))
+    chosen, _ = choose(split, (0, 1), (0,), tmp_path / "scratch.npy")
+    assert isinstance(chosen, np.memmap)
+    assert chosen[:, 0, 0, 0].tolist() == [0, 2, 4]
+
+
+def test_a_class_without_pictures() -> None:
+    split = Split(np.zeros((2, 4, 4, 3), np.uint8), np.array([0, 1]))
+    short = Split(np.zeros((1, 4, 4, 3), np.uint8), np.array([0]))
+    with pytest.raises(DataError, match="'b' has no test image"):
+        Dataset("set", split, short, ("a", "b")).check((0, 1))
+    with pytest.raises(DataError, match="labels run from 0 to 1: 1 classes"):
+        Dataset("set", split, short, ("a",))

@@ -1,0 +1,108 @@
+"""Protocols and class orders: the published ones, unequal ones, and every way to get them wrong."""
+
+from pathlib import Path
+
+import pytest
+
+from lucir_core.bench.order import parse_order, seeded_order
+from lucir_core.bench.protocol import Protocol, make_protocol
+from lucir_core.bench.spec import RunSpec
+from lucir_core.errors import ConfigError
+
+HUNDRED = seeded_order(100)
+
+
+def test_the_papers_order() -> None:
+    # As printed in the logs of PyCIL and as DER's order no. 1.
+    assert HUNDRED[:10] == (68, 56, 78, 8, 23, 84, 90, 65, 74, 76)
+    assert sorted(HUNDRED) == list(range(100))
+
+
+@pytest.mark.parametrize("phases", [1, 2, 5, 10, 25, 50])
+def test_b50(phases: int) -> None:
+    protocol = make_protocol("b50", phases, HUNDRED)
+    assert protocol.phase_sizes == (50, *([50 // phases] * phases))
+    assert protocol.title == f"b50-{phases}"
+    assert RunSpec("cifar100", protocol, "lucir").config.exemplars_per_class == 20
+
+
+@pytest.mark.parametrize("steps", [5, 10, 20])
+def test_b0(steps: int) -> None:
+    protocol = make_protocol("b0", steps, HUNDRED)
+    assert protocol.phase_sizes == (100 // steps,) * steps
+    assert protocol.title == f"b0-{steps}"
+    config = RunSpec("cifar100", protocol, "lucir").config
+    assert (config.memory_total, config.exemplars_per_class) == (2000, None)
+
+
+def test_a_memory_of_ones_own_replaces_that_of_the_protocol() -> None:
+    config = RunSpec("cifar100", make_protocol("b0", 5, HUNDRED), "lucir", settings={"exemplars_per_class": 7}).config
+    assert (config.memory_total, config.exemplars_per_class) == (None, 7)
+
+
+def test_phases_bring_the_classes_of_the_order() -> None:
+    protocol = make_protocol("custom", 0, (3, 1, 0, 2), sizes=(1, 2))
+    assert protocol.arriving(0) == (3,)
+    assert protocol.arriving(1) == (1, 0)
+    assert protocol.seen(1) == (3, 1, 0)
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"), [("3,1,2", (3, 1, 2)), ("1993", seeded_order(5)), ("run", seeded_order(5, 8))]
+)
+def test_orders_as_people_write_them(text: str, expected: tuple[int, ...]) -> None:
+    assert parse_order(text, 5, run_seed=8) == expected
+
+
+@pytest.mark.parametrize("text", ["[2, 0, 1]", "2 0\n1\n", "2,0,1"])
+def test_order_files(tmp_path: Path, text: str) -> None:
+    path = tmp_path / "order.txt"
+    path.write_text(text)
+    assert parse_order(str(path), 3, 0) == (2, 0, 1)
+
+
+@pytest.mark.parametrize("text", ["2 zero 1", "[2, 0.5]", "[true]", "[2,"])
+def test_order_files_that_are_none(tmp_path: Path, text: str) -> None:
+    path = tmp_path / "order.txt"
+    path.write_text(text)
+    with pytest.raises(ConfigError, match="whole numbers"):
+        parse_order(str(path), 3, 0)
+
+
+def test_a_missing_order_file() -> None:
+    with pytest.raises(ConfigError, match=r"nowhere\.txt cannot be read"):
+        parse_order("nowhere.txt", 3, 0)
+
+
+def test_a_repeated_class() -> None:
+    with pytest.raises(ConfigError, match="repeats class 7"):
+        Protocol("custom", (2, 1), (7, 3, 7))
+
+
+def test_more_classes_than_the_order_has() -> None:
+    with pytest.raises(ConfigError, match="need 5 classes, the order has 3"):
+        Protocol("custom", (2, 3), (0, 1, 2))
+
+
+def test_an_empty_phase() -> None:
+    with pytest.raises(ConfigError, match="at least one new class"):
+        Protocol("custom", (2, 0), (0, 1, 2))
+
+
+def test_phases_that_do_not_divide() -> None:
+    with pytest.raises(ConfigError, match="7 phases: choose one of 1, 2, 5, 10, 25, 50"):
+        make_protocol("b50", 7, HUNDRED)
+
+
+def test_memory_smaller_than_the_number_of_classes() -> None:
+    with pytest.raises(ConfigError, match="memory_total is 99 for 100 classes"):
+        RunSpec("cifar100", make_protocol("b0", 5, HUNDRED), "lucir", settings={"memory_total": 99})
+
+
+def test_unknown_names() -> None:
+    with pytest.raises(ConfigError, match="unknown protocol 'b51'"):
+        make_protocol("b51", 5, HUNDRED)
+    with pytest.raises(ConfigError, match="did you mean lucir"):
+        RunSpec("cifar100", make_protocol("b50", 5, HUNDRED), "lucia")
+    with pytest.raises(ConfigError, match="becomes a file name"):
+        RunSpec("cifar100", make_protocol("b50", 5, HUNDRED), "lucir", label="../lucir")

@@ -1,0 +1,142 @@
+"""The page of results: what it shows beside the published figures, and what it calls not run."""
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+from PIL import Image
+
+from lucir_core.bench.order import seeded_order
+from lucir_core.bench.protocol import make_protocol
+from lucir_core.bench.published import published_tables
+from lucir_core.bench.report import write_report
+from lucir_core.bench.results import run_result, write_json
+from lucir_core.bench.spec import RunSpec
+from lucir_core.bench.suite import load_suite, suite_names
+from lucir_core.errors import ConfigError, StateError
+
+Write = Callable[..., None]
+
+
+@pytest.fixture
+def write(tmp_path: Path) -> Write:
+    """Write a result whose every accuracy is `share`, without training anything."""
+
+    def write_one(share: float, method: str = "lucir", protocol: str = "b50", phases: int = 5, **facts: Any) -> None:
+        spec = RunSpec("cifar100", make_protocol(protocol, phases, seeded_order(100)), method, **facts)
+        records, seen = [], 0
+        for number, size in enumerate(spec.protocol.phase_sizes):
+            seen += size
+            confusion = [[int(i == j) for j in range(seen)] for i in range(seen)]
+            readout = {"all": share, "groups": [share] * (number + 1), "forgetting": 0.1, "confusion": confusion}
+            records.append({"phase": number, "classes": seen, "seconds": 60.0, "cnn": readout, "nme": readout})
+        piece = {"commit": "0123456789abcdef", "hardware": {"threads": 2}, "seconds": 60.0}
+        identity = {**spec.identity(), "data": "digest", "studies": list(spec.studies)}
+        write_json(tmp_path / f"{spec.name}.json", run_result(identity, records, [piece]))
+
+    return write_one
+
+
+def line_of(page: str, start: str) -> str:
+    return next(line for line in page.splitlines() if line.startswith(start))
+
+
+def test_an_empty_page_says_what_was_not_run(tmp_path: Path) -> None:
+    page = write_report(tmp_path).read_text()
+    assert page.count("### ") == 4 + 5
+    assert line_of(page, "| **ours: lucir, CNN**").count("not run") == 6
+    assert line_of(page, "| LUCIR-CNN") == (
+        "| LUCIR-CNN | (62.34) | - | 63.42 | 60.18 | - | - | Hou et al. 2019, Figs. 5 and 9 "
+        "(averages as quoted by PODNet Table 1) [transcription] |"
+    )
+    assert list(tmp_path.iterdir()) == [tmp_path / "report.md"]
+
+
+def test_own_runs_stand_in_their_column_with_their_spread(write: Write, tmp_path: Path) -> None:
+    write(0.62, seed=1)
+    write(0.64, seed=2)
+    line = line_of(write_report(tmp_path).read_text(), "| **ours: lucir, CNN**")
+    assert (
+        "| not run | not run | 63.00 ± 1.41 (63.00) | not run | not run | not run | this page, up to 2 seeds |" in line
+    )
+    with Image.open(tmp_path / "accuracy-cifar100-b50-5.png") as figure:
+        figure.verify()
+
+
+def test_changed_settings_are_not_compared_with_a_paper(write: Write, tmp_path: Path) -> None:
+    write(0.9, settings={"epochs": 200})
+    page = write_report(tmp_path).read_text()
+    assert line_of(page, "| **ours: lucir, CNN**").count("not run") == 6
+    assert "epochs = 200" in line_of(page, "| cifar100")
+
+
+def test_the_scaled_ordering_is_judged_by_the_worst_seed(write: Write, tmp_path: Path) -> None:
+    for method, shares in (("joint", (0.60, 0.62)), ("lucir", (0.5, 0.55)), ("icarl", (0.4, 0.52))):
+        for seed, share in enumerate(shares):
+            write(share, method, "scaled", seed=seed)
+    page = write_report(tmp_path).read_text()
+    assert line_of(page, "| lucir, CNN").endswith("| yes, by 5.00 |")
+    assert line_of(page, "| icarl, NME").endswith("| no: overlap of 2.00 |")
+    assert "not run" in line_of(page, "| finetune, CNN")
+    assert "The runs took 18.0 minutes in total." in page
+
+
+def test_every_figure_of_the_paper(write: Write, tmp_path: Path) -> None:
+    write(0.6, studies=("components", "exemplars", "lambda"))
+    write(0.5, label="cn", settings={"less_forget": False}, studies=("components",))
+    write(0.5, label="r5", settings={"exemplars_per_class": 5}, studies=("exemplars",))
+    write(0.5, label="fixed", settings={"lambda_rule": "constant"}, studies=("lambda",))
+    page = write_report(tmp_path, tmp_path / "page").read_text()
+    drawn = sorted(path.name for path in (tmp_path / "page").glob("*.png"))
+    names = ("accuracy", "components", "confusion", "exemplars", "lambda")
+    assert drawn == [f"{name}-cifar100-b50-5.png" for name in names]
+    assert all(name in page for name in drawn)
+
+
+def test_published_figures_carry_source_and_trust() -> None:
+    rows = [row for table in published_tables() for row in table.rows]
+    assert {row.trust for row in rows} == {"read", "transcription", "recomputed"}
+    assert all(row.source and row.figures for row in rows)
+    for table in published_tables():
+        assert all(set(row.figures) <= set(table.columns) for row in table.rows)
+    (log,) = [row for row in rows if row.curve]
+    assert log.curve is not None
+    # The average of the six published numbers is the published 63.45.
+    assert sum(log.curve[1]) / 6 == pytest.approx(63.45, abs=0.005)
+
+
+def test_results_of_no_folder(tmp_path: Path) -> None:
+    with pytest.raises(StateError, match="no folder"):
+        write_report(tmp_path / "nowhere")
+
+
+@pytest.mark.parametrize("name", suite_names())
+def test_the_suites_of_the_package_are_sound(name: str) -> None:
+    specs = load_suite(name).specs(100)
+    assert len({spec.name for spec in specs}) == len(specs)
+    assert {spec.seed for spec in specs} == {1993, 1994, 1995}
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("runs: []", "a list of runs"),
+        ("{description: x, dataset: cifar100, seeds: [], runs: [{method: lucir, protocol: b50}]}", "no seeds"),
+        ("{description: x, dataset: cifar100, seeds: [1], runs: [{method: lucir, protokol: b50}]}", "protocol"),
+        ("runs: [", "no YAML"),
+    ],
+)
+def test_suites_that_are_wrong(tmp_path: Path, text: str, message: str) -> None:
+    path = tmp_path / "suite.yaml"
+    path.write_text(text)
+    with pytest.raises(ConfigError, match=message):
+        load_suite(str(path))
+
+
+def test_two_runs_of_a_suite_with_one_name(tmp_path: Path) -> None:
+    run = "{method: lucir, protocol: b50}"
+    path = tmp_path / "suite.yaml"
+    path.write_text(f"{{description: x, dataset: cifar100, seeds: [1], runs: [{run}, {run}]}}")
+    with pytest.raises(ConfigError, match="two runs called"):
+        load_suite(str(path)).specs(100)
