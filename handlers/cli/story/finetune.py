@@ -18,6 +18,7 @@ from numpy.typing import NDArray
 
 from handlers.cli.story.digits import PHASES, split_digits
 from handlers.preprocess import Limits, crop, decode, to_array
+from handlers.updater.learner import choose_device
 from lucir_core.config import PhaseConfig, load_preset
 from lucir_core.export import export_onnx
 from lucir_core.phase import PhaseData, run_phase
@@ -41,7 +42,7 @@ def run(spec: Mapping[str, Any]) -> list[dict[str, Any]]:
             sys.stdout.flush()
 
         data = PhaseData(images, labels.astype(np.int64), classes)
-        state = run_phase(config, data, state, device=spec["device"], seed=spec["seed"], report=report)
+        state = run_phase(config, data, state, device=choose_device(spec["device"]), seed=spec["seed"], report=report)
         results.append(_evaluate(state, config, {name: digits.test[name] for name in classes}))
     return results
 
