@@ -48,10 +48,10 @@ class SavedPosition:
 class Journal:
     """Writes and reads the resume file of one phase; without a path it does nothing."""
 
-    def __init__(self, path: Path | None, fingerprint: str, *, writing_share: float = WRITING_SHARE) -> None:
+    def __init__(self, path: Path | None, fingerprint: str, *, writing_share: float | None = None) -> None:
         self._path = path
         self._fingerprint = fingerprint
-        self._share = writing_share
+        self._share = WRITING_SHARE if writing_share is None else writing_share
         self._last_end = -float("inf")
         self._last_cost = 0.0
         self._finished: list[str] = []

@@ -1,0 +1,216 @@
+"""Phases of every shape, and what each gets: a result, or a clear error and the previous state unharmed."""
+
+import copy
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+
+from lucir_core.data import PhaseData
+from lucir_core.errors import ConfigError, DataError, DivergedError, StateError
+from lucir_core.export import predict
+from lucir_core.phase import run_phase
+from lucir_core.state import LearnerState, load_state, save_state
+from lucir_core.testing import synthetic_images, synthetic_phase, tiny_config
+
+TwoPhases = tuple[LearnerState, LearnerState]
+QUICK = tiny_config({"epochs": 1})
+
+
+def accuracy(state: LearnerState, readout: int, labels: list[int]) -> float:
+    data = synthetic_phase(dict.fromkeys(labels, 10), len(state.classes), seed=99)
+    scores = predict(state, torch.from_numpy(data.images).permute(0, 3, 1, 2))[readout]
+    return float((scores.argmax(dim=1).numpy() == data.labels).mean())
+
+
+def test_two_phases_are_learnt_and_remembered() -> None:
+    config = tiny_config({"epochs": 8, "milestones": [6], "cbf.enabled": True, "cbf.epochs": 10})
+    first = run_phase(config, synthetic_phase(dict.fromkeys(range(3), 30), 3), None)
+    second = run_phase(config, synthetic_phase(dict.fromkeys((3, 4), 30), 5), first)
+    for readout in (0, 2):
+        assert accuracy(second, readout, [0, 1, 2]) > 0.8
+        assert accuracy(second, readout, [3, 4]) > 0.8
+
+
+def test_state_after_a_phase(two_phases: TwoPhases) -> None:
+    first, second = two_phases
+    assert (first.phase, second.phase) == (0, 1)
+    assert (first.phase_sizes, second.phase_sizes) == ((3,), (3, 2))
+    assert second.classes == tuple(f"class-{i}" for i in range(5))
+    assert second.exemplars.counts().tolist() == [5] * 5
+    assert second.exemplars.labels.tolist() == sorted(second.exemplars.labels)
+    assert second.exemplars.pngs[:15] == first.exemplars.pngs
+    torch.testing.assert_close(second.prototypes.norm(dim=1), torch.ones(5))
+    assert second.lambda_ == pytest.approx(5 * (3 / 2) ** 0.5)
+    assert not second.model.training
+
+
+def test_saving_between_phases_equals_an_uninterrupted_run(two_phases: TwoPhases, tmp_path: Path) -> None:
+    first, second = two_phases
+    save_state(first, tmp_path)
+    again = run_phase(second.config, synthetic_phase({3: 20, 4: 20}, 5), load_state(tmp_path), seed=1)
+    expected, got = second.model.state_dict(), again.model.state_dict()
+    assert all(torch.equal(expected[name], got[name]) for name in expected)
+    assert torch.equal(second.prototypes, again.prototypes)
+    assert second.exemplars.pngs == again.exemplars.pngs
+
+
+def test_a_single_new_class(two_phases: TwoPhases) -> None:
+    state = run_phase(QUICK, synthetic_phase({3: 12}, 4), two_phases[0])
+    assert state.phase_sizes == (3, 1)
+    assert state.lambda_ == pytest.approx(5 * 3**0.5)
+
+
+def test_a_class_of_one_image_keeps_it(two_phases: TwoPhases) -> None:
+    state = run_phase(QUICK, synthetic_phase({3: 1}, 4), two_phases[0])
+    assert state.exemplars.counts().tolist() == [5, 5, 5, 1]
+
+
+def test_one_image_alone_without_replay_cannot_be_batch_normalised_but_is_learnt(two_phases: TwoPhases) -> None:
+    state = run_phase(tiny_config({"epochs": 1, "replay": False}), synthetic_phase({3: 1}, 4), two_phases[0])
+    assert all(torch.isfinite(value).all() for value in state.model.state_dict().values())
+
+
+def test_fewer_images_than_exemplars_keeps_all(two_phases: TwoPhases) -> None:
+    state = run_phase(tiny_config({"epochs": 1, "exemplars_per_class": 50}), synthetic_phase({3: 4}, 4), two_phases[0])
+    assert state.exemplars.counts().tolist() == [5, 5, 5, 4]
+
+
+def test_no_new_class_updates_a_known_one(two_phases: TwoPhases) -> None:
+    first = two_phases[0]
+    data = synthetic_phase({1: 12}, 3, seed=5)
+    state = run_phase(tiny_config({"epochs": 1, "cbf.enabled": True, "cbf.epochs": 1}), data, first)
+    assert (state.classes, state.phase_sizes) == (first.classes, (3, 0))
+    # One class got images: it counts as the new one.
+    assert state.lambda_ == pytest.approx(5 * 3**0.5)
+    assert state.exemplars.counts().tolist() == [5, 5, 5]
+    positions = state.exemplars.indices_of(1)
+    new = {image.tobytes() for image in data.images}
+    assert any(state.exemplars.decode(int(i)).tobytes() in new for i in positions)
+    assert [state.exemplars.pngs[i] for i in state.exemplars.indices_of(0)] == [
+        first.exemplars.pngs[i] for i in first.exemplars.indices_of(0)
+    ]
+
+
+def test_new_and_known_classes_together(two_phases: TwoPhases) -> None:
+    state = run_phase(QUICK, synthetic_phase({0: 8, 3: 8}, 4), two_phases[0])
+    assert state.phase_sizes == (3, 1)
+
+
+def test_a_phase_zero_of_one_class() -> None:
+    state = run_phase(QUICK, synthetic_phase({0: 6}, 1), None)
+    assert accuracy(state, 0, [0]) == 1.0
+
+
+def test_total_memory_shrinks_old_classes_from_the_tail(two_phases: TwoPhases) -> None:
+    first = two_phases[0]
+    config = tiny_config({"epochs": 1, "exemplars_per_class": None, "memory_total": 12})
+    state = run_phase(config, synthetic_phase({3: 8}, 4), first)
+    assert state.exemplars.counts().tolist() == [3] * 4
+    for label in range(3):
+        kept = [state.exemplars.pngs[i] for i in state.exemplars.indices_of(label)]
+        assert kept == [first.exemplars.pngs[i] for i in first.exemplars.indices_of(label)][:3]
+
+
+def test_a_memory_map_gives_the_same_result(two_phases: TwoPhases, tmp_path: Path) -> None:
+    data = synthetic_phase({3: 10}, 4)
+    np.save(tmp_path / "images.npy", data.images)
+    mapped = PhaseData(np.load(tmp_path / "images.npy", mmap_mode="r"), data.labels, data.classes)
+    one, two = (run_phase(QUICK, given, two_phases[0]).model.state_dict() for given in (data, mapped))
+    assert all(torch.equal(one[name], two[name]) for name in one)
+
+
+def test_stored_pictures_larger_than_the_network_sees() -> None:
+    config = tiny_config({"epochs": 1, "resize": 20, "augment.crop_padding": 0})
+    state = run_phase(config, synthetic_phase({0: 6, 1: 6}, 2, side=20), None)
+    assert state.exemplars.decode(0).shape == (20, 20, 3)
+
+
+@pytest.mark.parametrize("method", ["finetune", "joint"])
+def test_reference_methods(two_phases: TwoPhases, method: str) -> None:
+    config = tiny_config({"method": method, "epochs": 1})
+    first = run_phase(config, synthetic_phase({0: 10, 1: 10}, 2), None)
+    second = run_phase(config, synthetic_phase({0: 10, 1: 10, 2: 10}, 3), first)
+    assert len(second.classes) == 3
+    assert second.model.class_count == 3
+
+
+def test_finetune_trains_on_the_new_images_only_unless_told() -> None:
+    results = []
+    for replay in (None, False, True):
+        config = tiny_config({"method": "finetune", "epochs": 1, "replay": replay})
+        first = run_phase(config, synthetic_phase({0: 10, 1: 10}, 2), None)
+        results.append(run_phase(config, synthetic_phase({2: 10}, 3), first).model.state_dict()["head.new"])
+    assert torch.equal(results[0], results[1])
+    assert not torch.equal(results[0], results[2])
+
+
+def test_joint_needs_images_of_every_class() -> None:
+    config = tiny_config({"method": "joint", "epochs": 1})
+    first = run_phase(config, synthetic_phase({0: 4, 1: 4}, 2), None)
+    with pytest.raises(DataError, match="'class-0' has no image"):
+        run_phase(config, synthetic_phase({2: 4}, 3), first)
+
+
+@pytest.mark.filterwarnings("ignore:overflow")
+def test_a_diverging_phase_is_a_clear_error_and_harms_nothing(two_phases: TwoPhases, tmp_path: Path) -> None:
+    first = two_phases[0]
+    before = copy.deepcopy(first.model.state_dict())
+    config = tiny_config({"epochs": 8, "lr": 1e25, "weight_decay": 10.0})
+    with pytest.raises(DivergedError, match=r"diverged in stage main.*lower lr"):
+        run_phase(config, synthetic_phase({3: 20}, 4), first, resume=tmp_path / "resume.safetensors")
+    assert all(torch.equal(before[name], value) for name, value in first.model.state_dict().items())
+
+
+def phase(images: np.ndarray, labels: list[int], classes: tuple[str, ...]) -> PhaseData:
+    return PhaseData(images, np.array(labels), classes)
+
+
+@pytest.mark.parametrize(
+    ("labels", "classes", "message"),
+    [
+        ([0, 1], ("a", "b", "a"), "stands twice"),
+        ([0, 2], ("a", "b"), "2 classes"),
+        ([0], ("a",), "labels are 2 integers"),
+    ],
+)
+def test_data_is_checked(labels: list[int], classes: tuple[str, ...], message: str) -> None:
+    with pytest.raises(DataError, match=message):
+        phase(synthetic_images(0, 2), labels, classes)
+
+
+def test_data_of_the_wrong_kind() -> None:
+    with pytest.raises(DataError, match="uint8"):
+        phase(synthetic_images(0, 2).astype(np.float32), [0, 1], ("a", "b"))
+    with pytest.raises(DataError, match="given none"):
+        PhaseData(synthetic_images(0, 0), np.zeros(0, np.int64), ("a",))
+
+
+@pytest.mark.parametrize(
+    ("overrides", "error", "message"),
+    [
+        ({"network": "resnet14"}, ConfigError, "network is 'resnet14'"),
+        ({"method": "finetune"}, ConfigError, "method is 'finetune'"),
+        ({"method": "lucirr"}, ConfigError, "did you mean lucir"),
+        ({"resize": 24}, DataError, "images are 16x16, resize = 24"),
+        ({"exemplars_per_class": None, "memory_total": 3}, ConfigError, "memory_total is 3 for 4 classes"),
+    ],
+)
+def test_what_does_not_fit_is_refused(
+    two_phases: TwoPhases, overrides: dict[str, Any], error: type[Exception], message: str
+) -> None:
+    with pytest.raises(error, match=message):
+        run_phase(tiny_config({"epochs": 1, **overrides}), synthetic_phase({3: 4}, 4), two_phases[0])
+
+
+def test_another_class_list_is_refused(two_phases: TwoPhases) -> None:
+    data = synthetic_phase({3: 4}, 4)
+    with pytest.raises(StateError, match="must begin with the 3 known classes"):
+        run_phase(QUICK, PhaseData(data.images, data.labels, ("b", "a", "c", "d")), two_phases[0])
+
+
+def test_a_class_without_images_is_refused(two_phases: TwoPhases) -> None:
+    with pytest.raises(DataError, match="'class-4' has no image"):
+        run_phase(QUICK, synthetic_phase({3: 4}, 5), two_phases[0])
