@@ -87,18 +87,20 @@ class Carrying:
 
 def run_protocol(name: str, data: Path, request: Request, how: Carrying, source: FolderSource | None = None) -> None:
     """``lucir bench cifar100`` and its like. Raises ``CommandError``."""
+    clock = Clock(how.time_limit)
     with _known_errors():
         settings = {key: value for key, value in assignments(request.assignments).items() if key == "resize"}
         dataset = _dataset(name, data, load_preset(request.preset, settings).resize, source)
-        _carry_out(request.specs(dataset.name, len(dataset.classes)), dataset, how)
+        _carry_out(request.specs(dataset.name, len(dataset.classes)), dataset, how, clock)
 
 
 def run_suite(name: str, data: Path, texts: Sequence[str], how: Carrying) -> None:
     """``lucir bench suite``. Raises ``CommandError``."""
+    clock = Clock(how.time_limit)
     with _known_errors():
         suite = load_suite(name)
         dataset = load_cifar(suite.dataset, data)
-        _carry_out(suite.specs(len(dataset.classes), assignments(texts)), dataset, how)
+        _carry_out(suite.specs(len(dataset.classes), assignments(texts)), dataset, how, clock)
     render(how.output, None)
 
 
@@ -108,8 +110,8 @@ def render(results: Path, output: Path | None) -> None:
         Console().print(f"written: {write_report(results, output)}", highlight=False)
 
 
-def _carry_out(specs: Sequence[RunSpec], dataset: Dataset, how: Carrying) -> None:
-    console, clock, device = Console(), Clock(how.time_limit), _device(how.device)
+def _carry_out(specs: Sequence[RunSpec], dataset: Dataset, how: Carrying, clock: Clock) -> None:
+    console, device = Console(), _device(how.device)
     open_runs = sum(not result_path(spec, how.output).is_file() for spec in specs)
     for spec in specs:
         with ProgressLines(console, spec.name) as lines:

@@ -32,15 +32,18 @@ class RunSpec:
     """Changes of the preset, by dotted key, over those of the protocol."""
     seed: int = 1993
     label: str = ""
-    """The run's name among others of the same protocol; default: the method."""
+    """The run's name among others of the same protocol; default: the method, or a preset that is not its own."""
     studies: tuple[str, ...] = ()
     """Figures of the page that the run belongs to beside the main comparison."""
 
     def __post_init__(self) -> None:
-        if not self.label:
-            object.__setattr__(self, "label", self.method)
+        usual = own_preset("cifar100", self.method)
         if not self.preset:
-            object.__setattr__(self, "preset", own_preset("cifar100", self.method))
+            object.__setattr__(self, "preset", usual)
+        if not self.label:
+            # Another preset on CIFAR is another thing to compare; elsewhere it belongs to the data set.
+            other = self.dataset.startswith("cifar") and self.preset != usual
+            object.__setattr__(self, "label", self.preset if other else self.method)
         bad = sorted(set(self.label) - NAME_CHARACTERS)
         if bad:
             raise ConfigError(
