@@ -6,7 +6,6 @@ from urllib.parse import unquote_to_bytes, urlsplit
 
 from model_store.directory import DirectoryStore
 from model_store.objects import ObjectStore, StoreError
-from model_store.s3 import S3Store
 
 
 def open_store(
@@ -28,6 +27,8 @@ def open_store(
     if parts.scheme == "file" and parts.netloc in {"", "localhost"} and parts.path.startswith("/"):
         return DirectoryStore(Path(os.fsdecode(unquote_to_bytes(parts.path))))
     if parts.scheme == "s3" and parts.netloc and parts.path in {"", "/"} and not parts.query:
+        from model_store.s3 import S3Store  # the SDK takes half a second to import: only who needs it waits for it
+
         return S3Store(
             parts.netloc,
             endpoint=endpoint,
