@@ -1,6 +1,7 @@
 """The object store that the settings name."""
 
 import os
+from pathlib import Path
 from urllib.parse import unquote_to_bytes, urlsplit
 
 from handlers.settings import Settings
@@ -23,8 +24,13 @@ def open_settings_store(settings: Settings) -> ObjectStore:
     )
 
 
+def local_store(settings: Settings) -> Path | None:
+    """The folder of a directory store; None for a bucket."""
+    parts = urlsplit(settings.store_url)
+    return Path(os.fsdecode(unquote_to_bytes(parts.path))) if parts.scheme == "file" else None
+
+
 def incoming_place(settings: Settings) -> str:
     """Where class folders are dropped, as a person would type it: a folder's path or an ``s3://`` address."""
-    url = settings.store_url
-    root = os.fsdecode(unquote_to_bytes(urlsplit(url).path)) if url.startswith("file:") else url
-    return f"{root.rstrip('/')}/incoming/"
+    folder = local_store(settings)
+    return f"{settings.store_url.rstrip('/') if folder is None else folder}/incoming/"

@@ -9,7 +9,6 @@ from rich.console import Console
 
 from handlers.cli import service
 from handlers.cli.errors import CommandError
-from handlers.store import open_settings_store
 from model_store.versions import VersionStore
 
 POLL_SECONDS = 0.25
@@ -22,7 +21,7 @@ def run(
     settings, record = service.locate(data, store, config)
     console = Console(stderr=as_json)
     with console.status(f"verifying version {version}"):
-        pointer = VersionStore(open_settings_store(settings)).rollback(version)
+        pointer = VersionStore(service.existing_store(settings)).rollback(version)
     served = None
     if record is not None:
         with console.status(f"waiting until version {version} is served"):

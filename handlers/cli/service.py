@@ -15,6 +15,7 @@ if TYPE_CHECKING:
 
     from handlers.settings import Settings
     from handlers.stack.folder import StackRecord
+    from model_store.objects import ObjectStore
 
 TIMEOUT = httpx.Timeout(60.0, connect=5.0)
 
@@ -28,6 +29,16 @@ def locate(
     if record is not None and store is None:
         settings = settings.model_copy(update={"store": record.store})
     return settings, record
+
+
+def existing_store(settings: Settings) -> ObjectStore:
+    """The store, for a command that only looks: a folder that is not there is a wrong name, not a new store."""
+    from handlers.store import local_store, open_settings_store
+
+    folder = local_store(settings)
+    if folder is not None and not folder.is_dir():
+        raise CommandError(f"there is no store in {folder}: name the stack's folder with --data, or its --store")
+    return open_settings_store(settings)
 
 
 def inference_url(settings: Settings, record: StackRecord | None, url: str | None) -> str:

@@ -17,7 +17,6 @@ def versions(
     """
     from handlers.cli import service
     from handlers.cli.versions_show import collect, show
-    from handlers.store import open_settings_store
 
     settings, _ = service.locate(data, store, config)
-    show(collect(open_settings_store(settings)), as_json=json_)
+    show(collect(service.existing_store(settings)), as_json=json_)

@@ -85,7 +85,18 @@ def test_a_damaged_version_is_shown_as_such(lucir: Run, tmp_path: Path) -> None:
     assert rows[1]["accuracy"] == 0.9
 
 
-def test_no_version_yet(lucir: Run) -> None:
+@pytest.mark.parametrize("command", [["versions"], ["rollback", "1"]])
+def test_a_store_that_is_not_there_is_a_wrong_name_and_is_not_made(
+    command: list[str], lucir: Run, tmp_path: Path
+) -> None:
+    answer = lucir(*command)
+    assert answer.returncode == 1
+    assert f"there is no store in {tmp_path / 'lucir-data' / 'store'}: name the stack's folder" in answer.stderr
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_no_version_yet(lucir: Run, tmp_path: Path) -> None:
+    DirectoryStore(tmp_path / "lucir-data" / "store")
     assert "no version yet: drop at least two class folders" in lucir("versions").stdout
     assert json.loads(lucir("versions", "--json").stdout) == []
 
