@@ -94,6 +94,7 @@ class _Story:
         result = ask_service(self.record.inference_url, version, test, new, self.before)
         self.before = result
         served = first.began + first.seconds
+        self.console.print(f"    version {version} answers after {served - dropped:.0f} s, {result.all:.1%} are right")
         end = served + AFTER_SWAP_SECONDS
         time.sleep(max(0.0, end - time.time()))
         pointer = VersionStore(self.objects).current()

@@ -14,8 +14,8 @@ Run = Callable[..., subprocess.CompletedProcess[str]]
 COMMANDS = ("up", "demo", "drop", "predict", "status", "versions", "rollback", "doctor")
 
 
-def test_help_names_every_command(lucir: Run) -> None:
-    answer = lucir("--help")
+def test_help_names_every_command(lucir_process: Run) -> None:
+    answer = lucir_process("--help")
     assert answer.returncode == 0
     assert all(f" {command} " in answer.stdout for command in COMMANDS)
 
@@ -76,9 +76,11 @@ def test_without_a_stack_the_remedy_is_named(arguments: list[str], lucir: Run, t
     assert len(answer.stderr.splitlines()) == 1
 
 
-def test_up_refuses_a_store_that_cannot_be_written(lucir: Run, tmp_path: Path) -> None:
+def test_up_refuses_a_store_that_cannot_be_written(lucir_process: Run, tmp_path: Path) -> None:
     (tmp_path / "file").write_text("in the way")
-    answer = lucir("up", "--data", tmp_path / "data", "--free-ports", "--store", (tmp_path / "file" / "x").as_uri())
+    answer = lucir_process(
+        "up", "--data", tmp_path / "data", "--free-ports", "--store", (tmp_path / "file" / "x").as_uri()
+    )
     assert answer.returncode == 1
     assert "the store cannot be used" in answer.stderr
     assert "--store" in answer.stderr
