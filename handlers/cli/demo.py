@@ -8,7 +8,7 @@ import typer
 Output = Annotated[Path, typer.Option(help="Where the results, the plot and the logs are written.", metavar="DIR")]
 Seed = Annotated[int, typer.Option(min=0, help="Seed of the split, of learning, of everything.")]
 Seeds = Annotated[int, typer.Option(min=1, help="Tell the story so many times, with consecutive seeds.")]
-Keep = Annotated[bool, typer.Option("--keep", help="Keep the data folder of the stack, below --output.")]
+Keep = Annotated[bool, typer.Option("--keep", help="Keep the folder of the stack; say where it is.")]
 Set = Annotated[
     list[str] | None, typer.Option("--set", help="A setting of the stack; may be repeated.", metavar="KEY=VALUE")
 ]

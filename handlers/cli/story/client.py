@@ -12,7 +12,7 @@ import httpx
 from handlers.cli.predict_run import PREDICTIONS
 
 THREADS = 2
-THINK_SECONDS = 0.05
+THINK_SECONDS = 0.1
 """Pause between an answer and the next request: enough traffic to notice a stall, too little to starve training."""
 TIMEOUT_SECONDS = 30.0
 
