@@ -6,6 +6,7 @@ import typer
 
 from handlers.cli import bench, demo, doctor, drop, predict, rollback, status, up, versions
 from handlers.cli.errors import expected
+from lucir_core.threads import wait_asleep
 
 app = typer.Typer(
     name="lucir",
@@ -29,6 +30,7 @@ app.add_typer(bench.app, name="bench")
 
 def main() -> None:
     """Run a command. Exit status: 0 done, 1 failed, 2 wrong usage, 130 interrupted."""
+    wait_asleep()
     try:
         app()
     except KeyboardInterrupt:

@@ -11,6 +11,8 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
+from lucir_core.threads import WAIT_POLICY
+
 logger = logging.getLogger(__name__)
 
 ERROR_FILE = "error.json"
@@ -50,7 +52,7 @@ class Child:
             stdin=subprocess.DEVNULL,
             stdout=subprocess.PIPE,
             process_group=0,
-            env={**os.environ, "PYTHONUNBUFFERED": "1"},
+            env={**WAIT_POLICY, **os.environ, "PYTHONUNBUFFERED": "1"},
         )
         logger.info("learning began", extra={"pid": process.pid, "folder": str(self._folder)})
         reader = threading.Thread(target=self._read, args=(process,), name="learning-output", daemon=True)
