@@ -4,6 +4,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from rich import box
+from rich.console import Group
 from rich.table import Table
 
 from handlers.cli.story.measure import Measured
@@ -12,32 +13,32 @@ from handlers.cli.story.verdict import StoryResult, mean_accuracy, shortcomings
 MIB = 1024**2
 
 
-def table(story: StoryResult) -> Table:
-    """One row per drop, the service beside finetuning."""
-    result = Table(box=box.SIMPLE_HEAD, header_style="bold")
-    result.add_column("drop")
+def tables(story: StoryResult) -> Group:
+    """Two tables that fit 80 columns: what was learnt, beside finetuning; what it cost those who asked meanwhile."""
+    learnt = Table(
+        box=box.SIMPLE_HEAD, header_style="bold", title="right answers over HTTP, on images never given to it"
+    )
+    learnt.add_column("drop", no_wrap=True)
     for name in ("all", "old", "new", "forgetting"):
-        result.add_column(name, justify="right", style="green")
-    for name in ("finetuning all", "old", "new"):
-        result.add_column(name, justify="right", style="dim")
-    for name in ("served after", "requests", "failed", "longest in swap"):
-        result.add_column(name, justify="right")
+        learnt.add_column(name, justify="right", style="green", no_wrap=True)
+    for name in ("finetuning: all", "old", "new"):
+        learnt.add_column(name, justify="right", style="dim", no_wrap=True)
+    served = Table(box=box.SIMPLE_HEAD, header_style="bold", title="meanwhile, a client that never stopped asking")
+    for name in ("drop", "served after", "requests", "failed", "longest during the swap"):
+        served.add_column(name, justify="left" if name == "drop" else "right", no_wrap=True)
     for phase, plain in zip(story.service.phases, story.finetuning, strict=True):
-        result.add_row(
-            " ".join(phase.new),
-            percent(phase.measured.all),
-            percent(phase.measured.old),
-            percent(phase.measured.fresh),
-            percent(phase.measured.forgetting),
-            percent(plain.all),
-            percent(plain.old),
-            percent(plain.fresh),
+        name, forgetting = " ".join(phase.new), percent(phase.measured.forgetting)
+        shares = (phase.measured.all, phase.measured.old, phase.measured.fresh)
+        plain_shares = (plain.all, plain.old, plain.fresh)
+        learnt.add_row(name, *map(percent, shares), forgetting, *map(percent, plain_shares))
+        served.add_row(
+            name,
             f"{phase.served_seconds:.0f} s",
             str(phase.traffic.sent),
             str(phase.traffic.failed),
             f"{phase.swap.longest_seconds * 1000:.0f} ms",
         )
-    return result
+    return Group(learnt, served)
 
 
 def facts(story: StoryResult) -> list[str]:

@@ -21,7 +21,7 @@ from handlers.cli.story.measure import Measured, measured
 from handlers.cli.story.memory import MemoryPeak
 from handlers.cli.story.phases import as_options, run_service
 from handlers.cli.story.plot import save_plot
-from handlers.cli.story.report import document, facts, percent, table
+from handlers.cli.story.report import document, facts, percent, tables
 from handlers.cli.story.verdict import StoryResult, mean_accuracy, shortcomings
 from handlers.stack.guarded import GuardedProcess
 
@@ -82,7 +82,7 @@ def _tell_one(request: StoryRequest, seed: int, console: Console) -> StoryResult
         else:
             shutil.rmtree(work, ignore_errors=True)
     story = StoryResult(seed, service, finetuning, memory.peak_bytes, memory.peak_parts, time.monotonic() - started)
-    console.print(table(story))
+    console.print(tables(story))
     for fact in facts(story):
         console.print(f"  {fact}", highlight=False)
     return story

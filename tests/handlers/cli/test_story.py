@@ -21,7 +21,7 @@ from handlers.cli.story.measure import Measured, ask_service, measured
 from handlers.cli.story.memory import MemoryPeak
 from handlers.cli.story.phases import PhaseResult, ServiceResult
 from handlers.cli.story.plot import save_plot
-from handlers.cli.story.report import document, facts, table
+from handlers.cli.story.report import document, facts, tables
 from handlers.cli.story.verdict import StoryResult, shortcomings
 
 
@@ -160,7 +160,7 @@ def test_each_shortcoming_is_named(stories: list[StoryResult], message: str) -> 
 def test_tables_document_and_plot(tmp_path: Path) -> None:
     stories = [story(), story(9, seed=2)]
     text = io.StringIO()
-    Console(file=text, width=160).print(table(stories[0]))
+    Console(file=text, width=80).print(tables(stories[0]))
     assert "0 1 2 3 4" in text.getvalue()
     assert "30.0 %" in text.getvalue()  # finetuning at the end: 3 of 10 classes
     assert "300 requests, 0 failed" in facts(stories[0])[0]
