@@ -42,7 +42,8 @@ class Traffic:
 class LoadClient:
     """Closed-loop threads; a new request follows the answer to the one before after ``THINK_SECONDS``.
 
-    "Nothing learnt yet" is the right answer until the first version has answered, and a failure ever after.
+    "Nothing learnt yet" is the right answer to a request that began before any version had answered, and a failure
+    ever after.
     """
 
     def __init__(self, url: str, images: Sequence[bytes]) -> None:
@@ -51,7 +52,7 @@ class LoadClient:
         self._stop = threading.Event()
         self._lock = threading.Lock()
         self._requests: list[Request] = []
-        self._learnt = False
+        self._learnt_at = float("inf")
         self._threads = [threading.Thread(target=self._ask_always, daemon=True) for _ in range(THREADS)]
 
     def __enter__(self) -> "LoadClient":
@@ -108,8 +109,8 @@ class LoadClient:
             return Request(began, time.monotonic() - clock, "failed", problem=f"{type(error).__name__}: {error}")
         seconds = time.monotonic() - clock
         if answer.is_success and document.get("predictions"):
-            self._learnt = True
+            self._learnt_at = min(self._learnt_at, time.time())
             return Request(began, seconds, "answered", version=document["model_version"])
-        if answer.status_code == httpx.codes.SERVICE_UNAVAILABLE and not self._learnt:
+        if answer.status_code == httpx.codes.SERVICE_UNAVAILABLE and began < self._learnt_at:
             return Request(began, seconds, "nothing learnt")
         return Request(began, seconds, "failed", problem=f"{answer.status_code}: {answer.text[:120]}")
