@@ -77,7 +77,7 @@ def minio(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
     """The real server, as a process. Tests that want it are skipped where it was not installed."""
     binary = find_minio()
     if binary is None:
-        pytest.skip("no MinIO server: run tests/servers/install_minio.sh, or set LUCIR_TEST_MINIO to its binary")
+        pytest.skip("no MinIO server: run tests/servers/install_minio.sh, or set MINIO_BINARY to its binary")
     port = free_port()
     process = subprocess.Popen(
         [binary, "server", "--quiet", "--address", f"127.0.0.1:{port}", tmp_path_factory.mktemp("minio")],
@@ -194,8 +194,8 @@ def bucket_place(server: Server) -> Place:
 
 
 def find_minio() -> str | None:
-    """The server's binary: named by LUCIR_TEST_MINIO, on the path, or where install_minio.sh leaves it."""
-    named = os.environ.get("LUCIR_TEST_MINIO")
+    """The server's binary: named by MINIO_BINARY, on the path, or where install_minio.sh leaves it."""
+    named = os.environ.get("MINIO_BINARY")
     if named:
         return named
     cache = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "lucir"
