@@ -16,12 +16,16 @@ MIB = 1024**2
 def tables(story: StoryResult) -> Group:
     """Two tables that fit 80 columns: what was learnt, beside finetuning; what it cost those who asked meanwhile."""
     learnt = Table(
-        box=box.SIMPLE_HEAD, header_style="bold", title="right answers over HTTP, on images never given to it"
+        box=box.SIMPLE_HEAD,
+        header_style="bold",
+        title="right answers over HTTP, on images never given to it",
+        padding=(0, 1),
+        collapse_padding=True,
     )
     learnt.add_column("drop", no_wrap=True)
     for name in ("all", "old", "new", "forgetting"):
         learnt.add_column(name, justify="right", style="green", no_wrap=True)
-    for name in ("finetuning: all", "old", "new"):
+    for name in ("finetuned: all", "old", "new"):
         learnt.add_column(name, justify="right", style="dim", no_wrap=True)
     served = Table(box=box.SIMPLE_HEAD, header_style="bold", title="meanwhile, a client that never stopped asking")
     for name in ("drop", "served after", "requests", "failed", "longest during the swap"):
@@ -102,4 +106,4 @@ def _accuracy(measured: Measured) -> dict[str, Any]:
 
 def percent(value: float | None) -> str:
     """A share as people read it; a dash where there is none."""
-    return "-" if value is None else f"{value * 100:.1f} %"
+    return "-" if value is None else f"{value:.1%}"
