@@ -223,7 +223,7 @@ class TestUnreachable:
         server = ThreadedMotoServer(ip_address="127.0.0.1", port=0, verbose=False)
         server.start()
         _, port = server.get_host_and_port()
-        store = connect(f"http://127.0.0.1:{port}")
+        store = connect(f"http://127.0.0.1:{port}", bucket="never-made")  # moto shares buckets within a process
         try:
             with pytest.raises(StoreError, match="create the bucket"):
                 store.check()
