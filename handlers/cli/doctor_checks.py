@@ -128,7 +128,7 @@ def check_onnxruntime() -> Check:
     except ImportError as error:
         return Check("ONNX Runtime", "missing", str(error), INSTALL)
     providers = [name.removesuffix("ExecutionProvider") for name in onnxruntime.get_available_providers()]
-    return Check("ONNX Runtime", "ok", f"{onnxruntime.__version__} with {', '.join(providers)}")
+    return Check("ONNX Runtime", "ok", f"{onnxruntime.__version__}, built for {', '.join(providers)}")
 
 
 def check_cuda() -> Check:
