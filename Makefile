@@ -6,7 +6,7 @@ BIN := $(VENV)/bin
 UV := $(BIN)/uv pip install --quiet --python $(BIN)/python
 
 .DEFAULT_GOAL := help
-.PHONY: help demo up test test-fast check requirements clean
+.PHONY: help demo up test test-fast test-servers check requirements clean
 
 help:  ## show this list
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-14s %s\n", $$1, $$2}'
@@ -22,6 +22,12 @@ test: $(VENV)/.dev  ## every test (real TorchServe, real training; under 25 minu
 
 test-fast: $(VENV)/.dev  ## the everyday tests (under 5 minutes)
 	$(BIN)/pytest -m "not slow"
+
+test-servers: $(VENV)/.dev  ## the store on MinIO, rclone, Swift and Ceph (installs them: Go; root on Debian)
+	sh tests/servers/install_minio.sh
+	PYTHON=$(BIN)/python sh tests/servers/install_rclone.sh
+	sh tests/servers/install_debian.sh swift ceph
+	$(BIN)/pytest tests/model_store
 
 check: $(VENV)/.dev  ## lint, types, import rules
 	$(BIN)/ruff check .

@@ -12,10 +12,12 @@ import stat
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
+from threading import Event
 from typing import BinaryIO
 
 from model_store.keys import check_folder
 from model_store.local import CHUNK, explain, make_folders, os_errors, sibling, sync_folder
+from model_store.notify import folder_events
 from model_store.objects import (
     READ_LIMIT,
     ObjectInfo,
@@ -147,6 +149,10 @@ class DirectoryStore:
             if describe(self._root, key) is not None:
                 path.unlink(missing_ok=True)
                 self._tidy(path.parent)
+
+    def listen(self, prefix: str, stop: Event) -> Iterator[None]:
+        """Yield after something below ``prefix`` changed: a hint, see ``model_store.notify``."""
+        return folder_events(self._root, prefix, stop)
 
     @contextmanager
     def _open(self, key: str) -> Iterator[BinaryIO]:

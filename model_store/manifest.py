@@ -51,6 +51,9 @@ class Manifest(Document):
 
     format: Literal[1] = FORMAT
     version: int = Field(ge=1)
+    kind: Literal["learnt", "provisional", "edited"] = "learnt"
+    """Trained; imprinted only, until the trained version of the same drop follows; or a known version with classes or
+    images taken out or renamed, without training."""
     parent: int | None
     update_id: str
     created_at: datetime
@@ -102,7 +105,8 @@ class Evaluation(Document):
     forgetting: float
     """Mean over old classes of (best earlier accuracy - present accuracy)."""
     history: tuple[Ratio, ...]
-    """``all`` accuracy of every version of this line, this one last; its mean is the average incremental accuracy."""
+    """``all`` accuracy of every phase of this line, this one last; its mean is the average incremental accuracy. A
+    provisional version is no phase: it has its parent's."""
     parent_old: Ratio | None
     """What the parent reached on the old classes, on the same images: what the gate compares with."""
     confusion: tuple[tuple[int, ...], ...]

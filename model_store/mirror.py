@@ -105,9 +105,9 @@ def _beside(target: Path, kind: str) -> Path:
 
 
 def _remove_stale(target: Path) -> None:
-    """Remove what crashed mirrors left; that of a running one is younger."""
+    """Remove what crashed mirrors left, of any version; that of a running one is younger."""
     for kind in ("partial", "damaged"):
-        for left in target.parent.glob(f".{target.name}.{kind}-*"):
+        for left in target.parent.glob(f".*.{kind}-*"):
             if time.time() - left.lstat().st_mtime > STALE_SECONDS:
                 shutil.rmtree(left, ignore_errors=True)
 

@@ -9,6 +9,7 @@ import io
 import logging
 import threading
 from collections.abc import Callable, Iterator
+from functools import partial
 from pathlib import Path
 
 from minio.commonconfig import CopySource
@@ -28,6 +29,7 @@ from model_store.objects import (
 from model_store.s3_client import check_bucket, describe, make_client, make_pool, pieces, written_at
 from model_store.s3_conditional import ConditionalWriter
 from model_store.s3_errors import Place, s3_errors
+from model_store.s3_listen import OneRequestPool, listen
 
 logger = logging.getLogger(__name__)
 
@@ -58,7 +60,9 @@ class S3Store:
     ) -> None:
         check_bucket(bucket)
         pool = make_pool(ca_file, connect_timeout, read_timeout)
-        self._client = make_client(endpoint, region, access_key, secret_key, pool)
+        self._connect = partial(make_client, endpoint, region, access_key, secret_key)
+        self._client = self._connect(pool)
+        self._listening_pool = partial(OneRequestPool, ca_file, connect_timeout)
         self._bucket = bucket
         self._place = Place(endpoint, bucket)
         self._conditional = ConditionalWriter(self._client, pool, self._place)
@@ -115,7 +119,9 @@ class S3Store:
             with s3_errors(self._place, f"stat {key!r}"):
                 if self._client.bucket_exists(self._bucket):
                     raise
-            raise self._no_bucket() from None
+            raise StoreError(
+                f"there is no {self._place}: create the bucket, or correct its name (LUCIR_STORE=s3://bucket)"
+            ) from None
 
     def read(self, key: str, *, limit: int = READ_LIMIT) -> bytes:
         """The whole object. Raises ``ObjectNotFoundError``, or ``ObjectTooLargeError`` above ``limit`` bytes."""
@@ -136,7 +142,7 @@ class S3Store:
         """Create or replace an object. Raises ``PreconditionFailedError`` if it exists and must not."""
         if only_if_absent:
             if self._preconditions() is not None:
-                return self._put_if(key, data, {"If-None-Match": "*"}, f"create {key!r}")
+                return self._put_if(key, data, {"If-None-Match": "*"}, f"create {key!r}", None)
             if self._etag(key) is not None:
                 raise PreconditionFailedError(f"{key!r} exists already in {self._place}")
         with s3_errors(self._place, f"write {key!r}"):
@@ -148,7 +154,7 @@ class S3Store:
         """Replace an object only if its tag is still ``expected_etag``; else ``PreconditionFailedError``."""
         if_match = self._preconditions()
         if if_match is not None:
-            return self._put_if(key, data, if_match(expected_etag), f"replace {key!r}")
+            return self._put_if(key, data, if_match(expected_etag), f"replace {key!r}", expected_etag)
         if self._etag(key) != expected_etag:
             raise PreconditionFailedError(f"{key!r} in {self._place} changed meanwhile; read it again")
         return self.write(key, data)
@@ -172,7 +178,8 @@ class S3Store:
             try:
                 before = self.stat(source)
             except ObjectNotFoundError:
-                self.stat(target)
+                if self._etag(target) is None:
+                    raise
                 return
             if source == target:
                 return
@@ -199,6 +206,10 @@ class S3Store:
         except ObjectNotFoundError:
             logger.debug("deleted already", extra={"key": key})
 
+    def listen(self, prefix: str, stop: threading.Event) -> Iterator[None]:
+        """Yield after something below ``prefix`` changed: a hint, see ``model_store.notify``."""
+        return listen(self._connect(self._listening_pool()), self._place, check_folder(prefix), stop)
+
     def _preconditions(self) -> Callable[[str], dict[str, str]] | None:
         with self._probing:
             if not self._probed:
@@ -211,18 +222,22 @@ class S3Store:
                     )
             return self._if_match
 
-    def _put_if(self, key: str, data: bytes, headers: dict[str, str], what: str) -> ObjectInfo:
+    def _put_if(self, key: str, data: bytes, headers: dict[str, str], what: str, expected: str | None) -> ObjectInfo:
         """A conditional write. When its answer got lost, the object tells whether it was ours that won."""
         try:
             answer = self._conditional.put(key, data, headers, what)
-        except StoreUnavailableError:
+        except StoreUnavailableError as error:
             try:
                 there = self.read(key, limit=len(data))
-            except (ObjectNotFoundError, ObjectTooLargeError):
+            except ObjectTooLargeError:
                 there = None
-            if there != data:
-                raise
-            return self.stat(key)
+            except ObjectNotFoundError:
+                raise error from None
+            if there == data:
+                return self.stat(key)
+            if self._etag(key) != expected:  # Ceph says of some that lost only that they failed
+                raise PreconditionFailedError(f"cannot {what} in {self._place}: another writer came first") from error
+            raise
         if not answer.etag or answer.date is None:
             return self.stat(key)
         return ObjectInfo(key, len(data), answer.etag, answer.date)
@@ -234,13 +249,10 @@ class S3Store:
             return None
 
     def _written(self, key: str, size: int, result: ObjectWriteResult) -> ObjectInfo:
-        """Describe what was written; uploads in parts have no tag yet, so that the server is asked."""
+        """Describe what was written. After an upload in parts the server is asked: its answer may hold no tag, or a
+        tag that the object does not have (rclone's).
+        """
         date = written_at(result.http_headers)
-        if not result.etag or date is None:
+        if not result.etag or date is None or size > PART_SIZE:
             return self.stat(key)
         return ObjectInfo(key, size, result.etag, date)
-
-    def _no_bucket(self) -> StoreError:
-        return StoreError(
-            f"there is no {self._place}: create the bucket, or correct its name (LUCIR_STORE=s3://bucket)"
-        )

@@ -11,7 +11,6 @@ from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass
 from datetime import timedelta
-from xml.etree import ElementTree
 
 import urllib3
 from minio import Minio
@@ -19,7 +18,7 @@ from minio import Minio
 from model_store.keys import RESERVED
 from model_store.objects import PreconditionFailedError, StoreError
 from model_store.s3_client import written_at
-from model_store.s3_errors import Place, from_code, from_connection, s3_errors
+from model_store.s3_errors import Place, error_in, from_code, from_connection, s3_errors
 
 logger = logging.getLogger(__name__)
 
@@ -95,12 +94,7 @@ class ConditionalWriter:
             response = self._pool.request("PUT", url, body=data, headers=headers, retries=False)
         except urllib3.exceptions.HTTPError as error:
             raise from_connection(self._place, what, error) from None
-        code = message = ""
-        if response.status >= 300:
-            with suppress(ElementTree.ParseError):
-                document = ElementTree.fromstring(response.data)  # noqa: S314 (from the configured store)
-                code = document.findtext("{*}Code") or document.findtext("Code") or ""
-                message = document.findtext("{*}Message") or document.findtext("Message") or ""
+        code, message = error_in(response.data) if response.status >= 300 else ("", "")
         etag = response.headers.get("ETag", "").strip('"')
         return Answer(response.status, etag, code, message, written_at(response.headers))
 

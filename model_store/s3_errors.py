@@ -3,7 +3,7 @@
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
-from xml.etree.ElementTree import ParseError
+from xml.etree import ElementTree
 
 from minio.error import InvalidResponseError, MinioException, S3Error, ServerError
 from urllib3.exceptions import ConnectTimeoutError, HTTPError, MaxRetryError, NewConnectionError, SSLError
@@ -86,7 +86,7 @@ def s3_errors(place: Place, what: str) -> Iterator[None]:
         raise StoreError(f"cannot {what} in {place}: {error}; {_LATER}") from error
     except HTTPError as error:
         raise from_connection(place, what, error) from None
-    except ParseError as error:
+    except ElementTree.ParseError as error:
         raise StoreError(f"cannot {what} in {place}: the answer is no XML ({error}); {_ENDPOINT}") from error
     except ValueError as error:  # the SDK's own checks of names and answers; keys that are not UTF-8
         raise StoreError(f"cannot {what} in {place}: {error}; rename it to a plain UTF-8 key") from error
@@ -106,6 +106,18 @@ def from_code(place: Place, what: str, code: str, message: str, status: int) -> 
     return StoreError(f"cannot {what} in {place} ({told}, HTTP {status}); look at the server's log")
 
 
+def error_in(body: str | bytes) -> tuple[str, str]:
+    """The code and the text of the S3 error in the body of an answer; empty where there is none."""
+    try:
+        document = ElementTree.fromstring(body)  # noqa: S314 (from the configured store)
+    except ElementTree.ParseError:
+        return "", ""
+    if document.tag.rpartition("}")[2] != "Error":
+        return "", ""
+    code, message = (document.findtext(f"{{*}}{name}") or "" for name in ("Code", "Message"))
+    return code, message
+
+
 def from_connection(place: Place, what: str, error: HTTPError) -> StoreError:
     """The error for a connection that failed, broke or was too slow. The text holds no request address."""
     while isinstance(error, MaxRetryError) and isinstance(error.reason, HTTPError):
@@ -121,8 +133,15 @@ def from_connection(place: Place, what: str, error: HTTPError) -> StoreError:
 
 
 def _no_s3(place: Place, what: str, error: InvalidResponseError) -> StoreError:
+    """The error for an answer that the SDK does not understand: mostly a web server's page.
+
+    Some S3 servers (rclone) send a proper error as ``text/xml``, which the SDK takes for a page.
+    """
+    code, message = error_in(getattr(error, "_body", None) or "")  # the SDK keeps body and status to itself
+    if code:
+        return from_code(place, what, code, message, getattr(error, "_code", 0))
     head = str(error)[:200].replace("\n", " ")  # the rest may be a whole web page
-    status = getattr(error, "_code", 0)  # the SDK keeps the status to itself
+    status = getattr(error, "_code", 0)
     if status >= 500:
         return StoreUnavailableError(f"cannot {what} in {place} now ({head}); {_LATER}")
     return StoreError(f"cannot {what}: what answers for {place} is no S3 server ({head}); {_ENDPOINT}")

@@ -27,7 +27,7 @@ def locate(root: Path, key: str) -> Path:
 def describe(root: Path, key: str) -> ObjectInfo | None:
     """The object of a key; None where there is none (it vanished, or is a folder, link, pipe or device)."""
     try:
-        found = os.lstat(root / key)
+        found = os.lstat(f"{root}/{key}")  # a listing does this for each: no path objects
     except GONE:
         return None
     if not stat.S_ISREG(found.st_mode):

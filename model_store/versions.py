@@ -52,12 +52,17 @@ class VersionStore:
         return self._objects
 
     def numbers(self) -> list[int]:
-        """Complete versions, ascending, the refused ones too."""
-        return [number for number in self._used() if self._has_manifest(number)]
+        """Complete versions, ascending, the refused ones too. One listing, however many there are."""
+        keys = (info.key.split("/") for info in self._objects.list(PREFIX))
+        return sorted(int(key[1]) for key in keys if key[2:] == [MANIFEST] and _NUMBER.fullmatch(key[1]))
+
+    def used(self) -> list[int]:
+        """Numbers with anything below them, ascending: those of half-written versions too."""
+        return sorted(int(name) for name in self._objects.folders(PREFIX) if _NUMBER.fullmatch(name))
 
     def next_number(self) -> int:
         """The number for the next version: above every one that was begun, completed, or pointed to."""
-        used = self._used()
+        used = self.used()
         try:
             pointer = self.current()
         except CorruptVersionError:  # to be replaced by the next ``point_to``; the folders tell enough
@@ -135,7 +140,7 @@ class VersionStore:
         except ObjectNotFoundError:
             pointer = Pointer(version=version, previous=None, reason=reason, changed_at=now())
             self._objects.write(POINTER, encode(pointer), only_if_absent=True)
-            return self._pointed(pointer)
+            return self._pointed(pointer, None)
         try:
             old = self.current()  # read after ``stat``: if it changes between, the conditional write fails
         except CorruptVersionError as error:
@@ -146,12 +151,12 @@ class VersionStore:
         previous = old.version if old is not None else None
         pointer = Pointer(version=version, previous=previous, reason=reason, changed_at=now())
         self._objects.replace(POINTER, encode(pointer), expected_etag=etag)
-        return self._pointed(pointer)
+        return self._pointed(pointer, old)
 
-    def rollback(self, version: int) -> Pointer:
+    def rollback(self, version: int, reason: str = "rollback") -> Pointer:
         """``point_to`` a version after every file of it has been read and verified. Raises as ``verify`` does."""
         self.verify(version)
-        return self.point_to(version, "rollback")
+        return self.point_to(version, reason)
 
     def verify(self, number: int) -> Manifest:
         """Read every file of a version. Raises ``VersionNotFoundError``, ``CorruptVersionError``."""
@@ -177,6 +182,8 @@ class VersionStore:
             try:
                 self._objects.download(key, temporary, limit=min(expected.size, FILE_LIMIT))
             except (ObjectNotFoundError, ObjectTooLargeError) as error:
+                if not self._has_manifest(number):
+                    raise self._removed(number) from error
                 raise CorruptVersionError(f"version {number} is damaged: {error}; {RESTORE}") from error
             with os_errors(f"write {path}"):
                 found = record(temporary)
@@ -210,13 +217,14 @@ class VersionStore:
             )
         return there
 
-    def _pointed(self, pointer: Pointer) -> Pointer:
+    def _pointed(self, pointer: Pointer, old: Pointer | None) -> Pointer:
+        """Make sure that the version was not removed meanwhile (``model_store.removal``): else it points back."""
+        if not self._has_manifest(pointer.version):
+            if old is not None and self.current() == pointer:
+                self._objects.write(POINTER, encode(old))
+            raise self._removed(pointer.version)
         logger.info("pointer moved", extra={"version": pointer.version, "previous": pointer.previous})
         return pointer
-
-    def _used(self) -> list[int]:
-        """Numbers with anything below them, ascending."""
-        return sorted(int(name) for name in self._objects.folders(PREFIX) if _NUMBER.fullmatch(name))
 
     def _has_manifest(self, number: int) -> bool:
         try:
@@ -228,6 +236,10 @@ class VersionStore:
     def _unknown(self, number: int) -> VersionNotFoundError:
         known = ", ".join(map(str, self.numbers()[-10:])) or "none yet"
         return VersionNotFoundError(f"there is no version {number} in {self._objects.url}; there are: {known}")
+
+    @staticmethod
+    def _removed(number: int) -> VersionNotFoundError:
+        return VersionNotFoundError(f"version {number} was removed while it was being used: look at the pointer again")
 
     def _name(self, key: str) -> str:
         return f"{self._objects.url}/{key}"

@@ -1,54 +1,33 @@
-"""Stores to test against: a folder, moto's server, and the real MinIO where its binary is present."""
+"""Stores to test against: a folder, moto's server, and the servers of ``tests/servers`` that are installed."""
 
 import io
 import logging
-import os
-import shutil
-import socket
-import subprocess
-import time
 import uuid
 from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
-from minio import Minio
-from minio.error import MinioException
 from moto.server import ThreadedMotoServer
-from urllib3.exceptions import HTTPError
 
 from model_store.connect import open_store
 from model_store.manifest import Counts, Manifest, Preprocessing, now
 from model_store.objects import ObjectStore
 from model_store.versions import VersionStore
+from tests.servers.ceph_server import CEPH_MISSING, ceph_server, find_ceph
+from tests.servers.minio_server import MINIO_MISSING, find_minio, minio_server
+from tests.servers.rclone_server import RCLONE_MISSING, find_rclone, rclone_server
+from tests.servers.server import Server
+from tests.servers.swift_server import SWIFT_MISSING, find_swift, swift_server
 
-REGION = "us-east-1"
-ACCESS_KEY = "lucir-test-key"
-SECRET_KEY = "lucir-test-secret"
-
-
-@dataclass(frozen=True)
-class Server:
-    """A running S3 server."""
-
-    endpoint: str
-    kind: str
-
-    def admin(self) -> Minio:
-        """A client of somebody else: what people do to the bucket goes through it, not through our code."""
-        return Minio(self.endpoint.removeprefix("http://"), ACCESS_KEY, SECRET_KEY, secure=False, region=REGION)
-
-    def bucket(self) -> str:
-        """A new bucket."""
-        name = f"lucir-{uuid.uuid4().hex[:12]}"
-        self.admin().make_bucket(name)
-        return name
-
-    def open(self, bucket: str, **options: object) -> ObjectStore:
-        """Our store of a bucket."""
-        settings = {"endpoint": self.endpoint, "region": REGION, "access_key": ACCESS_KEY, "secret_key": SECRET_KEY}
-        return open_store(f"s3://{bucket}", **(settings | options))
+SERVERS = [
+    "moto",
+    "minio",
+    "rclone",
+    pytest.param("swift", marks=pytest.mark.slow),
+    pytest.param("ceph", marks=pytest.mark.slow),
+]
 
 
 @dataclass(frozen=True)
@@ -56,6 +35,8 @@ class Place:
     """A store under test and the other side of it: how people put and remove files there."""
 
     store: ObjectStore
+    server: Server | None
+    """What stands behind it; None for a folder."""
     put: Callable[[str, bytes], None]
     remove: Callable[[str], None]
     make_folder: Callable[[str], None]
@@ -74,40 +55,36 @@ def moto() -> Iterator[Server]:
 
 @pytest.fixture(scope="session")
 def minio(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
-    """The real server, as a process. Tests that want it are skipped where it was not installed."""
-    binary = find_minio()
-    if binary is None:
-        pytest.skip("no MinIO server: run tests/servers/install_minio.sh, or set MINIO_BINARY to its binary")
-    port = free_port()
-    process = subprocess.Popen(
-        [binary, "server", "--quiet", "--address", f"127.0.0.1:{port}", tmp_path_factory.mktemp("minio")],
-        env={
-            "PATH": os.environ["PATH"],
-            "HOME": str(tmp_path_factory.mktemp("home")),
-            "MINIO_ROOT_USER": ACCESS_KEY,
-            "MINIO_ROOT_PASSWORD": SECRET_KEY,
-            "MINIO_BROWSER": "off",
-        },
-        stdout=subprocess.DEVNULL,
-        stderr=subprocess.DEVNULL,
-    )
-    server = Server(f"http://127.0.0.1:{port}", "minio")
-    try:
-        _wait_until_ready(server, process)
-        yield server
-    finally:
-        process.terminate()
-        process.wait(20)
+    """The reference. Tests that want a server are skipped where it was not installed."""
+    yield from _running(find_minio(), minio_server, tmp_path_factory, MINIO_MISSING)
 
 
-@pytest.fixture(params=["moto", "minio"])
+@pytest.fixture(scope="session")
+def ceph(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
+    """A second real implementation."""
+    yield from _running(find_ceph(), ceph_server, tmp_path_factory, CEPH_MISSING)
+
+
+@pytest.fixture(scope="session")
+def swift(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
+    """A real server that refuses preconditions."""
+    yield from _running(find_swift(), swift_server, tmp_path_factory, SWIFT_MISSING)
+
+
+@pytest.fixture(scope="session")
+def rclone(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
+    """A bad server, which ignores preconditions."""
+    yield from _running(find_rclone(), rclone_server, tmp_path_factory, RCLONE_MISSING)
+
+
+@pytest.fixture(params=SERVERS)
 def server(request: pytest.FixtureRequest) -> Server:
     """Every S3 server in turn."""
     found: Server = request.getfixturevalue(request.param)
     return found
 
 
-@pytest.fixture(params=["directory", "moto", "minio"])
+@pytest.fixture(params=["directory", *SERVERS])
 def place(request: pytest.FixtureRequest, tmp_path: Path) -> Place:
     """Every kind of store in turn, empty."""
     if request.param == "directory":
@@ -120,6 +97,13 @@ def place(request: pytest.FixtureRequest, tmp_path: Path) -> Place:
 def store(place: Place) -> ObjectStore:
     """The store alone."""
     return place.store
+
+
+@pytest.fixture
+def several_writers(place: Place) -> None:
+    """For tests of writers at the same time: a server without preconditions is for one, by declaration."""
+    if place.server is not None and not place.server.conditional:
+        pytest.skip(f"{place.server.kind} does not honour preconditions: one writer only")
 
 
 @pytest.fixture
@@ -178,7 +162,7 @@ def directory_place(root: Path) -> Place:
         (root / key).parent.mkdir(parents=True, exist_ok=True)
         (root / key).write_bytes(data)
 
-    return Place(store, put, lambda key: (root / key).unlink(), lambda key: (root / key).mkdir(parents=True))
+    return Place(store, None, put, lambda key: (root / key).unlink(), lambda key: (root / key).mkdir(parents=True))
 
 
 def bucket_place(server: Server) -> Place:
@@ -189,35 +173,21 @@ def bucket_place(server: Server) -> Place:
         admin.put_object(bucket, key, io.BytesIO(data), len(data))
 
     return Place(
-        server.open(bucket), put, lambda key: admin.remove_object(bucket, key), lambda key: put(f"{key}/", b"")
+        server.open(bucket),
+        server,
+        put,
+        lambda key: admin.remove_object(bucket, key),
+        lambda key: put(f"{key}/", b""),
     )
 
 
-def find_minio() -> str | None:
-    """The server's binary: named by MINIO_BINARY, on the path, or where install_minio.sh leaves it."""
-    named = os.environ.get("MINIO_BINARY")
-    if named:
-        return named
-    cache = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "lucir"
-    built = sorted(str(path) for path in cache.glob("minio-*/minio"))
-    return built[-1] if built else shutil.which("minio")
-
-
-def free_port() -> int:
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        port: int = free.getsockname()[1]
-    return port
-
-
-def _wait_until_ready(server: Server, process: "subprocess.Popen[bytes]") -> None:
-    for _ in range(300):
-        if process.poll() is not None:
-            raise RuntimeError(f"MinIO ended with {process.returncode}")
-        try:
-            server.admin().list_buckets()
-        except (HTTPError, MinioException):  # not yet
-            time.sleep(0.1)
-        else:
-            return
-    raise RuntimeError("MinIO did not become ready")
+def _running(
+    program: str | None,
+    start: Callable[[Path], AbstractContextManager[Server]],
+    folders: pytest.TempPathFactory,
+    missing: str,
+) -> Iterator[Server]:
+    if program is None:
+        pytest.skip(missing)
+    with start(folders.mktemp("server")) as server:
+        yield server

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from model_store.objects import (
+    ObjectInfo,
     ObjectNotFoundError,
     ObjectStore,
     ObjectTooLargeError,
@@ -33,12 +34,17 @@ NAMES = [
 ]
 
 
+def described(info: ObjectInfo) -> tuple[str, int, str]:
+    """Without the time, which a server may round in one answer and not in the other."""
+    return info.key, info.size, info.etag
+
+
 class TestReading:
     def test_gives_back_what_was_written(self, store: ObjectStore) -> None:
         started = time.time()
         info = store.write("a/b.bin", b"\0\xff" * 1000)
         assert store.read("a/b.bin") == b"\0\xff" * 1000
-        assert store.stat("a/b.bin") == info
+        assert described(store.stat("a/b.bin")) == described(info)
         assert info.size == 2000
         assert info.key == "a/b.bin"
         assert abs(info.modified - started) < 60
@@ -131,12 +137,16 @@ class TestListing:
     def test_folders_are_those_directly_below(self, place: "Place") -> None:
         for key in ["incoming/cat/1", "incoming/dog/x/1", "incoming/loose.png", "other/1"]:
             place.put(key, b"1")
-        place.make_folder("incoming/empty")
+        if place.server is None or place.server.flat:
+            place.make_folder("incoming/empty")
+        else:  # its own client would make an object of the marker
+            place.put("incoming/empty/1", b"1")
         assert sorted(place.store.folders("incoming/")) == ["cat", "dog", "empty"]
         assert sorted(place.store.folders("")) == ["incoming", "other"]
         assert list(place.store.folders("incoming/dog/")) == ["x"]
         assert not list(place.store.folders("nothing/"))
-        assert [info.key for info in place.store.list("incoming/empty")] == []
+        if place.server is None or place.server.flat:
+            assert [info.key for info in place.store.list("incoming/empty")] == []
 
     def test_more_than_a_page(self, place: "Place") -> None:
         with ThreadPoolExecutor(4) as pool:
@@ -159,12 +169,12 @@ class TestListing:
 
 
 class TestConditions:
-    def test_are_honoured(self, store: ObjectStore) -> None:
-        assert store.conditional_writes
+    def test_are_found_out(self, place: "Place") -> None:
+        assert place.store.conditional_writes == (place.server is None or place.server.conditional)
 
     def test_create_once(self, store: ObjectStore) -> None:
         info = store.write("a/b", b"1", only_if_absent=True)
-        assert info == store.stat("a/b")
+        assert described(info) == described(store.stat("a/b"))
         with pytest.raises(PreconditionFailedError, match="a/b"):
             store.write("a/b", b"2", only_if_absent=True)
         assert store.read("a/b") == b"1"
@@ -172,7 +182,7 @@ class TestConditions:
     def test_replace_what_was_seen(self, store: ObjectStore) -> None:
         first = store.write("a", b"1")
         second = store.replace("a", b"2", expected_etag=first.etag)
-        assert second == store.stat("a")
+        assert described(second) == described(store.stat("a"))
         with pytest.raises(PreconditionFailedError, match="a"):
             store.replace("a", b"3", expected_etag=first.etag)
         assert store.read("a") == b"2"
@@ -184,6 +194,7 @@ class TestConditions:
             store.replace("a", b"2", expected_etag=etag)
         assert not list(store.list(""))
 
+    @pytest.mark.usefixtures("several_writers")
     @pytest.mark.parametrize("action", ["create", "replace"])
     def test_one_of_many_wins(self, store: ObjectStore, action: str) -> None:
         etag = store.write("a", b"start").etag if action == "replace" else ""
@@ -238,13 +249,15 @@ class TestMoving:
 
 
 class TestDeleting:
-    def test_deletes_one_and_only_once(self, store: ObjectStore) -> None:
+    def test_deletes_one_and_only_once(self, place: "Place") -> None:
+        store = place.store
         store.write("a/1", b"1")
         store.write("a/10", b"1")
         store.delete("a/1")
         store.delete("a/1")
         store.delete("never/there")
-        store.delete("a")
+        if place.server is None or place.server.flat:
+            store.delete("a")
         assert [info.key for info in store.list("")] == ["a/10"]
 
 

@@ -26,7 +26,7 @@ from model_store.objects import (
 from model_store.s3 import COPY_LIMIT
 
 if TYPE_CHECKING:
-    from conftest import Server
+    from tests.servers.server import Server
 
 SECRET = "hush-hush-secret"
 
@@ -264,7 +264,11 @@ class TestUnreachable:
 
 class TestWrong:
     def test_a_missing_bucket(self, server: "Server", tmp_path: Path) -> None:
-        for error in every_call(server.open("no-such-bucket"), tmp_path):
+        store = server.open("no-such-bucket")
+        if server.kind == "swift":  # refuses preconditions before it looks for the bucket
+            assert not store.conditional_writes
+            pytest.skip("not every call asks for the bucket")
+        for error in every_call(store, tmp_path):
             assert "no-such-bucket" in str(error)
             assert "create the bucket" in str(error)
 
@@ -322,6 +326,8 @@ class TestWrong:
             server.open(server.bucket()).read("incoming/\udcff.png")
 
     def test_foreign_objects_and_markers_are_listed_as_they_are(self, server: "Server") -> None:
+        if not server.flat:
+            pytest.skip(f"{server.kind} makes a file of the marker")
         bucket = server.bucket()
         for key, data in {"incoming/": b"", "incoming/cat/": b"", "incoming/cat/1.png": b"1", "x": b"2"}.items():
             server.admin().put_object(bucket, key, io.BytesIO(data), len(data))

@@ -132,6 +132,7 @@ class TestPublishing:
             versions.publish(make_manifest(1, update_id="another"), files)
         versions.verify(1)
 
+    @pytest.mark.usefixtures("several_writers")
     def test_two_updaters_never_mix_their_files(
         self, versions: VersionStore, tmp_path: Path, make_manifest: Callable[..., Manifest]
     ) -> None:
@@ -181,6 +182,7 @@ class TestPointing:
         assert local.point_to(1, "again") == pointer
         assert local.rollback(1) == pointer
 
+    @pytest.mark.usefixtures("several_writers")
     def test_one_of_two_wins(self, versions: VersionStore, publish: Publish) -> None:
         for _ in range(5):
             publish(versions)

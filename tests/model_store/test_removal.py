@@ -1,0 +1,217 @@
+"""Versions that are removed: whole, by name, and whatever happens at the same time."""
+
+import shutil
+from collections.abc import Callable
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from model_store.directory import DirectoryStore
+from model_store.manifest import Manifest
+from model_store.mirror import mirror
+from model_store.objects import ObjectStore
+from model_store.removal import Outcome, VersionRemover
+from model_store.versions import CorruptVersionError, VersionNotFoundError, VersionStore
+
+if TYPE_CHECKING:
+    from conftest import Place
+
+Publish = Callable[..., Manifest]
+
+
+class Killed(BaseException):
+    """The process ends here."""
+
+
+class Hooked:
+    """A store that calls ``hook(operation, key)`` before each operation."""
+
+    def __init__(self, store: ObjectStore, hook: Callable[[str, str], None]) -> None:
+        self._store = store
+        self._hook = hook
+
+    @property
+    def url(self) -> str:
+        return self._store.url
+
+    def __getattr__(self, name: str) -> Any:
+        method = getattr(self._store, name)
+
+        def call(key: str, *arguments: Any, **options: Any) -> Any:
+            self._hook(name, key)
+            return method(key, *arguments, **options)
+
+        return call
+
+
+def hooked(store: ObjectStore, hook: Callable[[str, str], None]) -> VersionStore:
+    return VersionStore(Hooked(store, hook))  # type: ignore[arg-type]  # it answers by __getattr__
+
+
+def keys(store: ObjectStore) -> list[str]:
+    return [info.key for info in store.list("versions/")]
+
+
+def four(versions: VersionStore, publish: Publish) -> None:
+    """Versions 1 to 4; 4 is served, 3 was before."""
+    for number in range(1, 5):
+        publish(versions)
+        versions.point_to(number, "test")
+
+
+def test_removed_versions_leave_nothing(place: "Place", publish: Publish) -> None:
+    versions = VersionStore(place.store)
+    four(versions, publish)
+    outcome = VersionRemover(versions).remove({1: "old", 2: "old", 9: "never was"})
+    assert [removal.version for removal in outcome.removed] == [1, 2]
+    assert (outcome.left, outcome.foreign) == ({}, [])
+    assert versions.numbers() == versions.used() == [3, 4]
+    assert not [key for key in keys(place.store) if key.startswith(("versions/1/", "versions/2/"))]
+    with pytest.raises(VersionNotFoundError, match="there are: 3, 4"):
+        versions.rollback(2)
+    assert versions.next_number() == 5
+
+
+def test_what_the_pointer_names_stays(place: "Place", publish: Publish) -> None:
+    versions = VersionStore(place.store)
+    four(versions, publish)
+    outcome = VersionRemover(versions).remove({3: "x", 4: "x"})
+    assert outcome.left == dict.fromkeys([3, 4], "the pointer names it")
+    assert outcome.removed == []
+    for number in (3, 4):
+        versions.verify(number)
+
+
+def test_objects_of_others_stay_and_are_named(place: "Place", publish: Publish) -> None:
+    versions = VersionStore(place.store)
+    four(versions, publish)
+    place.put("versions/1/notes.txt", b"mine")
+    place.put("versions/1/deep/model.onnx", b"mine")
+    outcome = VersionRemover(versions).remove({1: "old"})
+    assert sorted(outcome.foreign) == ["versions/1/deep/model.onnx", "versions/1/notes.txt"]
+    assert versions.numbers() == [2, 3, 4]
+    assert versions.used() == [1, 2, 3, 4]
+
+
+def test_a_damaged_version_is_left(directory: "Place", publish: Publish) -> None:
+    versions = VersionStore(directory.store)
+    four(versions, publish)
+    directory.put("versions/1/manifest.json", b"{")
+    outcome = VersionRemover(versions).remove({1: "old", 2: "old"})
+    assert [removal.version for removal in outcome.removed] == [2]
+    assert "versions/1/manifest.json is damaged" in outcome.left[1]
+    assert "versions/1/model.onnx" in keys(directory.store)
+
+
+def test_a_removal_is_completed_wherever_it_was_cut_short(tmp_path: Path, publish: Publish) -> None:
+    """Killed before every single call in turn; at no moment does a version exist without all of its files."""
+    calls = 0
+    first = DirectoryStore(tmp_path / "first")
+    four(VersionStore(first), publish)
+    first.write("versions/1/notes.txt", b"mine")
+    for cut in range(1000):
+        store = DirectoryStore(shutil.copytree(tmp_path / "first", tmp_path / f"store-{cut}"))
+        calls = 0
+
+        def count(_name: str, _key: str, cut: int = cut) -> None:
+            nonlocal calls
+            if calls == cut:
+                raise Killed
+            calls += 1
+
+        try:
+            VersionRemover(hooked(store, count)).remove({1: "old", 2: "old"})
+        except Killed:
+            pass
+        else:
+            break
+        versions = VersionStore(store)
+        for number in versions.numbers():
+            versions.verify(number)
+        left = [number for number in (1, 2) if number in versions.numbers()]
+        VersionRemover(versions).remove(dict.fromkeys(left, "old"))
+        remaining = [key for key in keys(store) if key.startswith(("versions/1/", "versions/2/"))]
+        assert remaining == ["versions/1/notes.txt"], cut
+        log = VersionRemover(versions).log()
+        assert log.pending == ()
+        assert [removal.version for removal in log.removed] == [1, 2]
+    assert calls > 20
+
+
+def test_a_rollback_that_comes_first_wins(directory: "Place", publish: Publish) -> None:
+    """The pointer moves to the version while its manifest is being removed: it is put back."""
+    versions = VersionStore(directory.store)
+    four(versions, publish)
+
+    def roll_back(name: str, key: str) -> None:
+        if (name, key) == ("delete", "versions/1/manifest.json"):
+            versions.rollback(1)
+
+    outcome = VersionRemover(hooked(directory.store, roll_back)).remove({1: "old", 2: "old"})
+    assert outcome.left == {1: "the pointer names it"}
+    assert [removal.version for removal in outcome.removed] == [2]
+    versions.verify(1)
+    pointer = versions.current()
+    assert pointer is not None
+    assert pointer.version == 1
+
+
+def test_a_rollback_that_comes_last_fails_and_changes_nothing(directory: "Place", publish: Publish) -> None:
+    """The version is removed between the rollback's look at it and its move of the pointer."""
+    versions = VersionStore(directory.store)
+    four(versions, publish)
+    before = versions.current()
+
+    def remove(name: str, key: str) -> None:
+        if (name, key) == ("replace", "versions/current.json"):
+            VersionRemover(versions).remove({1: "old"})
+
+    with pytest.raises(VersionNotFoundError, match="version 1 was removed while it was being used"):
+        hooked(directory.store, remove).rollback(1)
+    assert versions.current() == before
+    assert versions.numbers() == [2, 3, 4]
+
+
+def test_a_mirror_under_way_says_that_the_version_is_gone(directory: "Place", publish: Publish, tmp_path: Path) -> None:
+    versions = VersionStore(directory.store)
+    four(versions, publish)
+
+    def remove(name: str, _key: str) -> None:
+        if name == "download":
+            VersionRemover(versions).remove({1: "old"})
+
+    with pytest.raises(VersionNotFoundError, match="removed while it was being used: look at the pointer again"):
+        mirror(hooked(directory.store, remove), 1, tmp_path / "copy")
+    assert not (tmp_path / "copy").exists()
+
+
+def test_an_edited_record_stops_everything(directory: "Place", publish: Publish) -> None:
+    versions = VersionStore(directory.store)
+    four(versions, publish)
+    directory.put("versions/removed.json", b'{"pending": "all"}')
+    with pytest.raises(CorruptVersionError, match=r"versions/removed\.json.*move it away"):
+        VersionRemover(versions).remove({1: "old"})
+    assert versions.numbers() == [1, 2, 3, 4]
+
+
+def test_only_unfinished_numbers_are_removed_as_such(place: "Place", publish: Publish) -> None:
+    versions, outcome = VersionStore(place.store), Outcome()
+    publish(versions)
+    for name in ("claim.json", "model.onnx", "notes.txt"):
+        place.put(f"versions/2/{name}", b"{}")
+    for number in (1, 2):
+        VersionRemover(versions).remove_unfinished(number, {"model.onnx"}, outcome)
+    versions.verify(1)
+    assert outcome.foreign == ["versions/2/notes.txt"]
+    assert [key for key in keys(place.store) if key.startswith("versions/2/")] == ["versions/2/notes.txt"]
+
+
+def test_thousands_of_versions_are_listed_without_a_call_for_each(directory: "Place", publish: Publish) -> None:
+    counted: list[str] = []
+    for number in range(1, 2001):
+        directory.put(f"versions/{number}/manifest.json", b"{}")
+    versions = hooked(directory.store, lambda name, _: counted.append(name))
+    assert versions.numbers() == list(range(1, 2001))
+    assert versions.next_number() == 2001
+    assert counted == ["list", "folders", "read"]
