@@ -4,6 +4,7 @@ Tensors: `data` (uint8, the PNG files one after the other), `offsets` (int64, N 
 the class list); metadata: `classes`, a JSON list of names.
 """
 
+import hashlib
 import io
 import json
 from collections.abc import Iterable
@@ -48,7 +49,7 @@ class ImageBlobs:
         """Encode `images` (N, side, side, 3) uint8 without loss."""
         if images.ndim != 4 or images.shape[3] != 3 or images.dtype != np.uint8:
             raise DataError(f"images are uint8 (N, side, side, 3), not {images.dtype} {images.shape}")
-        return cls(tuple(_encode(image) for image in images), np.asarray(labels, np.int64), tuple(classes))
+        return cls(tuple(encode_picture(image) for image in images), np.asarray(labels, np.int64), tuple(classes))
 
     @property
     def byte_count(self) -> int:
@@ -60,16 +61,20 @@ class ImageBlobs:
         with Image.open(io.BytesIO(self.pngs[index])) as image:
             return np.asarray(image.convert("RGB"))
 
+    def decode_square(self, index: int, side: int) -> np.ndarray:
+        """Picture `index` as uint8 (side, side, 3); raises DataError where it has another size."""
+        image = self.decode(index)
+        if image.shape != (side, side, 3):
+            raise DataError(
+                f"picture {index} is {image.shape[1]}x{image.shape[0]}, the configuration says {side}x{side}"
+            )
+        return image
+
     def decode_all(self, side: int) -> np.ndarray:
         """All pictures as uint8 (N, side, side, 3); raises DataError where one has another size."""
         result = np.empty((len(self), side, side, 3), np.uint8)
         for i in range(len(self)):
-            image = self.decode(i)
-            if image.shape != (side, side, 3):
-                raise DataError(
-                    f"picture {i} is {image.shape[1]}x{image.shape[0]}, the configuration says {side}x{side}"
-                )
-            result[i] = image
+            result[i] = self.decode_square(i, side)
         return result
 
     def indices_of(self, label: int) -> np.ndarray:
@@ -93,19 +98,30 @@ class ImageBlobs:
         """Read what `save` wrote; raises StateError on a damaged file."""
         try:
             with safe_open(path, framework="numpy") as file:
-                data = file.get_tensor("data").tobytes()
                 offsets, labels = file.get_tensor("offsets"), file.get_tensor("labels")
                 classes = tuple(json.loads(file.metadata()["classes"]))
+                data = file.get_slice("data")
+                size = int(data.get_shape()[0])
+                if len(offsets) != len(labels) + 1 or offsets[0] != 0 or offsets[-1] != size:
+                    raise StateError(
+                        f"{path} is damaged: its offsets do not fit its {size} bytes and {len(labels)} labels"
+                    )
+                # Picture by picture, so that the memory never holds the bytes twice.
+                pngs = tuple(data[start:end].tobytes() for start, end in pairwise(offsets.tolist()))
+        except StateError:
+            raise
         except (OSError, SafetensorError, KeyError, TypeError, ValueError) as error:
             raise StateError(f"{path} is no file of labelled pictures, or it is damaged: {error}") from error
-        if len(offsets) != len(labels) + 1 or offsets[-1] != len(data):
-            raise StateError(
-                f"{path} is damaged: its offsets do not fit its {len(data)} bytes and {len(labels)} labels"
-            )
-        return cls(tuple(data[start:end] for start, end in pairwise(offsets.tolist())), labels, classes)
+        return cls(pngs, labels, classes)
 
 
-def _encode(image: np.ndarray) -> bytes:
+def picture_digest(image: np.ndarray) -> bytes:
+    """16 bytes that tell pictures apart by their pixels, however they were encoded; image: (side, side, 3) uint8."""
+    return hashlib.sha256(np.asarray(image, np.uint8).tobytes()).digest()[:16]
+
+
+def encode_picture(image: np.ndarray) -> bytes:
+    """uint8 (side, side, 3) as PNG, without loss."""
     buffer = io.BytesIO()
     Image.fromarray(image).save(buffer, format="PNG")
     return buffer.getvalue()

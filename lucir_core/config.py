@@ -55,12 +55,17 @@ class Augmentation:
     contrast: float = 0.0
     """Factor on the distance from the picture's mean, drawn from 1 +- this; 0.8 in EEIL. Every picture gets the offset,
     the contrast or neither, each with the same probability."""
+    strong: bool = False
+    """One strong change of random kind for every picture (`lucir_core.augment_strong`); no part of any paper here."""
+    cutout: int = 0
+    """Side of a grey square hole at a random place, in pixels; 0 for none."""
 
     def __post_init__(self) -> None:
         require(self.crop_padding >= 0, "augment.crop_padding", self.crop_padding, "0 or more")
         require(0 <= self.brightness < 1, "augment.brightness", self.brightness, "from 0 to below 1")
         require(0 <= self.offset <= 255, "augment.offset", self.offset, "from 0 to 255")
         require(0 <= self.contrast <= 1, "augment.contrast", self.contrast, "from 0 to 1")
+        require(self.cutout >= 0, "augment.cutout", self.cutout, "0 or more")
         for name, limits in (("random_resized_crop", self.random_resized_crop), ("aspect", self.aspect)):
             if limits is not None:
                 require(0 < limits[0] <= limits[1], f"augment.{name}", limits, "two rising positive numbers")

@@ -1,6 +1,8 @@
 """What a phase is given, and the pictures it trains from."""
 
-from collections.abc import Sequence
+from collections import deque
+from collections.abc import Iterator, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 
 import numpy as np
@@ -8,9 +10,12 @@ import torch
 from torch import Tensor
 
 from lucir_core.errors import DataError
+from lucir_core.pictures import ArrayPictures, Pictures
 
 RESIDENT_SHARE = 0.4
 """Pictures stay on a GPU as a whole where they take less than this share of its free memory."""
+
+UPLOAD_PICTURES = 4096
 
 
 @dataclass(frozen=True, eq=False)
@@ -39,10 +44,13 @@ class PhaseData:
 
 
 class ImageSet:
-    """Pictures of several arrays under one running index, with their labels, handed out in batches on one device."""
+    """Pictures of several sources under one running index, with their labels, handed out in batches on one device."""
 
-    def __init__(self, images: Sequence[np.ndarray], labels: Sequence[np.ndarray], device: torch.device) -> None:
-        self._parts = [part for part in images if len(part)]
+    def __init__(
+        self, images: Sequence[np.ndarray | Pictures], labels: Sequence[np.ndarray], device: torch.device
+    ) -> None:
+        parts = [ArrayPictures(part) if isinstance(part, np.ndarray) else part for part in images]
+        self._parts: list[Pictures] = [part for part in parts if len(part)]
         self._starts = np.cumsum([0, *(len(part) for part in self._parts)])
         self.device = device
         self.labels = torch.from_numpy(np.concatenate(labels).astype(np.int64)).to(device)
@@ -51,26 +59,67 @@ class ImageSet:
     def __len__(self) -> int:
         return int(self._starts[-1])
 
+    @property
+    def is_slow(self) -> bool:
+        """Whether fetching a batch may wait for a disk, a decoder or a copy to the device."""
+        if self._resident is not None:
+            return False
+        plain = all(isinstance(part, ArrayPictures) and not isinstance(part.images, np.memmap) for part in self._parts)
+        return self.device.type == "cuda" or not plain
+
+    def batches(self, parts: Sequence[Tensor]) -> Iterator[Tensor]:
+        """`gather` of each of `parts`; of a slow set the next one is fetched while the caller works on the last."""
+        if not self.is_slow:
+            for part in parts:
+                yield self.gather(part)
+            return
+        # One copy to the host for all: a thread that asked the device for its indices would wait for its whole queue.
+        host = [part.cpu() for part in parts]
+        with ThreadPoolExecutor(1, "pictures") as pool:
+            coming: deque[Future[Tensor]] = deque()
+            for part in host:
+                coming.append(pool.submit(self.gather, part))
+                if len(coming) > 1:
+                    yield coming.popleft().result()
+            yield from (future.result() for future in coming)
+
     def gather(self, indices: Tensor) -> Tensor:
-        """Pictures `indices` (on the set's device) as uint8 (batch, side, side, 3) on the same device."""
+        """Pictures `indices` as uint8 (batch, side, side, 3) on the set's device."""
         if self._resident is not None:
             return self._resident[indices]
         pictures = torch.from_numpy(self.numpy(indices.cpu().numpy()))
         return pictures.pin_memory().to(self.device, non_blocking=True) if self.device.type == "cuda" else pictures
 
     def numpy(self, indices: np.ndarray) -> np.ndarray:
-        """The same as an array, copied out of the parts (which may be memory maps)."""
+        """The same as an array, copied out of its sources."""
         if len(self._parts) == 1:
-            return np.take(self._parts[0], indices, axis=0)
-        result = np.empty((len(indices), *self._parts[0].shape[1:]), np.uint8)
-        owners = np.searchsorted(self._starts, indices, side="right") - 1
-        for number, part in enumerate(self._parts):
-            mine = owners == number
-            result[mine] = part[indices[mine] - self._starts[number]]
+            return self._parts[0].take(indices)
+        found = [(number, owners) for number, owners in self._owners(indices) if owners.any()]
+        pieces = [
+            (owners, self._parts[number].take(indices[owners] - self._starts[number])) for number, owners in found
+        ]
+        if not pieces:
+            return self._parts[0].take(indices)
+        result = np.empty((len(indices), *pieces[0][1].shape[1:]), np.uint8)
+        for owners, piece in pieces:
+            result[owners] = piece
         return result
 
+    def _owners(self, indices: np.ndarray) -> Iterator[tuple[int, np.ndarray]]:
+        owner = np.searchsorted(self._starts, indices, side="right") - 1
+        for number in range(len(self._parts)):
+            yield number, owner == number
+
     def _upload(self) -> Tensor | None:
-        free, _ = torch.cuda.mem_get_info(self.device)
-        if sum(part.nbytes for part in self._parts) > RESIDENT_SHARE * free:
+        """All pictures on the GPU, piece by piece, where they are a small part of its free memory."""
+        if not self._parts:
             return None
-        return torch.cat([torch.from_numpy(np.array(part)).to(self.device) for part in self._parts])
+        side = self._parts[0].take(np.zeros(1, np.int64)).shape[1]
+        free, _ = torch.cuda.mem_get_info(self.device)
+        if len(self) * side * side * 3 > RESIDENT_SHARE * free:
+            return None
+        resident = torch.empty((len(self), side, side, 3), dtype=torch.uint8, device=self.device)
+        for start in range(0, len(self), UPLOAD_PICTURES):
+            rows = np.arange(start, min(start + UPLOAD_PICTURES, len(self)))
+            resident[start : start + len(rows)] = torch.from_numpy(self.numpy(rows)).to(self.device)
+        return resident

@@ -19,3 +19,7 @@ class StateError(LearningError, ValueError):
 
 class DivergedError(LearningError, ArithmeticError):
     """A loss became NaN or infinite; the previous state and the last resume file are untouched."""
+
+
+class DeviceMemoryError(LearningError, MemoryError):
+    """A device ran out of memory during a phase; the previous state and the last resume file are untouched."""

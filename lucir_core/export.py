@@ -15,6 +15,7 @@ from torch.nn import functional
 from lucir_core.augment import centre_crop
 from lucir_core.heads import CosineHead
 from lucir_core.model import IncrementalModel
+from lucir_core.networks.gates import pruned
 from lucir_core.onnx_graph import GraphWriter, write_backbone
 from lucir_core.state import LearnerState
 
@@ -44,7 +45,7 @@ def export_onnx(state: LearnerState, path: Path) -> None:
     """
     writer = GraphWriter()
     model, size, classes = state.model.eval(), state.config.size, len(state.classes)
-    features = write_backbone(writer, model.backbone, _prepare(writer, model))
+    features = write_backbone(writer, pruned(model.backbone), _prepare(writer, model))
     unit = writer.node("Div", features, _length(writer, features))
     rows = functional.normalize(model.head.embeddings.detach().float(), dim=1)
     writer.node("MatMul", unit, writer.constant(rows.t().numpy()), output="cosines")

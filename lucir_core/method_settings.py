@@ -100,6 +100,12 @@ class Der:
     """Divides the logits in the classifier stage; 1 in the ImageNet settings."""
     max_backbones: int | None = None
     """Most feature extractors, one per phase with new classes; the phase that needs one more is refused."""
+    masks: bool = False
+    """Experimental: learn which channels inside the newest backbone's blocks may go (`lucir_core.networks.gates`)."""
+    mask_sharpness: float = 10.0
+    """How sharp the masks get within an epoch, s_max in the paper."""
+    sparsity_weight: float = 0.5
+    """Of the share of computations that the masks leave. The published weights are not known to us."""
 
     def __post_init__(self) -> None:
         require(self.warmup_epochs >= 0, "der.warmup_epochs", self.warmup_epochs, "0 or more")
@@ -108,5 +114,7 @@ class Der:
         require(self.classifier_lr > 0, "der.classifier_lr", self.classifier_lr, "above 0")
         require_milestones("der.classifier_milestones", self.classifier_milestones)
         require(self.temperature > 0, "der.temperature", self.temperature, "above 0")
+        require(self.mask_sharpness >= 1, "der.mask_sharpness", self.mask_sharpness, "1 or more")
+        require(self.sparsity_weight >= 0, "der.sparsity_weight", self.sparsity_weight, "0 or more")
         cap = self.max_backbones
         require(cap is None or cap >= 1, "der.max_backbones", cap, "1 or more, or null")

@@ -6,10 +6,13 @@ from typing import NamedTuple, cast
 import torch
 from torch import Tensor, nn
 
+from lucir_core.acceleration import AUTO, Acceleration
 from lucir_core.config import Normalisation, PhaseConfig
+from lucir_core.distributed import gathered
 from lucir_core.heads import HEADS, Head
 from lucir_core.networks import create_backbone
 from lucir_core.networks.branched import BranchedBackbone
+from lucir_core.networks.folding import folded
 
 
 class Output(NamedTuple):
@@ -35,6 +38,9 @@ class IncrementalModel(nn.Module):
         self.shift: Tensor
         self.register_buffer("scale", 1.0 / (255.0 * std), persistent=False)
         self.register_buffer("shift", -mean / std, persistent=False)
+        self.backbone_type: torch.dtype | None = None
+        """A type that the backbone computes in while it is trained, or as a teacher; None for float32."""
+        self.frozen = False
 
     @property
     def class_count(self) -> int:
@@ -53,7 +59,13 @@ class IncrementalModel(nn.Module):
 
     def features(self, images: Tensor) -> Tensor:
         """images: (batch, 3, size, size) on the scale 0 to 255, any dtype; features: (batch, dim)."""
-        return cast(Tensor, self.backbone(images.float() * self.scale + self.shift))
+        pictures = images.float() * self.scale + self.shift
+        if self.backbone_type is None or not (self.training or self.frozen):
+            return gathered(cast(Tensor, self.backbone(pictures)))
+        # No cache of converted weights: every weight is used once, and a CUDA graph must convert them each time.
+        with torch.autocast(pictures.device.type, self.backbone_type, cache_enabled=False):
+            features = cast(Tensor, self.backbone(pictures))
+        return gathered(features.float())
 
     def forward(self, images: Tensor) -> Output:
         """images: (batch, 3, size, size) on the scale 0 to 255, any dtype."""
@@ -89,7 +101,18 @@ def frozen_copy(model: IncrementalModel) -> IncrementalModel:
     return teacher.requires_grad_(False)
 
 
-def place(model: IncrementalModel, device: str) -> IncrementalModel:
+def teacher_of(model: IncrementalModel, device: str, acceleration: Acceleration = AUTO) -> IncrementalModel:
+    """A frozen copy of `model` on `device`, made to compute fast; its parameters are not those of `model` any more."""
+    teacher = frozen_copy(model)
+    teacher.frozen = True
+    if acceleration.folded_teacher:
+        teacher.backbone = folded(teacher.backbone)
+    return place(teacher, device, acceleration)
+
+
+def place(model: IncrementalModel, device: str, acceleration: Acceleration = AUTO) -> IncrementalModel:
     """The model on `device`, convolutions channels-last: measured faster on CPU and GPU alike."""
-    model.to(device=torch.device(device), memory_format=torch.channels_last)  # type: ignore[call-overload]  # no stub
+    layout = torch.channels_last if acceleration.channels_last else torch.contiguous_format
+    model.to(device=torch.device(device), memory_format=layout)  # type: ignore[call-overload]  # no stub
+    model.backbone_type = acceleration.backbone_type(torch.device(device))
     return model

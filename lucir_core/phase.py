@@ -8,16 +8,21 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from lucir_core.blobs import ImageBlobs
+from lucir_core.acceleration import AUTO, Acceleration, accelerated
+from lucir_core.blobs import ImageBlobs, encode_picture
 from lucir_core.config import PhaseConfig
 from lucir_core.data import ImageSet, PhaseData
+from lucir_core.device_memory import explained
+from lucir_core.distributed import agree_on, world
 from lucir_core.errors import ConfigError, DataError, StateError
 from lucir_core.features import extract_features
 from lucir_core.heads import LinearHead
 from lucir_core.memory import exemplars_per_class
 from lucir_core.methods import IncrementalMethod, create_method
-from lucir_core.model import frozen_copy, place
+from lucir_core.model import place, teacher_of
+from lucir_core.networks.global_norm import share_statistics
 from lucir_core.phase_run import PhaseRun, Progress
+from lucir_core.pictures import EncodedPictures
 from lucir_core.prototypes import class_prototypes
 from lucir_core.randomness import derived_seed
 from lucir_core.resume import Journal, phase_fingerprint
@@ -41,6 +46,7 @@ def run_phase(
     seed: int = 1993,
     report: Callable[[Progress], None] = ignore_progress,
     resume: Path | None = None,
+    acceleration: Acceleration = AUTO,
 ) -> LearnerState:
     """Learn one phase with the method that `config` names; `previous` is None for phase 0 and stays unchanged.
 
@@ -50,20 +56,25 @@ def run_phase(
 
     resume: a file that progress is kept in; a call with the same arguments after a kill continues from it, and on a
     CPU (with the same number of threads) ends with bit-identical weights. It is removed at the end.
+    acceleration: what is computed in a faster way; the same up to rounding.
+
+    Inside `lucir_core.distributed.processes` every process makes the same call and gets the same state.
 
     Raises DataError, ConfigError or StateError where the arguments do not fit together, DivergedError when the loss
-    becomes NaN or infinite. Only `device` memory and `resume` are written to.
+    becomes NaN or infinite, DeviceMemoryError when `device` has no memory left. Only `device` memory and `resume` are
+    written to.
     """
     started = time.monotonic()
     method = create_method(config.method)
     _check(config, data, previous, method)
     phase = 0 if previous is None else previous.phase + 1
-    run = _begin(config, data, previous, method, device, derived_seed(seed, "phase", phase), resume)
-    run.report = report
-    method.learn(run)
-    if config.align_weights and isinstance(run.model.head, LinearHead):
-        run.model.head.align()
-    state = _finish(run, data, previous, seed)
+    with explained(config), accelerated(acceleration, torch.device(device)):
+        run = _begin(config, data, previous, method, device, derived_seed(seed, "phase", phase), resume, acceleration)
+        run.report = report
+        method.learn(run)
+        if config.align_weights and isinstance(run.model.head, LinearHead):
+            run.model.head.align()
+        state = _finish(run, data, previous, seed)
     run.journal.close()
     fields = {"phase": phase, "classes": len(data.classes), "seconds": round(time.monotonic() - started, 2)}
     logger.info("phase learnt", extra=fields)
@@ -71,16 +82,12 @@ def run_phase(
 
 
 def _check(config: PhaseConfig, data: PhaseData, previous: LearnerState | None, method: IncrementalMethod) -> None:
-    if data.images.shape[1:3] != (config.resize, config.resize):
-        height, width = data.images.shape[1:3]
-        raise DataError(f"images are {width}x{height}, resize = {config.resize} asks for {config.resize} square")
+    _check_side(config, data)
     if len(data.images) < 2 and previous is None:
         raise DataError("phase 0 needs at least two images: it was given one")
+    if previous is not None:
+        check_previous(config, data, previous)
     known = previous.classes if previous is not None else ()
-    if data.classes[: len(known)] != known:
-        raise StateError(
-            f"the phase's class list must begin with the {len(known)} known classes in their order: {list(known)[:10]}"
-        )
     counts = np.bincount(data.labels, minlength=len(data.classes))
     needed = range(len(data.classes)) if method.needs_every_image else range(len(known), len(data.classes))
     missing = [data.classes[label] for label in needed if counts[label] == 0]
@@ -88,17 +95,28 @@ def _check(config: PhaseConfig, data: PhaseData, previous: LearnerState | None, 
         raise DataError(f"class {missing[0]!r} has no image: give at least one or leave the class out")
     # Raises where the memory is too small, before anything is trained.
     exemplars_per_class(config, len(data.classes))
-    if previous is not None:
-        _check_same(config, previous.config)
 
 
-def _check_same(config: PhaseConfig, learnt: PhaseConfig) -> None:
+def check_previous(config: PhaseConfig, data: PhaseData, previous: LearnerState) -> None:
+    """Raise DataError, StateError or ConfigError where pictures, classes or network do not continue `previous`."""
+    _check_side(config, data)
+    known, learnt = previous.classes, previous.config
+    if data.classes[: len(known)] != known:
+        raise StateError(
+            f"the phase's class list must begin with the {len(known)} known classes in their order: {list(known)[:10]}"
+        )
     for name in ("method", "network", "head", "last_relu", "size", "resize", "normalisation"):
         now, before = getattr(config, name), getattr(learnt, name)
         if now != before:
             raise ConfigError(
                 f"{name} is {now!r}, but the previous phases were learnt with {before!r}: keep it, or begin anew"
             )
+
+
+def _check_side(config: PhaseConfig, data: PhaseData) -> None:
+    if data.images.shape[1:3] != (config.resize, config.resize):
+        height, width = data.images.shape[1:3]
+        raise DataError(f"images are {width}x{height}, resize = {config.resize} asks for {config.resize} square")
 
 
 def _begin(
@@ -109,19 +127,24 @@ def _begin(
     device: str,
     seed: int,
     resume: Path | None,
+    acceleration: Acceleration,
 ) -> PhaseRun:
     old_count = len(previous.classes) if previous is not None else 0
     new_count = len(data.classes) - old_count
     before = previous.model if previous is not None else None
     fingerprint = phase_fingerprint(config, data, seed, before, old_count)
     model = method.start(config, before, old_count, new_count, seed)
-    exemplars = previous.exemplars if previous is not None else ImageBlobs.empty(data.classes)
+    # A method that is given every image is given the exemplars' too: herding must not see them twice.
+    replayed = None if method.needs_every_image else previous
+    exemplars = ImageBlobs.empty(data.classes) if replayed is None else replayed.exemplars
     labels = np.concatenate([data.labels.astype(np.int64), exemplars.labels])
-    images = ImageSet([data.images, exemplars.decode_all(config.resize)], [labels], torch.device(device))
+    kept = EncodedPictures(exemplars, config.resize)
+    images = ImageSet([data.images, kept], [labels], torch.device(device))
+    share_statistics(model, on=world().size > 1)
     return PhaseRun(
         config=config,
-        model=place(model, device),
-        teacher=None if before is None else place(frozen_copy(before), device),
+        model=place(model, device, acceleration),
+        teacher=None if before is None else teacher_of(before, device, acceleration),
         images=images,
         labels=labels,
         kept=np.arange(len(labels)) >= len(data.labels),
@@ -131,6 +154,7 @@ def _begin(
         seed=seed,
         journal=Journal(resume, fingerprint),
         report=ignore_progress,
+        acceleration=acceleration,
     )
 
 
@@ -140,7 +164,9 @@ def _finish(run: PhaseRun, data: PhaseData, previous: LearnerState | None, seed:
     positions, labels = torch.from_numpy(chosen), run.labels[chosen]
     flips = ["none"] if config.nme_flip == "none" else ["none", config.nme_flip]
     views = [extract_features(run.model, run.images, positions, config.size, flip) for flip in flips]
-    exemplars = ImageBlobs.from_arrays(run.images.numpy(chosen), labels, data.classes)
+    exemplars = _encoded(chosen, labels, data, previous)
+    agree_on(run.model)
+    share_statistics(run.model, on=False)
     model = run.model.to("cpu", memory_format=torch.contiguous_format)  # type: ignore[call-overload]  # as in place()
     return LearnerState(
         model=model.eval().requires_grad_(False),
@@ -153,3 +179,11 @@ def _finish(run: PhaseRun, data: PhaseData, previous: LearnerState | None, seed:
         seed=seed,
         lambda_=run.lambda_,
     )
+
+
+def _encoded(chosen: np.ndarray, labels: np.ndarray, data: PhaseData, previous: LearnerState | None) -> ImageBlobs:
+    """The chosen pictures: those that were exemplars before as they were encoded, others encoded one by one."""
+    given = len(data.images)
+    old = previous.exemplars.pngs if previous is not None else ()
+    pngs = [old[i - given] if i >= given else encode_picture(data.images[i]) for i in chosen.tolist()]
+    return ImageBlobs(tuple(pngs), labels.astype(np.int64), data.classes)

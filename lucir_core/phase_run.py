@@ -9,6 +9,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
+from lucir_core.acceleration import AUTO, Acceleration
 from lucir_core.config import PhaseConfig
 from lucir_core.data import ImageSet
 from lucir_core.features import extract_features
@@ -60,6 +61,7 @@ class PhaseRun:
     phase_sizes: tuple[int, ...] = ()
     """Classes that each earlier phase added."""
     history: list[EpochReport] = field(default_factory=list)
+    acceleration: Acceleration = AUTO
 
     @property
     def learnt_count(self) -> int:
@@ -133,7 +135,7 @@ class PhaseRun:
             self.journal.after_epoch(name, epoch.epoch, epoch.epochs, self.model, optimiser)
             self._tell(epoch, share)
 
-        train_stage(stage, self.images, config.size, config.augment, self.seed, on_epoch, position)
+        train_stage(stage, self.images, config.size, config.augment, self.seed, on_epoch, position, self.acceleration)
         self.journal.leave(name)
 
     def _tell(self, epoch: EpochReport, share: tuple[float, float]) -> None:

@@ -20,6 +20,7 @@ from torch import Tensor, nn
 
 from lucir_core.config import PhaseConfig
 from lucir_core.data import PhaseData
+from lucir_core.distributed import world
 from lucir_core.files import save_tensors_atomically
 from lucir_core.trainer import Position, momentum_of
 
@@ -46,7 +47,7 @@ class SavedPosition:
 
 
 class Journal:
-    """Writes and reads the resume file of one phase; without a path it does nothing."""
+    """Reads and writes (in the leading process) the resume file of one phase; without a path it does nothing."""
 
     def __init__(self, path: Path | None, fingerprint: str, *, writing_share: float | None = None) -> None:
         self._path = path
@@ -61,7 +62,7 @@ class Journal:
     def remember(self, name: str, compute: Callable[[], np.ndarray]) -> np.ndarray:
         """A result that later epochs depend on: computed once, saved with every later epoch, then read back."""
         if name not in self.facts:
-            self.facts[name] = compute()
+            self.facts[name] = world().agreed(compute())
         return self.facts[name]
 
     def enter(self, stage: str, model: nn.Module) -> tuple[bool, Position | None]:
@@ -82,7 +83,11 @@ class Journal:
     def after_epoch(self, stage: str, epoch: int, epochs: int, model: nn.Module, optimiser: torch.optim.SGD) -> None:
         """Save, unless the last save was too recent; the end of a stage is always saved."""
         now = time.monotonic()
-        if self._path is None or (epoch < epochs and now - self._last_end < self._last_cost / self._share):
+        if (
+            self._path is None
+            or not world().leads
+            or (epoch < epochs and now - self._last_end < self._last_cost / self._share)
+        ):
             return
         momentum = momentum_of(optimiser)
         tensors = {f"model.{name}": _array(value) for name, value in model.state_dict().items()}
@@ -105,7 +110,7 @@ class Journal:
 
     def close(self) -> None:
         """The phase is complete and kept elsewhere: the file goes."""
-        if self._path is not None:
+        if self._path is not None and world().leads:
             self._path.unlink(missing_ok=True)
 
 

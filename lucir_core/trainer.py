@@ -3,28 +3,23 @@
 import math
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
+from functools import partial
 from typing import NamedTuple
 
 import torch
 from torch import Tensor, nn
 
+from lucir_core.acceleration import AUTO, Acceleration
 from lucir_core.augment import augment_batch
 from lucir_core.config import Augmentation
 from lucir_core.data import ImageSet
-from lucir_core.errors import DivergedError
+from lucir_core.distributed import agree_on, world
+from lucir_core.errors import ConfigError, DivergedError
 from lucir_core.randomness import generator
 from lucir_core.schedule import Schedule
+from lucir_core.step import CapturedStep, LossFunction, LossTerm, Step
 
-
-class LossTerm(NamedTuple):
-    """One component of a loss: its value, and the weight it enters the sum with."""
-
-    value: Tensor
-    weight: float = 1.0
-
-
-LossFunction = Callable[[Tensor, Tensor], Mapping[str, LossTerm]]
-"""From images (batch, 3, size, size) on the scale 0 to 255 and labels (batch,) to named loss terms."""
+__all__ = ["LossFunction", "LossTerm", "Stage", "train_stage"]
 
 
 @dataclass(frozen=True, eq=False)
@@ -74,37 +69,51 @@ def train_stage(
     seed: int,
     on_epoch: Callable[[EpochReport, torch.optim.SGD], None],
     position: Position | None = None,
+    acceleration: Acceleration = AUTO,
 ) -> None:
     """Run a stage, or the rest of it from `position`; calls `on_epoch` after every epoch.
 
     A fresh optimiser per stage. Raises DivergedError when an epoch's loss is not finite, before `on_epoch` is called,
     so that whatever the caller last kept is still good.
     """
+    if stage.batch_size < world().size:
+        raise ConfigError(f"batch_size is {stage.batch_size} for {world().size} processes: give one picture to each")
+    agree_on(stage.model)
     trained = tuple(parameter for parameter in stage.parameters if parameter.numel())
     chosen = {id(parameter) for parameter in trained}
     for parameter in stage.model.parameters():
         parameter.requires_grad_(id(parameter) in chosen)
-    optimiser = torch.optim.SGD(
-        trained, lr=stage.schedule.lr, momentum=stage.momentum, weight_decay=stage.weight_decay, fused=True
-    )
+    captured = acceleration.captured and images.device.type == "cuda" and stage.gradient_noise is None
+    captured = captured and world().size == 1
+    # A graph keeps the numbers it was recorded with; a tensor it reads anew.
+    lr = torch.tensor(stage.schedule.lr, device=images.device) if captured else stage.schedule.lr
+    optimiser = torch.optim.SGD(trained, lr=lr, momentum=stage.momentum, weight_decay=stage.weight_decay, fused=True)
     start = 0
     if position is not None:
         start = position.epoch
         restore_momentum(optimiser, position.momentum)
+    step = Step(stage.loss, trained, optimiser, world())
+    loop = _Loop(stage, images, size, augment, CapturedStep(step, stage.batch_size) if captured else step)
+    loop.contiguous = not acceleration.channels_last
     for epoch in range(start, stage.schedule.epochs):
         stage.model.train()
         for module in stage.eval_mode:
             module.eval()
-        for group in optimiser.param_groups:
-            group["lr"] = stage.schedule.lr_at(epoch)
-        random = generator(images.device, seed, stage.name, epoch)
-        noise = stage.gradient_noise(epoch) if stage.gradient_noise else 0.0
-        losses = _run_epoch(stage, images, size, augment, optimiser, random, noise)
+        _set_lr(optimiser, stage.schedule.lr_at(epoch))
+        losses = loop.run(generator(images.device, seed, stage.name, epoch), epoch)
         _check_finite(stage, epoch, losses)
         on_epoch(
             EpochReport(stage.name, epoch + 1, stage.schedule.epochs, losses, stage.schedule.lr_at(epoch)), optimiser
         )
     stage.model.eval()
+
+
+def _set_lr(optimiser: torch.optim.SGD, value: float) -> None:
+    for group in optimiser.param_groups:
+        if isinstance(group["lr"], Tensor):
+            group["lr"].fill_(value)
+        else:
+            group["lr"] = value
 
 
 def momentum_of(optimiser: torch.optim.SGD) -> tuple[Tensor | None, ...]:
@@ -135,32 +144,37 @@ def batches(indices: Tensor, batch_size: int, shuffle: torch.Generator) -> Itera
         yield order[start:end]
 
 
-def _run_epoch(
-    stage: Stage,
-    images: ImageSet,
-    size: int,
-    augment: Augmentation,
-    optimiser: torch.optim.SGD,
-    random: torch.Generator,
-    noise: float,
-) -> dict[str, float]:
-    """Mean loss terms of one epoch. Nothing is read back from the device before its end."""
-    totals: dict[str, Tensor] = {}
-    count = 0
-    for indices in batches(stage.indices, stage.batch_size, random):
-        pictures = augment_batch(images.gather(indices), size, augment, random)
-        terms = stage.loss(pictures, images.labels[indices])
-        total = torch.stack([term.value * term.weight for term in terms.values()]).sum()
-        optimiser.zero_grad(set_to_none=True)
-        total.backward()  # type: ignore[no-untyped-call]  # torch leaves it untyped
-        if noise:
-            add_gradient_noise(stage.parameters, noise / len(indices), random)
-        optimiser.step()
-        count += 1
-        for name, value in (*((name, term.value) for name, term in terms.items()), ("total", total)):
-            totals[name] = totals.get(name, 0.0) + value.detach()
-    means = torch.stack(list(totals.values())).div(count).tolist()
-    return dict(zip(totals, means, strict=True))
+@dataclass(eq=False)
+class _Loop:
+    """The batches of an epoch through one step each. Nothing is read back from the device before its end."""
+
+    stage: Stage
+    images: ImageSet
+    size: int
+    augment: Augmentation
+    step: Step | CapturedStep
+    contiguous: bool = False
+
+    def run(self, random: torch.Generator, epoch: int) -> dict[str, float]:
+        """Mean loss terms of one epoch."""
+        stage, processes = self.stage, world()
+        parts = list(batches(stage.indices, stage.batch_size, random))
+        shares = [(len(part), processes.share(len(part))) for part in parts]
+        mine = [part[share] for part, (_, share) in zip(parts, shares, strict=True)]
+        noise = stage.gradient_noise(epoch) if stage.gradient_noise else 0.0
+        totals: Tensor | None = None
+        for indices, share, raw in zip(parts, shares, self.images.batches(mine), strict=True):
+            pictures = augment_batch(raw, self.size, self.augment, random, share)
+            pictures = pictures.contiguous() if self.contiguous else pictures
+            labels = self.images.labels[indices]
+            if noise and isinstance(self.step, Step):
+                change = partial(add_gradient_noise, deviation=noise / len(indices), random=random)
+                values = self.step(pictures, labels, change)
+            else:
+                values = self.step(pictures, labels)
+            totals = values.clone() if totals is None else totals + values
+        assert totals is not None  # noqa: S101  # a stage has pictures
+        return dict(zip(self.step.names, totals.div(len(parts)).tolist(), strict=True))
 
 
 def add_gradient_noise(parameters: Iterable[nn.Parameter], deviation: float, random: torch.Generator) -> None:

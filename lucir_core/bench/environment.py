@@ -12,6 +12,8 @@ from typing import Any
 
 import torch
 
+from lucir_core.distributed import world
+
 PACKAGES = ("lucir", "torch", "torchvision", "numpy")
 
 
@@ -31,6 +33,7 @@ def hardware(device: str) -> dict[str, Any]:
         "cpu": _cpu_name(),
         "cores": len(os.sched_getaffinity(0)) if sys.platform == "linux" else os.cpu_count(),
         "threads": torch.get_num_threads(),
+        "processes": world().size,
     }
     if torch.device(device).type == "cuda":
         properties = torch.cuda.get_device_properties(torch.device(device))

@@ -7,7 +7,10 @@ larger than the memory can be trained from. The cache belongs to the list of fil
 import hashlib
 import json
 import logging
+import time
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -15,11 +18,18 @@ from PIL import Image, ImageOps
 
 from lucir_core.bench.dataset import Dataset, Split
 from lucir_core.errors import ConfigError, DataError
+from lucir_core.pictures import DECODERS
 
 logger = logging.getLogger(__name__)
 
 SUFFIXES = frozenset({".jpg", ".jpeg", ".png", ".webp", ".bmp", ".gif", ".tif", ".tiff", ".ppm"})
 TEST_FOLDERS = ("val", "test")
+
+DECODE_BLOCK = 256
+"""Pictures that are decoded and not yet written at most; 150 kB each at 224 pixels."""
+
+TELL_SECONDS = 10.0
+"""Between two lines of the log about how far the decoding is."""
 
 
 @dataclass(frozen=True)
@@ -102,17 +112,31 @@ def _decoded(files: list[tuple[Path, int]], cache: Path, resize: int) -> Split:
 
 
 def _decode_all(files: list[tuple[Path, int]], target: Path, resize: int) -> None:
-    """Fill a file under a temporary name, then rename it: a killed run leaves no half cache that looks whole."""
+    """Fill a file under a temporary name, then rename it: a killed run leaves no half cache that looks whole.
+
+    Several threads decode (Pillow lets others run meanwhile), never more than a block of pictures ahead.
+    """
     target.parent.mkdir(parents=True, exist_ok=True)
     temporary = target.with_suffix(".part")
     images = np.lib.format.open_memmap(temporary, "w+", np.uint8, (len(files), resize, resize, 3))
-    for place, (path, _) in enumerate(files):
-        try:
-            with Image.open(path) as image:
-                upright = ImageOps.exif_transpose(image).convert("RGB")
-                images[place] = np.asarray(ImageOps.fit(upright, (resize, resize), Image.Resampling.BILINEAR))
-        except (OSError, ValueError, SyntaxError, Image.DecompressionBombError) as error:
-            raise DataError(f"{path} cannot be read as a picture: {error}; repair or remove it") from error
+    told = time.monotonic()
+    with ThreadPoolExecutor(DECODERS, "decode") as pool:
+        for start in range(0, len(files), DECODE_BLOCK):
+            paths = [path for path, _ in files[start : start + DECODE_BLOCK]]
+            for place, pixels in enumerate(pool.map(partial(_decode, resize=resize), paths), start):
+                images[place] = pixels
+            if time.monotonic() - told > TELL_SECONDS:
+                told = time.monotonic()
+                logger.info("decoding pictures", extra={"done": start + len(paths), "images": len(files)})
     images.flush()
     del images
     temporary.replace(target)
+
+
+def _decode(path: Path, resize: int) -> np.ndarray:
+    try:
+        with Image.open(path) as image:
+            upright = ImageOps.exif_transpose(image).convert("RGB")
+            return np.asarray(ImageOps.fit(upright, (resize, resize), Image.Resampling.BILINEAR))
+    except (OSError, ValueError, SyntaxError, Image.DecompressionBombError) as error:
+        raise DataError(f"{path} cannot be read as a picture: {error}; repair or remove it") from error

@@ -43,8 +43,15 @@ class Group:
 
     @property
     def plain(self) -> bool:
-        """Whether the protocol and the preset were taken as they are: only then is it comparable with a paper."""
-        return not self.first["settings"] and self.first["protocol"]["images_per_class"] is None
+        """Whether it is comparable with a paper: the protocol and the preset taken as they are, or with settings that
+        are the method's published ones for the protocol (the study `published`)."""
+        published = not self.first["settings"] or "published" in self.first["studies"]
+        return published and self.first["protocol"]["images_per_class"] is None
+
+    @property
+    def own_label(self) -> str:
+        """The label without the network that stands behind it: `der` of `der-resnet18_cifar`."""
+        return self.label.removesuffix(f"-{self.first['config']['network']}")
 
     @property
     def classes_seen(self) -> np.ndarray:

@@ -7,6 +7,7 @@ import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
+from matplotlib.ticker import MaxNLocator
 
 from lucir_core.bench.groups import Group
 from lucir_core.bench.published import published_tables
@@ -24,7 +25,7 @@ def save_accuracy(groups: Sequence[Group], path: Path) -> bool:
         (own.title, group, own.readout)
         for own in OWN_ROWS
         for group in groups
-        if group.label == own.label and group.plain
+        if group.label == own.label and (group.plain or group.title.startswith("scaled"))
     ]
     return bool(lines) and _save_curves(lines, path, lambda axes: _published_curve(axes, lines[0][1]))
 
@@ -75,6 +76,8 @@ def save_confusion(groups: Sequence[Group], path: Path) -> bool:
         axes.imshow(np.log1p(np.asarray(matrix)), cmap="viridis", interpolation="nearest")
         axes.set_title(title, color=INK, fontsize=11)
         axes.set(xlabel="predicted class, in order of arrival", ylabel="true class")
+        for axis in (axes.xaxis, axes.yaxis):
+            axis.set_major_locator(MaxNLocator(integer=True))
     figure.savefig(path)
     return True
 
@@ -93,6 +96,7 @@ def _save_curves(
     if extra is not None:
         extra(axes)
     axes.set(xlabel="classes learnt so far", ylabel="accuracy over all of them, %")
+    axes.xaxis.set_major_locator(MaxNLocator(integer=True))
     return _finish(figure, axes, path)
 
 

@@ -8,7 +8,7 @@ from lucir_core.bench.groups import Group, grouped
 from lucir_core.bench.plots import save_accuracy, save_confusion, save_exemplars, save_study
 from lucir_core.bench.published import published_tables
 from lucir_core.bench.results import read_results
-from lucir_core.bench.tables import NOT_RUN, all_runs, beside_published, ordering
+from lucir_core.bench.tables import NOT_RUN, ORDERING, all_runs, beside_published, ordering, scaled_methods
 
 PAGE = "report.md"
 INTRODUCTION = """# Benchmark results
@@ -38,10 +38,12 @@ def write_report(folder: Path, output: Path | None = None) -> Path:
 
 
 def _scaled_part(groups: Sequence[Group]) -> list[str]:
-    scaled = [group for group in groups if group.first["protocol"]["name"] == "scaled" and group.plain]
-    minutes = sum(run["seconds"] for group in scaled for run in group.runs) / 60
-    text = f"The runs took {minutes:.1f} minutes in total.\n" if scaled else f"{NOT_RUN}\n"
-    return ["## The scaled protocol\n", ordering(scaled), text]
+    scaled = [group for group in groups if group.first["protocol"]["name"] == "scaled"]
+    compared = [group for group in scaled if not group.first["settings"] and group.label in dict(ORDERING)]
+    minutes = sum(run["seconds"] for group in compared for run in group.runs) / 60
+    text = f"The runs of these methods took {minutes:.1f} minutes in total.\n" if compared else f"{NOT_RUN}\n"
+    others = ["### Every method on it\n", scaled_methods(scaled)]
+    return ["## The scaled protocol\n", ordering(compared), text, *others]
 
 
 def _published_part(groups: Sequence[Group]) -> list[str]:

@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 
 from lucir_core.bench.measure import READOUTS
+from lucir_core.config import config_from_dict
 from lucir_core.errors import StateError
 from lucir_core.evaluate import average_incremental_accuracy
 
@@ -64,11 +65,20 @@ def read_json(path: Path) -> dict[str, Any]:
 
 
 def read_results(folder: Path) -> list[dict[str, Any]]:
-    """All results of `folder`, sorted by file name; other files are left alone."""
+    """All results of `folder`, sorted by file name; other files are left alone. Configurations are completed."""
     if not folder.is_dir():
         raise StateError(f"{folder} is no folder: give the --output of finished runs")
     values = [read_json(path) for path in sorted(folder.glob("*.json"))]
-    return [value for value in values if value.get("format") == FORMAT]
+    return [with_full_config(value) for value in values if value.get("format") == FORMAT]
+
+
+def with_full_config(facts: Mapping[str, Any]) -> dict[str, Any]:
+    """`facts` with the present defaults for settings that its configuration does not name.
+
+    A setting that came after a run was made has the value then that the run was made with. Raises ConfigError where
+    the configuration holds what this version does not know.
+    """
+    return {**facts, "config": config_from_dict(facts["config"]).to_dict()}
 
 
 def _summary(phases: Sequence[Mapping[str, Any]]) -> dict[str, Any]:

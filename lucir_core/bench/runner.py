@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from lucir_core.acceleration import AUTO, Acceleration
 from lucir_core.bench.dataset import Dataset, choose
 from lucir_core.bench.environment import environment
 from lucir_core.bench.measure import measure
@@ -15,6 +16,7 @@ from lucir_core.bench.results import FORMAT, read_json, run_result, write_json
 from lucir_core.bench.spec import RunSpec
 from lucir_core.bench.work import Work, require_same
 from lucir_core.data import PhaseData
+from lucir_core.distributed import world
 from lucir_core.methods import create_method
 from lucir_core.phase import Progress, run_phase
 from lucir_core.state import LearnerState
@@ -34,10 +36,13 @@ class Clock:
         self._last = time.monotonic()
 
     def check(self) -> None:
-        """Raise TimeLimitReachedError where another step as long as the one since the last check would end too late."""
+        """Raise TimeLimitReachedError where another step as long as the one since the last check would end too late.
+
+        Of several processes the first one decides for all; every one must call this equally often.
+        """
         now = time.monotonic()
         step, self._last = now - self._last, now
-        if self._end is not None and now + step > self._end:
+        if self._end is not None and world().agreed(now + step > self._end):
             raise TimeLimitReachedError
 
     def pause(self) -> None:
@@ -48,6 +53,14 @@ class Clock:
     def restart(self) -> None:
         """Begin a step here: what was before does not count as its length."""
         self._last = time.monotonic()
+
+
+@dataclass(frozen=True)
+class Means:
+    """With what a run is carried out; no part of its identity."""
+
+    device: str
+    acceleration: Acceleration
 
 
 @dataclass(frozen=True)
@@ -83,6 +96,7 @@ def run_benchmark(
     clock: Clock | None = None,
     commit: str | None = None,
     keep_states: bool = False,
+    acceleration: Acceleration = AUTO,
 ) -> Path:
     """Carry out a run, or what is left of it, and return the path of its result.
 
@@ -91,6 +105,8 @@ def run_benchmark(
 
     Raises TimeLimitReachedError when `clock` says so; ConfigError, DataError and StateError where things do not fit
     together, and what a phase raises. In every case what was done stays.
+
+    Inside `lucir_core.distributed.processes` every process makes the same call on the same disk; the first one writes.
     """
     path, folder = result_path(spec, output), output / "work" / spec.name
     dataset.check(spec.protocol.seen(len(spec.protocol.phase_sizes) - 1))
@@ -101,7 +117,10 @@ def run_benchmark(
         return path
     work = Work(folder, identity, environment(device, commit))
     clock = clock or Clock()
-    learn_all(spec, dataset, work, device, report, clock)
+    learn_all(spec, dataset, work, Means(device, acceleration), report, clock)
+    if not world().leads:
+        world().wait()
+        return path
     classes = [dataset.classes[label] for label in spec.protocol.seen(len(spec.protocol.phase_sizes) - 1)]
     facts = {**identity, "studies": list(spec.studies), "classes": classes}
     write_json(path, run_result(facts, work.phases, work.pieces))
@@ -110,11 +129,12 @@ def run_benchmark(
         shutil.rmtree(folder)
         if not any(folder.parent.iterdir()):
             folder.parent.rmdir()
+    world().wait()
     return path
 
 
 def learn_all(
-    spec: RunSpec, dataset: Dataset, work: Work, device: str, report: Callable[[RunProgress], None], clock: Clock
+    spec: RunSpec, dataset: Dataset, work: Work, means: Means, report: Callable[[RunProgress], None], clock: Clock
 ) -> None:
     """Learn and measure every phase that is not done yet."""
     total = len(spec.protocol.phase_sizes)
@@ -124,9 +144,11 @@ def learn_all(
         clock.restart()
         previous, state = state, work.state(phase)
         if state is None:
-            state = _learn(spec, dataset, work, previous, phase, device, _reporter(spec, work, phase, report, clock))
+            state = _learn(spec, dataset, work, previous, phase, means, _reporter(spec, work, phase, report, clock))
             work.keep(state)
-        record = _measured(spec, dataset, work, state, device)
+        record = _measured(spec, dataset, work, state, means.device)
+        # What the first process tidies away now, the others have read.
+        world().wait()
         work.finish_phase(record)
         report(RunProgress(spec.name, phase, total, 1.0, accuracy=record["cnn"]["all"]))
         if phase + 1 < total:
@@ -152,7 +174,7 @@ def _learn(
     work: Work,
     previous: LearnerState | None,
     phase: int,
-    device: str,
+    means: Means,
     report: Callable[[Progress], None],
 ) -> LearnerState:
     protocol = spec.protocol
@@ -160,13 +182,22 @@ def _learn(
     wanted = seen if create_method(spec.method).needs_every_image else protocol.arriving(phase)
     images, labels = choose(dataset.train, seen, wanted, work.scratch, protocol.images_per_class)
     data = PhaseData(images, labels, tuple(dataset.classes[label] for label in seen))
-    return run_phase(spec.config, data, previous, device=device, seed=spec.seed, report=report, resume=work.resume_file)
+    return run_phase(
+        spec.config,
+        data,
+        previous,
+        device=means.device,
+        seed=spec.seed,
+        report=report,
+        resume=work.resume_file,
+        acceleration=means.acceleration,
+    )
 
 
 def _measured(spec: RunSpec, dataset: Dataset, work: Work, state: LearnerState, device: str) -> dict[str, Any]:
     seen = spec.protocol.seen(state.phase)
-    images, labels = choose(dataset.test, seen, seen, work.folder / "test.npy")
+    images, labels = choose(dataset.test, seen, seen, work.test_scratch)
     record = measure(state, images, labels, work.phases, device)
     del images
-    (work.folder / "test.npy").unlink(missing_ok=True)
+    work.test_scratch.unlink(missing_ok=True)
     return record

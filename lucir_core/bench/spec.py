@@ -43,7 +43,7 @@ class RunSpec:
         if not self.label:
             # Another preset on CIFAR is another thing to compare; elsewhere it belongs to the data set.
             other = self.dataset.startswith("cifar") and self.preset != usual
-            object.__setattr__(self, "label", self.preset if other else self.method)
+            object.__setattr__(self, "label", self.preset.removeprefix("cifar100_") if other else self.method)
         bad = sorted(set(self.label) - NAME_CHARACTERS)
         if bad:
             raise ConfigError(

@@ -3,6 +3,8 @@
 from collections.abc import Iterable, Sequence
 from typing import NamedTuple
 
+import numpy as np
+
 from lucir_core.bench.groups import Group
 from lucir_core.bench.published import Figure, PublishedTable
 
@@ -49,10 +51,9 @@ def beside_published(table: PublishedTable, groups: Sequence[Group]) -> str:
         for row in table.rows
     ]
     for own in OWN_ROWS:
-        cells = [_own(_matching(groups, table, own.label, column), own.readout) for column in table.columns]
-        seeds = max((len(group.runs) for group in groups if group.label == own.label), default=0)
-        ran = any(cell != NOT_RUN for cell in cells)
-        rows.append([f"**ours: {own.title}**", *cells, f"this page, up to {seeds} seeds" if ran else ""])
+        found = [_matching(groups, table, own.label, column) for column in table.columns]
+        cells = [_own(group, own.readout) for group in found]
+        rows.append([f"**ours: {own.title}**", *cells, _seeds_of(found)])
     return markdown(header, rows)
 
 
@@ -69,7 +70,7 @@ def all_runs(groups: Sequence[Group]) -> str:
                 str(first["dataset"]),
                 f"{group.title}: {_sizes(first['protocol']['phase_sizes'])}",
                 group.label,
-                ", ".join(f"{key} = {value}" for key, value in first["settings"].items()) or "preset",
+                _settings(group),
                 str(first["config"]["network"]),
                 str(first["config"]["epochs"]),
                 ", ".join(str(run["seed"]) for run in group.runs),
@@ -87,24 +88,59 @@ def all_runs(groups: Sequence[Group]) -> str:
 
 def ordering(groups: Sequence[Group]) -> str:
     """The methods of the scaled protocol from the best down, and whether each step is wider than the seeds' spread."""
-    rows, before = [], None
+    rows: list[list[str]] = []
+    before: dict[int, float] | None = None
     for label, readout in ORDERING:
         group = next((each for each in groups if each.label == label), None)
         name = f"{label}, {readout.upper()}"
         if group is None:
-            rows.append([name, NOT_RUN, "", "", ""])
+            rows.append([name, NOT_RUN, "", "", "", ""])
             before = None
             continue
-        spread = group.spread(readout, "average")
-        verdict = ""
-        if before is not None:
-            gap = before.low - spread.high
-            verdict = f"yes, by {gap:.2f}" if gap > 0 else f"no: overlap of {-gap:.2f}"
-        values = ", ".join(f"{100 * run[readout]['average']:.2f}" for run in group.runs)
-        rows.append([name, str(spread), values, str(group.spread(readout, "last")), verdict])
-        before = spread
+        averages = {int(run["seed"]): 100.0 * run[readout]["average"] for run in group.runs}
+        spread, last = group.spread(readout, "average"), group.spread(readout, "last")
+        values = ", ".join(f"{value:.2f}" for value in averages.values())
+        rows.append([name, str(spread), values, str(last), *_step_down(before, averages)])
+        before = averages
     header = ["method", "average", "each seed", "last", "worst seed of the line above is better than its best"]
-    return markdown(header, rows)
+    return markdown([*header, "line above is better by, seed by seed"], rows)
+
+
+def _step_down(before: dict[int, float] | None, now: dict[int, float]) -> tuple[str, str]:
+    if before is None:
+        return "", ""
+    gap = min(before.values()) - max(now.values())
+    verdict = f"yes, by {gap:.2f}" if gap > 0 else f"no: overlap of {-gap:.2f}"
+    return verdict, ", ".join(f"{before[seed] - value:.2f}" for seed, value in now.items() if seed in before)
+
+
+def scaled_methods(groups: Sequence[Group]) -> str:
+    """Every method on the scaled protocol, best classifier first: both readouts, and where the last model errs."""
+    header = [
+        "run",
+        "settings",
+        "CNN average",
+        "NME average",
+        "CNN last: all",
+        "old classes",
+        "new classes",
+        "forgetting",
+    ]
+    rows = []
+    for group in sorted(groups, key=lambda group: -group.spread("cnn", "average").mean):
+        last = [run["phases"][-1]["cnn"] for run in group.runs]
+        shares = [np.mean([100.0 * values[part] for values in last]) for part in ("all", "old", "new")]
+        rows.append(
+            [
+                group.label,
+                _settings(group),
+                str(group.spread("cnn", "average")),
+                str(group.spread("nme", "average")),
+                *(f"{share:.2f}" for share in shares),
+                str(group.spread("cnn", "forgetting")),
+            ]
+        )
+    return markdown(header, rows) if rows else f"{NOT_RUN}\n"
 
 
 def made_with(group: Group) -> str:
@@ -125,9 +161,18 @@ def _matching(groups: Sequence[Group], table: PublishedTable, label: str, phases
     for group in groups:
         protocol, config = group.first["protocol"], group.first["config"]
         same = (group.first["dataset"], protocol["name"], protocol["phases"]) == ("cifar100", table.protocol, phases)
-        if same and group.label == label and group.plain and config["network"] == table.network:
+        if same and group.own_label == label and group.plain and config["network"] == table.network:
             return group
     return None
+
+
+def _settings(group: Group) -> str:
+    return ", ".join(f"{key} = {value}" for key, value in group.first["settings"].items()) or "preset"
+
+
+def _seeds_of(groups: Sequence[Group | None]) -> str:
+    counts = sorted({len(group.runs) for group in groups if group is not None})
+    return f"this page, seeds: {' or '.join(map(str, counts))}" if counts else ""
 
 
 def _own(group: Group | None, readout: str) -> str:

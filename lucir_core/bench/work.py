@@ -1,6 +1,6 @@
 """The folder of a run under way: `run.json` with what is done, the state after the last phase, the resume file.
 
-It is all that a continuation needs, on this machine or another one.
+It is all that a continuation needs, on this machine or another one. Of several processes the first one writes.
 """
 
 import shutil
@@ -10,7 +10,8 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from lucir_core.bench.results import read_json, write_json
+from lucir_core.bench.results import read_json, with_full_config, write_json
+from lucir_core.distributed import world
 from lucir_core.errors import StateError
 from lucir_core.state import CHECKPOINT, LearnerState, load_state, save_state
 
@@ -21,6 +22,7 @@ class Work:
     def __init__(self, folder: Path, identity: Mapping[str, Any], environment: Mapping[str, Any]) -> None:
         self.folder = folder
         self._path = folder / "run.json"
+        self._world = world()
         self._facts: dict[str, Any] = {"identity": dict(identity), "phases": [], "pieces": [], "open_seconds": 0.0}
         if self._path.is_file():
             self._facts = read_json(self._path)
@@ -29,6 +31,8 @@ class Work:
             {"started": datetime.now(UTC).isoformat(timespec="seconds"), "seconds": 0.0, **environment}
         )
         self._tick = time.monotonic()
+        # Nobody writes before everybody has read.
+        self._world.wait()
         self._save()
 
     @property
@@ -49,7 +53,17 @@ class Work:
     @property
     def scratch(self) -> Path:
         """For pictures that are too many for the memory."""
-        return self.folder / "images.npy"
+        return self.folder / f"images{self._suffix}.npy"
+
+    @property
+    def test_scratch(self) -> Path:
+        """The same for test pictures."""
+        return self.folder / f"test{self._suffix}.npy"
+
+    @property
+    def _suffix(self) -> str:
+        """Processes do not share files that they write."""
+        return f"-{self._world.rank}" if self._world.size > 1 else ""
 
     def tick(self) -> None:
         """Note the time that has passed; called after every epoch."""
@@ -67,7 +81,8 @@ class Work:
 
     def keep(self, state: LearnerState) -> None:
         """Save the state after a phase, before it is measured."""
-        save_state(state, self._state_folder(state.phase))
+        if self._world.leads:
+            save_state(state, self._state_folder(state.phase))
 
     def finish_phase(self, record: Mapping[str, Any]) -> None:
         """Note a measured phase; the state before it is not needed any more."""
@@ -75,20 +90,21 @@ class Work:
         self._facts["phases"].append({**record, "seconds": self._facts["open_seconds"]})
         self._facts["open_seconds"] = 0.0
         self._save()
-        if record["phase"]:
-            shutil.rmtree(self._state_folder(record["phase"] - 1), ignore_errors=True)
         self.scratch.unlink(missing_ok=True)
+        if record["phase"] and self._world.leads:
+            shutil.rmtree(self._state_folder(record["phase"] - 1), ignore_errors=True)
 
     def _state_folder(self, phase: int) -> Path:
         return self.folder / f"phase-{phase}"
 
     def _save(self) -> None:
-        write_json(self._path, self._facts)
+        if self._world.leads:
+            write_json(self._path, self._facts)
 
 
 def require_same(kept: Mapping[str, Any], wanted: Mapping[str, Any], folder: Path) -> None:
     """Raise StateError naming the settings in which a run that was begun in `folder` differs from the wanted one."""
-    different = _differences(kept, wanted)
+    different = _differences(with_full_config(kept), wanted)
     if different:
         raise StateError(
             f"{folder} belongs to a run with other settings ({', '.join(different[:5])}): choose another --label or "

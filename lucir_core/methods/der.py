@@ -7,8 +7,12 @@ After a warm-up both heads are drawn anew. Then the classifier stage: a fresh he
 on equally many pictures of every class, logits divided by 5. No distillation. Source: the authors' released code.
 
 What we do differently, and why:
-- No channel masks and no pruning, as in the released code: memory and time grow by one backbone a phase. A service sets
-  `der.max_backbones`; the phase that needs one more is refused with ConfigError, and the last state stays good.
+- No channel masks and no pruning unless `der.masks` says so, as in the released code: memory and time grow by one
+  backbone a phase. A service sets `der.max_backbones`; the phase that needs one more is refused with ConfigError, and
+  the last state stays good.
+- Masks (experimental) are learnt with the newest backbone, with a term for the share of computations that they leave.
+  Before the classifier stage they close for good: closed channels are 0 from then on and are left out of an exported
+  model. A later phase, whose backbone starts as a copy, draws them anew.
 - The warm-up is a stage with an optimiser of its own: no momentum of the discarded heads lives on. Phase 0 has none.
 - The classifier stage takes the exemplars that the phase keeps (as many per class), so they are herded before it; the
   features that herding depends on no longer change.
@@ -17,6 +21,7 @@ What we do differently, and why:
 """
 
 import copy
+import logging
 from collections.abc import Mapping
 from dataclasses import replace
 
@@ -30,10 +35,13 @@ from lucir_core.losses import cross_entropy_loss
 from lucir_core.methods.base import METHODS, grown_linear_model, linear_head
 from lucir_core.model import IncrementalModel, Output
 from lucir_core.networks.branched import BranchedBackbone
+from lucir_core.networks.gates import close_gates, gates_of, open_gates, revive, sparsity_loss
 from lucir_core.phase_run import PhaseRun
 from lucir_core.randomness import generator
 from lucir_core.schedule import Schedule, phase_schedule
-from lucir_core.trainer import LossFunction, LossTerm
+from lucir_core.trainer import LossFunction, LossTerm, batches
+
+logger = logging.getLogger(__name__)
 
 
 @METHODS.register("der")
@@ -53,6 +61,7 @@ class ExpandableRepresentation:
             model = copy.deepcopy(previous)
             if new_count:
                 model.backbone = _expanded(branched(model), config.der.max_backbones)
+                revive(branched(model).newest, generator("cpu", seed, "revived channels"))
         if new_count:
             model.head = LinearHead(model.feature_dim, old_count, new_count)
             draw_rows(model.head, generator("cpu", seed, "head"))
@@ -64,6 +73,9 @@ class ExpandableRepresentation:
         indices = run.training_indices(replay=config.replay is not False)
         schedule = phase_schedule(config, len(indices), first=run.teacher is None)
         expands = run.teacher is not None and run.new_count > 0
+        if choice.masks and run.new_count:
+            count = len(list(batches(indices, config.batch_size, generator(indices.device, 0))))
+            open_gates(backbone.newest, choice.mask_sharpness, count)
         if expands:
             run.model.auxiliary = auxiliary_head(run, backbone.newest)
         end = 1.0 if run.teacher is None else schedule.epochs / (schedule.epochs + choice.classifier_epochs / 5)
@@ -74,6 +86,9 @@ class ExpandableRepresentation:
             _redraw_heads(run, "main")
         _train_newest(run, "main", indices, _after(schedule, warmup), (start, end))
         run.model.auxiliary = None
+        if choice.masks and run.new_count:
+            kept = close_gates(backbone.newest)
+            logger.info("masks closed", extra={"channels_kept": kept})
         if run.teacher is not None:
             _classifier_stage(run, end)
 
@@ -108,14 +123,20 @@ def auxiliary_targets(labels: Tensor, old_count: int) -> Tensor:
 def der_loss(run: PhaseRun, temperature: float = 1.0) -> LossFunction:
     """Cross-entropy of the head and, where there is one, of the auxiliary head."""
     model, weight, old_count = run.model, run.config.der.auxiliary_weight, run.old_count
+    newest = branched(model).newest
 
     def loss(images: Tensor, labels: Tensor) -> Mapping[str, LossTerm]:
+        gates = gates_of(newest)
+        for gate in gates:
+            gate.advance()
         output: Output = model(images)
         terms = {"cross_entropy": LossTerm(cross_entropy_loss(output.logits / temperature, labels))}
         if isinstance(model.auxiliary, nn.Linear):
             logits = model.auxiliary(output.features[:, -model.auxiliary.in_features :])
             value = cross_entropy_loss(logits, auxiliary_targets(labels, old_count))
             terms["auxiliary"] = LossTerm(value, weight)
+        if gates:
+            terms["sparsity"] = LossTerm(sparsity_loss(newest), run.config.der.sparsity_weight)
         return terms
 
     return loss

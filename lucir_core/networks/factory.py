@@ -9,6 +9,7 @@ import torch
 from torch import Tensor, nn
 
 from lucir_core.networks.resnet_cifar import CifarResNet
+from lucir_core.networks.resnet_cifar18 import WideCifarResNet
 from lucir_core.networks.resnet_imagenet import ImageNetResNet
 from lucir_core.networks.weights import load_weights
 from lucir_core.registry import Registry
@@ -26,6 +27,7 @@ BACKBONES: Registry[BackboneFactory] = Registry("network")
 for _depth in (8, 14, 20, 32, 44, 56):
     BACKBONES.register(f"resnet{_depth}")(partial(CifarResNet, (_depth - 2) // 6))
 BACKBONES.register("resnet18")(ImageNetResNet)
+BACKBONES.register("resnet18_cifar")(WideCifarResNet)
 
 
 def create_backbone(name: str, *, last_relu: bool, seed: int = 0, weights: str | None = None) -> nn.Module:
@@ -36,6 +38,8 @@ def create_backbone(name: str, *, last_relu: bool, seed: int = 0, weights: str |
         backbone = make(last_relu=last_relu)
     backbone = backbone.to_empty(device="cpu")
     _initialise(backbone, torch.Generator().manual_seed(seed))
+    if isinstance(backbone, WideCifarResNet):
+        backbone.start_as_shortcuts()
     if weights is not None:
         load_weights(backbone, name, weights)
     return backbone

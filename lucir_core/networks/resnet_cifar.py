@@ -20,11 +20,15 @@ class BasicBlock(nn.Module):
         if stride != 1 or inputs != outputs:
             self.downsample = nn.Sequential(nn.Conv2d(inputs, outputs, 1, stride, bias=False), nn.BatchNorm2d(outputs))
         self.last_relu = last_relu
+        self.gate: nn.Module | None = None
+        """On the channels between the two convolutions, while masks are learnt (`lucir_core.networks.gates`)."""
 
     def forward(self, x: Tensor) -> Tensor:
         """x: (batch, inputs, height, width); out: (batch, outputs, height / stride, width / stride)."""
         residual = x if self.downsample is None else self.downsample(x)
         out = functional.relu(self.bn1(self.conv1(x)), inplace=True)
+        if self.gate is not None:
+            out = self.gate(out)
         out = self.bn2(self.conv2(out)) + residual
         return functional.relu(out, inplace=True) if self.last_relu else out
 

@@ -18,6 +18,19 @@ def test_resnet32_has_the_published_size() -> None:
     assert parameters(create_backbone("resnet32", last_relu=False)) == 466_256
 
 
+def test_resnet18_for_small_pictures_has_the_published_size_and_starts_as_its_shortcuts() -> None:
+    backbone = create_backbone("resnet18_cifar", last_relu=True, seed=3).eval()
+    assert parameters(backbone) == 11_168_832
+    assert all(not block.bn2.weight.any() for stage in (backbone.layer1, backbone.layer4) for block in stage)
+    images = torch.randn(2, 3, 32, 32, generator=torch.Generator().manual_seed(0))
+    with torch.no_grad():
+        stem = backbone.bn1(backbone.conv1(images)).relu()
+        # No max-pool and no stride before the second stage; blocks of the first one add nothing yet.
+        assert stem.shape == (2, 64, 32, 32)
+        torch.testing.assert_close(backbone.layer1(stem), stem)
+        assert backbone.layer4(backbone.layer3(backbone.layer2(stem))).shape == (2, 512, 4, 4)
+
+
 def test_resnet18_has_torchvisions_layout() -> None:
     from torchvision.models import resnet18
 

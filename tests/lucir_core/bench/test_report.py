@@ -11,7 +11,7 @@ from lucir_core.bench.order import seeded_order
 from lucir_core.bench.protocol import make_protocol
 from lucir_core.bench.published import published_tables
 from lucir_core.bench.report import write_report
-from lucir_core.bench.results import run_result, write_json
+from lucir_core.bench.results import read_json, run_result, write_json
 from lucir_core.bench.spec import RunSpec
 from lucir_core.bench.suite import load_suite, suite_names
 from lucir_core.errors import ConfigError, StateError
@@ -29,7 +29,14 @@ def write(tmp_path: Path) -> Write:
         for number, size in enumerate(spec.protocol.phase_sizes):
             seen += size
             confusion = [[int(i == j) for j in range(seen)] for i in range(seen)]
-            readout = {"all": share, "groups": [share] * (number + 1), "forgetting": 0.1, "confusion": confusion}
+            readout = {
+                "all": share,
+                "old": share if number else None,
+                "new": share,
+                "groups": [share] * (number + 1),
+                "forgetting": 0.1,
+                "confusion": confusion,
+            }
             records.append({"phase": number, "classes": seen, "seconds": 60.0, "cnn": readout, "nme": readout})
         piece = {"commit": "0123456789abcdef", "hardware": {"threads": 2}, "seconds": 60.0}
         identity = {**spec.identity(), "data": "digest", "studies": list(spec.studies)}
@@ -44,7 +51,7 @@ def line_of(page: str, start: str) -> str:
 
 def test_an_empty_page_says_what_was_not_run(tmp_path: Path) -> None:
     page = write_report(tmp_path).read_text()
-    assert page.count("### ") == 4 + 5
+    assert page.count("### ") == 1 + 4 + 5
     assert line_of(page, "| **ours: lucir, CNN**").count("not run") == 6
     assert line_of(page, "| LUCIR-CNN") == (
         "| LUCIR-CNN | (62.34) | - | 63.42 | 60.18 | - | - | Hou et al. 2019, Figs. 5 and 9 "
@@ -57,9 +64,7 @@ def test_own_runs_stand_in_their_column_with_their_spread(write: Write, tmp_path
     write(0.62, seed=1)
     write(0.64, seed=2)
     line = line_of(write_report(tmp_path).read_text(), "| **ours: lucir, CNN**")
-    assert (
-        "| not run | not run | 63.00 ± 1.41 (63.00) | not run | not run | not run | this page, up to 2 seeds |" in line
-    )
+    assert "| not run | not run | 63.00 ± 1.41 (63.00) | not run | not run | not run | this page, seeds: 2 |" in line
     with Image.open(tmp_path / "accuracy-cifar100-b50-5.png") as figure:
         figure.verify()
 
@@ -76,10 +81,46 @@ def test_the_scaled_ordering_is_judged_by_the_worst_seed(write: Write, tmp_path:
         for seed, share in enumerate(shares):
             write(share, method, "scaled", seed=seed)
     page = write_report(tmp_path).read_text()
-    assert line_of(page, "| lucir, CNN").endswith("| yes, by 5.00 |")
-    assert line_of(page, "| icarl, NME").endswith("| no: overlap of 2.00 |")
+    assert line_of(page, "| lucir, CNN").endswith("| yes, by 5.00 | 10.00, 7.00 |")
+    assert line_of(page, "| icarl, NME").endswith("| no: overlap of 2.00 | 10.00, 3.00 |")
     assert "not run" in line_of(page, "| finetune, CNN")
-    assert "The runs took 18.0 minutes in total." in page
+    assert "The runs of these methods took 18.0 minutes in total." in page
+
+
+def test_a_run_is_compared_with_the_table_of_its_network(write: Write, tmp_path: Path) -> None:
+    write(0.73, "der", label="der-resnet18_cifar", settings={"network": "resnet18_cifar"}, studies=("published",))
+    write(0.66, "der")
+    page = write_report(tmp_path).read_text()
+    rows = [line for line in page.splitlines() if line.startswith("| **ours: der**")]
+    assert [row.count("73.00 (73.00)") for row in rows] == [0, 0, 0, 1]
+    assert [row.count("66.00 (66.00)") for row in rows] == [1, 0, 0, 0]
+
+
+def test_other_methods_of_the_scaled_protocol_stand_below_with_their_settings(write: Write, tmp_path: Path) -> None:
+    write(0.5, protocol="scaled")
+    write(0.6, protocol="scaled", preset="cifar100_lucir_plus", settings={"initial_epochs": 20})
+    write(0.4, "bic", protocol="scaled")
+    page = write_report(tmp_path).read_text()
+    table = page[page.index("### Every method on it") :].splitlines()[4:7]
+    assert [line.split(" | ")[:3] for line in table] == [
+        ["| lucir_plus", "initial_epochs = 20", "60.00"],
+        ["| lucir", "preset", "50.00"],
+        ["| bic", "preset", "40.00"],
+    ]
+
+
+def test_a_result_from_before_a_setting_existed_has_its_default(write: Write, tmp_path: Path) -> None:
+    write(0.6, seed=1)
+    write(0.6, seed=2)
+    path = tmp_path / "cifar100.b50-5.lucir.1.json"
+    older = read_json(path)
+    del older["config"]["augment"]["cutout"]
+    write_json(path, older)
+    assert "seeds: 2 |" in line_of(write_report(tmp_path).read_text(), "| **ours: lucir, CNN**")
+    older["config"]["from the future"] = 1
+    write_json(path, older)
+    with pytest.raises(ConfigError, match="from the future"):
+        write_report(tmp_path)
 
 
 def test_every_figure_of_the_paper(write: Write, tmp_path: Path) -> None:

@@ -1,11 +1,6 @@
-"""Runs: what stands in a result, pieces, kills, and settings that changed in between."""
+"""Runs: what stands in a result, pieces, and settings that changed in between; kills are in methods/test_killed.py."""
 
 import json
-import os
-import signal
-import subprocess
-import sys
-import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -82,6 +77,11 @@ def test_a_finished_run_is_not_run_again(dataset: Dataset, make_spec: MakeSpec, 
     before = path.read_bytes()
     assert run_benchmark(make_spec("finetune", {"epochs": 1, "milestones": []}), dataset, tmp_path) == path
     assert path.read_bytes() == before
+    # As if it had been made before there was such a setting: it then has its default.
+    older = read_json(path)
+    del older["config"]["augment"]["cutout"]
+    path.write_text(json.dumps(older))
+    assert run_benchmark(make_spec("finetune", {"epochs": 1, "milestones": []}), dataset, tmp_path) == path
     with pytest.raises(StateError, match=r"other settings \(config.epochs, config.milestones, settings.epochs"):
         run_benchmark(make_spec("finetune"), dataset, tmp_path)
 
@@ -104,50 +104,3 @@ def test_classes_that_the_data_set_does_not_have(dataset: Dataset, make_spec: Ma
         run_benchmark(make_spec(), fewer, tmp_path)
     with pytest.raises(ConfigError, match="did you mean epochs"):
         make_spec(settings={"epoch": 1})
-
-
-CHILD = """
-import json, sys
-from pathlib import Path
-import torch
-from lucir_core.bench.dataset import Dataset, Split
-from lucir_core.bench.protocol import Protocol
-from lucir_core.bench.runner import run_benchmark
-from lucir_core.bench.spec import RunSpec
-import numpy as np
-torch.set_num_threads(1)
-folder, method, settings = Path(sys.argv[1]), sys.argv[2], json.loads(sys.argv[3])
-arrays = np.load(folder / "data.npz")
-splits = [Split(arrays[f"{part}_images"], arrays[f"{part}_labels"]) for part in ("train", "test")]
-dataset = Dataset("tiny", *splits, tuple(f"class {label}" for label in range(6)))
-spec = RunSpec("tiny", Protocol("custom", (2, 2, 1), (4, 0, 5, 2, 1, 3)), method, "cifar100", settings)
-run_benchmark(spec, dataset, folder / "killed", keep_states=True)
-"""
-
-
-def test_a_killed_run_ends_with_the_same_weights(dataset: Dataset, make_spec: MakeSpec, tmp_path: Path) -> None:
-    spec = make_spec(settings={"epochs": 12, "milestones": [8]})
-    whole = read_json(run_benchmark(spec, dataset, tmp_path / "whole", keep_states=True))
-    np.savez(
-        tmp_path / "data.npz",
-        train_images=dataset.train.images,
-        train_labels=dataset.train.labels,
-        test_images=dataset.test.images,
-        test_labels=dataset.test.labels,
-    )
-    command = [sys.executable, "-c", CHILD, str(tmp_path), spec.method, json.dumps(dict(spec.settings))]
-    child = subprocess.Popen(command)
-    progress = tmp_path / "killed" / "work" / spec.name / "run.json"
-    deadline = time.monotonic() + 120
-    while not (progress.is_file() and (now := read_json(progress))["phases"] and now["open_seconds"]):
-        assert child.poll() is None, "the child ended before it could be killed"
-        assert time.monotonic() < deadline
-        time.sleep(0.002)
-    os.kill(child.pid, signal.SIGKILL)
-    assert child.wait() == -signal.SIGKILL
-    resumed = read_json(run_benchmark(spec, dataset, tmp_path / "killed", keep_states=True))
-    assert len(resumed["pieces"]) == 2
-    assert without_times(resumed) == without_times(whole)
-    first, second = (load_state(tmp_path / name / "work" / spec.name / "phase-2") for name in ("whole", "killed"))
-    for name, value in first.model.state_dict().items():
-        assert value.equal(second.model.state_dict()[name]), name

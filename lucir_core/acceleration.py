@@ -1,0 +1,116 @@
+"""Ways to compute the same phase faster. None is part of the mathematics: each can be turned off, and rounding is all
+that changes. On a CPU every one of them gives the same bits in every run.
+"""
+
+import ctypes
+import dataclasses
+import logging
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import Self
+
+import torch
+
+from lucir_core.errors import ConfigError
+from lucir_core.registry import nearest_names
+
+logger = logging.getLogger(__name__)
+
+# Parameters of glibc's mallopt: how much free memory it keeps, and from which size on it asks the system for blocks.
+_M_TRIM_THRESHOLD, _M_MMAP_THRESHOLD = -1, -3
+_KEPT_BYTES, _LARGEST_HEAP_BLOCK = 2**31 - 1, 32 << 20
+
+
+@dataclass(frozen=True)
+class Acceleration:
+    """Which of them are used, where the device has them; `Acceleration.parse` reads them from a text."""
+
+    channels_last: bool = True
+    """Keep pictures and convolutions channels-last."""
+    folded_teacher: bool = True
+    """Multiply the normalisation of frozen networks into their convolutions."""
+    keep_memory: bool = True
+    """On a CPU: the process keeps freed memory for the next step instead of giving it back to the system (glibc)."""
+    bfloat16: bool = True
+    """Backbones compute in bfloat16 where the hardware has it; normalisation of features, cosines and losses do not."""
+    captured: bool = True
+    """On a GPU: teacher, student and optimiser of a step in one CUDA graph."""
+    tensor_float32: bool = True
+    """On a GPU: products of float32 matrices on its tensor cores; the fastest convolution is searched for."""
+
+    @classmethod
+    def parse(cls, text: str) -> Self:
+        """`auto` (all of them), `off` (none), or names after a sign: `auto,-bfloat16`, `off,+channels_last`."""
+        first, *changes = (part.strip() for part in text.split(","))
+        if first not in ("auto", "off"):
+            raise ConfigError(f"acceleration {text!r} begins with {first!r}: begin with auto or off")
+        names = [field.name for field in dataclasses.fields(cls)]
+        chosen = dict.fromkeys(names, first == "auto")
+        for change in changes:
+            if change[:1] not in ("+", "-") or change[1:] not in names:
+                raise ConfigError(f"acceleration has {change!r}: + or - and a name, {nearest_names(change[1:], names)}")
+            chosen[change[1:]] = change[0] == "+"
+        return cls(**chosen)
+
+    def backbone_type(self, device: torch.device) -> torch.dtype | None:
+        """The type that backbones compute in on this device; None for float32."""
+        return torch.bfloat16 if self.bfloat16 and has_bfloat16(device) else None
+
+
+AUTO = Acceleration()
+
+
+def has_bfloat16(device: torch.device) -> bool:
+    """Whether the hardware multiplies bfloat16 natively; elsewhere it is slower than float32."""
+    if device.type == "cuda":
+        return torch.cuda.get_device_capability(device) >= (8, 0)
+    return _cpu_has_bfloat16()
+
+
+def _cpu_has_bfloat16() -> bool:
+    """AVX-512 with bfloat16, or AMX."""
+    try:
+        flags = [bool(getattr(torch.cpu, name)()) for name in ("_is_avx512_bf16_supported", "_is_amx_tile_supported")]
+    except (AttributeError, RuntimeError):
+        # These functions are torch's own and not promised: without them nothing is lost but speed.
+        return False
+    return any(flags)
+
+
+@contextmanager
+def accelerated(choice: Acceleration, device: torch.device) -> Iterator[None]:
+    """Process-wide switches while a phase runs; those of torch are put back."""
+    if choice.keep_memory and device.type == "cpu":
+        keep_freed_memory()
+    if device.type != "cuda" or not choice.tensor_float32:
+        yield
+        return
+    precision, search = torch.get_float32_matmul_precision(), torch.backends.cudnn.benchmark
+    convolutions = torch.backends.cudnn.allow_tf32
+    torch.set_float32_matmul_precision("high")
+    torch.backends.cudnn.benchmark, torch.backends.cudnn.allow_tf32 = True, True
+    try:
+        yield
+    finally:
+        torch.set_float32_matmul_precision(precision)
+        torch.backends.cudnn.benchmark, torch.backends.cudnn.allow_tf32 = search, convolutions
+
+
+def keep_freed_memory() -> bool:
+    """Let glibc keep what is freed. True where it took the settings; other C libraries are left as they are.
+
+    A step allocates and frees some gigabytes in blocks of megabytes. By default glibc gives them back to the system
+    and every step takes them anew, page by page.
+    """
+    if not sys.platform.startswith("linux"):
+        return False
+    mallopt = getattr(ctypes.CDLL(None), "mallopt", None)
+    if mallopt is None:
+        return False
+    settings = ((_M_MMAP_THRESHOLD, _LARGEST_HEAP_BLOCK), (_M_TRIM_THRESHOLD, _KEPT_BYTES))
+    taken = all(mallopt(name, value) == 1 for name, value in settings)
+    if not taken:
+        logger.debug("the C library keeps its own policy for freed memory")
+    return taken

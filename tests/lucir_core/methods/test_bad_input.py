@@ -1,0 +1,188 @@
+"""Unusual and wrong input, over all methods: the documented behaviour, or a clear error and the last good state."""
+
+import copy
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from torch import Tensor
+
+from lucir_core.bench.dataset import Dataset, Split
+from lucir_core.bench.protocol import Protocol
+from lucir_core.bench.runner import run_benchmark
+from lucir_core.bench.spec import RunSpec
+from lucir_core.errors import ConfigError, DeviceMemoryError, DivergedError, StateError
+from lucir_core.methods import METHODS
+from lucir_core.phase import PhaseData, Progress, run_phase
+from lucir_core.state import load_state
+from lucir_core.step import Step
+from lucir_core.testing import synthetic_images, synthetic_phase
+from tests.lucir_core.methods.tiny import learnt, second_phase, short_config, weights_equal
+
+EVERY = METHODS.names()
+
+
+def second_labels(method: str, new: Mapping[int, int]) -> dict[int, int]:
+    """Pictures by label of a phase after three known classes; joint is given the known ones too."""
+    return {**(dict.fromkeys(range(3), 12) if method == "joint" else {}), **new}
+
+
+@pytest.mark.parametrize("method", EVERY)
+def test_one_new_class_of_one_image_with_more_rivals_asked_for_than_there_are(method: str) -> None:
+    config = short_config(method, top_k=4)
+    state = run_phase(config, synthetic_phase(second_labels(method, {3: 1}), 4), learnt(method)[0], seed=1)
+    assert state.phase_sizes == (3, 1)
+    assert state.exemplars.counts().tolist() == [5, 5, 5, 1]
+    assert all(value.isfinite().all() for value in state.model.state_dict().values())
+
+
+@pytest.mark.parametrize("method", EVERY)
+def test_fewer_images_than_exemplars_keeps_all_of_them(method: str) -> None:
+    config = short_config(method, exemplars_per_class=50)
+    first = run_phase(config, synthetic_phase({0: 6, 1: 4}, 2), None, seed=1)
+    labels = {**({0: 6, 1: 4} if method == "joint" else {}), 2: 3}
+    second = run_phase(config, synthetic_phase(labels, 3), first, seed=1)
+    assert second.exemplars.counts().tolist() == [6, 4, 3]
+    # The same pictures, however often they came: the old ones and the three new ones.
+    assert set(first.exemplars.pngs) <= set(second.exemplars.pngs)
+
+
+@pytest.mark.parametrize("method", EVERY)
+def test_a_phase_zero_of_a_single_class(method: str) -> None:
+    state = run_phase(short_config(method), synthetic_phase({0: 6}, 1), None, seed=1)
+    assert state.model.class_count == 1
+    assert all(value.isfinite().all() for value in state.model.state_dict().values())
+
+
+@pytest.mark.parametrize("method", EVERY)
+@pytest.mark.filterwarnings("ignore:overflow")
+def test_a_diverging_phase_is_named_and_leaves_state_and_resume_file(method: str, tmp_path: Path) -> None:
+    before = copy.deepcopy(learnt(method)[0].model)
+    config = short_config(method, lr=1e25, weight_decay=10.0, epochs=6)
+    with pytest.raises(DivergedError, match=r"diverged in stage (main|warmup), epoch \d of \d: .*lower lr"):
+        run_phase(config, second_phase(method), learnt(method)[0], seed=1, resume=tmp_path / "resume")
+    assert weights_equal(learnt(method)[0].model, before)
+
+
+def test_what_was_saved_before_the_loss_became_nan_is_finite_and_is_continued(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("lucir_core.resume.WRITING_SHARE", 1e9)  # saves after every epoch
+    seen: list[tuple[str, int]] = []
+
+    def poison(progress: Progress) -> None:
+        seen.append((progress.stage, progress.epoch))
+        if seen[-1] == ("main", 2):
+            monkeypatch.setattr(
+                "lucir_core.methods.lucir.cross_entropy_loss", lambda logits, labels: logits.sum() * float("nan")
+            )
+
+    config, first = short_config("lucir"), learnt("lucir")[0]
+    with pytest.raises(DivergedError, match=r"stage main, epoch 3 of 3: cross_entropy = nan"):
+        run_phase(config, second_phase("lucir"), first, seed=1, report=poison, resume=tmp_path / "resume")
+    monkeypatch.undo()
+    again: list[tuple[str, int]] = []
+    state = run_phase(
+        config,
+        second_phase("lucir"),
+        first,
+        seed=1,
+        report=lambda progress: again.append((progress.stage, progress.epoch)),
+        resume=tmp_path / "resume",
+    )
+    assert again[0] == ("main", 3)
+    assert weights_equal(state.model, learnt("lucir")[1].model)
+
+
+@pytest.mark.parametrize("method", EVERY)
+def test_out_of_memory_names_the_batch_size_and_keeps_the_last_state(
+    method: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def full(step: Step, *arguments: Any) -> Tensor:
+        raise torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 2.00 GiB.\nMore advice.")
+
+    before = copy.deepcopy(learnt(method)[0].model)
+    with monkeypatch.context() as patched:
+        patched.setattr(Step, "__call__", full)
+        with pytest.raises(DeviceMemoryError, match=r"lower batch_size \(it is 16\).*Tried to allocate 2.00 GiB.\)$"):
+            run_phase(short_config(method), second_phase(method), learnt(method)[0], seed=1, resume=tmp_path / "resume")
+    assert weights_equal(learnt(method)[0].model, before)
+
+
+def test_out_of_memory_in_a_later_stage_goes_on_from_there(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    config, first = short_config("lucir"), learnt("lucir")[0]
+
+    def herd(*arguments: Any) -> np.ndarray:
+        raise torch.OutOfMemoryError("out of memory")
+
+    with monkeypatch.context() as patched:
+        patched.setattr("lucir_core.memory.herd", herd)
+        with pytest.raises(DeviceMemoryError):
+            run_phase(config, second_phase("lucir"), first, seed=1, resume=tmp_path / "resume")
+    seen: list[str] = []
+    state = run_phase(
+        config,
+        second_phase("lucir"),
+        first,
+        seed=1,
+        report=lambda progress: seen.append(progress.stage),
+        resume=tmp_path / "resume",
+    )
+    assert set(seen) == {"balanced"}
+    assert weights_equal(state.model, learnt("lucir")[1].model)
+
+
+@pytest.mark.parametrize("method", EVERY)
+def test_a_memory_smaller_than_the_number_of_classes(method: str) -> None:
+    config = short_config(method, exemplars_per_class=None, memory_total=4)
+    with pytest.raises(ConfigError, match="memory_total is 4 for 5 classes: give at least one exemplar per class"):
+        run_phase(config, second_phase(method), learnt(method)[0])
+
+
+def test_an_order_that_repeats_a_class() -> None:
+    with pytest.raises(ConfigError, match=r"the class order repeats class 3 \(again at place 2\)"):
+        Protocol("custom", (2, 2), (3, 1, 3, 0))
+
+
+def test_a_checkpoint_of_another_network() -> None:
+    config = short_config("icarl", network="resnet14")
+    with pytest.raises(ConfigError, match="network is 'resnet14', but the previous phases were learnt with 'resnet8'"):
+        run_phase(config, second_phase("icarl"), learnt("icarl")[0])
+
+
+def test_a_checkpoint_of_another_class_list() -> None:
+    data = second_phase("icarl")
+    renamed = PhaseData(data.images, data.labels, ("class-1", "class-0", *data.classes[2:]))
+    with pytest.raises(StateError, match="must begin with the 3 known classes in their order"):
+        run_phase(short_config("icarl"), renamed, learnt("icarl")[0])
+
+
+@pytest.mark.filterwarnings("ignore:overflow")
+def test_a_benchmark_run_that_diverges_keeps_its_finished_phases(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    images = np.concatenate([synthetic_images(label, 6, 0, 12) for label in range(4)])
+    split = Split(images, np.repeat(np.arange(4), 6))
+    settings = {
+        "network": "resnet8",
+        "size": 12,
+        "resize": 12,
+        "batch_size": 8,
+        "epochs": 1,
+        "milestones": [],
+        "exemplars_per_class": 2,
+        "augment.crop_padding": 1,
+    }
+    spec = RunSpec("tiny", Protocol("custom", (2, 2), (2, 0, 3, 1)), "lucir", "cifar100", settings)
+    dataset = Dataset("tiny", split, split, ("a", "b", "c", "d"))
+    with monkeypatch.context() as patched:
+        # Phase 0 has a loss of its own.
+        patched.setattr("lucir_core.methods.lucir.less_forget_loss", lambda new, old: new.sum() * float("inf"))
+        with pytest.raises(DivergedError, match="less_forget"):
+            run_benchmark(spec, dataset, tmp_path)
+    assert not list(tmp_path.glob("*.json"))
+    assert load_state(tmp_path / "work" / spec.name / "phase-0").phase == 0
+    assert run_benchmark(spec, dataset, tmp_path).is_file()
