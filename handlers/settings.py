@@ -112,6 +112,10 @@ class UpdaterSettings(Section):
     """Its port."""
     poll_seconds: float = Field(5.0, gt=0)
     """How often the store is listed when nothing woke the updater."""
+    hints: bool = True
+    """Listen to the store's notifications (MinIO and its forks; a folder's own events), to list at once on a change."""
+    lease_seconds: float = Field(15.0, ge=1)
+    """A standby takes over when the active updater has been silent for so long."""
     pointer_seconds: float = Field(1.0, gt=0)
     """How often the pointer is read: a rollback takes effect within this and a worker's start."""
     settle_seconds: float = Field(10.0, ge=0)
@@ -124,6 +128,27 @@ class UpdaterSettings(Section):
     """Share of each class that is held out for evaluation and never trained on."""
     evaluation_images_per_class: int = Field(50, ge=1)
     """At most so many held-out images per class; the rest is trained on."""
+    token: SecretStr | None = None
+    """Whoever sends it may rename, merge and remove classes over HTTP. Without it only programs on this machine may.
+    Only from the environment or ``token_file``."""
+    token_file: Path | None = None
+    """A file whose first line is the token (a mounted Kubernetes secret)."""
+
+    def secret_token(self) -> SecretStr | None:
+        """The token, read from its file where that is given."""
+        token = _secret(self.token, self.token_file)
+        return SecretStr(token) if token else None
+
+
+class FollowerSettings(Section):
+    """The sidecar of a serving replica, which mirrors and swaps versions and learns nothing."""
+
+    host: str = "127.0.0.1"
+    """Address of its ``/metrics``, health and status."""
+    port: int = Field(8091, ge=1, le=65535)
+    """Its port."""
+    pointer_seconds: float = Field(2.0, gt=0)
+    """How often the pointer is read, give or take a quarter: the one request that an idle follower costs the store."""
 
 
 class LearningSettings(Section):
@@ -141,6 +166,12 @@ class LearningSettings(Section):
     """Training yields to serving on a shared machine."""
     seed: int = Field(1993, ge=0)
     """Seed of the phase: order, augmentation, initial weights."""
+    imprint_first: bool = False
+    """Serve a provisional version, which knows the new classes by their mean features, until the phase is learnt.
+
+    Off: each drop then swaps twice, and for some minutes answers are less accurate than either version beside it. Worth
+    it where a phase takes long.
+    """
 
 
 class GateSettings(Section):
@@ -150,6 +181,30 @@ class GateSettings(Section):
     """Most that the accuracy over old classes may fall against the served version."""
     min_new_accuracy: float = Field(0.3, ge=0, le=1)
     """Least accuracy over the new classes."""
+
+
+class RetentionSettings(Section):
+    """What is kept of the past; see ``handlers/updater/keep.py`` for what stays whatever stands here."""
+
+    keep_versions: int = Field(10, ge=2)
+    """Learnt versions that stay: so many of the served line, and so many of the newest, refused ones too."""
+    keep_days: float = Field(0.0, ge=0)
+    """A version younger than this stays however many there are."""
+    archive_days: float | None = Field(None, gt=0)
+    """Originals below ``archive/`` are deleted so long after their update ended; default: never."""
+    rejected_days: float | None = Field(None, gt=0)
+    """The same for ``rejected/``."""
+    record_days: float = Field(90.0, gt=0)
+    """Documents of an update are deleted so long after its end, once nothing that they tell of is left."""
+
+
+class MinioSettings(Section):
+    """The MinIO server that ``lucir up`` starts when it is asked to."""
+
+    enabled: bool = False
+    """Start one and keep the store in it: in the folder ``minio`` of the data folder, in the bucket ``lucir``."""
+    port: int = Field(9000, ge=1, le=65535)
+    """Its port on 127.0.0.1."""
 
 
 class LogSettings(Section):
@@ -181,8 +236,11 @@ class Settings(BaseSettings):
     serving: ServingSettings = ServingSettings()
     images: ImageLimits = ImageLimits()
     updater: UpdaterSettings = UpdaterSettings()
+    follower: FollowerSettings = FollowerSettings()
     learning: LearningSettings = LearningSettings()
     gate: GateSettings = GateSettings()
+    retention: RetentionSettings = RetentionSettings()
+    minio: MinioSettings = MinioSettings()
     log: LogSettings = LogSettings()
 
     @model_validator(mode="after")
@@ -220,6 +278,11 @@ class Settings(BaseSettings):
     def updater_url(self) -> str:
         """Where the operator's page answers, as seen from this machine."""
         return f"http://{reachable(self.updater.host)}:{self.updater.port}"
+
+    @property
+    def follower_url(self) -> str:
+        """Where a follower's status answers, as seen from this machine."""
+        return f"http://{reachable(self.follower.host)}:{self.follower.port}"
 
     @classmethod
     def settings_customise_sources(

@@ -6,7 +6,7 @@ from urllib.parse import unquote_to_bytes, urlsplit
 
 from handlers.settings import Settings
 from model_store.connect import open_store
-from model_store.objects import ObjectStore
+from model_store.objects import ObjectStore, StoreError
 
 
 def open_settings_store(settings: Settings) -> ObjectStore:
@@ -22,6 +22,16 @@ def open_settings_store(settings: Settings) -> ObjectStore:
         connect_timeout=settings.s3.connect_timeout_seconds,
         read_timeout=settings.s3.read_timeout_seconds,
     )
+
+
+def open_existing_store(settings: Settings) -> ObjectStore:
+    """The same for those who only read: a folder that is not there is a wrong name, not a new store."""
+    folder = local_store(settings)
+    if folder is not None and not folder.is_dir():
+        raise StoreError(
+            f"there is no store in {folder}: name the stack's folder with --data, or its --store (is it mounted?)"
+        )
+    return open_settings_store(settings)
 
 
 def local_store(settings: Settings) -> Path | None:

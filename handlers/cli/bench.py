@@ -55,6 +55,12 @@ Commit = Annotated[
     str | None, typer.Option(help="Commit of the code, where it cannot be asked of Git.", show_default=False)
 ]
 KeepStates = Annotated[bool, typer.Option("--keep-states", help="Keep the last model of each finished run.")]
+Speed = Annotated[
+    str,
+    typer.Option(
+        "--acceleration", help="auto, off, or single ones after a sign: auto,-bfloat16. Changes rounding only."
+    ),
+]
 Cache = Annotated[
     Path | None,
     typer.Option(help="Folder for decoded pictures.  [default: cache, in --output]", show_default=False, metavar="DIR"),
@@ -86,13 +92,14 @@ def _cifar(dataset: str) -> Callable[..., None]:
         time_limit: TimeLimit = None,
         commit: Commit = None,
         keep_states: KeepStates = False,
+        acceleration: Speed = "auto",
     ) -> None:
         from handlers.cli.bench_run import Carrying, Request, run_protocol
         from lucir_core.bench.spec import own_preset
 
         request = Request(protocol, phases, sizes, method, preset or own_preset("cifar100", method), seeds, seed, order)
         request = request.with_details(images_per_class, label, set_ or ())
-        run_protocol(dataset, data, request, Carrying(output, device, time_limit, commit, keep_states))
+        run_protocol(dataset, data, request, Carrying(output, device, time_limit, commit, keep_states, acceleration))
 
     return command
 
@@ -124,6 +131,7 @@ def folder(
     time_limit: TimeLimit = None,
     commit: Commit = None,
     keep_states: KeepStates = False,
+    acceleration: Speed = "auto",
     cache: Cache = None,
     test_every: TestEvery = 5,
     subset: Subset = None,
@@ -138,7 +146,9 @@ def folder(
     request = Request(protocol, phases, sizes, method, preset or own_preset("photo", method), seeds, seed, order)
     request = request.with_details(images_per_class, label, set_ or ())
     source = FolderSource(cache or output / "cache", test_every, subset)
-    run_protocol("folder", data, request, Carrying(output, device, time_limit, commit, keep_states), source)
+    run_protocol(
+        "folder", data, request, Carrying(output, device, time_limit, commit, keep_states, acceleration), source
+    )
 
 
 @app.command("suite")
@@ -151,6 +161,7 @@ def suite(
     time_limit: TimeLimit = None,
     commit: Commit = None,
     keep_states: KeepStates = False,
+    acceleration: Speed = "auto",
 ) -> None:
     """Carry out a list of runs, continue where it stopped, and render the page at the end.
 
@@ -158,7 +169,27 @@ def suite(
     """
     from handlers.cli.bench_run import Carrying, run_suite
 
-    run_suite(name, data, set_ or (), Carrying(output, device, time_limit, commit, keep_states))
+    run_suite(name, data, set_ or (), Carrying(output, device, time_limit, commit, keep_states, acceleration))
+
+
+@app.command("speed")
+def speed(
+    data: Data,
+    output: Output,
+    device: Device = "auto",
+    rounds: Annotated[int, typer.Option(min=1, help="Rounds; the figures are medians over them.")] = 5,
+    steps: Annotated[int, typer.Option(min=1, help="Optimiser steps of each loop in a round.")] = 8,
+    network: Annotated[str, typer.Option(help="Backbone.")] = "resnet32",
+    commit: Commit = None,
+) -> None:
+    """Measure our training loop beside a straightforward one, and what each acceleration brings.
+
+    Example: lucir bench speed --data ./data --output ./benchmarks/speed
+    """
+    from handlers.cli.bench_speed import run_speed
+    from lucir_core.bench.speed.compare import Plan
+
+    run_speed(data, output, device, Plan(rounds, steps, network=network), commit)
 
 
 @app.command("report")

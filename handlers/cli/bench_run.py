@@ -1,7 +1,7 @@
 """The runs behind ``lucir bench``: data set, list of runs, progress, exit status."""
 
 import dataclasses
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -12,6 +12,7 @@ from rich.console import Console
 from handlers.cli.bench_progress import ProgressLines, show_result
 from handlers.cli.errors import FAILED, USAGE, CommandError
 from handlers.cli.options import assignments
+from lucir_core.acceleration import Acceleration
 from lucir_core.bench.cifar import load_cifar
 from lucir_core.bench.dataset import Dataset
 from lucir_core.bench.folders import FolderOptions, load_folder
@@ -23,6 +24,7 @@ from lucir_core.bench.runner import Clock, TimeLimitReachedError, result_path, r
 from lucir_core.bench.spec import RunSpec
 from lucir_core.bench.suite import load_suite
 from lucir_core.config import load_preset
+from lucir_core.distributed import processes, world
 from lucir_core.errors import ConfigError, LearningError
 
 UNFINISHED = 75
@@ -83,35 +85,50 @@ class Carrying:
     time_limit: float | None
     commit: str | None
     keep_states: bool
+    acceleration: str = "auto"
 
 
 def run_protocol(name: str, data: Path, request: Request, how: Carrying, source: FolderSource | None = None) -> None:
     """``lucir bench cifar100`` and its like. Raises ``CommandError``."""
     clock = Clock(how.time_limit)
-    with _known_errors():
+    with known_errors(), processes(choose_device(how.device)) as device:
         settings = {key: value for key, value in assignments(request.assignments).items() if key == "resize"}
-        dataset = _dataset(name, data, load_preset(request.preset, settings).resize, source)
-        _carry_out(request.specs(dataset.name, len(dataset.classes)), dataset, how, clock)
+        resize = load_preset(request.preset, settings).resize
+        dataset = _first_in_turn(lambda: _dataset(name, data, resize, source))
+        _carry_out(request.specs(dataset.name, len(dataset.classes)), dataset, how, clock, device)
 
 
 def run_suite(name: str, data: Path, texts: Sequence[str], how: Carrying) -> None:
     """``lucir bench suite``. Raises ``CommandError``."""
     clock = Clock(how.time_limit)
-    with _known_errors():
+    with known_errors(), processes(choose_device(how.device)) as device:
         suite = load_suite(name)
         dataset = load_cifar(suite.dataset, data)
-        _carry_out(suite.specs(len(dataset.classes), assignments(texts)), dataset, how, clock)
-    render(how.output, None)
+        _carry_out(suite.specs(len(dataset.classes), assignments(texts)), dataset, how, clock, device)
+        leads = world().leads
+    if leads:
+        render(how.output, None)
 
 
 def render(results: Path, output: Path | None) -> None:
     """``lucir bench report``. Raises ``CommandError``."""
-    with _known_errors():
+    with known_errors():
         Console().print(f"written: {write_report(results, output)}", highlight=False)
 
 
-def _carry_out(specs: Sequence[RunSpec], dataset: Dataset, how: Carrying, clock: Clock) -> None:
-    console, device = Console(), _device(how.device)
+def _first_in_turn(load: Callable[[], Dataset]) -> Dataset:
+    """Of several processes the first one loads alone: it may be filling a cache that the others read."""
+    if not world().leads:
+        world().wait()
+    dataset = load()
+    if world().leads:
+        world().wait()
+    return dataset
+
+
+def _carry_out(specs: Sequence[RunSpec], dataset: Dataset, how: Carrying, clock: Clock, device: str) -> None:
+    console = Console(quiet=not world().leads)
+    acceleration = Acceleration.parse(how.acceleration)
     open_runs = sum(not result_path(spec, how.output).is_file() for spec in specs)
     for spec in specs:
         with ProgressLines(console, spec.name) as lines:
@@ -125,6 +142,7 @@ def _carry_out(specs: Sequence[RunSpec], dataset: Dataset, how: Carrying, clock:
                     clock=clock,
                     commit=how.commit,
                     keep_states=how.keep_states,
+                    acceleration=acceleration,
                 )
             except TimeLimitReachedError:
                 raise CommandError(
@@ -145,7 +163,8 @@ def _dataset(name: str, data: Path, resize: int, source: FolderSource | None) ->
     return load_folder(data.absolute().name, data, source.cache, options)
 
 
-def _device(name: str) -> str:
+def choose_device(name: str) -> str:
+    """What ``--device`` means here. Raises ``CommandError``."""
     if name == "auto":
         return "cuda" if torch.cuda.is_available() else "cpu"
     try:
@@ -167,7 +186,7 @@ def _sizes(text: str | None) -> tuple[int, ...] | None:
 
 
 @contextmanager
-def _known_errors() -> Iterator[None]:
+def known_errors() -> Iterator[None]:
     """Errors of the library as one line; what was done stays, and the same command continues it."""
     try:
         yield

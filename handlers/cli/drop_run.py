@@ -11,9 +11,9 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 
 from handlers.cli import service
 from handlers.cli.drop_find import ClassFolder, find_classes
+from handlers.cli.drop_follow import Outcome, follow
 from handlers.cli.drop_upload import Upload, drop_id, plan_uploads, upload
 from handlers.cli.errors import CommandError
-from handlers.cli.follow import Outcome, follow
 from handlers.cli.text import plain
 from handlers.settings import Settings
 from handlers.store import open_settings_store

@@ -1,142 +1,46 @@
-"""Following a drop until the version that learnt it is served.
+"""``lucir follow``: a serving replica on this machine."""
 
-The end is read from the store, where each finished update is a durable fact; the updater's status shows the progress.
-"""
+from typing import Annotated
 
-import time
-from collections.abc import Collection
-from dataclasses import dataclass, field
-from typing import Any
+import typer
 
-import httpx
-from rich.console import Console
-from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn, TimeElapsedColumn
+from handlers.cli import options
+from handlers.cli.up import FreePorts, Host, MetricsPort, Port, Set
 
-from handlers.cli import service
-from handlers.cli.errors import CommandError
-from handlers.cli.text import visible
-from handlers.updater.documents import Done, Plan
-from handlers.updater.records import UPDATES, UpdateRecords
-from model_store.objects import ObjectStore
-
-POLL_SECONDS = 0.5
+FollowerPort = Annotated[
+    int | None,
+    typer.Option(help="Port of the follower's status and metrics.  [default: 8091]", show_default=False),
+]
 
 
-@dataclass
-class Outcome:
-    """What became of a drop; ``version`` is the newest that learnt from it."""
+def follow(
+    store: options.Store = None,
+    data: options.Data = None,
+    port: Port = None,
+    metrics_port: MetricsPort = None,
+    follower_port: FollowerPort = None,
+    host: Host = None,
+    config: options.Config = None,
+    set_: Set = None,
+    free_ports: FreePorts = False,
+) -> None:
+    """Serve what another stack learns: mirror its versions, swap as its pointer moves; Ctrl-C stops everything.
 
-    version: int | None = None
-    seconds: float = 0.0
-    rejected: list[tuple[str, str]] = field(default_factory=list)
-    failure: str = ""
+    Needs only to read the store. Any number of replicas may follow one store; on one machine each needs a --data of
+    its own, for its local copies.
 
-    def document(self) -> dict[str, Any]:
-        """For ``--json``."""
-        rejected = [{"key": key, "reason": reason} for key, reason in self.rejected]
-        return {"version": self.version, "seconds": self.seconds, "rejected": rejected, "failure": self.failure}
-
-
-class DropTracker:
-    """Which of a drop's objects the finished updates have decided on."""
-
-    def __init__(self, objects: ObjectStore, keys: Collection[str]) -> None:
-        self._objects = objects
-        self._records = UpdateRecords(objects)
-        self._open = set(keys)
-        self._finished: set[str] = set()
-        self._first = int(self._records.latest() or 0)
-        self.outcome = Outcome()
-
-    def look(self) -> bool:
-        """Read the updates that ended since the last look; True when every object has been decided on."""
-        for name in self._objects.folders(UPDATES):
-            # The newest one when the drop began may have taken it up already.
-            if not name.isdecimal() or int(name) < self._first or name in self._finished:
-                continue
-            done = self._records.done(name)
-            if done is None:
-                continue
-            self._finished.add(name)
-            plan = self._records.plan(name)
-            if plan is not None:
-                self._take(plan, done)
-        return not self._open or bool(self.outcome.failure)
-
-    def _take(self, plan: Plan, done: Done) -> None:
-        mine = [entry for entry in plan.entries if entry.key in self._open]
-        if not mine:
-            return
-        self._open -= {entry.key for entry in mine}
-        self.outcome.rejected += [(entry.key, entry.reason or "") for entry in mine if entry.role == "rejected"]
-        if done.result == "published":
-            self.outcome.version = done.version
-        elif done.result == "rejected":
-            self.outcome.failure = "every file of it was refused"
-        else:
-            self.outcome.failure = f"update {done.id} ended as {done.result}: {done.reason or 'no reason is recorded'}"
-
-
-def follow(objects: ObjectStore, url: str, keys: Collection[str], timeout: float, console: Console) -> Outcome:
-    """Wait until every object of ``keys`` is decided on and the version is served; show the phase's progress.
-
-    Raises ``CommandError`` after ``timeout`` seconds; the drop goes on without this process.
+    Example: lucir follow --store s3://lucir --data ./replica-1 --free-ports
     """
-    started = time.monotonic()
-    tracker = DropTracker(objects, keys)
-    columns = (
-        TextColumn("{task.description}", markup=False),
-        BarColumn(),
-        TaskProgressColumn(),
-        TimeElapsedColumn(),
-    )
-    # On a small machine this process must not take from what is being learnt: few refreshes, one connection.
-    with (
-        Progress(*columns, console=console, transient=True, refresh_per_second=2) as progress,
-        service.client(url) as session,
-    ):
-        task = progress.add_task("waiting", total=1.0)
-        while True:
-            decided = tracker.look()
-            status = _status(session)
-            version = tracker.outcome.version
-            if decided and (tracker.outcome.failure or version is None or _serves(status, version)):
-                break
-            if time.monotonic() - started > timeout:
-                raise CommandError(f"not learnt after {timeout:.0f} s ({describe(status)}); it goes on without waiting")
-            progress.update(task, description=describe(status), completed=_ratio(status))
-            time.sleep(POLL_SECONDS)
-    tracker.outcome.seconds = time.monotonic() - started
-    return tracker.outcome
+    from handlers.cli.follow_run import run
+    from handlers.cli.up_run import UpRequest
 
-
-def describe(status: dict[str, Any] | None) -> str:
-    """The running phase, or why folders wait, in a few words."""
-    if status is None:
-        return "the updater does not answer"
-    phase = status.get("phase")
-    if phase:
-        epoch = f", epoch {phase['epoch']} of {phase['epochs']}" if phase.get("epochs") else ""
-        return f"update {phase['update']}: {phase['step']}{epoch}"
-    waiting = status.get("waiting") or []
-    reasons = "; ".join(f"{visible(each['class'])}: {each['reason']}" for each in waiting[:3] if each["reason"])
-    return f"waiting ({reasons})" if reasons else "waiting"
-
-
-def _status(session: httpx.Client) -> dict[str, Any] | None:
-    try:
-        document: dict[str, Any] = session.get("/api/status").raise_for_status().json()
-    except (httpx.HTTPError, ValueError):  # it may be restarting
-        return None
-    return document
-
-
-def _serves(status: dict[str, Any] | None, version: int) -> bool:
-    """Whether ``version``, or one after it, is served."""
-    served = status.get("served_version") if status else None
-    return served is not None and served >= version
-
-
-def _ratio(status: dict[str, Any] | None) -> float:
-    phase = status.get("phase") if status else None
-    return float(phase.get("progress") or 0.0) if phase else 0.0
+    values = {
+        "data": data,
+        "store": store,
+        "serving.port": port,
+        "serving.metrics_port": metrics_port,
+        "follower.port": follower_port,
+        "serving.host": host,
+        "follower.host": host,
+    }
+    run(UpRequest(config, values, tuple(set_ or ()), free_ports))

@@ -4,7 +4,22 @@ import sys
 
 import typer
 
-from handlers.cli import bench, demo, doctor, drop, predict, rollback, status, up, versions
+from handlers.cli import (
+    bench,
+    class_,
+    demo,
+    doctor,
+    drop,
+    follow,
+    image,
+    predict,
+    prune,
+    report,
+    rollback,
+    status,
+    up,
+    versions,
+)
 from handlers.cli.errors import expected
 from lucir_core.threads import wait_asleep
 
@@ -18,13 +33,18 @@ app = typer.Typer(
     context_settings={"help_option_names": ["-h", "--help"]},
 )
 app.command("up")(up.up)
+app.command("follow")(follow.follow)
 app.command("demo")(demo.demo)
 app.command("drop")(drop.drop)
 app.command("predict")(predict.predict)
 app.command("status")(status.status)
 app.command("versions")(versions.versions)
+app.command("report")(report.report)
 app.command("rollback")(rollback.rollback)
+app.command("prune")(prune.prune)
 app.command("doctor")(doctor.doctor)
+app.add_typer(class_.app, name="class")
+app.add_typer(image.app, name="image")
 app.add_typer(bench.app, name="bench")
 
 

@@ -7,11 +7,13 @@ import typer
 from handlers.cli import options
 
 Version = Annotated[int, typer.Argument(min=1, help="The version to serve.", show_default=False)]
+Force = Annotated[bool, typer.Option("--force", help="Serve VERSION although the gate refused it.")]
 Timeout = Annotated[float, typer.Option(min=1, help="Wait so many seconds until a running stack serves it.")]
 
 
 def rollback(
     version: Version,
+    force: Force = False,
     timeout: Timeout = 120.0,
     data: options.Data = None,
     store: options.Store = None,
@@ -20,10 +22,11 @@ def rollback(
 ) -> None:
     """Point every server to VERSION and, where the stack runs, wait until it is served.
 
-    The files of the version are verified first. What is dropped later is learnt on top of it.
+    The files of the version are verified first. What is dropped later is learnt on top of it. A version that the gate
+    refused is served only with --force.
 
     Example: lucir rollback 3
     """
-    from handlers.cli.rollback_run import run
+    from handlers.cli.rollback_run import RollbackRequest, run
 
-    run(version, timeout, data, store, config, as_json=json_)
+    run(RollbackRequest(version, timeout, force, json_), data, store, config)

@@ -24,21 +24,21 @@ def locate(
     data: Path | None, store: str | None = None, config: Path | None = None
 ) -> tuple[Settings, StackRecord | None]:
     """The settings, with the running stack's store where none is named, and the stack that runs on the data folder."""
+    from handlers.settings import S3Settings
+
     settings = settings_from(config, {"data": data, "store": store})
     record = find_stack(settings)
     if record is not None and store is None:
-        settings = settings.model_copy(update={"store": record.store})
+        s3 = S3Settings.model_validate({**settings.s3.model_dump(), **record.s3})
+        settings = settings.model_copy(update={"store": record.store, "s3": s3})
     return settings, record
 
 
 def existing_store(settings: Settings) -> ObjectStore:
-    """The store, for a command that only looks: a folder that is not there is a wrong name, not a new store."""
-    from handlers.store import local_store, open_settings_store
+    """The store, for a command that makes none."""
+    from handlers.store import open_existing_store
 
-    folder = local_store(settings)
-    if folder is not None and not folder.is_dir():
-        raise CommandError(f"there is no store in {folder}: name the stack's folder with --data, or its --store")
-    return open_settings_store(settings)
+    return open_existing_store(settings)
 
 
 def inference_url(settings: Settings, record: StackRecord | None, url: str | None) -> str:

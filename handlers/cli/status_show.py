@@ -37,6 +37,9 @@ def _facts(status: dict[str, Any]) -> Table:
         facts.add_row("server", plain(status["server_error"], "red"))
     store = status["store"]
     facts.add_row("store", plain(store["url"]) if store["ok"] else plain(f"{store['url']}: {store['error']}", "red"))
+    lease = status.get("lease")  # a follower has none
+    if lease is not None and lease["state"] == "standby":
+        facts.add_row("updater", plain(f"standby: {lease['holder'] or 'another one'} is active", "yellow"))
     phase = status["phase"]
     if phase is None:
         facts.add_row("phase", "none is running")

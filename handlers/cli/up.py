@@ -23,6 +23,10 @@ Preset = Annotated[
 Set = Annotated[
     list[str] | None, typer.Option("--set", help="Any other setting; may be repeated.", metavar="KEY=VALUE")
 ]
+Minio = Annotated[
+    bool | None, typer.Option("--minio", help="Keep the store in a MinIO server of its own.", show_default=False)
+]
+MinioPort = Annotated[int | None, typer.Option(help="Port of MinIO.  [default: 9000]", show_default=False)]
 FreePorts = Annotated[bool, typer.Option("--free-ports", help="Let the system choose ports that are not given.")]
 
 
@@ -34,6 +38,8 @@ def up(
     updater_port: UpdaterPort = None,
     host: Host = None,
     preset: Preset = None,
+    minio: Minio = None,
+    minio_port: MinioPort = None,
     config: options.Config = None,
     set_: Set = None,
     free_ports: FreePorts = False,
@@ -53,5 +59,7 @@ def up(
         "serving.host": host,
         "updater.host": host,
         "learning.preset": preset,
+        "minio.enabled": minio,
+        "minio.port": minio_port,
     }
     run(UpRequest(config, values, tuple(set_ or ()), free_ports))

@@ -4,7 +4,7 @@ import logging
 import signal
 import sys
 import threading
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, TextIO
@@ -13,18 +13,22 @@ from handlers.cli.options import assignments, environment, settings_from
 from handlers.logs import setup_logging
 from handlers.settings import CONFIG_VARIABLE, Settings
 from handlers.stack.logs import LogSink
+from handlers.stack.minio import key_files, minio_values
 from handlers.stack.ports import free_ports
 from handlers.stack.up import run_stack
 from handlers.store import incoming_place
 
 logger = logging.getLogger(__name__)
 
-PORTS = ("serving.port", "serving.metrics_port", "updater.port")
+PORTS = ("serving.port", "serving.metrics_port", "updater.port", "minio.port")
+
+Start = Callable[[Settings, Mapping[str, str], LogSink, threading.Event, Callable[[], None]], None]
+"""(settings, the environment that gives them to the children, their lines, when to stop, to be called when ready)."""
 
 
 @dataclass(frozen=True)
 class UpRequest:
-    """The command line of ``lucir up``; ``values`` by dotted key, None where not given."""
+    """The command line of ``lucir up`` or ``lucir follow``; ``values`` by dotted key, None where not given."""
 
     config: Path | None
     values: Mapping[str, Any]
@@ -35,26 +39,36 @@ class UpRequest:
 def run(request: UpRequest) -> None:
     """Run the stack in the foreground until SIGINT, SIGTERM or SIGHUP."""
     settings, changes = resolve(request)
+    run_foreground(settings, changes, run_stack, announce)
+
+
+def run_foreground(
+    settings: Settings, changes: dict[str, str], start: Start, say: Callable[[Settings, TextIO], None]
+) -> None:
+    """``start`` services with their lines on the terminal, ``say`` once where they are, end them on a signal."""
     stop = threading.Event()
     for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
         signal.signal(number, lambda *_: stop.set())
     sink = LogSink(settings.run_folder / "logs", sys.stdout)
     setup_logging(settings.log, "stack", sink.stream("stack"))
     try:
-        run_stack(settings, changes, sink, stop, lambda: announce(settings, sys.stdout))
+        start(settings, changes, sink, stop, lambda: say(settings, sys.stdout))
         logger.info("everything has stopped")
     finally:
         setup_logging(settings.log, "stack")
         sink.close()
 
 
-def resolve(request: UpRequest) -> tuple[Settings, dict[str, str]]:
-    """The settings, and the environment variables that give them to the children."""
+def resolve(request: UpRequest, ports: tuple[str, ...] = PORTS) -> tuple[Settings, dict[str, str]]:
+    """The settings, and the environment variables that give them to the children. ``ports``: those to be chosen."""
     values = {**request.values, **assignments(request.assignments)}
     if request.free_ports:
-        wanted = [key for key in PORTS if values.get(key) is None]
+        wanted = [key for key in ports if values.get(key) is None]
         values.update(zip(wanted, free_ports(len(wanted)), strict=True))
     settings = settings_from(request.config, values)
+    if own := minio_values(settings):
+        values.update(own)
+        settings = settings_from(request.config, values)
     changes = environment(settings, values)
     settings = settings.model_copy(update={"data": settings.data.absolute()})
     if request.config is not None:
@@ -65,10 +79,13 @@ def resolve(request: UpRequest) -> tuple[Settings, dict[str, str]]:
 def announce(settings: Settings, stream: TextIO) -> None:
     """Say where to POST, where to drop, where to look."""
     incoming = incoming_place(settings)
+    place = f"{settings.store_url} at {settings.s3.endpoint}, its key is in {key_files(settings)[0].parent}"
+    storage = (("store", place),) if settings.minio.enabled else ()
     lines = (
         ("classify", f"curl -T IMAGE.jpg {settings.inference_url}/predictions/lucir"),
         ("teach", f"lucir drop FOLDER --data {settings.data}"),
         ("", f"or copy class folders into {incoming}"),
+        *storage,
         ("page", settings.updater_url),
         ("metrics", f"{settings.updater_url}/metrics"),
         ("", f"and {settings.inference_url.rsplit(':', 1)[0]}:{settings.serving.metrics_port}/metrics"),

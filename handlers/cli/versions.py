@@ -9,7 +9,10 @@ def versions(
     config: options.Config = None,
     json_: options.Json = False,
 ) -> None:
-    """List the versions in the store: classes, accuracy, forgetting, which one is served.
+    """List the versions in the store: classes, accuracy, forgetting, what the gate said, which one is served.
+
+    A provisional version is imprinted only and answers until the learnt one does; an edited one had classes or images
+    taken out or renamed. A refused version is kept: lucir rollback VERSION --force serves it.
 
     Reads the store itself, so it needs no running stack.
 

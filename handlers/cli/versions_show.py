@@ -12,6 +12,20 @@ from model_store.manifest import Evaluation, Manifest
 from model_store.objects import ObjectNotFoundError, ObjectStore, StoreError
 from model_store.versions import VersionStore
 
+COLUMNS = (
+    ("", 2),
+    ("version", 7),
+    ("kind", len("provisional,")),
+    ("created", len("11-21 08:25")),
+    ("classes", 7),
+    ("new", 8),
+    ("all", 6),
+    ("old", 6),
+    ("new", 6),
+    ("lost", 5),
+)
+"""Of the table, with the widths that nothing is cut off from: 79 with the gaps, so that 80 columns hold it."""
+
 
 def collect(objects: ObjectStore) -> list[dict[str, Any]]:
     """One row per version, newest last. A version that is damaged has an ``error`` instead of its figures."""
@@ -37,8 +51,9 @@ def show(rows: list[dict[str, Any]], *, as_json: bool) -> None:
     if not rows:
         console.print("no version yet: drop at least two class folders (lucir drop FOLDER)")
         return
-    columns = ("", "version", "created", "classes", "new", "all", "old", "new", "forgetting", "gate")
-    table = Table(*columns, box=None, header_style="bold")
+    table = Table(box=None, header_style="bold", padding=(0, 1, 0, 0), collapse_padding=True)
+    for name, width in COLUMNS:
+        table.add_column(name, min_width=width)
     for row in rows:
         mark = "[green]->[/green]" if row["current"] else ""
         if "error" in row:
@@ -47,11 +62,11 @@ def show(rows: list[dict[str, Any]], *, as_json: bool) -> None:
         table.add_row(
             mark,
             str(row["version"]),
-            row["created_at"][:19].replace("T", " "),
+            row["kind"] + (", [red]refused[/red]" if row["gate_passed"] is False else ""),
+            row["created_at"][5:16].replace("T", " "),
             str(len(row["classes"])),
             plain(_names(row["new_classes"])),
             *(_percent(row[name]) for name in ("accuracy", "old_accuracy", "new_accuracy", "forgetting")),
-            {True: "passed", False: "refused", None: ""}[row["gate_passed"]],
         )
     console.print(table)
 
@@ -66,6 +81,7 @@ def _evaluation(versions: VersionStore, number: int) -> Evaluation | None:
 def _describe(manifest: Manifest, evaluation: Evaluation | None) -> dict[str, Any]:
     measured = None if evaluation is None else getattr(evaluation, manifest.readout)
     return {
+        "kind": manifest.kind,
         "created_at": manifest.created_at.isoformat(),
         "parent": manifest.parent,
         "method": manifest.method,

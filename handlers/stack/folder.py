@@ -27,9 +27,12 @@ class StackRecord(BaseModel):
     inference_url: str
     metrics_url: str
     updater_url: str
+    """Where the sidecar answers ``/api/status``: the updater, or a follower in its place."""
     store: str
     ready: bool
     """Whether it has been ready to accept drops and requests since it started."""
+    s3: dict[str, str] = {}
+    """How to reach a store that the stack itself runs: settings of ``s3``, with the files of its key."""
 
 
 @contextmanager

@@ -11,7 +11,7 @@ from logging.handlers import RotatingFileHandler
 from pathlib import Path
 from typing import TextIO, cast
 
-COLOURS = {"torchserve": "34", "updater": "35", "stack": "32"}
+COLOURS = {"torchserve": "34", "updater": "35", "minio": "33", "stack": "32"}
 FILE_BYTES = 10 * 1024 * 1024
 LINES_KEPT = 40
 

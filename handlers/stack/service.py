@@ -27,6 +27,8 @@ class Service:
     """The whole environment of the process."""
     folder: Path | None = None
     """Its working folder; None: this process's."""
+    needs: str | None = None
+    """The service that must have been ready before this one is started, and that is stopped after it."""
     start_seconds: float = 60.0
     """How long it may stay silent after its start."""
     hang_seconds: float = 30.0

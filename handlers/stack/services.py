@@ -1,4 +1,4 @@
-"""The services of the one-machine stack, made from the settings: TorchServe and the updater."""
+"""The services of a stack, made from the settings: TorchServe and its sidecar, the updater or a follower."""
 
 import os
 import shutil
@@ -31,14 +31,18 @@ def torchserve_service(settings: Settings) -> Service:
 
 def updater_service(settings: Settings, environment: Mapping[str, str]) -> Service:
     """The sidecar; ``environment`` carries the command line's values."""
+    return _python_service("updater", settings.updater_url, environment)
+
+
+def follower_service(settings: Settings, environment: Mapping[str, str]) -> Service:
+    """The sidecar of a replica, which has the same pages of health."""
+    return _python_service("follower", settings.follower_url, environment)
+
+
+def _python_service(name: str, url: str, environment: Mapping[str, str]) -> Service:
     # Safe path: a folder "handlers" where the user happens to stand must not be imported.
     extra = {"PYTHONUNBUFFERED": "1", "PYTHONSAFEPATH": "1"}
-    return Service(
-        "updater",
-        (sys.executable, "-m", "handlers.updater"),
-        UpdaterProbe(settings.updater_url),
-        {**environment, **extra},
-    )
+    return Service(name, (sys.executable, "-m", f"handlers.{name}"), UpdaterProbe(url), {**environment, **extra})
 
 
 def remove_sockets(settings: Settings, torchserve: Service) -> None:

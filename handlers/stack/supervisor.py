@@ -21,6 +21,7 @@ class Supervisor:
 
     def __init__(self, services: Iterable[Service], sink: LogSink) -> None:
         self._sink = sink
+        self._released: set[str] = set()
         self._running = {service.name: RunningService(service, sink.writer(service.name)) for service in services}
 
     def run(self, stop: threading.Event, on_ready: Callable[[], None]) -> None:
@@ -34,8 +35,9 @@ class Supervisor:
             while not stop.is_set():
                 now = time.monotonic()
                 for running in self._running.values():
-                    running.tick(now)
-                    self._give_up_on(running)
+                    if self._may_start(running):
+                        running.tick(now)
+                        self._give_up_on(running)
                 self._report(said)
                 if not announced and self.ready:
                     announced = True
@@ -54,12 +56,22 @@ class Supervisor:
         return self._running[name]
 
     def stop(self) -> None:
-        """Stop all services at the same time; whatever does not follow in time is killed."""
+        """Stop all services at the same time, then those they need; whatever does not follow in time is killed."""
         deadline = time.monotonic() + STOP_SECONDS
-        for running in self._running.values():
-            running.ask_to_stop()
-        for running in self._running.values():
-            running.finish(deadline)
+        needed = {running.service.needs for running in self._running.values()}
+        for last in (False, True):
+            group = [running for name, running in self._running.items() if (name in needed) is last]
+            for running in group:
+                running.ask_to_stop()
+            for running in group:
+                running.finish(deadline)
+
+    def _may_start(self, running: RunningService) -> bool:
+        """Whether what it needs has been ready once; after that each is restarted on its own."""
+        needs = running.service.needs
+        if needs is not None and self._running[needs].health.ready:
+            self._released.add(running.service.name)
+        return needs is None or running.service.name in self._released
 
     def _report(self, said: dict[str, str]) -> None:
         """Log each change from ready to not ready and back."""

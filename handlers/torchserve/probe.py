@@ -39,6 +39,17 @@ class Probe:
         """Close the connections."""
         self._client.close()
 
+    def classify(self, version: int, image: bytes) -> dict[str, float]:
+        """The five best classes of a picture and their probabilities, by ``version``. Raises ``ProbeError``."""
+        path = f"/predictions/{MODEL_NAME}/{version}"
+        headers = {"Content-Type": "image/png", "X-Top-K": "5"}
+        try:
+            response = self._client.post(path, content=image, headers=headers)
+            answer = response.json()
+            return {str(each["class"]): float(each["probability"]) for each in answer["predictions"]}
+        except (httpx.HTTPError, ValueError, KeyError, TypeError) as error:
+            raise ProbeError(f"no classes from {path}: {error!r}") from error
+
     def ask(self, version: int | None = None) -> int:
         """The version that answers, at the address of ``version`` or at the one everybody uses.
 

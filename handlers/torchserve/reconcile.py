@@ -6,13 +6,14 @@ version and a follower replica are the same case.
 """
 
 import logging
-import threading
 import time
 from collections.abc import Callable
 from typing import Final, Self
 
 from handlers.settings import Settings
 from handlers.torchserve.attempts import Attempts
+from handlers.torchserve.canary import FILE as CANARY
+from handlers.torchserve.canary import check_canary
 from handlers.torchserve.folders import (
     NOTHING_LEARNT,
     folder_name,
@@ -26,10 +27,10 @@ from handlers.torchserve.management import (
     ManagementUnavailableError,
     RegisteredVersion,
 )
+from handlers.torchserve.pointer import KnownPointer
 from handlers.torchserve.probe import Probe, ProbeError
 from handlers.torchserve.retire import Retirement, remove_folders
 from handlers.torchserve.state import Phase, ServingState, SwapResult
-from model_store.manifest import Pointer
 from model_store.mirror import mirror
 from model_store.objects import StoreError, StoreUnavailableError
 from model_store.versions import VersionStore
@@ -40,15 +41,18 @@ __all__ = ["Phase", "Reconciler", "ServingState", "SwapResult"]
 
 Registered = dict[int, RegisteredVersion]
 
-BUSY_SECONDS: Final = 0.2
-"""Pause between steps while something is under way."""
+MIRRORED: Final = ("model.onnx", CANARY)
+"""Files of a version that a server needs."""
 CHECK_SECONDS: Final = 2.0
 CHECK_SECONDS_GPU: Final = 10.0
 """How often a quiet TorchServe is asked; on a GPU it runs nvidia-smi for each description, on a network thread."""
 
 
 class Reconciler:
-    """Use it from one thread. ``on_swap`` is told of every version that took over or failed to."""
+    """Use it from one thread. ``on_swap`` is told of every version that took over or failed to.
+
+    The store is asked for its pointer at most every ``pointer_seconds``; 0: at each step.
+    """
 
     def __init__(
         self,
@@ -57,6 +61,7 @@ class Reconciler:
         *,
         on_swap: Callable[[SwapResult], None] | None = None,
         clock: Callable[[], float] = time.monotonic,
+        pointer_seconds: float = 0.0,
     ) -> None:
         self._settings = settings
         self._versions = versions
@@ -66,13 +71,13 @@ class Reconciler:
         self._probe = Probe(settings)
         self._attempts = Attempts(clock)
         self._retirement = Retirement(self._management, self._probe, settings.serving.response_timeout_seconds, clock)
-        self._pointer: Pointer | None = None
-        self._pointer_known = False
+        self._known = KnownPointer(versions, settings.run_folder / "pointer.json", pointer_seconds, clock)
         self._served: int | None = None
         self._announced: int | None = None  # the last version that was confirmed to be served
         self._wanted: int | None = None
         self._wanted_since = 0.0
         self._warmed: dict[int, frozenset[int | None]] = {}  # process ids of the workers that gave the right answer
+        self._tidied = False  # whether copies that nobody needs any more have been removed
         self._on_gpu = False
         self._checked = 0.0
         self._state = ServingState(None, None, "starting")
@@ -93,23 +98,20 @@ class Reconciler:
         """What the last step found."""
         return self._state
 
-    def run(self, stop: threading.Event) -> None:
-        """Step until ``stop`` is set."""
-        while not stop.is_set():
-            state = self.step()
-            stop.wait(BUSY_SECONDS if state.busy else self._settings.updater.pointer_seconds)
-
     def step(self) -> ServingState:
         """Do the next missing thing. Returns within seconds; nothing that waiting could heal is raised."""
-        trouble = self._read_pointer()
-        if not self._pointer_known:
-            return self._leave(None, "starting", trouble)
-        wanted = self._pointer.version if self._pointer else NOTHING_LEARNT
+        trouble = self._known.refresh()
+        if not self._known.known:
+            return self._leave(None, "starting", trouble, stale=True)
+        wanted = self._known.pointer.version if self._known.pointer else NOTHING_LEARNT
         if wanted != self._wanted:
             self._wanted, self._wanted_since = wanted, self._clock()
             self._attempts.forget()
         elif not self._due(wanted):
-            return self._state
+            state = self._state
+            # What was said of the store ends with its trouble; what was said of a version, at the next full look.
+            message = trouble or ("" if state.stale else state.message)
+            return self._leave(wanted, state.phase, message, stale=bool(trouble))
         self._checked = self._clock()
         try:
             phase, message = self._advance(wanted)
@@ -119,24 +121,13 @@ class Reconciler:
             phase, message = "unreachable", str(error)
         except ManagementError as error:
             phase, message = "starting", str(error)
-        return self._leave(wanted, phase, message or trouble)
+        return self._leave(wanted, phase, message or trouble, stale=bool(trouble))
 
-    def _leave(self, wanted: int | None, phase: Phase, message: str) -> ServingState:
+    def _leave(self, wanted: int | None, phase: Phase, message: str, *, stale: bool) -> ServingState:
         if message and message != self._state.message:
             logger.warning(message, extra={"wanted": wanted, "served": self._served, "phase": phase})
-        self._state = ServingState(wanted, self._served, phase, message)
+        self._state = ServingState(wanted, self._served, phase, message, stale)
         return self._state
-
-    def _read_pointer(self) -> str:
-        """A store that cannot be read changes nothing: what is served stays served."""
-        try:
-            pointer = self._versions.current()
-        except StoreError as error:
-            return f"the pointer cannot be read: {error}"
-        if pointer is None and self._pointer is not None:
-            return f"the store has lost its pointer (is it mounted?): version {self._pointer.version} stays wanted"
-        self._pointer, self._pointer_known = pointer, True
-        return ""
 
     def _due(self, wanted: int) -> bool:
         if self._state.busy or self._state.served != wanted:
@@ -163,14 +154,15 @@ class Reconciler:
         self._announce(target)
         if self._retirement.step([version for version in registered.values() if version.number != target]):
             return "draining", message
-        if len(registered) > 1:
-            previous = self._pointer.previous if self._pointer else None
+        if len(registered) > 1 or not self._tidied:
+            previous = self._known.pointer.previous if self._known.pointer else None
             remove_folders(self._settings.models_folder, {target, wanted, previous or target})
+            self._tidied = True
         return "serving" if target == wanted else "failed", message
 
     def _choose(self, wanted: int) -> int | None:
         """The wanted version, or while that one is being given a rest, the last one that worked."""
-        previous = self._pointer.previous if self._pointer else None
+        previous = self._known.pointer.previous if self._known.pointer else None
         for version in (wanted, self._announced, previous):
             if version is not None and self._attempts.may_try(version):
                 return version
@@ -214,8 +206,12 @@ class Reconciler:
         return True
 
     def _ask(self, target: int, address: int | None) -> None:
+        """Ask at the address of ``target``, where nobody else asks yet, or (None) at everybody's."""
         try:
             answered = self._probe.ask(address)
+            if answered == address:
+                folder = self._settings.models_folder / folder_name(target)
+                check_canary(self._probe, target, folder, self._settings.images.min_side)
         except ProbeError as error:
             raise _VersionError(str(error)) from error
         if answered != target:
@@ -227,7 +223,9 @@ class Reconciler:
             return
         folder = self._settings.models_folder / folder_name(target)
         try:
-            mirror(self._versions, target, folder, prepare=prepare_version_folder)
+            files = self._versions.manifest(target).files
+            names = [name for name in MIRRORED if name in files]
+            mirror(self._versions, target, folder, names, prepare=prepare_version_folder)
         except StoreUnavailableError:
             # The copy of an earlier start serves as well: its worker checks it against its manifest.
             if not (folder / "MAR-INF").is_dir():
@@ -254,6 +252,7 @@ class Reconciler:
     def _announce(self, target: int) -> None:
         if self._announced == target:
             return
+        self._tidied = False
         logger.info("version %d is served", target, extra={"served": target, "previous": self._announced})
         if self._on_swap is not None and target != NOTHING_LEARNT:
             self._on_swap(SwapResult(target, self._announced, self._elapsed(), "success"))

@@ -21,13 +21,15 @@ class SwapResult:
 class ServingState:
     """What a step found and left. ``served`` is confirmed by the inference port; 0 is "nothing learnt yet".
 
-    ``failed`` means that the wanted version does not work and ``served``, if any, is an older one.
+    ``failed`` means that the wanted version does not work and ``served``, if any, is an older one. ``stale``: the
+    pointer could not be read, and ``wanted`` is what it last said.
     """
 
     wanted: int | None
     served: int | None
     phase: Phase
     message: str = ""
+    stale: bool = False
 
     @property
     def busy(self) -> bool:

@@ -10,9 +10,11 @@ from pathlib import Path
 from handlers.logs import setup_logging
 from handlers.settings import Settings, SettingsError, load_settings
 from handlers.store import open_settings_store
+from handlers.updater.holder import DataFolderInUseError
 from handlers.updater.service import Updater
 from handlers.updater.steps import STEPS, Step
-from handlers.updater.web import WebServer, make_app
+from handlers.updater.web import make_app
+from handlers.web import WebServer
 from lucir_core.config import load_preset
 from model_store.objects import StoreError
 
@@ -21,7 +23,7 @@ logger = logging.getLogger(__name__)
 EXIT_CONFIG = 78
 """The settings are wrong, or name something this process may not use: a restart changes nothing."""
 EXIT_UNAVAILABLE = 69
-"""The port is taken."""
+"""The port or the data folder is taken."""
 
 
 def main(arguments: list[str] | None = None) -> int:
@@ -49,6 +51,11 @@ def make_updater(settings: Settings, steps: Sequence[Step] = STEPS) -> Updater:
         config = load_preset(settings.learning.preset, settings.learning.overrides)
     except ValueError as error:
         raise SettingsError(f"setting learning: {error}") from error
+    if settings.learning.imprint_first and config.head != "cosine":
+        raise SettingsError(
+            f"setting learning.imprint_first: the method {config.method} has a {config.head} classifier, whose rows "
+            "are no mean features: set it to false, or choose a preset of lucir"
+        )
     objects = open_settings_store(settings)
     if objects.url.startswith("file:"):  # a server may be away for a while; a folder that cannot be written stays so
         objects.check()
@@ -82,6 +89,9 @@ def serve(settings: Settings, updater: Updater) -> int:
     logger.info("page on http://%s:%d/, store %s", host, web.port, updater.objects.url)
     try:
         updater.run()
+    except DataFolderInUseError as error:
+        logger.error("the updater cannot start: %s", error.strerror)
+        return EXIT_UNAVAILABLE
     finally:
         web.stop()
     logger.info("stopped")

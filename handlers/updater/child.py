@@ -35,11 +35,14 @@ class StopRequestedError(Exception):
 
 
 class Child:
-    """``python -m handlers.updater.learn <folder>``, in a process group of its own."""
+    """``python -m <module> <folder>``, in a process group of its own."""
 
-    def __init__(self, folder: Path, report: Callable[[Mapping[str, Any]], None]) -> None:
+    def __init__(
+        self, folder: Path, report: Callable[[Mapping[str, Any]], None], module: str = "handlers.updater.learn"
+    ) -> None:
         self._folder = folder
         self._report = report
+        self._module = module
 
     def run(self, stop: threading.Event, tick: Callable[[], None]) -> None:
         """Wait for the end. Raises ``LearningError``, ``MachineError``, or ``StopRequestedError`` when ``stop`` is set.
@@ -48,7 +51,7 @@ class Child:
         """
         (self._folder / ERROR_FILE).unlink(missing_ok=True)
         process = subprocess.Popen(
-            [sys.executable, "-m", "handlers.updater.learn", str(self._folder), str(os.getpid())],
+            [sys.executable, "-m", self._module, str(self._folder), str(os.getpid())],
             stdin=subprocess.DEVNULL,
             stdout=subprocess.PIPE,
             process_group=0,

@@ -43,11 +43,13 @@ class Rules:
     """Classes with test images of the user's own: nothing of them is held out."""
     held_already: Mapping[str, int]
     """Images per class that earlier versions hold out."""
+    evaluation: Mapping[str, str]
+    """sha256 -> key, for those of the candidates that lie below ``evaluation/``."""
 
 
 def decide(candidates: Sequence[Candidate], rules: Rules) -> list[Verdict]:
     """One verdict per candidate, in their order."""
-    reasons = _single_reasons(candidates, rules.learnt)
+    reasons = _single_reasons(candidates, rules)
     usable: dict[str, list[int]] = defaultdict(list)
     for index, candidate in enumerate(candidates):
         if reasons[index] is None and not candidate.is_marker and candidate.class_name is not None:
@@ -65,8 +67,9 @@ def decide(candidates: Sequence[Candidate], rules: Rules) -> list[Verdict]:
     return [Verdict(role, reason) for role, reason in zip(roles, reasons, strict=True)]
 
 
-def _single_reasons(candidates: Sequence[Candidate], learnt: Mapping[str, str]) -> list[str | None]:
+def _single_reasons(candidates: Sequence[Candidate], rules: Rules) -> list[str | None]:
     """Reasons against single files: their own, then duplicates."""
+    learnt, evaluation = rules.learnt, rules.evaluation
     classes: dict[str, set[str]] = defaultdict(set)
     for candidate in candidates:
         if candidate.reason is None and not candidate.is_marker and candidate.class_name is not None:
@@ -79,6 +82,8 @@ def _single_reasons(candidates: Sequence[Candidate], learnt: Mapping[str, str]) 
             sha = candidate.sha256
             if sha in learnt:
                 reason = f"exactly this image was learnt before, as {learnt[sha]!r}"
+            elif sha in evaluation:
+                reason = f"exactly this image is {evaluation[sha]}: what measures accuracy is never trained on"
             elif len(classes[sha]) > 1:
                 names = ", ".join(repr(name) for name in sorted(classes[sha]))
                 reason = f"the same image lies under more than one class: {names}; drop it under one of them"

@@ -5,6 +5,7 @@ from typing import Literal
 
 from pydantic import Field
 
+from handlers.updater.edits.documents import EditRequest
 from model_store.manifest import FORMAT, Document, Sha256
 
 Role = Literal["train", "holdout", "rejected", "marker"]
@@ -27,6 +28,8 @@ class Intent(Document):
     id: str
     created_at: datetime
     folders: dict[str, FolderIntent]
+    edit: EditRequest | None = None
+    """What a person asked for, where that is what the update is about; then ``folders`` is empty."""
 
 
 class Entry(Document):
@@ -55,6 +58,8 @@ class Plan(Document):
     """The version that was served when the plan was made: learning starts from it."""
     version: int | None
     """The number that the learnt version will have; None when nothing is left to learn."""
+    provisional: int | None = None
+    """The number of the provisional version that answers for the new classes until then; None without one."""
     classes: tuple[str, ...]
     """All classes after the update, in output order."""
     new_classes: tuple[str, ...]
@@ -86,6 +91,8 @@ class Done(Document):
     id: str
     result: Result
     version: int | None
+    provisional: int | None = None
+    """The provisional version that came before ``version``, where there was one."""
     reason: str | None
     finished_at: datetime
     images: dict[str, int]
@@ -121,3 +128,21 @@ class FailedFolders(Document):
     """``updates/failed.json``, by folder name."""
 
     folders: dict[str, FailedFolder] = Field(default_factory=dict)
+
+
+class LeaseRecord(Document):
+    """``updates/lease.json``: which updater is active on this store."""
+
+    format: Literal[1] = FORMAT
+    holder: str
+    """The data folder of the active updater, by a random name that it keeps."""
+    name: str
+    """Host and process, for people."""
+    term: int = Field(ge=1)
+    """One more at every change of the holder."""
+    nonce: str
+    """Another at every renewal, so that the object's tag changes."""
+    released: bool
+    """Whether the holder has stopped: nobody need wait."""
+    renewed_at: datetime
+    """By the holder's clock: for people, compared by nobody."""

@@ -1,7 +1,7 @@
 """What the exported model can do, measured on pictures it was never trained on."""
 
 from collections import Counter
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -29,6 +29,8 @@ class Predictions:
 
 
 Batch = tuple[NDArray[np.uint8], Labels]
+Watch = Callable[[NDArray[np.uint8], Labels, NDArray[np.float32]], None]
+"""Sees pictures, their labels and the probabilities (n, classes) that they were given."""
 
 
 def open_model(path: Path, threads: int | None) -> onnxruntime.InferenceSession:
@@ -39,13 +41,15 @@ def open_model(path: Path, threads: int | None) -> onnxruntime.InferenceSession:
     return onnxruntime.InferenceSession(str(path), options, providers=["CPUExecutionProvider"])
 
 
-def predict(model: Path, batches: Iterable[Batch], threads: int | None = None) -> Predictions:
-    """Run a model over batches of (pictures (n, size, size, 3), labels (n,))."""
+def predict(model: Path, batches: Iterable[Batch], threads: int | None = None, see: Watch | None = None) -> Predictions:
+    """Run a model over batches of (pictures (n, size, size, 3), labels (n,)); ``see`` is shown every batch."""
     session = open_model(model, threads)
     parts: list[tuple[Labels, Labels, Labels]] = []
     for images, labels in batches:
         cnn, nme = session.run(list(READOUTS.values()), {"images": images})
         parts.append((labels, cnn.argmax(axis=1), nme.argmax(axis=1)))
+        if see is not None:
+            see(images, labels, cnn)
     if not parts:
         empty = np.zeros(0, np.int64)
         return Predictions(empty, empty, empty)
@@ -119,6 +123,11 @@ def summarise(
         confusion=tuple(tuple(row) for row in confusion.tolist()),
         gate=judge(gate, len(labels), accuracies["cnn"], parent.old_accuracy),
     )
+
+
+def uncounted(evaluation: Evaluation, parent: Lineage) -> Evaluation:
+    """The same of a version that is no phase of its line: averages and forgetting go on from its parent's."""
+    return evaluation.model_copy(update={"history": parent.history, "class_best": parent.class_best})
 
 
 def _accuracy(labels: Labels, answers: Labels, old: NDArray[np.bool_]) -> Accuracy:

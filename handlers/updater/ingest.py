@@ -15,7 +15,7 @@ from handlers.updater.documents import Entry, Intent, Plan
 from handlers.updater.drops import Folder, list_incoming
 from handlers.updater.learnt import Learnt
 from handlers.updater.names import ARCHIVE, INCOMING, LOOSE_FOLDER, READY_MARKER, REJECTED, target_key
-from handlers.updater.own_images import classes_with_own_images
+from handlers.updater.own_images import classes_with_own_images, evaluation_duplicates
 from handlers.updater.reading import Item, Reader, ReadItem
 from model_store.manifest import now
 from model_store.objects import ObjectStore
@@ -76,6 +76,7 @@ class Ingest:
             marked=_marked(intent, found),
             own_evaluation=own,
             held_already=base.manifest.counts.holdout if base is not None else {},
+            evaluation=evaluation_duplicates(self._objects, {read.sha256: read.item.info.size for read in found}),
         )
         entries = _entries(intent.id, found, candidates, rules)
         return Ingested(self._plan(intent, base, entries, own), rows)
@@ -85,11 +86,14 @@ class Ingest:
         touched = {entry.class_name for entry in entries if entry.role in {"train", "holdout"} and entry.class_name}
         new = tuple(sorted(touched - set(known)))
         accepted = [entry.modified for entry in entries if entry.role in {"train", "holdout"}]
+        number = self._versions.next_number() if touched else None
+        imprints = self._settings.learning.imprint_first and base is not None and bool(new)
         return Plan(
             id=intent.id,
             created_at=now(),
             parent=base.manifest.version if base is not None else None,
-            version=self._versions.next_number() if touched else None,
+            version=number + 1 if number is not None and imprints else number,
+            provisional=number if imprints else None,
             classes=known + new,
             new_classes=new,
             updated_classes=tuple(sorted(touched & set(known))),

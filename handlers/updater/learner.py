@@ -28,6 +28,7 @@ from handlers.updater.update import plain
 from lucir_core.blobs import ImageBlobs
 from lucir_core.config import PhaseConfig, load_preset
 from lucir_core.export import ExportCheck, compare_onnx, export_onnx
+from lucir_core.imprint import imprint_phase
 from lucir_core.phase import PhaseData, Progress, run_phase
 from lucir_core.state import LearnerState, load_state, save_state
 
@@ -56,21 +57,23 @@ def run(folder: Path) -> int:
 
 
 def learn(folder: Path, task: Task) -> None:
-    """One phase, its export and the comparison; everything is written to ``folder``."""
-    os.nice(max(0, task.nice - os.nice(0)))
+    """One phase or its imprint, its export and the comparison; everything is written to ``folder``."""
+    if task.kind == "learnt":  # an imprint is over in seconds, and somebody waits for it
+        os.nice(max(0, task.nice - os.nice(0)))
     if task.threads is not None:
         torch.set_num_threads(task.threads)
     config = load_preset(task.preset, task.overrides)
-    labels = np.load(folder / LABELS)
-    images = np.load(folder / TRAIN, mmap_mode="r")[: len(labels)]
+    arrays = Path(task.arrays)
+    labels = np.load(arrays / LABELS)
+    images = np.load(arrays / TRAIN, mmap_mode="r")[: len(labels)]
     data = PhaseData(images=images, labels=labels, classes=task.classes)
     if not (folder / STATE).exists():  # else an earlier process got so far, with the same task
-        _run_phase(folder, task, config, data)
+        _make_state(folder, task, config, data)
     state = load_state(folder / STATE)
     learnt = time.monotonic()
     _say({"stage": "export"})
     export_onnx(state, folder / MODEL)
-    check = _check(state, folder, config, images)
+    check = _check(state, folder / MODEL, ImageBlobs.load(arrays / HOLDOUT), images)
     exemplars = ImageBlobs.load(folder / STATE / EXEMPLARS)
     counts = Counter(exemplars.classes[label] for label in exemplars.labels.tolist())
     Result(
@@ -82,26 +85,22 @@ def learn(folder: Path, task: Task) -> None:
         checked_images=CHECKED_IMAGES,
         max_cosine_difference=check.max_cosine_difference,
         seconds={
-            "learn": json.loads((folder / STATE / SECONDS).read_text()),
+            "learn" if task.kind == "learnt" else "imprint": json.loads((folder / STATE / SECONDS).read_text()),
             "export": time.monotonic() - learnt,
         },
         software=software(),
     ).write(folder / RESULT)
 
 
-def _run_phase(folder: Path, task: Task, config: PhaseConfig, data: PhaseData) -> None:
-    """Learn, and save the state: the folder ``STATE`` is there whole, or not at all."""
+def _make_state(folder: Path, task: Task, config: PhaseConfig, data: PhaseData) -> None:
+    """Learn or imprint, and save the state: the folder ``STATE`` is there whole, or not at all."""
     previous = load_state(Path(task.base)) if task.base is not None else None
     started = time.monotonic()
-    state = run_phase(
-        config,
-        data,
-        previous,
-        device=choose_device(task.device),
-        seed=task.seed,
-        report=_report,
-        resume=folder / RESUME,
-    )
+    device = choose_device(task.device)
+    if task.kind == "provisional" and previous is not None:
+        state = imprint_phase(config, data, previous, device=device, seed=task.seed)
+    else:
+        state = run_phase(config, data, previous, device=device, seed=task.seed, report=_report, resume=folder / RESUME)
     partial = folder / "state.partial"
     shutil.rmtree(partial, ignore_errors=True)
     partial.mkdir()
@@ -125,15 +124,14 @@ def software() -> dict[str, str]:
     return {"python": platform.python_version(), **packages}
 
 
-def _check(state: LearnerState, folder: Path, config: PhaseConfig, train: NDArray[np.uint8]) -> ExportCheck:
+def _check(state: LearnerState, model: Path, holdout: ImageBlobs, train: NDArray[np.uint8]) -> ExportCheck:
     """Compare PyTorch and ONNX on held-out and training images. Raises ``ExportMismatchError``."""
-    holdout = ImageBlobs.load(folder / HOLDOUT)
     picked = np.linspace(0, len(holdout) - 1, min(len(holdout), CHECKED_IMAGES // 2)).astype(int).tolist()
     pictures = [holdout.decode(index) for index in picked]
     rows = np.linspace(0, len(train) - 1, min(len(train), CHECKED_IMAGES - len(pictures))).astype(int)
     pictures += [np.asarray(train[row]) for row in rows]
-    images = np.stack([crop(picture, config.size) for picture in pictures])
-    check = compare_onnx(state, folder / MODEL, images)
+    images = np.stack([crop(picture, state.config.size) for picture in pictures])
+    check = compare_onnx(state, model, images)
     if check.top1_disagreements or not check.max_cosine_difference <= COSINE_TOLERANCE:
         raise ExportMismatchError(
             f"the ONNX model differs from PyTorch on {len(images)} images: {check.top1_disagreements} other answers, "

@@ -1,4 +1,4 @@
-"""The parent's side of the ``learn`` step: the task, what may be continued, the child's progress."""
+"""The parent's side of ``learn`` and ``imprint``: the task, what may be continued, the child and its progress."""
 
 import logging
 import shutil
@@ -6,8 +6,10 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from handlers.updater.child import Child
+from handlers.updater.draft import Draft
 from handlers.updater.prepare import PREPARED
-from handlers.updater.task import RESULT, STATE, TASK, Task
+from handlers.updater.task import RESULT, STATE, TASK, Result, Task
 from handlers.updater.update import Services, Update
 from model_store.versions import EVALUATION
 
@@ -17,11 +19,13 @@ _MADE = (RESULT, EVALUATION, "model.onnx")
 RESUME_PREFIX = "resume"
 
 
-def make_task(update: Update) -> Task:
+def make_task(update: Update, draft: Draft) -> Task:
     """What the settings of this process and the plan make of it."""
     settings = update.services.settings
     base = update.base()
     return Task(
+        kind=draft.kind,
+        arrays=str(update.folder),
         preset=settings.learning.preset,
         overrides=dict(settings.learning.overrides),
         seed=settings.learning.seed,
@@ -41,23 +45,33 @@ def is_prepared(update: Update) -> bool:
     return (update.folder / PREPARED).exists()
 
 
-def is_learnt(update: Update) -> bool:
+def is_made(update: Update, draft: Draft) -> bool:
     """Whether the child has finished the task that the present settings give."""
-    return (update.folder / RESULT).exists() and _left_task(update.folder) == make_task(update).identity
+    return (draft.folder / RESULT).exists() and _left_task(draft.folder) == make_task(update, draft).identity
 
 
-def begin_learning(update: Update) -> None:
+def run_child(update: Update, draft: Draft) -> Result:
+    """Let the child make a draft's state and model. Raises as ``Child.run`` does."""
+    services = update.services
+    _begin(update, draft)
+    Child(draft.folder, lambda message: report_progress(services, message)).run(services.stop, services.tick)
+    result: Result = Result.read(draft.folder / RESULT)
+    return result
+
+
+def _begin(update: Update, draft: Draft) -> None:
     """Write the task. What an earlier process left for another task (changed settings) is removed."""
-    task = make_task(update)
-    if _left_task(update.folder) != task.identity:
-        for path in update.folder.glob(f"{RESUME_PREFIX}*"):
+    task, folder = make_task(update, draft), draft.folder
+    folder.mkdir(parents=True, exist_ok=True)
+    if _left_task(folder) != task.identity:
+        for path in folder.glob(f"{RESUME_PREFIX}*"):
             path.unlink()
-        shutil.rmtree(update.folder / STATE, ignore_errors=True)
+        shutil.rmtree(folder / STATE, ignore_errors=True)
         for name in _MADE:
-            (update.folder / name).unlink(missing_ok=True)
-    (update.folder / RESULT).unlink(missing_ok=True)
-    (update.folder / EVALUATION).unlink(missing_ok=True)
-    task.write(update.folder / TASK)
+            (folder / name).unlink(missing_ok=True)
+    (folder / RESULT).unlink(missing_ok=True)
+    (folder / EVALUATION).unlink(missing_ok=True)
+    task.write(folder / TASK)
 
 
 def report_progress(services: Services, message: Mapping[str, Any]) -> None:

@@ -6,15 +6,17 @@ import numpy as np
 from numpy.typing import NDArray
 
 from handlers.updater.base import HOLDOUT, MODEL
-from handlers.updater.evaluate import Lineage, batched, predict, summarise
+from handlers.updater.draft import Draft
+from handlers.updater.evaluate import Lineage, batched, predict, summarise, uncounted
 from handlers.updater.own_images import classes_with_own_images, own_images
+from handlers.updater.report.mistakes import MistakeRecorder
 from handlers.updater.update import Update
 from lucir_core.blobs import ImageBlobs
 from model_store.manifest import Evaluation
 
 
-def measure(update: Update) -> Evaluation:
-    """Evaluate the exported model of an update, and its parent on the same pictures of the old classes."""
+def measure(update: Update, draft: Draft) -> Evaluation:
+    """Evaluate a draft's exported model, and its parent on the same pictures of the old classes."""
     services, plan, base, folder = update.services, update.plan, update.base(), update.folder
     size, threads = services.config.size, services.settings.learning.threads
     reader = update.reader()
@@ -32,7 +34,9 @@ def measure(update: Update) -> Evaluation:
             if index[name] < below:
                 yield picture, index[name]
 
-    everything = predict(folder / MODEL, batched(pictures(len(plan.classes)), size), threads)
+    mistakes = MistakeRecorder()
+    everything = predict(draft.folder / MODEL, batched(pictures(len(plan.classes)), size), threads, mistakes.see)
+    mistakes.save(draft.folder)
     parent = Lineage(None, 0, {}, (), None)
     if base is not None:
         old = len(base.manifest.classes)
@@ -40,4 +44,5 @@ def measure(update: Update) -> Evaluation:
         accuracy = float((before.cnn == before.labels).mean()) if before.labels.size else None
         evaluation = base.evaluation
         parent = Lineage(base.manifest.version, old, dict(evaluation.class_best), evaluation.history, accuracy)
-    return summarise(update.version, plan.classes, everything, parent, services.settings.gate)
+    summary = summarise(draft.number, plan.classes, everything, parent, services.settings.gate)
+    return summary if draft.kind == "learnt" else uncounted(summary, parent)

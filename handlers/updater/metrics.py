@@ -3,35 +3,24 @@
 import math
 from collections.abc import Mapping
 
-from prometheus_client import (
-    CollectorRegistry,
-    Counter,
-    Gauge,
-    GCCollector,
-    Histogram,
-    PlatformCollector,
-    ProcessCollector,
-    generate_latest,
-)
+from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
 
+from handlers.torchserve.metrics import ServingMetrics
 from model_store.manifest import Accuracy, Evaluation, Manifest
 
 LOSSES = ("cross_entropy", "less_forget", "margin_ranking")
 UPDATE_RESULTS = ("published", "refused", "rejected", "failed", "superseded")
+KINDS = ("learnt", "provisional", "edited")
 IMAGE_RESULTS = ("trained", "held_out", "rejected")
-SWAP_RESULTS = ("succeeded", "failed")
-_SWAP_SECONDS = (0.5, 1, 2, 3, 5, 7.5, 10, 15, 20, 30, 60, 120, 300)
 _SECONDS = (1, 2, 5, 10, 20, 30, 60, 120, 300, 600, 1800, 3600, 7200, 14400, 43200)
 
 
-class Metrics:
+class Metrics(ServingMetrics):
     """The metrics by name. A gauge that nothing is known of is NaN, which Prometheus shows as no value."""
 
     def __init__(self) -> None:
-        registry = self.registry = CollectorRegistry()
-        ProcessCollector(registry=registry)
-        PlatformCollector(registry=registry)
-        GCCollector(registry=registry)
+        super().__init__()
+        registry = self.registry
         self._make_accuracy(registry)
         self._make_progress(registry)
         self._make_flow(registry)
@@ -69,7 +58,13 @@ class Metrics:
         )
         self.classes = Gauge("lucir_classes", "Classes of the current version.", registry=registry)
         self.exemplars = Gauge("lucir_exemplars", "Exemplars the current version keeps.", registry=registry)
-        self.phase = Gauge("lucir_phase", "Versions that led to the current one, itself included.", registry=registry)
+        self.phase = Gauge("lucir_phase", "Phases that led to the current version.", registry=registry)
+        self.kind = Gauge(
+            "lucir_current_version_kind",
+            "1 for the kind of the current version: learnt, provisional (imprinted only) or edited.",
+            ["kind"],
+            registry=registry,
+        )
 
     def _make_progress(self, registry: CollectorRegistry) -> None:
         self.progress = Gauge(
@@ -88,38 +83,48 @@ class Metrics:
             "lucir_waiting_images", "Images below incoming/ that wait, by class.", ["class"], registry=registry
         )
         self.updates = Counter("lucir_updates", "Updates by how they ended.", ["result"], registry=registry)
-        self.swaps = Counter("lucir_swaps", "Swaps of the served version.", ["result"], registry=registry)
-        self.swap_duration = Histogram(
-            "lucir_swap_duration_seconds",
-            "From a moved pointer to the server's answer.",
-            buckets=_SWAP_SECONDS,
-            registry=registry,
-        )
         self.drop_to_served = Histogram(
             "lucir_drop_to_served_seconds",
             "From the arrival of a drop's last file to its classes being served.",
             buckets=_SECONDS,
             registry=registry,
         )
-        self.current_version = Gauge("lucir_current_version", "The version pointed to; 0: none.", registry=registry)
-        self.served_version = Gauge(
-            "lucir_served_version", "The version the server serves; 0: none.", registry=registry
+        self.drop_to_provisional = Histogram(
+            "lucir_drop_to_provisional_seconds",
+            "The same to a provisional version that knows its new classes, where there is one.",
+            buckets=_SECONDS,
+            registry=registry,
+        )
+        self.versions = Counter(
+            "lucir_versions",
+            "Versions made, by kind, and by what the gate said of them.",
+            ["kind", "result"],
+            registry=registry,
+        )
+        self.store_hints = Counter(
+            "lucir_store_hints", "Notifications of the store that made the updater look at once.", registry=registry
+        )
+        self.active = Gauge(
+            "lucir_updater_active", "1: this updater learns; 0: it stands by for another one.", registry=registry
         )
         self.last_success = Gauge(
             "lucir_last_success_timestamp_seconds", "When a version was last published.", registry=registry
         )
-        self.store_errors = Counter("lucir_store_errors", "Failed operations on the object store.", registry=registry)
         for counter, results in (
             (self.images, IMAGE_RESULTS),
             (self.updates, UPDATE_RESULTS),
-            (self.swaps, SWAP_RESULTS),
         ):
             for result in results:
                 counter.labels(result)
+        for kind in KINDS:
+            for result in ("passed", "refused"):
+                self.versions.labels(kind, result)
 
     def show_version(self, manifest: Manifest, evaluation: Evaluation) -> None:
         """Let the gauges tell of the current version."""
         self.current_version.set(manifest.version)
+        for kind in KINDS:
+            self.kind.labels(kind).set(kind == manifest.kind)
         self.last_success.set(manifest.created_at.timestamp())
         _set_accuracy(self.accuracy, evaluation)
         self.class_accuracy.clear()
@@ -139,6 +144,7 @@ class Metrics:
     def clear_version(self) -> None:
         """Nothing has been learnt yet."""
         self.current_version.set(0)
+        self.kind.clear()
         self.accuracy.clear()
         self.class_accuracy.clear()
         for gauge in (self.average_incremental, self.forgetting, self.old_as_new):
@@ -167,10 +173,6 @@ class Metrics:
         self.waiting.clear()
         for name, count in images.items():
             self.waiting.labels(name).set(count)
-
-    def render(self) -> bytes:
-        """The Prometheus text format."""
-        return generate_latest(self.registry)
 
 
 def average(history: tuple[float, ...]) -> float:

@@ -47,7 +47,9 @@ def split_incoming(key: str) -> tuple[str, str]:
 
 def has_image_suffix(path: str) -> bool:
     """Whether the name ends as an image's does; the content is judged separately."""
-    return PurePosixPath(path).suffix.lower() in SUFFIXES
+    # Not through ``PurePosixPath``, which is slow and remembers every name: a listing asks this of each object.
+    stem, dot, suffix = path.rpartition(".")
+    return dot + suffix.lower() in SUFFIXES and stem.rpartition("/")[2] != ""
 
 
 def safe_segment(segment: str) -> str:

@@ -1,14 +1,15 @@
 """``evaluation/<class>/``: test images of the user's own, which are never trained on and never moved."""
 
+import hashlib
 import logging
-from collections.abc import Collection, Iterator
+from collections.abc import Collection, Iterator, Mapping
 
 import numpy as np
 from numpy.typing import NDArray
 
 from handlers.updater.names import EVALUATION, class_name, has_image_suffix
 from handlers.updater.reading import Item, Reader
-from model_store.objects import ObjectStore
+from model_store.objects import ObjectNotFoundError, ObjectStore, ObjectTooLargeError
 
 logger = logging.getLogger(__name__)
 
@@ -35,6 +36,25 @@ def classes_with_own_images(objects: ObjectStore, classes: Collection[str], read
             for read in map(reader.read_one, _items(objects, folder, name))
         )
     )
+
+
+def evaluation_duplicates(objects: ObjectStore, dropped: Mapping[str, int]) -> dict[str, str]:
+    """sha256 -> key for those of the dropped files (sha256 -> size) that lie below ``evaluation/`` as well.
+
+    Only files of a size that was dropped are read.
+    """
+    sizes = set(dropped.values())
+    found: dict[str, str] = {}
+    for info in objects.list(EVALUATION):
+        if info.size not in sizes:
+            continue
+        try:
+            digest = hashlib.sha256(objects.read(info.key, limit=info.size)).hexdigest()
+        except (ObjectNotFoundError, ObjectTooLargeError):
+            continue
+        if digest in dropped:
+            found.setdefault(digest, info.key)
+    return found
 
 
 def _folders(objects: ObjectStore, classes: Collection[str]) -> Iterator[tuple[str, str]]:

@@ -14,7 +14,7 @@ from handlers.updater.ingest import DECODED
 from handlers.updater.learnt import FILE as LEARNT
 from handlers.updater.learnt import Learnt
 from handlers.updater.reading import Item, Reader, ordered_map
-from lucir_core.blobs import ImageBlobs
+from lucir_core.blobs import ImageBlobs, picture_digest
 from model_store.objects import ObjectNotFoundError, ObjectStore, ObjectTooLargeError, StoreError
 
 logger = logging.getLogger(__name__)
@@ -37,6 +37,7 @@ class Preparation:
         self._plan = plan
         self._folder = folder
         self._tick = tick
+        self._digests: dict[str, bytes] = {}
 
     def run(self, base: Base | None, rows: Mapping[str, int]) -> None:
         """Write everything, the file ``PREPARED`` last. ``rows`` tells which pictures the ingest left here, by key.
@@ -82,7 +83,8 @@ class Preparation:
         learnt = base.learnt if base is not None else Learnt.empty()
         entries = self._plan.of_role("train", "holdout")
         names = [entry.class_name or "" for entry in entries]
-        learnt.extended([entry.sha256 for entry in entries], names, self._plan.classes).save(self._folder / LEARNT)
+        hashes = [entry.sha256 for entry in entries]
+        learnt.extended(hashes, names, self._plan.classes, self._digests).save(self._folder / LEARNT)
 
     def _pictures(self, entries: Sequence[Entry], rows: Mapping[str, int]) -> Iterator[tuple[Entry, NDArray[np.uint8]]]:
         """Decoded pictures in plan order; those whose originals somebody took away meanwhile are left out."""
@@ -98,6 +100,7 @@ class Preparation:
             if picture is None:
                 logger.warning("an original is gone: learning goes on without it", extra={"key": entry.key})
             else:
+                self._digests[entry.sha256] = picture_digest(picture)
                 yield entry, picture
 
     def _read_again(self, entry: Entry) -> NDArray[np.uint8] | None:

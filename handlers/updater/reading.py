@@ -23,6 +23,10 @@ from model_store.objects import ObjectInfo, ObjectNotFoundError, ObjectStore, Ob
 LARGEST_FILE = 1 << 50
 LARGE_PIXELS = 6_000_000
 """Pictures above this are decoded two at a time: 50 million pixels take 300 MB on their way."""
+MOST_WORKERS = 16
+"""As many as an S3 client keeps connections. Reading waits for the store more than it computes, even on two cores."""
+AHEAD = 3
+"""Items per worker that may be under way: a slow one in front does not stop the others."""
 _In = TypeVar("_In")
 _Out = TypeVar("_Out")
 
@@ -118,13 +122,13 @@ def _pixels(data: bytes) -> int:
 
 def ordered_map(function: Callable[[_In], _Out], items: Iterable[_In], workers: int | None = None) -> Iterator[_Out]:
     """``map`` over threads, in order, never more than a few items ahead of the consumer."""
-    workers = workers or min(16, 2 * (os.cpu_count() or 1))
+    workers = workers or min(MOST_WORKERS, max(8, 2 * (os.cpu_count() or 1)))
     with ThreadPoolExecutor(workers, thread_name_prefix="read") as pool:
         pending: deque[Future[_Out]] = deque()
         try:
             for item in items:
                 pending.append(pool.submit(function, item))
-                if len(pending) >= 2 * workers:
+                if len(pending) >= AHEAD * workers:
                     yield pending.popleft().result()
             while pending:
                 yield pending.popleft().result()

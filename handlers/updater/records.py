@@ -11,6 +11,7 @@ from handlers.updater.documents import (
     Intent,
     Plan,
 )
+from handlers.updater.edits.documents import EditRequest
 from model_store.documents import encode, parse
 from model_store.manifest import Document, now
 from model_store.objects import ObjectNotFoundError, ObjectStore
@@ -37,11 +38,12 @@ class UpdateRecords:
         ids = [name for name in self._objects.folders(UPDATES) if name.isdecimal() and name.isascii()]
         return max(ids, key=int, default=None)
 
-    def begin(self, folders: dict[str, FolderIntent]) -> Intent:
-        """Write down that a new update takes up these folders. Raises ``PreconditionFailedError`` if another did."""
+    def begin(self, folders: dict[str, FolderIntent], edit: EditRequest | None = None) -> Intent:
+        """Write down that a new update takes up these folders, or a request. Raises ``PreconditionFailedError`` if
+        another updater did."""
         latest = self.latest()
         number = int(latest) + 1 if latest else 1
-        intent = Intent(id=f"{number:06d}", created_at=now(), folders=folders)
+        intent = Intent(id=f"{number:06d}", created_at=now(), folders=folders, edit=edit)
         self._objects.write(self._key(intent.id, INTENT), encode(intent), only_if_absent=True)
         return intent
 
@@ -50,7 +52,24 @@ class UpdateRecords:
         latest = self.latest()
         if latest is None or self.exists(latest, DONE):
             return None
-        return self._read(Intent, self._key(latest, INTENT))
+        return self.intent(latest)
+
+    def ids(self) -> list[str]:
+        """Every update, oldest first."""
+        names = self._objects.folders(UPDATES)
+        return sorted((name for name in names if name.isdecimal() and name.isascii()), key=int)
+
+    def intent(self, update_id: str) -> Intent | None:
+        """What an update takes up; None where there is no such update."""
+        return self.read(Intent, update_id, INTENT)
+
+    def read(self, kind: type[AnyDocument], update_id: str, name: str) -> AnyDocument | None:
+        """A document of an update; None while it has not been written."""
+        return self._read(kind, self._key(update_id, name))
+
+    def write(self, update_id: str, name: str, document: Document) -> None:
+        """Write, or write again, a document of an update."""
+        self._objects.write(self._key(update_id, name), encode(document))
 
     def exists(self, update_id: str, name: str) -> bool:
         """Whether a document of an update has been written."""

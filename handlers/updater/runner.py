@@ -4,15 +4,12 @@ import logging
 import time
 from collections.abc import Sequence
 
-from handlers.updater.child import MachineError, StopRequestedError
 from handlers.updater.documents import FailedFolder
 from handlers.updater.drops import Folder, list_incoming
 from handlers.updater.names import INCOMING, READY_MARKER
 from handlers.updater.status import Phase
 from handlers.updater.steps import STEPS, Step, end_update
-from handlers.updater.update import BlockedError, SupersededError, Update
-from model_store.objects import StoreUnavailableError
-from model_store.versions import CorruptVersionError
+from handlers.updater.update import NOT_THE_DROP, SupersededError, Update
 
 logger = logging.getLogger(__name__)
 
@@ -20,9 +17,6 @@ MOST_FAILURES = 3
 """A step that failed so often fails for what is in the drop."""
 MOST_DEATHS = 10
 """The process may be killed so often within one step before the drop is suspected."""
-
-NOT_THE_DROP = (StopRequestedError, MachineError, BlockedError, StoreUnavailableError, CorruptVersionError, OSError)
-"""Failures that are waited out, however often they come."""
 
 
 class SetAsideError(Exception):
@@ -52,6 +46,7 @@ class Runner:
 
     def _run_step(self, step: Step) -> None:
         update = self._update
+        update.services.leadership.confirm()
         self._count_begin(step)
         self._show(step)
         started = time.monotonic()

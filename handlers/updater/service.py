@@ -6,10 +6,17 @@ from collections.abc import Sequence
 
 from handlers.settings import Settings
 from handlers.updater.child import LearningError, MachineError, StopRequestedError
-from handlers.updater.documents import Done, Intent
+from handlers.updater.documents import Done, FolderIntent, Intent
+from handlers.updater.edits.desk import EditDesk
+from handlers.updater.edits.documents import EditRequest
+from handlers.updater.edits.steps import EDIT_STEPS
+from handlers.updater.fenced import FencedStore
+from handlers.updater.leadership import Leadership
+from handlers.updater.lease import LeaseLostError
 from handlers.updater.metrics import Metrics
 from handlers.updater.readiness import FolderState
 from handlers.updater.records import UpdateRecords
+from handlers.updater.retention import Retention
 from handlers.updater.runner import Runner
 from handlers.updater.selection import select
 from handlers.updater.serving import ServingLoop
@@ -20,7 +27,7 @@ from handlers.updater.versions_view import VersionsView
 from handlers.updater.watch import Watcher
 from lucir_core.config import PhaseConfig
 from model_store.objects import ObjectStore, PreconditionFailedError, StoreError
-from model_store.versions import VersionStore
+from model_store.versions import POINTER, VersionNotFoundError, VersionStore
 
 logger = logging.getLogger(__name__)
 
@@ -40,7 +47,10 @@ class Updater:
         self.status = Status(objects.url)
         self.versions = VersionStore(objects)
         self.view = VersionsView(self.versions)
-        self.records = UpdateRecords(objects)
+        self._leadership = Leadership(settings, objects, self.metrics, self.status)
+        fenced = FencedStore(objects, self._leadership.hold)
+        self.records = UpdateRecords(fenced)
+        self.edits = EditDesk(objects, self.records, settings.updater.poll_seconds)
         self.stopping = threading.Event()
         self._steps = steps
         self._watcher = Watcher(objects, settings.updater, self.metrics, self.status)
@@ -48,20 +58,27 @@ class Updater:
         self._services = Services(
             settings=settings,
             config=config,
-            objects=objects,
-            versions=self.versions,
+            objects=fenced,
+            versions=VersionStore(fenced),
             records=self.records,
             metrics=self.metrics,
             status=self.status,
             wait_served=lambda version, dropped: self._serving.wait_served(version, dropped, self.stopping),
+            expect_provisional=self._serving.expect_provisional,
+            leadership=self._leadership,
             stop=self.stopping,
         )
+        self._retention = Retention(fenced, settings.retention, self._services.tick)
         self._runner: tuple[str, Runner] | None = None
         self._started = False
 
     def run(self) -> None:
-        """Learn what is dropped until ``stopping`` is set; failures are shown and waited out, never the end."""
+        """Learn what is dropped until ``stopping`` is set; failures are shown and waited out, never the end.
+
+        Raises ``OSError`` when the data folder is another updater's.
+        """
         self.status.beat("main")
+        self._leadership.start()
         self._watcher.start()
         self._serving.start()
         failures = 0
@@ -73,6 +90,8 @@ class Updater:
                     failures = 0
                 except StopRequestedError:
                     break
+                except LeaseLostError as error:
+                    self._stand_by(error)
                 except Exception as error:  # noqa: BLE001 (whatever it is: it is shown, waited out and tried again)
                     failures += 1
                     self._report(error)
@@ -80,17 +99,29 @@ class Updater:
         finally:
             self._watcher.stop()
             self._serving.stop()
+            self._leadership.stop()
 
     def _once(self) -> None:
         """Go on with an update that has no end yet, or begin one if a drop is ready, or wait a moment for one."""
+        if not self._leadership.wait_active(IDLE_SECONDS):
+            return
         if not self._started:
             self._restore()
         if self._runner is None:
-            intent = self._begin() if self._watcher.ready.wait(IDLE_SECONDS) else None
+            intent = self._requested() or (self._begin() if self._watcher.ready.wait(IDLE_SECONDS) else None)
             if intent is None:
                 return
             self._take_up(intent)
         self._continue()
+
+    def _stand_by(self, error: LeaseLostError) -> None:
+        """Leave the running update to the updater that has taken over."""
+        logger.warning("standing by: %s", error)
+        self._runner = None
+        self._started = False
+        self._watcher.set_learning(frozenset())
+        self.metrics.phase_ended()
+        self.status.set_phase(None)
 
     def _restore(self) -> None:
         """What earlier processes left: the known classes, the folders set aside, an update in the middle."""
@@ -100,6 +131,7 @@ class Updater:
         done = self.records.done(latest) if latest is not None else None
         if latest is not None and done is not None:
             self._show_last(latest, done)
+            self.edits.settle(self.records.intent(latest), done)
         intent = self.records.unfinished()
         self._watcher.set_learning(frozenset())
         self._watcher.look()
@@ -125,8 +157,16 @@ class Updater:
             return None
         base = current_base(self._services)
         chosen = select(ready, self.settings.updater.max_images_per_update, first=base is None)
+        return self._open(chosen) if chosen else None
+
+    def _requested(self) -> Intent | None:
+        """Take up what a person asked for, if anything waits."""
+        request = self.edits.next()
+        return self._open({}, request) if request is not None else None
+
+    def _open(self, folders: dict[str, FolderIntent], request: EditRequest | None = None) -> Intent:
         try:
-            return self.records.begin(chosen) if chosen else None
+            return self.records.begin(folders, request)
         except PreconditionFailedError as error:
             raise BlockedError(
                 f"another updater works on {self.objects.url} ({error}): run one updater per store"
@@ -138,7 +178,8 @@ class Updater:
 
     def _take_up(self, intent: Intent) -> None:
         self._watcher.set_learning(frozenset(intent.folders))
-        self._runner = (intent.id, Runner(Update(self._services, intent), self._steps))
+        steps = self._steps if intent.edit is None else EDIT_STEPS
+        self._runner = (intent.id, Runner(Update(self._services, intent), steps))
 
     def _continue(self) -> None:
         """Run the update to its end."""
@@ -149,11 +190,25 @@ class Updater:
         self._started = False  # what it left is read from the store, as after a start
         self.metrics.phase_ended()
         self.status.set_phase(None)
+        self._prune()
         self.view.refresh()
+
+    def _prune(self) -> None:
+        """What the policy lets go. A failure costs nothing but space, and is made good after the next update."""
+        try:
+            self._retention.run()
+        except StoreError as error:
+            self._report(error)
 
     def _know_classes(self) -> None:
         pointer = self.versions.current()
-        classes = self.versions.manifest(pointer.version).classes if pointer is not None else ()
+        try:
+            classes = self.versions.manifest(pointer.version).classes if pointer is not None else ()
+        except VersionNotFoundError as error:
+            raise BlockedError(
+                f"{POINTER} names a version that is not there ({error}): choose another one with lucir rollback "
+                f"VERSION; where there is none, remove {POINTER}"
+            ) from error
         self._watcher.set_known(frozenset(classes))
 
     def _report(self, error: Exception) -> None:

@@ -1,49 +1,45 @@
 """Keeps the server at the version that the pointer names, and tells metrics and status what is served."""
 
-import logging
 import threading
 import time
 
+from prometheus_client import Histogram
+
 from handlers.settings import Settings
-from handlers.torchserve.reconcile import Reconciler, ServingState, SwapResult
+from handlers.torchserve.loop import ReconcileLoop
+from handlers.torchserve.state import ServingState, SwapResult
 from handlers.updater.metrics import Metrics
 from handlers.updater.status import Status
 from model_store.objects import StoreError
 from model_store.versions import VersionStore
 
-logger = logging.getLogger(__name__)
-
-BUSY_SECONDS = 0.2
 SWAP_SECONDS = 120.0
 """Longest that an update waits for its version to be served."""
 AWAY_SECONDS = 3.0
 """The same while the server cannot be reached at all: it may not have been started."""
-ERROR_PAUSE = 5.0
 
 
 class ServingLoop:
-    """A thread around the reconciler."""
+    """A thread around the reconciler, and what it tells."""
 
     def __init__(self, settings: Settings, versions: VersionStore, metrics: Metrics, status: Status) -> None:
-        self._settings = settings
         self._versions = versions
         self._metrics = metrics
         self._status = status
-        self._stop = threading.Event()
         self._changed = threading.Condition()
         self._state = ServingState(None, None, "starting")
         self._shown: int | None = None
-        self._expected: dict[int, float] = {}
-        self._thread = threading.Thread(target=self._loop, name="reconcile", daemon=True)
+        self._expected: dict[int, tuple[float, Histogram]] = {}
+        """When the drops of versions that are to come arrived, and where the time until then is counted."""
+        self._loop = ReconcileLoop(settings, versions, self, settings.updater.pointer_seconds)
 
     def start(self) -> None:
         """Begin to reconcile."""
-        self._thread.start()
+        self._loop.start()
 
     def stop(self) -> None:
         """End the thread; what is served stays served."""
-        self._stop.set()
-        self._thread.join(timeout=3.0)
+        self._loop.stop()
 
     def wait_served(
         self, version: int, dropped_at: float, stopping: threading.Event, *, limit: float = SWAP_SECONDS
@@ -55,7 +51,7 @@ class ServingLoop:
         """
         began = time.monotonic()
         with self._changed:
-            self._expected[version] = dropped_at
+            self._expected[version] = (dropped_at, self._metrics.drop_to_served)
             while not stopping.is_set():
                 state, waited = self._state, time.monotonic() - began
                 if state.served == version:
@@ -68,27 +64,25 @@ class ServingLoop:
                 self._changed.wait(0.5)
         return False
 
-    def _loop(self) -> None:
-        with Reconciler(self._settings, self._versions, on_swap=self._swapped) as reconciler:
-            while not self._stop.is_set():
-                self._status.beat("reconcile")
-                pause = self._settings.updater.pointer_seconds
-                try:
-                    state = reconciler.step()
-                    self._take(state)
-                    if state.busy and state.phase != "unreachable":
-                        pause = min(pause, BUSY_SECONDS)
-                except StoreError as error:
-                    self._metrics.store_errors.inc()
-                    self._status.add_error("store", str(error))
-                    pause = ERROR_PAUSE
-                except Exception as error:  # whatever it is: the pages and the learning go on, and it is tried again
-                    logger.exception("reconciling failed")
-                    self._status.add_error("serving", f"{type(error).__name__}: {error}")
-                    pause = ERROR_PAUSE
-                self._stop.wait(pause)
+    def expect_provisional(self, version: int, dropped_at: float) -> None:
+        """Measure the time since ``dropped_at`` when ``version`` is served, if it is; nobody waits for that."""
+        with self._changed:
+            self._expected = {version: (dropped_at, self._metrics.drop_to_provisional)}
 
-    def _take(self, state: ServingState) -> None:
+    def beat(self) -> None:
+        """The loop is alive."""
+        self._status.beat("reconcile")
+
+    def failed(self, error: Exception) -> None:
+        """A step failed and is tried again."""
+        if isinstance(error, StoreError):
+            self._metrics.store_errors.inc()
+            self._status.add_error("store", str(error))
+        else:
+            self._status.add_error("serving", f"{type(error).__name__}: {error}")
+
+    def stepped(self, state: ServingState) -> None:
+        """Show what a step found, and tell those who wait for a version. Raises ``StoreError``."""
         current = state.wanted or None
         served = state.served or None
         self._status.set_versions(current, served, state.message or None)
@@ -96,9 +90,12 @@ class ServingLoop:
         with self._changed:
             self._state = state
             for version in [number for number in self._expected if number == served]:
-                self._metrics.drop_to_served.observe(max(0.0, time.time() - self._expected.pop(version)))
+                dropped_at, seconds = self._expected.pop(version)
+                seconds.observe(max(0.0, time.time() - dropped_at))
             self._changed.notify_all()
-        if current != self._shown:
+        if state.stale:
+            self._metrics.store_errors.inc()
+        elif current != self._shown:
             self._show(current)
 
     def _show(self, current: int | None) -> None:
@@ -110,10 +107,8 @@ class ServingLoop:
             self._metrics.show_version(manifest, self._versions.evaluation(current))
         self._shown = current
 
-    def _swapped(self, swap: SwapResult) -> None:
-        succeeded = swap.result == "success"
-        self._metrics.swaps.labels("succeeded" if succeeded else "failed").inc()
-        if succeeded:
-            self._metrics.swap_duration.observe(swap.seconds)
-        else:
+    def swapped(self, swap: SwapResult) -> None:
+        """A version took over, or failed to."""
+        self._metrics.count_swap(swap)
+        if swap.result == "failure":
             self._status.add_error("serving", swap.message)

@@ -29,6 +29,8 @@ class Phase:
     updated_classes: tuple[str, ...] = ()
     version: int | None = None
     parent: int | None = None
+    provisional: int | None = None
+    """The provisional version that answers until the phase is learnt."""
     images: int = 0
     attempt: int = 1
     stage: str | None = None
@@ -49,6 +51,7 @@ class Status:
     def __init__(self, store_url: str) -> None:
         self._lock = threading.Lock()
         self._store = {"url": store_url, "ok": True, "error": None}
+        self._lease: dict[str, Any] = {"state": "starting", "holder": None, "term": None}
         self._current: int | None = None
         self._served: int | None = None
         self._server_error: str | None = None
@@ -81,6 +84,11 @@ class Status:
         """The store did not do what it was asked."""
         with self._lock:
             self._store.update(ok=False, error=str(error))
+
+    def set_lease(self, state: str, holder: str | None, term: int | None) -> None:
+        """Whether this updater is active or stands by, and for which other one."""
+        with self._lock:
+            self._lease = {"state": state, "holder": holder, "term": term}
 
     def set_versions(self, current: int | None, served: int | None, server_error: str | None) -> None:
         """What is pointed to, what is served, and why they differ."""
@@ -166,5 +174,6 @@ class Status:
                 "errors": [dict(error) for error in self._errors],
                 "last_update": self._last_update,
                 "store": dict(self._store),
+                "lease": dict(self._lease),
                 "started_at": self._started_at,
             }

@@ -9,20 +9,17 @@ import shutil
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from handlers.updater.child import Child
+from handlers.updater import provisional, publication
 from handlers.updater.decide import count_roles
 from handlers.updater.documents import Done
 from handlers.updater.documents import Result as Outcome
 from handlers.updater.ingest import Ingest
-from handlers.updater.learning import begin_learning, is_learnt, is_prepared, report_progress
-from handlers.updater.measure import measure
+from handlers.updater.learning import is_made, is_prepared, run_child
 from handlers.updater.originals import move_all, write_reasons
 from handlers.updater.prepare import Preparation
-from handlers.updater.publication import assemble, check_parent, is_pointed
-from handlers.updater.task import RESULT, Result
-from handlers.updater.update import SupersededError, Update, current_base
+from handlers.updater.publication import publish, write_evaluation
+from handlers.updater.update import Update, current_base
 from model_store.manifest import now
-from model_store.objects import PreconditionFailedError
 from model_store.versions import EVALUATION
 
 logger = logging.getLogger(__name__)
@@ -76,41 +73,24 @@ def prepare(update: Update) -> None:
 def learn(update: Update) -> None:
     """Run the learning child: one phase, its export, the comparison of the two."""
     services = update.services
-    begin_learning(update)
-    Child(update.folder, lambda message: report_progress(services, message)).run(services.stop, services.tick)
-    services.metrics.phase_duration.observe(Result.read(update.folder / RESULT).seconds["learn"])
+    shown = provisional.served_in_place(update)
+    services.status.update_phase(provisional=shown.number if shown is not None else None)
+    services.metrics.phase_duration.observe(run_child(update, update.learnt).seconds["learn"])
 
 
 def evaluate(update: Update) -> None:
     """Measure the exported model, and decide whether it may be served."""
-    services = update.services
-    evaluation = measure(update)
-    if not evaluation.gate.passed:
-        services.metrics.show_refused(evaluation)
-        services.status.add_error("gate", f"version {update.version} is refused: {'; '.join(evaluation.gate.reasons)}")
-    partial = update.folder / "evaluation.partial"
-    partial.write_text(evaluation.model_dump_json(indent=2))
-    partial.replace(update.folder / EVALUATION)
+    write_evaluation(update, update.learnt)
 
 
 def store(update: Update) -> None:
     """Upload the version, its manifest last; a refused one too."""
-    check_parent(update)
-    manifest, files = assemble(update)
-    try:
-        update.services.versions.publish(manifest, files)
-    except PreconditionFailedError as error:
-        raise SupersededError(str(error)) from error
+    publish(update, update.learnt)
 
 
 def point(update: Update) -> None:
     """Let every server serve the version."""
-    check_parent(update)
-    services = update.services
-    try:
-        services.versions.point_to(update.version, f"learnt by update {update.id}")
-    except PreconditionFailedError as error:
-        raise SupersededError(str(error)) from error
+    publication.point(update, update.learnt, f"learnt by update {update.id}")
 
 
 def swap(update: Update) -> None:
@@ -142,11 +122,15 @@ def finish(update: Update) -> None:
     if evaluation is not None:
         outcome = "published" if evaluation.gate.passed else "refused"
         reason = "; ".join(evaluation.gate.reasons) or None
+        if outcome == "refused" and (kept := provisional.served_in_place(update)) is not None:
+            reason = f"{reason}; the provisional version {kept.number} stays served"
     end_update(update, outcome, reason)
 
 
 def end_update(update: Update, outcome: Outcome, reason: str | None) -> None:
     """Write ``done.json`` and remove the scratch space."""
+    if outcome in {"failed", "superseded"}:
+        provisional.withdraw(update, outcome)
     plan = update.find_plan()
     services = update.services
     entries = plan.entries if plan is not None else ()
@@ -155,6 +139,7 @@ def end_update(update: Update, outcome: Outcome, reason: str | None) -> None:
         id=update.id,
         result=outcome,
         version=plan.version if plan is not None and outcome in {"published", "refused"} else None,
+        provisional=plan.provisional if plan is not None and outcome in {"published", "refused"} else None,
         reason=reason,
         finished_at=now(),
         images=count_roles([entry.role for entry in entries]),
@@ -183,7 +168,11 @@ def _is_measured(update: Update) -> bool:
 
 
 def _nothing_to_point(update: Update) -> bool:
-    return not update.learns or not update.passed() or is_pointed(update)
+    return not update.learns or not update.passed() or update.learnt.was_pointed()
+
+
+def _nothing_to_fall_back_from(update: Update) -> bool:
+    return not update.learns or update.passed() or provisional.served_in_place(update) is None
 
 
 def _nothing_to_swap(update: Update) -> bool:
@@ -194,10 +183,12 @@ STEPS: tuple[Step, ...] = (
     Step("ingest", ingest, lambda update: update.find_plan() is not None),
     Step("reject", reject, _never),
     Step("prepare", prepare, _when_learning(is_prepared)),
-    Step("learn", learn, _when_learning(is_learnt)),
+    *(Step(name, run, done, may_set_aside=False) for name, run, done in provisional.STEPS),
+    Step("learn", learn, _when_learning(lambda update: is_made(update, update.learnt))),
     Step("evaluate", evaluate, _when_learning(_is_measured)),
     Step("store", store, _when_learning(_never)),
     Step("point", point, _nothing_to_point, may_set_aside=False),
+    Step("fall-back", provisional.fall_back, _nothing_to_fall_back_from, may_set_aside=False),
     Step("swap", swap, _nothing_to_swap, may_set_aside=False),
     Step("archive", archive, _never, may_set_aside=False),
     Step("finish", finish, _never, may_set_aside=False),

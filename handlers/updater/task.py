@@ -5,12 +5,15 @@ from typing import Any, Literal
 
 from pydantic import JsonValue
 
+from handlers.updater.draft import Kind
 from model_store.manifest import Document
 
 TASK, RESULT, STATE = "task.json", "result.json", "state"
 
 
-class _Message(Document):
+class Message(Document):
+    """What one of the two tells the other, as a file."""
+
     @classmethod
     def read(cls, path: Path) -> Any:
         """Read a file that ``write`` wrote."""
@@ -23,9 +26,12 @@ class _Message(Document):
         partial.replace(path)
 
 
-class Task(_Message):
-    """What to learn. ``identity`` tells whether work that an earlier process left may be continued."""
+class Task(Message):
+    """What to make. ``identity`` tells whether work that an earlier process left may be continued."""
 
+    kind: Kind
+    arrays: str
+    """Folder of the prepared arrays."""
     preset: str
     overrides: dict[str, Any]
     seed: int
@@ -42,10 +48,10 @@ class Task(_Message):
     @property
     def identity(self) -> dict[str, Any]:
         """Everything that the result depends on."""
-        return self.model_dump(include={"preset", "overrides", "seed", "classes", "base_version"})
+        return self.model_dump(include={"kind", "preset", "overrides", "seed", "classes", "base_version"})
 
 
-class Result(_Message):
+class Result(Message):
     """What the child made, besides the files; written last."""
 
     config: dict[str, JsonValue]

@@ -5,24 +5,30 @@ import logging
 import threading
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any
 
 from handlers.settings import Settings
 from handlers.updater.base import Base, fetch_base
-from handlers.updater.child import StopRequestedError
+from handlers.updater.child import MachineError, StopRequestedError
 from handlers.updater.documents import Intent, Plan
+from handlers.updater.draft import Draft, Kind
+from handlers.updater.leadership import Leadership
+from handlers.updater.lease import LeaseLostError
 from handlers.updater.metrics import Metrics
 from handlers.updater.reading import Reader
 from handlers.updater.records import UpdateRecords
 from handlers.updater.status import Status
 from lucir_core.config import PhaseConfig
 from model_store.manifest import Evaluation, Manifest
-from model_store.objects import ObjectStore, StoreError
-from model_store.versions import EVALUATION, VersionNotFoundError, VersionStore
+from model_store.objects import ObjectStore, StoreError, StoreUnavailableError
+from model_store.versions import CorruptVersionError, VersionNotFoundError, VersionStore
 
 logger = logging.getLogger(__name__)
 
 TIMINGS = "timings.json"
+PROVISIONAL = "provisional"
+"""Folder, in the update's, that its provisional version is made in."""
 FIXED = ("method", "network", "head", "size", "resize", "normalisation")
 """What the phases of one line have in common: a checkpoint fits no other network."""
 
@@ -33,6 +39,19 @@ class BlockedError(StoreError):
 
 class SupersededError(Exception):
     """Another version is served than the one that the update started from: it is to be planned anew."""
+
+
+NOT_THE_DROP = (
+    StopRequestedError,
+    LeaseLostError,
+    MachineError,
+    BlockedError,
+    StoreUnavailableError,
+    CorruptVersionError,
+    VersionNotFoundError,
+    OSError,
+)
+"""Failures that are waited out, however often they come."""
 
 
 @dataclass
@@ -48,11 +67,20 @@ class Services:
     status: Status
     wait_served: Callable[[int, float], bool]
     """(version, when its drop arrived): wait until the server answers with it; False when it does not."""
+    expect_provisional: Callable[[int, float], None]
+    """(version, when its drop arrived): measure when the server answers with it, without waiting for that."""
+    leadership: Leadership
+    """Whether this process is the one that may write."""
     stop: threading.Event = field(default_factory=threading.Event)
 
     def tick(self) -> None:
-        """To be called often by long work. Raises ``StopRequestedError`` when the process is asked to end."""
+        """To be called often by long work.
+
+        Raises ``StopRequestedError`` when the process is asked to end, ``LeaseLostError`` when another one is active.
+        """
         self.status.beat("main")
+        if not self.leadership.active:
+            raise LeaseLostError("another updater is active on this store")
         if self.stop.is_set():
             raise StopRequestedError
 
@@ -71,7 +99,7 @@ class Update:
         """Originals that somebody else took or replaced meanwhile."""
         self._plan: Plan | None = None
         self._base: Base | None = None
-        self._stored: Manifest | None = None
+        self._drafts: dict[Kind, Draft] = {}
 
     @property
     def plan(self) -> Plan:
@@ -113,27 +141,33 @@ class Update:
             self._base = fetch_base(self.services.versions, parent, self.services.settings.work_folder)
         return self._base
 
+    @property
+    def learnt(self) -> Draft:
+        """The version that this update learns."""
+        return self._draft("learnt", self.version, self.folder)
+
+    @property
+    def provisional(self) -> Draft | None:
+        """The version that is to answer until then; None when the plan has none."""
+        number = self.plan.provisional
+        return None if number is None else self._draft("provisional", number, self.folder / PROVISIONAL)
+
+    def _draft(self, kind: Kind, number: int, folder: Path) -> Draft:
+        if kind not in self._drafts:
+            self._drafts[kind] = Draft(self.services.versions, self.id, number, kind, folder)
+        return self._drafts[kind]
+
     def stored(self) -> Manifest | None:
-        """The manifest of the version that this update made; None while it is not in the store."""
-        if self._stored is None and self.learns:
-            try:
-                manifest = self.services.versions.manifest(self.version)
-            except VersionNotFoundError:
-                return None
-            self._stored = manifest if manifest.update_id == self.id else None
-        return self._stored
+        """The manifest of the version that this update learnt; None while it is not in the store."""
+        return self.learnt.stored() if self.learns else None
 
     def evaluation(self) -> Evaluation | None:
-        """What was measured on the new version; None before it was."""
-        try:
-            return Evaluation.model_validate_json((self.folder / EVALUATION).read_bytes())
-        except FileNotFoundError:
-            return self.services.versions.evaluation(self.version) if self.stored() is not None else None
+        """What was measured on the learnt version; None before it was."""
+        return self.learnt.evaluation()
 
     def passed(self) -> bool:
-        """Whether the gate lets the new version be served."""
-        evaluation = self.evaluation()
-        return evaluation is not None and evaluation.gate.passed
+        """Whether the gate lets the learnt version be served."""
+        return self.learnt.passed()
 
     def timings(self) -> dict[str, float]:
         """Seconds by step, those of earlier processes included where the folder is still there."""

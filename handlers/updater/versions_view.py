@@ -6,6 +6,7 @@ import time
 from typing import Any
 
 from handlers.updater.metrics import average
+from handlers.updater.report.document import REPORT_HTML
 from model_store.manifest import Evaluation, Manifest
 from model_store.objects import StoreError
 from model_store.versions import VersionStore
@@ -30,11 +31,12 @@ class VersionsView:
         with self._lock:
             self._read_at = None
 
-    def describe(self) -> list[dict[str, Any]]:
-        """All versions, ascending, the refused ones too. Raises ``StoreError``."""
+    def describe(self, current: int | None = None) -> list[dict[str, Any]]:
+        """All versions, ascending, the refused ones too; ``current`` is known to be one. Raises ``StoreError``."""
         with self._lock:
             present = time.monotonic()
-            if self._read_at is None or present - self._read_at > FRESH_SECONDS:
+            missing = current is not None and current not in self._known
+            if self._read_at is None or missing or present - self._read_at > FRESH_SECONDS:
                 numbers = self._versions.numbers()
                 self._known = {number: self._known.get(number) or self._read(number) for number in numbers}
                 self._read_at = present
@@ -52,6 +54,7 @@ def describe(manifest: Manifest, evaluation: Evaluation) -> dict[str, Any]:
     """One version in JSON values."""
     return {
         "version": manifest.version,
+        "kind": manifest.kind,
         "parent": manifest.parent,
         "update_id": manifest.update_id,
         "created_at": manifest.created_at.isoformat(),
@@ -69,5 +72,6 @@ def describe(manifest: Manifest, evaluation: Evaluation) -> dict[str, Any]:
         "parent_old_accuracy": evaluation.parent_old,
         "gate": evaluation.gate.model_dump(),
         "timings": manifest.timings,
+        "report": REPORT_HTML in manifest.files,
         "size": sum(file.size for file in manifest.files.values()),
     }

@@ -1,22 +1,18 @@
-"""Notices drops: lists ``incoming/`` at intervals, and at once when the directory store's folder changes."""
+"""Notices drops: lists ``incoming/`` at intervals, and at once when the store hints that something changed."""
 
 import logging
-import os
 import threading
 import time
 from collections.abc import Mapping
-from pathlib import Path
-from urllib.parse import unquote_to_bytes, urlsplit
-
-import watchfiles
 
 from handlers.settings import UpdaterSettings
 from handlers.updater.documents import FailedFolder
 from handlers.updater.drops import scan
+from handlers.updater.hints import Hints
 from handlers.updater.metrics import Metrics
-from handlers.updater.names import INCOMING
 from handlers.updater.readiness import FolderState, Readiness
 from handlers.updater.status import Status
+from model_store.notify import Notifies
 from model_store.objects import ObjectStore, StoreError
 
 logger = logging.getLogger(__name__)
@@ -25,7 +21,7 @@ LONGEST_PAUSE = 30.0
 
 
 class Watcher:
-    """Two threads: one lists and judges, one waits for events of the file system. Events only wake the first."""
+    """A thread that lists and judges; hints only wake it."""
 
     def __init__(self, objects: ObjectStore, settings: UpdaterSettings, metrics: Metrics, status: Status) -> None:
         self._objects = objects
@@ -42,23 +38,22 @@ class Watcher:
         self._failed: Mapping[str, FailedFolder] = {}
         self.ready = threading.Event()
         """Set while folders are ready to be learnt."""
-        self._threads = [threading.Thread(target=self._list_always, name="watch", daemon=True)]
-        if folder := local_folder(objects.url):
-            self._threads.append(
-                threading.Thread(target=self._wait_for_events, args=(folder,), name="events", daemon=True)
-            )
+        self._thread = threading.Thread(target=self._list_always, name="watch", daemon=True)
+        self._hints = Hints(objects, self._hint) if settings.hints and isinstance(objects, Notifies) else None
 
     def start(self) -> None:
         """Begin to watch."""
-        for thread in self._threads:
-            thread.start()
+        self._thread.start()
+        if self._hints is not None:
+            self._hints.start()
 
     def stop(self) -> None:
-        """End both threads."""
+        """End the threads."""
         self._stop.set()
         self._wake.set()
-        for thread in self._threads:
-            thread.join(timeout=2.0)
+        self._thread.join(timeout=2.0)
+        if self._hints is not None:
+            self._hints.stop()
 
     def set_known(self, classes: frozenset[str]) -> None:
         """The classes of the version that is served now; empty before the first."""
@@ -126,24 +121,6 @@ class Watcher:
             # A long copy wakes us all the time: listing shall not become all that this machine does.
             self._stop.wait(max(0.1, 2 * spent) if self._wake.is_set() else 0)
 
-    def _wait_for_events(self, folder: Path) -> None:
-        while not self._stop.is_set():
-            try:
-                folder.mkdir(parents=True, exist_ok=True)
-                for _ in watchfiles.watch(
-                    folder, stop_event=self._stop, debounce=200, step=50, rust_timeout=1000, raise_interrupt=False
-                ):
-                    self._wake.set()
-                    if not folder.is_dir():
-                        break
-            except (OSError, RuntimeError) as error:  # no inotify left, or the folder went away: polling goes on
-                logger.warning("file events are not available, polling goes on: %s", error)
-                self._stop.wait(LONGEST_PAUSE)
-
-
-def local_folder(url: str) -> Path | None:
-    """The ``incoming`` folder of a directory store; None for a bucket."""
-    parts = urlsplit(url)
-    if parts.scheme != "file":
-        return None
-    return Path(os.fsdecode(unquote_to_bytes(parts.path))) / INCOMING.rstrip("/")
+    def _hint(self) -> None:
+        self._metrics.store_hints.inc()
+        self._wake.set()

@@ -1,41 +1,35 @@
-"""The updater's HTTP: the operator's page, metrics, health, status. It only ever reads."""
+"""The updater's HTTP: the operator's page, metrics, health, status, which only read; and requests for changes."""
 
 import base64
 import hashlib
-import logging
-import socket
-import threading
 import time
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Protocol
 
-import uvicorn
 from prometheus_client import CONTENT_TYPE_LATEST
 from starlette.applications import Starlette
 from starlette.concurrency import run_in_threadpool
 from starlette.exceptions import HTTPException
 from starlette.requests import Request
-from starlette.responses import HTMLResponse, JSONResponse, Response
+from starlette.responses import HTMLResponse, Response
 from starlette.routing import Route
 
+from handlers.settings import Settings
+from handlers.updater.edits.api import EditApi
+from handlers.updater.edits.desk import EditDesk
 from handlers.updater.metrics import Metrics
+from handlers.updater.report.api import ReportApi
 from handlers.updater.status import Status
 from handlers.updater.versions_view import VersionsView
+from handlers.web import HEADERS, answer_bug, json_answer
 from model_store.objects import ObjectStore, StoreError
-
-logger = logging.getLogger(__name__)
+from model_store.versions import VersionStore
 
 PAGE = Path(__file__).with_name("page.html")
 SILENT_SECONDS = 300.0
 """A loop that has not moved for so long hangs: every wait in it is shorter."""
 READY_SECONDS = 5.0
 """How long one check of the store counts."""
-HEADERS = {
-    "Content-Security-Policy": "default-src 'none'; frame-ancestors 'none'",
-    "X-Content-Type-Options": "nosniff",
-    "Referrer-Policy": "no-referrer",
-    "Cache-Control": "no-store",
-}
 
 
 class Source(Protocol):
@@ -45,6 +39,9 @@ class Source(Protocol):
     status: Status
     view: VersionsView
     objects: ObjectStore
+    settings: Settings
+    versions: VersionStore
+    edits: EditDesk
 
 
 def make_app(source: Source) -> Starlette:
@@ -56,9 +53,11 @@ def make_app(source: Source) -> Starlette:
         Route("/readyz", _Health(source).ready),
         Route("/api/status", _Api(source).status),
         Route("/api/versions", _Api(source).versions),
+        *EditApi(source).routes(),
+        *ReportApi(source.versions).routes(),
     ]
     return Starlette(
-        routes=routes, exception_handlers={HTTPException: _http_error, StoreError: _store_error, Exception: _bug}
+        routes=routes, exception_handlers={HTTPException: _http_error, StoreError: _store_error, Exception: answer_bug}
     )
 
 
@@ -100,8 +99,8 @@ class _Health:
         silent = self._source.status.silent_loops(SILENT_SECONDS)
         if silent:
             message = f"hanging for more than {SILENT_SECONDS:.0f} s: {', '.join(silent)}"
-            return _json({"status": "failing", "error": message}, 503)
-        return _json({"status": "ok"})
+            return json_answer({"status": "failing", "error": message}, 503)
+        return json_answer({"status": "ok"})
 
     async def ready(self, _: Request) -> Response:
         """Whether drops can be taken: the store can be read and written."""
@@ -110,8 +109,8 @@ class _Health:
             self._problem = await run_in_threadpool(self._check)
             self._checked = present
         if self._problem is not None:
-            return _json({"status": "not ready", "error": self._problem}, 503)
-        return _json({"status": "ok"})
+            return json_answer({"status": "not ready", "error": self._problem}, 503)
+        return json_answer({"status": "ok"})
 
     def _check(self) -> str | None:
         try:
@@ -127,61 +126,26 @@ class _Api:
 
     async def status(self, _: Request) -> Response:
         """See ``Status.snapshot``."""
-        return _json(self._source.status.snapshot())
+        return json_answer(self._source.status.snapshot())
 
     async def versions(self, _: Request) -> Response:
         """All versions, ascending; ``current`` and ``served`` are numbers or null."""
-        versions = await run_in_threadpool(self._source.view.describe)
         snapshot = self._source.status.snapshot()
-        return _json(
+        versions = await run_in_threadpool(self._source.view.describe, snapshot["current_version"])
+        return json_answer(
             {"current": snapshot["current_version"], "served": snapshot["served_version"], "versions": versions}
         )
 
 
-def _json(content: dict[str, Any], status: int = 200) -> JSONResponse:
-    return JSONResponse(content, status, headers=HEADERS)
-
-
 async def _http_error(request: Request, error: Exception) -> Response:
     status = error.status_code if isinstance(error, HTTPException) else 500
+    known = isinstance(error, HTTPException) and error.detail not in {"Not Found", "Method Not Allowed"}
     message = {
         404: f"there is nothing at {request.url.path}: see /, /api/status, /api/versions, /metrics, /healthz, /readyz",
-        405: f"{request.method} is not possible here: everything is read with GET; drop folders to change something",
-    }.get(status, str(getattr(error, "detail", error)))
-    return _json({"error": message}, status)
+        405: f"{request.method} is not possible here: most is read with GET, classes are changed below /api/classes",
+    }.get(0 if known else status, str(getattr(error, "detail", error)))
+    return json_answer({"error": message}, status)
 
 
 async def _store_error(_: Request, error: Exception) -> Response:
-    return _json({"error": str(error)}, 503)
-
-
-async def _bug(_: Request, error: Exception) -> Response:
-    logger.error("a request failed", exc_info=error)
-    return _json({"error": "internal error; the updater's log has the details"}, 500)
-
-
-class WebServer:
-    """uvicorn in a thread. Raises ``OSError`` on construction when the address cannot be had."""
-
-    def __init__(self, app: Starlette, host: str, port: int) -> None:
-        family = socket.AF_INET6 if ":" in host else socket.AF_INET
-        self._socket = socket.create_server((host, port), family=family, backlog=128)
-        config = uvicorn.Config(app, log_config=None, access_log=False, lifespan="off", timeout_graceful_shutdown=1)
-        self._server = uvicorn.Server(config)
-        self._thread = threading.Thread(target=self._server.run, args=([self._socket],), name="web", daemon=True)
-
-    @property
-    def port(self) -> int:
-        """The port that is listened on."""
-        port: int = self._socket.getsockname()[1]
-        return port
-
-    def start(self) -> None:
-        """Begin to answer."""
-        self._thread.start()
-
-    def stop(self) -> None:
-        """Answer no more."""
-        self._server.should_exit = True
-        self._thread.join(timeout=3.0)
-        self._socket.close()
+    return json_answer({"error": str(error)}, 503)

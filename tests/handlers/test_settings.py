@@ -99,3 +99,6 @@ def test_public_names_and_defaults_stay_as_they_are() -> None:
         0.2,
     )
     assert defaults.data == Path("lucir-data")
+    assert (defaults.follower.port, defaults.follower.pointer_seconds) == (8091, 2.0)
+    kept = defaults.retention
+    assert (kept.keep_versions, kept.keep_days, kept.archive_days, kept.rejected_days) == (10, 0.0, None, None)

@@ -9,9 +9,9 @@ from pathlib import Path
 from rich.console import Console
 
 from handlers.cli.drop_find import find_classes
+from handlers.cli.drop_follow import Outcome, follow
 from handlers.cli.drop_upload import drop_id, plan_uploads, upload
 from handlers.cli.errors import CommandError
-from handlers.cli.follow import Outcome, follow
 from handlers.cli.story.client import LoadClient, Request, Traffic
 from handlers.cli.story.digits import PHASES, Digits, split_digits, write_folders
 from handlers.cli.story.measure import Measured, ask_service

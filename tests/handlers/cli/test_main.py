@@ -11,7 +11,7 @@ from handlers.settings import Settings
 from handlers.stack.ports import free_ports
 
 Run = Callable[..., subprocess.CompletedProcess[str]]
-COMMANDS = ("up", "demo", "drop", "predict", "status", "versions", "rollback", "doctor")
+COMMANDS = ("up", "follow", "demo", "drop", "predict", "status", "versions", "report", "rollback", "prune", "doctor")
 
 
 def test_help_names_every_command(lucir_process: Run) -> None:
@@ -47,6 +47,7 @@ def test_help_imports_nothing_heavy() -> None:
         (["up", "--set", "serving.port"], "write KEY=VALUE"),
         (["up", "--port", "99999"], "setting serving.port:"),
         (["up", "--config", "missing.yaml"], "missing.yaml cannot be read"),
+        (["follow"], "name the store to follow: --store"),
         (["up", "--store", "ftp://x"], "store is file:///path or s3://bucket"),
     ],
 )

@@ -36,6 +36,7 @@ def publish(versions: VersionStore, number: int, folder: Path, *, passed: bool =
     files["evaluation.json"].write_text(evaluation.model_dump_json())
     manifest = Manifest(
         version=number,
+        kind="learnt" if number < 3 else "provisional",
         parent=number - 1 or None,
         update_id=f"{number:06d}",
         created_at=now(),
@@ -70,11 +71,13 @@ def test_versions_with_their_figures(lucir: Run) -> None:
     rows = json.loads(lucir("versions", "--json").stdout)
     assert [row["version"] for row in rows] == [1, 2, 3]
     assert [row["current"] for row in rows] == [False, True, False]
+    assert [row["kind"] for row in rows] == ["learnt", "learnt", "provisional"]
     assert rows[1]["old_accuracy"] == 0.85
     assert rows[2]["gate_reasons"] == ["too bad"]
     table = lucir("versions").stdout
     assert "85.0%" in table
     assert "refused" in table
+    assert "provisional" in table
 
 
 @pytest.mark.usefixtures("versions")
@@ -104,10 +107,25 @@ def test_no_version_yet(lucir: Run, tmp_path: Path) -> None:
 def test_rollback_moves_the_pointer(lucir: Run, versions: VersionStore) -> None:
     answer = lucir("rollback", "1", "--json")
     assert answer.returncode == 0, answer.stderr
-    assert json.loads(answer.stdout) == {"version": 1, "previous": 2, "served": None}
+    assert json.loads(answer.stdout) == {"version": 1, "previous": 2, "served": None, "forced": False}
     pointer = versions.current()
     assert pointer is not None
     assert (pointer.version, pointer.reason) == (1, "rollback")
+
+
+def test_a_refused_version_is_served_only_by_force(lucir: Run, versions: VersionStore) -> None:
+    refused = lucir("rollback", "3")
+    assert refused.returncode == 1
+    assert "the gate refused version 3: too bad" in refused.stderr
+    assert "lucir rollback 3 --force" in refused.stderr
+    pointer = versions.current()
+    assert pointer is not None
+    assert pointer.version == 2
+    forced = lucir("rollback", "3", "--force", "--json")
+    assert json.loads(forced.stdout) == {"version": 3, "previous": 2, "served": None, "forced": True}
+    pointer = versions.current()
+    assert pointer is not None
+    assert (pointer.version, pointer.reason) == (3, "rollback, forced: too bad")
 
 
 def test_rollback_to_what_is_not_there_or_damaged_changes_nothing(

@@ -19,6 +19,7 @@ from onnx import TensorProto, helper, numpy_helper
 from PIL import Image
 
 from handlers.settings import Settings
+from handlers.torchserve.canary import Canary
 from handlers.torchserve.launch import prepare_launch
 from handlers.torchserve.reconcile import Reconciler, ServingState
 from model_store.directory import DirectoryStore
@@ -148,11 +149,15 @@ class Stack:
         self.process.wait(30)
         self.process = None
 
-    def publish(self, version: int, point: bool = True, **changes: Any) -> Manifest:
+    def publish(self, version: int, point: bool = True, canary: Canary | None = None, **changes: Any) -> Manifest:
         folder = self.make_version(self.scratch / f"built-{version}", version, **changes)
         document = json.loads((folder / "manifest.json").read_text(encoding="utf-8"))
         manifest = Manifest.model_validate({**document, "files": {}})
-        published = self.versions.publish(manifest, {"model.onnx": folder / "model.onnx"})
+        files = {"model.onnx": folder / "model.onnx"}
+        if canary is not None:
+            files["canary.json"] = folder / "canary.json"
+            files["canary.json"].write_text(canary.model_dump_json())
+        published = self.versions.publish(manifest, files)
         if point:
             self.versions.point_to(version, "test")
         return published
@@ -160,7 +165,7 @@ class Stack:
     def settle(
         self, reconciler: Reconciler, until: Callable[[ServingState], bool], timeout: float = 90
     ) -> ServingState:
-        """Step as ``Reconciler.run`` does until a state is reached."""
+        """Step as the loop does until a state is reached."""
         deadline = time.monotonic() + timeout
         while time.monotonic() < deadline:
             state = reconciler.step()

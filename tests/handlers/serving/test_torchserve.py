@@ -1,6 +1,7 @@
 """Real TorchServe: first start, swaps under load, and everything that can go wrong between two versions."""
 
 import base64
+import io
 import json
 import os
 import signal
@@ -10,8 +11,12 @@ from collections.abc import Callable
 from typing import Any
 
 import httpx
+import numpy as np
+import onnxruntime
 import pytest
+from PIL import Image
 
+from handlers.torchserve.canary import Canary, CanaryPicture
 from handlers.torchserve.launch import management_socket
 from handlers.torchserve.management import ManagementClient, ManagementUnavailableError
 from handlers.torchserve.reconcile import Reconciler, SwapResult
@@ -221,6 +226,32 @@ def test_damaged_version_is_never_served(stack: Stack, reconciler: Reconciler, m
     stack.serve(reconciler, 3)
 
 
+def test_version_that_answers_otherwise_than_evaluated_is_not_let_in(
+    stack: Stack, reconciler: Reconciler, make_image: MakeImage
+) -> None:
+    """The canary's pictures are asked through TorchServe; what is right is known from ONNX Runtime alone."""
+    names = ("rot", "grün", "青")
+    pictures = [make_image(name, "PNG", side=20) for name in names]
+    model = stack.make_version(stack.scratch / "to-ask") / "model.onnx"
+    session = onnxruntime.InferenceSession(model, providers=["CPUExecutionProvider"])
+    images = np.stack([np.asarray(Image.open(io.BytesIO(data)))[2:-2, 2:-2] for data in pictures])
+    (probabilities,) = session.run(["probabilities"], {"images": images})
+    good = [
+        CanaryPicture(png=base64.b64encode(data).decode(), answer=name, probability=float(row.max()))
+        for data, name, row in zip(pictures, names, probabilities, strict=True)
+    ]
+    stack.publish(1, canary=Canary(side=20, pictures=tuple(good)))
+    stack.serve(reconciler, 1)
+    wrong = good[-1].model_copy(update={"probability": max(0.0, good[-1].probability - 0.1)})
+    stack.publish(2, canary=Canary(side=20, pictures=(*good[:-1], wrong)))
+    state = stack.settle(reconciler, lambda state: state.phase == "failed" and bool(state.message))
+    assert (state.wanted, state.served) == (2, 1)
+    assert "held-out picture 3 of 3 is '青'" in state.message
+    assert stack.post(make_image()).json()["model_version"] == 1
+    stack.publish(3, canary=Canary(side=3, pictures=(wrong,)))  # smaller than this server lets pass: not asked
+    stack.serve(reconciler, 3)
+
+
 def test_version_whose_worker_dies_leaves_the_old_one(stack: Stack, make_image: MakeImage) -> None:
     """Its files are what the manifest says, but the model does not fit the class list."""
     swaps: list[SwapResult] = []
@@ -274,9 +305,9 @@ def test_unreadable_store_changes_nothing(stack: Stack, make_image: MakeImage) -
     pointer = stack.settings.data / "store" / "versions" / "current.json"
     pointer.write_text("broken")
     with Reconciler(stack.settings, stack.versions) as reconciler:
-        state = reconciler.step()
-        assert state.wanted is None
-        assert "pointer" in state.message
+        state = stack.settle(reconciler, lambda state: state.phase == "serving")
+        assert (state.wanted, state.served, state.stale) == (1, 1, True)
+        assert "the pointer cannot be read" in state.message
     assert stack.post(make_image()).json()["model_version"] == 1
 
 

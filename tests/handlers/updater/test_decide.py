@@ -22,6 +22,7 @@ def rules(**changes: Any) -> Rules:
         "marked": (),
         "own_evaluation": (),
         "held_already": {},
+        "evaluation": {},
     }
     return Rules(**(values | changes))
 
@@ -68,6 +69,12 @@ def test_what_was_learnt_before_is_rejected() -> None:
     verdicts = decide(candidates("cat", "a", "b", "c"), rules(learnt={sha("a"): "lynx"}))
     assert verdicts[0].role == "rejected"
     assert "'lynx'" in (verdicts[0].reason or "")
+
+
+def test_what_measures_accuracy_is_never_trained_on() -> None:
+    verdicts = decide(candidates("cat", "a", "b", "c"), rules(evaluation={sha("b"): "evaluation/cat/b.png"}))
+    assert roles(verdicts)[1] == "rejected"
+    assert "evaluation/cat/b.png" in (verdicts[1].reason or "")
 
 
 def test_the_same_folder_again_is_rejected_as_a_whole() -> None:

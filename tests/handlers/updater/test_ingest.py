@@ -6,6 +6,7 @@ import json
 import struct
 import zlib
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -135,7 +136,87 @@ def test_every_bad_file_is_rejected_with_its_reason_and_nothing_is_lost(
         assert entry.target.startswith("rejected/000001/")
         reason = json.loads(store.read(f"{entry.target}.reason.json"))
         assert (reason["key"], reason["sha256"], reason["reason"]) == (entry.key, entry.sha256, entry.reason)
+        assert entry.sha256 == hashlib.sha256(bad[entry.key][0]).hexdigest()
     assert contents(store, "incoming/", "rejected/") == before
+
+
+def encoded(image: Image.Image, form: str, **options: Any) -> bytes:
+    buffer = io.BytesIO()
+    image.save(buffer, form, **options)
+    return buffer.getvalue()
+
+
+def odd_pictures() -> dict[str, tuple[bytes, tuple[int, int, int]]]:
+    """Files of unusual kinds, all of one colour (or with it at the top left), and that colour."""
+    red, blue = (255, 0, 0), (0, 0, 255)
+    turned = Image.Exif()
+    turned[0x0112] = 6  # stored lying on its left side: the stored lower left is what is seen at the upper left
+    lying = Image.new("RGB", (16, 16), "blue")
+    lying.paste("red", (0, 8, 16, 16))
+    palette = Image.new("P", (16, 16), 1)
+    palette.putpalette([0, 0, 0, *blue])
+    frames = [Image.new("RGB", (16, 16), colour) for colour in ("red", "blue")]
+    deep = Image.fromarray(np.full((16, 16), 65535, np.uint16))
+    return {
+        "cmyk.jpg": (encoded(Image.new("CMYK", (16, 16), (0, 255, 255, 0)), "JPEG", quality=100), red),
+        "deep.png": (encoded(deep, "PNG"), (255, 255, 255)),
+        "deep.tif": (encoded(deep, "TIFF"), (255, 255, 255)),
+        "palette.gif": (encoded(palette, "GIF"), blue),
+        "see-through.png": (encoded(Image.new("RGBA", (16, 16), (0, 0, 0, 0)), "PNG"), (255, 255, 255)),
+        "animated.gif": (encoded(frames[0], "GIF", save_all=True, append_images=frames[1:]), red),
+        "animated.webp": (encoded(frames[0], "WEBP", save_all=True, append_images=frames[1:], lossless=True), red),
+        "turned.jpg": (encoded(lying, "JPEG", quality=100, subsampling=0, exif=turned), red),
+        "really-a-png.jpg": (encoded(Image.new("RGB", (17, 17), "blue"), "PNG"), blue),
+        "really-a-jpeg.PNG": (encoded(Image.new("RGB", (18, 18), "red"), "JPEG", quality=100), red),
+        "UPPER.BMP": (encoded(Image.new("RGB", (19, 19), "blue"), "BMP"), blue),
+    }
+
+
+def test_pictures_of_unusual_kinds_are_learnt_as_they_are_seen(
+    store: DirectoryStore, settings: Settings, root: Path, drop: Drop, tmp_path: Path
+) -> None:
+    drop("zero", 0, 6)
+    (root / "incoming" / "odd").mkdir()
+    pictures = odd_pictures()
+    for name, (data, _) in pictures.items():
+        (root / "incoming" / "odd" / name).write_bytes(data)
+    made = ingest(store, settings, tmp_path / "work")
+    assert reasons(made.plan) == {}
+    decoded = np.load(tmp_path / "work" / DECODED, mmap_mode="r")
+    for name, (data, colour) in pictures.items():
+        got = decoded[made.rows[f"incoming/odd/{name}"]]
+        assert abs(got[1, 1].astype(int) - colour).max() <= 12, name
+        (entry,) = [entry for entry in made.plan.entries if entry.key == f"incoming/odd/{name}"]
+        assert entry.sha256 == hashlib.sha256(data).hexdigest()
+
+
+def test_what_measures_accuracy_is_not_learnt(
+    store: DirectoryStore, settings: Settings, root: Path, drop: Drop, digit_files: DigitFiles, tmp_path: Path
+) -> None:
+    drop("zero", 0, 10)
+    drop("one", 1, 10)
+    (root / "evaluation" / "null").mkdir(parents=True)  # under another name, even
+    (root / "evaluation" / "null" / "x.png").write_bytes(digit_files[0][4])
+    found = reasons(ingest(store, settings, tmp_path / "work").plan)
+    assert list(found) == ["incoming/zero/0-004.png"]
+    assert "evaluation/null/x.png" in found["incoming/zero/0-004.png"]
+
+
+def test_one_class_spelt_in_two_ways_is_one_class(
+    store: DirectoryStore, settings: Settings, root: Path, drop: Drop, digit_files: DigitFiles, tmp_path: Path
+) -> None:
+    drop("zero", 0, 6)
+    composed, decomposed = "caf\u00e9", "cafe\u0301"
+    for name, first in ((composed, 0), (decomposed, 3)):
+        (root / "incoming" / name).mkdir(parents=True)
+        for index in range(first, first + 4):
+            (root / "incoming" / name / f"{index}.png").write_bytes(digit_files[1][index])
+    plan = ingest(store, settings, tmp_path / "work").plan
+    assert plan.classes == (composed, "zero")
+    assert [entry.reason for entry in plan.of_role("rejected")] == [
+        f"an exact duplicate of incoming/{decomposed}/3.png"
+    ]
+    assert len({entry.target for entry in plan.entries}) == len(plan.entries)
 
 
 def test_one_usable_class_is_no_first_phase(

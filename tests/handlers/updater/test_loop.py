@@ -20,6 +20,7 @@ from handlers.settings import Settings
 from handlers.updater.documents import Done, Plan
 from handlers.updater.evaluate import open_model
 from handlers.updater.learnt import Learnt
+from handlers.updater.provisional import STEPS as PROVISIONAL_STEPS
 from handlers.updater.steps import STEPS
 from lucir_core.blobs import ImageBlobs
 from model_store.directory import DirectoryStore
@@ -142,7 +143,8 @@ def test_an_update_survives_a_kill_at_every_step(
     drop("zero", 0)
     drop("one", 1, marked=True)
     dropped = hashes(root, "incoming")
-    for name in [step.name for step in STEPS]:
+    left_out = {name for name, _, _ in PROVISIONAL_STEPS} | {"fall-back"}  # see test_provisional_loop
+    for name in [step.name for step in STEPS if step.name not in left_out]:
         for when in ("before", "after"):
             process = start(quick, f"{name}:{when}")
             running.append(process)

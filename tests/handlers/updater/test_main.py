@@ -29,6 +29,10 @@ def run(data: Path, **environment: str) -> "subprocess.CompletedProcess[str]":
         ({"LUCIR_LEARNING__PRESET": "digitz"}, "digits"),
         ({"LUCIR_LEARNING__OVERRIDES": '{"epoch": 3}'}, "epochs"),
         ({"LUCIR_UPDATR__PORT": "1"}, "LUCIR_UPDATER"),
+        (
+            {"LUCIR_LEARNING__PRESET": "cifar100_icarl", "LUCIR_LEARNING__IMPRINT_FIRST": "true"},
+            "icarl has a linear classifier",
+        ),
     ],
 )
 def test_wrong_settings(tmp_path: Path, environment: dict[str, str], words: str) -> None:

@@ -15,7 +15,8 @@ from prometheus_client.parser import text_string_to_metric_families
 from handlers.settings import Settings
 from handlers.updater.service import Updater
 from handlers.updater.status import Phase
-from handlers.updater.web import SILENT_SECONDS, WebServer, make_app
+from handlers.updater.web import SILENT_SECONDS, make_app
+from handlers.web import WebServer
 from lucir_core.config import load_preset
 from model_store.directory import DirectoryStore
 

@@ -1,5 +1,6 @@
 """Following a drop: the documents of a real store, the status of a small server."""
 
+import io
 import json
 from collections.abc import Callable
 from pathlib import Path
@@ -8,8 +9,8 @@ from typing import Literal
 import pytest
 from rich.console import Console
 
+from handlers.cli.drop_follow import DropTracker, describe, follow
 from handlers.cli.errors import CommandError
-from handlers.cli.follow import DropTracker, describe, follow
 from handlers.updater.documents import Done, Entry, Plan, Role
 from handlers.updater.records import UpdateRecords
 from model_store.directory import DirectoryStore
@@ -20,6 +21,25 @@ Result = Literal["published", "refused", "rejected", "failed", "superseded"]
 
 def finish(store: DirectoryStore, roles: dict[str, Role], result: Result, version: int | None) -> str:
     """An update that decided on the objects of ``roles``."""
+    records, update_id = UpdateRecords(store), plan(store, roles, version)
+    reason = None if result == "published" else "the reason"
+    done = Done(
+        id=update_id,
+        result=result,
+        version=version,
+        reason=reason,
+        finished_at=now(),
+        images={},
+        moved=0,
+        left=(),
+        timings={},
+    )
+    records.write_done(done)
+    return update_id
+
+
+def plan(store: DirectoryStore, roles: dict[str, Role], version: int | None) -> str:
+    """An update that has planned the objects of ``roles``; gives its id."""
     records = UpdateRecords(store)
     intent = records.begin({})
     entries = tuple(
@@ -36,7 +56,7 @@ def finish(store: DirectoryStore, roles: dict[str, Role], result: Result, versio
         )
         for key, role in roles.items()
     )
-    plan = Plan(
+    document = Plan(
         id=intent.id,
         created_at=now(),
         parent=None,
@@ -49,20 +69,7 @@ def finish(store: DirectoryStore, roles: dict[str, Role], result: Result, versio
         dropped_at=0.0,
         entries=entries,
     )
-    records.write_plan(plan)
-    reason = None if result == "published" else "the reason"
-    done = Done(
-        id=intent.id,
-        result=result,
-        version=version,
-        reason=reason,
-        finished_at=now(),
-        images={},
-        moved=0,
-        left=(),
-        timings={},
-    )
-    records.write_done(done)
+    records.write_plan(document)
     return intent.id
 
 
@@ -92,9 +99,52 @@ def test_a_drop_that_was_not_learnt_is_a_failure(result: Result, store: Director
     assert ("every file" if result == "rejected" else f"ended as {result}: the reason") in tracker.outcome.failure
 
 
+def test_what_a_superseded_update_planned_is_planned_anew(store: DirectoryStore) -> None:
+    tracker = DropTracker(store, ["a", "b"])
+    finish(store, {"a": "train", "b": "rejected"}, "superseded", None)
+    assert not tracker.look()
+    finish(store, {"a": "train"}, "published", 3)
+    assert tracker.look()
+    assert (tracker.outcome.version, tracker.outcome.rejected) == (3, [("b", "too small")])
+    assert tracker.outcome.failure == ""
+
+
+def test_a_provisional_version_is_told_of_once_it_is_served(store: DirectoryStore, serve: Callable[..., str]) -> None:
+    asked: list[str] = []
+    update = plan(store, {"a": "train"}, 3)
+
+    def status(*_: object) -> tuple[int, bytes]:
+        asked.append(update)
+        if len(asked) == 3:  # the version is served, and soon after the update ends
+            records = UpdateRecords(store)
+            records.write_done(
+                Done(
+                    id=update,
+                    result="published",
+                    version=3,
+                    reason=None,
+                    finished_at=now(),
+                    images={},
+                    moved=0,
+                    left=(),
+                    timings={},
+                )
+            )
+        phase = {"update": update, "step": "learn", "epochs": None, "progress": 0.0, "provisional": 2}
+        served = 1 if len(asked) == 1 else 2 if len(asked) == 2 else 3
+        document: dict[str, object] = {"served_version": served, "phase": phase if served < 3 else None, "waiting": []}
+        return 200, json.dumps(document).encode()
+
+    told = io.StringIO()
+    outcome = follow(store, serve(status), {"a"}, 30, Console(file=told, width=200))
+    assert (outcome.version, outcome.provisional) == (3, 2)
+    assert outcome.document()["provisional_seconds"] == outcome.provisional_seconds
+    assert told.getvalue().count("provisional version 2 answers") == 1
+
+
 def test_the_end_is_when_the_version_is_served(store: DirectoryStore, serve: Callable[..., str]) -> None:
     served = iter([None, 1, 1, 2, 2, 2])
-    last = [None]
+    last: list[int | None] = [None]
 
     def status(*_: object) -> tuple[int, bytes]:
         last[0] = next(served, last[0])

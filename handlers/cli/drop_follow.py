@@ -1,0 +1,177 @@
+"""Following a drop until the version that learnt it is served.
+
+The end is read from the store, where each finished update is a durable fact; the updater's status shows the progress.
+"""
+
+import time
+from collections.abc import Collection
+from dataclasses import dataclass, field
+from typing import Any
+
+import httpx
+from rich.console import Console
+from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn, TimeElapsedColumn
+
+from handlers.cli import service
+from handlers.cli.errors import CommandError
+from handlers.cli.text import visible
+from handlers.updater.documents import Done, Plan
+from handlers.updater.records import UPDATES, UpdateRecords
+from model_store.objects import ObjectStore
+
+POLL_SECONDS = 0.5
+
+
+@dataclass
+class Outcome:
+    """What became of a drop; ``version`` is the newest that learnt from it."""
+
+    version: int | None = None
+    seconds: float = 0.0
+    provisional: int | None = None
+    """The version that answered for the new classes until then, where one did."""
+    provisional_seconds: float | None = None
+    rejected: list[tuple[str, str]] = field(default_factory=list)
+    failure: str = ""
+
+    def document(self) -> dict[str, Any]:
+        """For ``--json``."""
+        rejected = [{"key": key, "reason": reason} for key, reason in self.rejected]
+        return {
+            "version": self.version,
+            "seconds": self.seconds,
+            "provisional": self.provisional,
+            "provisional_seconds": self.provisional_seconds,
+            "rejected": rejected,
+            "failure": self.failure,
+        }
+
+
+class DropTracker:
+    """Which of a drop's objects the finished updates have decided on."""
+
+    def __init__(self, objects: ObjectStore, keys: Collection[str]) -> None:
+        self._objects = objects
+        self._records = UpdateRecords(objects)
+        self._open = set(keys)
+        self._finished: set[str] = set()
+        self._first = int(self._records.latest() or 0)
+        self.outcome = Outcome()
+
+    def look(self) -> bool:
+        """Read the updates that ended since the last look; True when every object has been decided on."""
+        for name in self._objects.folders(UPDATES):
+            # The newest one when the drop began may have taken it up already.
+            if not name.isdecimal() or int(name) < self._first or name in self._finished:
+                continue
+            done = self._records.done(name)
+            if done is None:
+                continue
+            self._finished.add(name)
+            plan = self._records.plan(name)
+            if plan is not None:
+                self._take(plan, done)
+        return not self._open or bool(self.outcome.failure)
+
+    def holds(self, update_id: str) -> bool:
+        """Whether the running update has planned anything of the drop."""
+        plan = self._records.plan(update_id)
+        return plan is not None and any(entry.key in self._open for entry in plan.entries)
+
+    def _take(self, plan: Plan, done: Done) -> None:
+        # What a superseded update rejected is rejected; the rest is planned anew.
+        planned = plan.entries if done.result != "superseded" else plan.of_role("rejected")
+        mine = [entry for entry in planned if entry.key in self._open]
+        if not mine:
+            return
+        self._open -= {entry.key for entry in mine}
+        self.outcome.rejected += [(entry.key, entry.reason or "") for entry in mine if entry.role == "rejected"]
+        if done.result == "superseded":
+            return
+        if done.result == "published":
+            self.outcome.version = done.version
+        elif done.result == "rejected":
+            self.outcome.failure = "every file of it was refused"
+        else:
+            self.outcome.failure = f"update {done.id} ended as {done.result}: {done.reason or 'no reason is recorded'}"
+
+
+def follow(objects: ObjectStore, url: str, keys: Collection[str], timeout: float, console: Console) -> Outcome:
+    """Wait until every object of ``keys`` is decided on and the version is served; show the phase's progress.
+
+    Raises ``CommandError`` after ``timeout`` seconds; the drop goes on without this process.
+    """
+    started = time.monotonic()
+    tracker = DropTracker(objects, keys)
+    columns = (
+        TextColumn("{task.description}", markup=False),
+        BarColumn(),
+        TaskProgressColumn(),
+        TimeElapsedColumn(),
+    )
+    # On a small machine this process must not take from what is being learnt: few refreshes, one connection.
+    with (
+        Progress(*columns, console=console, transient=True, refresh_per_second=2) as progress,
+        service.client(url) as session,
+    ):
+        task = progress.add_task("waiting", total=1.0)
+        while True:
+            decided = tracker.look()
+            status = _status(session)
+            version = tracker.outcome.version
+            if decided and (tracker.outcome.failure or version is None or _serves(status, version)):
+                break
+            if answering := _provisional(tracker, status):
+                tracker.outcome.provisional, tracker.outcome.provisional_seconds = answering, time.monotonic() - started
+                progress.console.print(
+                    f"provisional version {answering} answers, {time.monotonic() - started:.0f} s after the drop; "
+                    "it is being learnt",
+                    highlight=False,
+                )
+            if time.monotonic() - started > timeout:
+                raise CommandError(f"not learnt after {timeout:.0f} s ({describe(status)}); it goes on without waiting")
+            progress.update(task, description=describe(status), completed=_ratio(status))
+            time.sleep(POLL_SECONDS)
+    tracker.outcome.seconds = time.monotonic() - started
+    return tracker.outcome
+
+
+def describe(status: dict[str, Any] | None) -> str:
+    """The running phase, or why folders wait, in a few words."""
+    if status is None:
+        return "the updater does not answer"
+    phase = status.get("phase")
+    if phase:
+        epoch = f", epoch {phase['epoch']} of {phase['epochs']}" if phase.get("epochs") else ""
+        return f"update {phase['update']}: {phase['step']}{epoch}"
+    waiting = status.get("waiting") or []
+    reasons = "; ".join(f"{visible(each['class'])}: {each['reason']}" for each in waiting[:3] if each["reason"])
+    return f"waiting ({reasons})" if reasons else "waiting"
+
+
+def _status(session: httpx.Client) -> dict[str, Any] | None:
+    try:
+        document: dict[str, Any] = session.get("/api/status").raise_for_status().json()
+    except (httpx.HTTPError, ValueError):  # it may be restarting
+        return None
+    return document
+
+
+def _provisional(tracker: DropTracker, status: dict[str, Any] | None) -> int | None:
+    """The provisional version of the drop's update, when it is served and that has not been told yet."""
+    phase = status.get("phase") if status else None
+    number: int | None = phase.get("provisional") if phase else None
+    if status is None or phase is None or number is None or tracker.outcome.provisional is not None:
+        return None
+    return number if status["served_version"] == number and tracker.holds(phase["update"]) else None
+
+
+def _serves(status: dict[str, Any] | None, version: int) -> bool:
+    """Whether ``version``, or one after it, is served."""
+    served = status.get("served_version") if status else None
+    return served is not None and served >= version
+
+
+def _ratio(status: dict[str, Any] | None) -> float:
+    phase = status.get("phase") if status else None
+    return float(phase.get("progress") or 0.0) if phase else 0.0

@@ -1,0 +1,84 @@
+"""A version's report on a terminal, as JSON, or written out as a page."""
+
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+
+from rich.console import Console
+from rich.table import Table
+
+from handlers.cli import service
+from handlers.cli.errors import CommandError
+from handlers.cli.text import plain
+from handlers.updater.report.document import Report
+from handlers.updater.report.read import read_page, read_report
+from model_store.versions import VersionStore
+
+SHOWN = 20
+"""Rows of each table; the page and ``--json`` have more."""
+
+
+def run(
+    version: int | None, html: Path | None, data: Path | None, store: str | None, config: Path | None, *, as_json: bool
+) -> None:
+    """Show it. Raises ``CommandError`` or ``StoreError``."""
+    settings, _ = service.locate(data, store, config)
+    versions = VersionStore(service.existing_store(settings))
+    pointer = versions.current() if version is None else None
+    number = version if version is not None else pointer.version if pointer is not None else None
+    if number is None:
+        raise CommandError("nothing has been learnt yet: drop at least two class folders (lucir drop FOLDER)")
+    report = read_report(versions, number)
+    if html is not None:
+        try:
+            html.write_bytes(read_page(versions, number))
+        except OSError as error:
+            raise CommandError(f"{html} cannot be written: {error.strerror}") from None
+    if as_json:
+        sys.stdout.write(report.model_dump_json(indent=2) + "\n")
+        return
+    show(report, Console())
+    if html is not None:
+        Console().print(plain(f"the page with pictures is {html}"))
+
+
+def show(report: Report, console: Console) -> None:
+    """For people."""
+    gate = "[green]passed the gate[/green]" if report.gate.passed else "[red]refused by the gate[/red]"
+    parent = f"from version {report.parent}" if report.parent is not None else "the first one"
+    console.print(f"[bold]version {report.version}[/bold], {report.kind}, {parent}: {gate}")
+    if report.asked:
+        console.print(plain(f"asked for: {report.asked}"))
+    for reason in report.gate.reasons:
+        console.print(plain(reason, "red"))
+    figures = report.accuracy
+    console.print(
+        f"accuracy {_percent(figures.all)} over all classes; old classes {_percent(figures.before_old)} before, "
+        f"{_percent(figures.old)} now; new classes {_percent(figures.new)}; forgetting {_percent(figures.forgetting)}"
+    )
+    rows = [(row.name, row.trained, row.held_out, row.rejected) for row in report.incoming]
+    _table(console, ("came in", "trained on", "held out", "rejected"), rows)
+    _table(console, ("rejected", "why"), [(row.count, row.reason) for row in report.rejections])
+    changes = [(row.name, row.images, _percent(row.before), _percent(row.after)) for row in report.classes]
+    _table(console, ("class", "images", "before", "now"), changes)
+    _table(
+        console,
+        ("is", "was taken for", "pictures"),
+        [(row.true, row.predicted, row.count) for row in report.confusions],
+    )
+
+
+def _table(console: Console, heads: tuple[str, ...], rows: Sequence[tuple[object, ...]]) -> None:
+    if not rows:
+        return
+    table = Table(*heads, box=None, header_style="bold", pad_edge=False)
+    for row in rows[:SHOWN]:
+        table.add_row(*(plain(str(cell)) for cell in row))
+    console.print()
+    console.print(table)
+    if len(rows) > SHOWN:
+        console.print(f"... and {len(rows) - SHOWN} more: --json or --html")
+
+
+def _percent(value: float | None) -> str:
+    return "-" if value is None else f"{value:.1%}"

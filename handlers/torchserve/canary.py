@@ -1,0 +1,62 @@
+"""The last look at a version before it answers everybody: held-out pictures, asked through TorchServe.
+
+The updater has evaluated the model by itself. Whether the server gives the same answers (its ONNX Runtime, its graphics
+card, its preprocessing) shows only here. The pictures travel with the version, so that every follower looks too.
+"""
+
+import base64
+from pathlib import Path
+from typing import Final
+
+from pydantic import Field, ValidationError
+
+from handlers.torchserve.probe import Probe, ProbeError
+from model_store.manifest import Document, Ratio
+
+FILE: Final = "canary.json"
+TOLERANCE: Final = 0.02
+"""Most that a probability may differ: another device rounds differently, by less than a thousandth."""
+LONGEST: Final = 64 * 1024 * 1024
+
+
+class CanaryPicture(Document):
+    """A held-out picture, its best class and that class's probability, as evaluated."""
+
+    png: str
+    """Base64."""
+    answer: str
+    probability: Ratio
+
+
+class Canary(Document):
+    """``canary.json`` of a version."""
+
+    side: int = Field(ge=1)
+    """Of the pictures, which are square, in pixels."""
+    pictures: tuple[CanaryPicture, ...]
+
+
+def check_canary(probe: Probe, version: int, folder: Path, min_side: int) -> None:
+    """Raise ``ProbeError`` where ``version``, at its own address, answers differently than it was evaluated.
+
+    ``folder`` is its mirrored copy; without the file nothing is asked. Neither are pictures that are smaller than the
+    server lets pass (``min_side``).
+    """
+    try:
+        with (folder / FILE).open("rb") as file:
+            canary = Canary.model_validate_json(file.read(LONGEST))
+    except FileNotFoundError:
+        return
+    except ValidationError as error:
+        raise ProbeError(f"{folder / FILE} is damaged: {error.errors(include_url=False)[0]['msg']}") from error
+    if canary.side < min_side:
+        return
+    for number, picture in enumerate(canary.pictures, 1):
+        found = probe.classify(version, base64.b64decode(picture.png))
+        given = found.get(picture.answer, 0.0)
+        if abs(given - picture.probability) > TOLERANCE:
+            best = max(found, key=lambda name: found[name], default="nothing")
+            raise ProbeError(
+                f"it does not answer as it was evaluated: held-out picture {number} of {len(canary.pictures)} is "
+                f"{picture.answer!r} with {given:.3f} instead of {picture.probability:.3f} (its best answer: {best!r})"
+            )

@@ -1,0 +1,21 @@
+"""What the updater tells its editing child; the answer is ``handlers.updater.task.Result``."""
+
+from typing import Literal
+
+from handlers.updater.edits.documents import Operation
+from handlers.updater.task import Message
+
+
+class EditTask(Message):
+    """``task.json`` of an edit."""
+
+    operation: Operation
+    base: str
+    """Folder of the version that is edited."""
+    digests: tuple[str, ...]
+    """``picture_digest`` (hex) of the pictures to take out."""
+    learnt: tuple[str, ...]
+    """Hashes of the images to forget."""
+    threads: int | None
+    log_level: Literal["DEBUG", "INFO", "WARNING", "ERROR"]
+    log_format: Literal["text", "json"]

@@ -1,0 +1,1 @@
+"""What an update did, for people: ``report.json`` and ``report.html`` beside each version."""

@@ -1,0 +1,119 @@
+"""``report.json``: what came in, what was rejected and why, accuracy before and after, what is confused with what."""
+
+from datetime import datetime
+from typing import Literal
+
+from pydantic import Field
+
+from model_store.manifest import FORMAT, Document, Gate
+
+REPORT_JSON, REPORT_HTML = "report.json", "report.html"
+
+
+class Incoming(Document):
+    """What came in for a class."""
+
+    name: str
+    state: Literal["new", "known", "none"]
+    """New with this version, known before, or without a class: everything in its folder was rejected."""
+    trained: int
+    held_out: int
+    rejected: int
+
+
+class Rejection(Document):
+    """Files rejected for one reason."""
+
+    reason: str
+    count: int
+    examples: tuple[str, ...]
+    """Keys, as they lay in ``incoming/``."""
+
+
+class Change(Document):
+    """Accuracy of a class, as it was measured on the version before and on this one."""
+
+    name: str
+    is_new: bool
+    images: int
+    before: float | None
+    after: float | None
+
+
+class Figures(Document):
+    """Accuracy over all, old and new classes, by readout."""
+
+    before_old: float | None
+    """What the version before reached on the same pictures of the old classes."""
+    all: float
+    old: float | None
+    new: float | None
+    nearest_mean: float
+    """Accuracy of the nearest-mean readout over all classes."""
+    forgetting: float
+    images: int
+
+
+class Taken(Document):
+    """How pictures of old and of new classes were answered."""
+
+    old_right: int
+    old_as_old: int
+    """Old classes taken for another old one."""
+    old_as_new: int
+    new_right: int
+    new_as_new: int
+    new_as_old: int
+
+
+class Confusion(Document):
+    """Pictures of one class taken for another."""
+
+    true: str
+    predicted: str
+    count: int
+    kind: Literal["old as old", "old as new", "new as old", "new as new"]
+
+
+class Mistake(Document):
+    """A held-out picture and what it was taken for."""
+
+    true: str
+    predicted: str
+    probability: float
+    png: str = Field(repr=False)
+    """The picture, base64."""
+
+
+class Report(Document):
+    """``report.json``."""
+
+    format: Literal[1] = FORMAT
+    version: int
+    parent: int | None
+    update_id: str
+    kind: Literal["learnt", "provisional", "edited"]
+    asked: str | None
+    """What a person asked for, where that is what the update was about."""
+    created_at: datetime
+    new_classes: tuple[str, ...]
+    updated_classes: tuple[str, ...]
+    class_count: int
+    incoming: tuple[Incoming, ...]
+    incoming_left_out: int
+    """Classes that are not listed, for there are too many."""
+    rejections: tuple[Rejection, ...]
+    rejections_left_out: int
+    accuracy: Figures
+    gate: Gate
+    taken: Taken
+    confusions: tuple[Confusion, ...]
+    """The most frequent ones."""
+    matrix: tuple[tuple[int, ...], ...] | None
+    """Counts, [true][predicted] in the order of ``matrix_classes``; None where it would be too large to look at."""
+    matrix_classes: tuple[str, ...]
+    classes: tuple[Change, ...]
+    """The ones that changed most first."""
+    classes_left_out: int
+    mistakes: tuple[Mistake, ...]
+    seconds: dict[str, float]

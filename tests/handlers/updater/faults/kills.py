@@ -1,0 +1,210 @@
+"""Kill an update at random I/O calls and compare with the undisturbed one.
+
+    python -m tests.handlers.updater.faults.kills --points 200 --output benchmarks/faults/kills.json
+
+Each point: a copy of a store with one learnt version and a drop (a new class, more of a known one, a duplicate, a
+broken file); an updater that is killed with signal 9 at the chosen call of itself or of its learning child (a quarter
+of the points: a second time, in the recovery); then an updater that runs to the end. The archive must be byte-equal to
+the undisturbed one, with the same classes, the same weights, nothing left in ``incoming/``.
+"""
+
+import argparse
+import json
+import os
+import random
+import shutil
+import signal
+import sys
+import tempfile
+import time
+from collections import Counter
+from pathlib import Path
+from typing import Any
+
+from lucir_core.threads import wait_asleep
+
+wait_asleep()
+
+import numpy as np  # noqa: E402  (torch is imported by what follows, after the line above)
+from sklearn.datasets import load_digits  # noqa: E402
+
+from handlers.settings import Settings  # noqa: E402
+from tests.handlers.updater.conftest import png  # noqa: E402
+from tests.handlers.updater.faults.forked import run_updater  # noqa: E402
+from tests.handlers.updater.faults.outcome import counts, differences, outcome  # noqa: E402
+from tests.handlers.updater.faults.points import Kill  # noqa: E402
+
+LEARNER_KILLS = 0.2
+"""Of all kills; the updater makes thirty times as many calls."""
+SECOND_KILLS = 0.25
+DELAYED_KILLS = 0.4
+LONGEST_DELAY = 0.15
+PATIENCE = 120.0
+
+
+def settings_in(data: Path) -> Settings:
+    """A tiny network that hardly trains: what is tested is that each step happens once."""
+    return Settings.model_validate(
+        {
+            "data": data,
+            "updater": {"settle_seconds": 0, "min_images": 2, "poll_seconds": 1, "pointer_seconds": 5},
+            "learning": {
+                "preset": "digits",
+                "overrides": {
+                    "network": "resnet8",
+                    "size": 8,
+                    "resize": 8,
+                    "epochs": 2,
+                    "exemplars_per_class": 3,
+                    "cbf": {"enabled": True, "epochs": 1, "milestones": []},
+                },
+                "device": "cpu",
+                "threads": 1,
+                "nice": 0,
+            },
+            "gate": {"max_old_accuracy_loss": 1.0, "min_new_accuracy": 0.0},
+        }
+    )
+
+
+class Walk:
+    """The base store, the undisturbed run, and one killed run after the other, all below ``folder``."""
+
+    def __init__(self, folder: Path, seed: int) -> None:
+        self._folder = folder
+        self._random = random.Random(seed)
+        self._base = folder / "base"
+        self.calls: dict[str, int] = {}
+        self._expected: dict[str, Any] = {}
+
+    def prepare(self) -> None:
+        """Learn version 1, drop the second update's folders, and see what an undisturbed run makes of them."""
+        self._drop(self._base, {"zero": (0, 0, 8), "one": (1, 0, 8)})
+        self._finish(self._base, "000001", None)
+        self._drop(self._base, {"two": (2, 0, 8), "one": (1, 20, 6), "zero": (0, 0, 1)})
+        (self._base / "store/incoming/two/broken.png").write_bytes(b"no image")
+        data = self._copy("undisturbed")
+        self._finish(data, "000002", None)
+        self._expected = outcome(data / "store")
+        assert self._expected["updates"]["000002"]["result"] == "published", self._expected["updates"]
+        for line in (data / "notes").read_text().splitlines():
+            note = json.loads(line)
+            self.calls[note["role"]] = note["calls"]
+
+    def point(self, index: int) -> dict[str, Any]:
+        """Kill once or twice, recover, compare."""
+        data = self._copy(f"point-{index}")
+        kills = [self._choose()]
+        if self._random.random() < SECOND_KILLS:
+            kills.append(self._choose())
+        started = time.monotonic()
+        for kill in kills:
+            self._finish(data, "000002", kill)
+        self._finish(data, "000002", None)
+        found = outcome(data / "store")
+        lost, doubled = counts(found, self._expected)
+        notes = [json.loads(line) for line in (data / "notes").read_text().splitlines()]
+        result = {
+            "kills": [note for note in notes if "at" in note],
+            "lost": lost,
+            "doubled": doubled,
+            "differences": differences(found, self._expected),
+            "seconds": round(time.monotonic() - started, 2),
+        }
+        if not result["differences"]:
+            shutil.rmtree(data)
+        return result
+
+    def _choose(self) -> Kill:
+        """Within a process every call is as likely as any other."""
+        role = "learner" if self._random.random() < LEARNER_KILLS else "updater"
+        delay = self._random.uniform(0, LONGEST_DELAY) if self._random.random() < DELAYED_KILLS else 0.0
+        return Kill(role, self._random.randint(1, self.calls[role]), delay)
+
+    def _copy(self, name: str) -> Path:
+        data = self._folder / name
+        shutil.copytree(self._base, data)
+        (data / "notes").unlink()
+        (data / "updater.log").unlink()
+        return data
+
+    @staticmethod
+    def _drop(data: Path, folders: dict[str, tuple[int, int, int]]) -> None:
+        digits = load_digits()
+        for name, (digit, first, count) in folders.items():
+            folder = data / "store" / "incoming" / name
+            folder.mkdir(parents=True)
+            pictures = digits.images[digits.target == digit][first : first + count]
+            for index, picture in enumerate(np.asarray(pictures)):
+                (folder / f"{digit}-{first + index:03d}.png").write_bytes(png(picture))
+            (folder / "_READY").touch()
+
+    @staticmethod
+    def _finish(data: Path, update: str, kill: Kill | None) -> None:
+        """Run an updater until the update has ended or the updater was killed."""
+        process = run_updater(settings_in(data), update, kill, data / "notes")
+        end = time.monotonic() + PATIENCE
+        while True:
+            ended, status = os.waitpid(process, os.WNOHANG)
+            if ended:
+                break
+            if time.monotonic() > end:
+                os.kill(process, signal.SIGKILL)
+                os.waitpid(process, 0)
+                raise AssertionError(f"not within {PATIENCE:.0f} s after {kill}: {(data / 'updater.log').read_text()}")
+            time.sleep(0.005)
+        code = os.waitstatus_to_exitcode(status)
+        allowed = {0} if kill is None or kill.role == "learner" else {0, -signal.SIGKILL}
+        assert code in allowed, f"status {code} after {kill}: {(data / 'updater.log').read_text()}"
+
+
+def summary(results: list[dict[str, Any]], calls: dict[str, int], seed: int, seconds: float) -> dict[str, Any]:
+    """The result as it is written down."""
+    killed = [kill for result in results for kill in result["kills"]]
+    return {
+        "command": f"python -m tests.handlers.updater.faults.kills --points {len(results)} --seed {seed}",
+        "points": len(results),
+        "kills": len(killed),
+        "kills_by_process": dict(Counter(kill["role"] for kill in killed)),
+        "kills_by_call": dict(Counter(_kind(kill["at"]) for kill in killed).most_common()),
+        "calls_of_an_undisturbed_update": calls,
+        "images_lost": sum(result["lost"] for result in results),
+        "images_doubled": sum(result["doubled"] for result in results),
+        "runs_that_differ": [result for result in results if result["differences"]],
+        "seconds": round(seconds, 1),
+    }
+
+
+def _kind(call: str) -> str:
+    """A call without what is below the first folder: ``os.rename /work``, ``after store.upload versions``."""
+    head, slash, path = call.partition("/")
+    return f"{head}/{path.split('/')[0]}" if slash and head.endswith(" ") else head
+
+
+def main(arguments: list[str]) -> int:
+    """Walk; return 0 when no run differs."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--points", type=int, default=200)
+    parser.add_argument("--seed", type=int, default=1)
+    parser.add_argument("--output", type=Path, help="where the result is written as JSON")
+    parser.add_argument("--time-limit", type=float, default=1e9, help="seconds after which no new point is begun")
+    options = parser.parse_args(arguments)
+    started = time.monotonic()
+    with tempfile.TemporaryDirectory(prefix="lucir-kills-", ignore_cleanup_errors=True) as folder:
+        walk = Walk(Path(folder), options.seed)
+        walk.prepare()
+        results = []
+        for index in range(options.points):
+            results.append(walk.point(index))
+            result = summary(results, walk.calls, options.seed, time.monotonic() - started)
+            if options.output is not None:  # after each point: a long walk may be cut short
+                options.output.parent.mkdir(parents=True, exist_ok=True)
+                options.output.write_text(json.dumps(result, indent=2) + "\n")
+            if time.monotonic() - started > options.time_limit:
+                break
+    sys.stdout.write(json.dumps(result, indent=2) + "\n")
+    return 1 if result["runs_that_differ"] else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))

@@ -1,0 +1,140 @@
+"""I/O calls of a process, counted, so that it can kill itself at any one of them.
+
+Counted are the operations on files below one folder that the interpreter tells its audit hooks (open, rename, remove,
+mkdir, rmdir, link, truncate, listing, locks, memory maps), every fsync, and every call of the object store, before and
+after it. Native writers (safetensors, ONNX Runtime, memory maps) write unseen between two of these: a kill that comes
+some milliseconds after a call falls into them.
+"""
+
+import json
+import os
+import signal
+import sys
+import threading
+import time
+from collections.abc import Iterator
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+from model_store.objects import ObjectInfo, ObjectStore
+
+EVENTS = frozenset(
+    {
+        "open",
+        "os.rename",
+        "os.remove",
+        "os.mkdir",
+        "os.rmdir",
+        "os.link",
+        "os.truncate",
+        "os.listdir",
+        "os.scandir",
+        "os.utime",
+        "fcntl.flock",
+        "mmap.__new__",
+    }
+)
+IDLE_THREADS = frozenset({"watch", "hints", "events", "reconcile", "web", "observer"})
+"""They only look, again and again: their calls would make every count another."""
+
+
+@dataclass(frozen=True)
+class Kill:
+    """Kill ``role`` (updater or learner) at its ``number``-th call, or so many seconds after it."""
+
+    role: str
+    number: int
+    delay: float = 0.0
+
+
+class Points:
+    """Counts the calls of this process, and kills it where ``kill`` says. Writes what it saw to ``notes``."""
+
+    def __init__(self, folder: Path, role: str, kill: Kill | None, notes: Path) -> None:
+        self._folder = str(folder)
+        self._kill = kill if kill is not None and kill.role == role else None
+        self._role = role
+        self._notes = notes
+        self._lock = threading.Lock()
+        self._inside = threading.local()
+        self.count = 0
+
+    def install(self) -> None:
+        """Begin to count. An audit hook stays for the life of the process."""
+        sys.addaudithook(self._audit)
+        synced = os.fsync
+
+        def fsync(descriptor: Any) -> None:
+            self.passed("os.fsync")
+            synced(descriptor)
+
+        os.fsync = fsync
+
+    def passed(self, what: str) -> None:
+        """One call more."""
+        if threading.current_thread().name in IDLE_THREADS:
+            return
+        with self._lock:
+            self.count += 1
+            number = self.count
+        if self._kill is not None and number == self._kill.number:
+            self.note({**asdict(self._kill), "at": what})
+            if self._kill.delay:
+                threading.Thread(target=self._die_later, args=(self._kill.delay,), daemon=True).start()
+            else:
+                os.kill(os.getpid(), signal.SIGKILL)
+
+    def note(self, fact: dict[str, Any]) -> None:
+        """Append a line to the notes; it is there when the process dies in the next moment."""
+        self._inside.now = True
+        try:
+            with self._notes.open("a") as file:
+                file.write(json.dumps({"role": self._role, **fact}) + "\n")
+        finally:
+            self._inside.now = False
+
+    def _audit(self, event: str, arguments: tuple[Any, ...]) -> None:
+        if event not in EVENTS or getattr(self._inside, "now", False):
+            return
+        self._inside.now = True
+        try:
+            first = arguments[0] if arguments else None
+            path = os.fsdecode(first) if isinstance(first, str | bytes | os.PathLike) else None
+            if path is None or path.startswith(self._folder):
+                self.passed(f"{event} {path.removeprefix(self._folder)}" if path is not None else event)
+        finally:
+            self._inside.now = False
+
+    @staticmethod
+    def _die_later(delay: float) -> None:
+        time.sleep(delay)
+        os.kill(os.getpid(), signal.SIGKILL)
+
+
+class CountedStore:
+    """A store each of whose calls is a point before it and a point after it."""
+
+    def __init__(self, objects: ObjectStore, points: Points) -> None:
+        self._objects = objects
+        self._points = points
+
+    def __getattr__(self, name: str) -> Any:
+        found = getattr(self._objects, name)
+        if not callable(found):
+            return found
+
+        def call(*arguments: Any, **options: Any) -> Any:
+            what = f"store.{name} {arguments[0] if arguments else ''}"
+            self._points.passed(f"before {what}")
+            result = found(*arguments, **options)
+            self._points.passed(f"after {what}")
+            return result
+
+        return call
+
+    def list(self, prefix: str) -> Iterator[ObjectInfo]:
+        """Each object listed is a point."""
+        for info in self._objects.list(prefix):
+            self._points.passed(f"store.list {prefix}")
+            yield info
