@@ -160,11 +160,21 @@ def test_prometheus_scrapes_both_halves(
     settings: Callable[[str], Settings], compose: dict[str, Any], root: Path
 ) -> None:
     config = yaml.safe_load((root / "deploy" / "prometheus" / "prometheus.yml").read_text())
-    targets = {job["job_name"]: job["static_configs"][0]["targets"] for job in config["scrape_configs"]}
+    jobs = config["scrape_configs"]
+    targets = {job["job_name"]: job["static_configs"][0]["targets"] for job in jobs if "static_configs" in job}
     assert targets == {
         "lucir-updater": [f"updater:{settings('updater').updater.port}"],
         "lucir-serving": [f"serving:{settings('serving').serving.metrics_port}"],
     }
+    # Replicas are elsewhere: they are named in files, which name none as they come.
+    files = {job["job_name"]: job["file_sd_configs"][0]["files"] for job in jobs if "file_sd_configs" in job}
+    assert set(files) == {"lucir-serving", "lucir-follower"}
+    for (file,) in files.values():
+        assert yaml.safe_load((root / "deploy" / "prometheus" / file).read_text()) == []
+        assert (
+            f"./prometheus/{Path(file).parent}:/etc/prometheus/{Path(file).parent}:ro"
+            in (compose["services"]["prometheus"]["volumes"])
+        )
     own = set(compose["services"]["prometheus"]["networks"])
     for name in ("updater", "serving"):
         assert own & set(compose["services"][name]["networks"])

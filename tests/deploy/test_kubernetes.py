@@ -1,5 +1,7 @@
 """The manifests: valid Kubernetes, locked down, and in agreement with the settings."""
 
+import importlib.util
+import re
 import subprocess
 from collections.abc import Callable
 from pathlib import Path
@@ -11,7 +13,7 @@ import yaml
 
 from handlers.settings import CONFIG_VARIABLE, ENVIRONMENT_PREFIX, Settings
 
-OVERLAYS = ["base", "overlays/gpu", "overlays/local-store"]
+OVERLAYS = ["base", "overlays/gpu", "overlays/local-store", "overlays/replicas"]
 OLDEST = "1.29"
 PODS = {"Deployment", "StatefulSet"}
 
@@ -77,7 +79,9 @@ def containers(pod: Manifest) -> list[Manifest]:
 
 
 def named(documents: list[Manifest], kind: str, name: str) -> Manifest:
-    (found,) = [item for item in documents if item["kind"] == kind and item["metadata"]["name"].startswith(name)]
+    """The one of that name; that of a ConfigMap ends in a hash."""
+    pattern = re.compile(f"{name}-[a-z0-9]{{10}}" if kind == "ConfigMap" else name)
+    (found,) = [item for item in documents if item["kind"] == kind and pattern.fullmatch(item["metadata"]["name"])]
     return found
 
 
@@ -131,6 +135,7 @@ def test_selectors_find_the_pods(rendered: list[Manifest]) -> None:
     for document in rendered:
         selector = {
             "Service": lambda item: item["spec"]["selector"],
+            "PodDisruptionBudget": lambda item: item["spec"]["selector"]["matchLabels"],
             "NetworkPolicy": lambda item: item["spec"]["podSelector"]["matchLabels"],
             "Deployment": lambda item: item["spec"]["selector"]["matchLabels"],
             "StatefulSet": lambda item: item["spec"]["selector"]["matchLabels"],
@@ -158,16 +163,16 @@ def test_one_updater_writes(rendered: list[Manifest]) -> None:
 @pytest.fixture
 def settings(
     rendered: list[Manifest], tmp_path: Path, container_settings: Callable[[Path, dict[str, str]], Settings]
-) -> Callable[[str], Settings]:
-    """``settings(container)``: what its process reads, with the mounted secret in place of the cluster's."""
+) -> Callable[..., Settings]:
+    """``settings(container, deployment)``: what its process reads, with a mounted secret in place of the cluster's."""
     file, secrets = tmp_path / "lucir.yaml", tmp_path / "secret"
     file.write_text(named(rendered, "ConfigMap", "lucir-settings")["data"]["lucir.yaml"])
     secrets.mkdir()
     (secrets / "access-key").write_text("the-access-key\n")
     (secrets / "secret-key").write_text("the-secret-key\n")
 
-    def load(name: str) -> Settings:
-        pod = pod_of(named(rendered, "Deployment", "lucir"))
+    def load(name: str, deployment: str = "lucir") -> Settings:
+        pod = pod_of(named(rendered, "Deployment", deployment))
         (container,) = [item for item in containers(pod) if item["name"] == name]
         environment = {item["name"]: item["value"] for item in container["env"]}
         assert all(key.startswith(ENVIRONMENT_PREFIX) for key in environment)
@@ -181,7 +186,7 @@ def settings(
 
 
 def test_settings_are_known_and_the_ports_are_theirs(
-    settings: Callable[[str], Settings], rendered: list[Manifest]
+    settings: Callable[..., Settings], rendered: list[Manifest]
 ) -> None:
     serving, updater = settings("serving"), settings("updater")
     pod = pod_of(named(rendered, "Deployment", "lucir"))
@@ -195,13 +200,13 @@ def test_settings_are_known_and_the_ports_are_theirs(
     assert serving.serving.host == updater.updater.host == "0.0.0.0"
 
 
-def test_only_the_updater_has_the_keys(settings: Callable[[str], Settings]) -> None:
+def test_only_the_updater_has_the_keys(settings: Callable[..., Settings]) -> None:
     assert settings("updater").s3.credentials() == ("the-access-key", "the-secret-key")
     assert settings("serving").s3.credentials() == (None, None)
 
 
 def test_the_data_folder_and_the_probe_are_where_the_settings_say(
-    settings: Callable[[str], Settings], rendered: list[Manifest]
+    settings: Callable[..., Settings], rendered: list[Manifest]
 ) -> None:
     pod = pod_of(named(rendered, "Deployment", "lucir"))
     for name in ("serving", "updater"):
@@ -221,3 +226,63 @@ def test_the_gpu_overlay_gives_the_updater_one(root: Path, program: Callable[[st
     assert limits["updater"]["nvidia.com/gpu"] == "1"
     assert limits["updater"]["memory"] == "6Gi"
     assert "nvidia.com/gpu" not in limits["serving"]
+
+
+REPLICAS = pytest.mark.parametrize("rendered", ["overlays/replicas"], indirect=True)
+
+
+@REPLICAS
+def test_a_replica_serves_and_follows_with_a_key_that_may_only_read(
+    settings: Callable[..., Settings], rendered: list[Manifest]
+) -> None:
+    pod = pod_of(named(rendered, "Deployment", "lucir-replica"))
+    containers_by_name = {item["name"]: item for item in pod["containers"]}
+    assert set(containers_by_name) == {"serving", "follower"}
+    assert containers_by_name["follower"]["args"] == ["python", "-m", "handlers.follower"]
+    assert importlib.util.find_spec("handlers.follower.__main__") is not None
+    secrets = {volume["secret"]["secretName"] for volume in pod["volumes"] if "secret" in volume}
+    assert secrets == {"lucir-s3-read"}
+    serving, follower = settings("serving", "lucir-replica"), settings("follower", "lucir-replica")
+    assert follower.s3.credentials() == ("the-access-key", "the-secret-key")
+    assert serving.s3.credentials() == (None, None)
+    assert follower.follower.host == serving.serving.host == "0.0.0.0"
+    assert follower.store == settings("updater").store
+    ports = {port["name"]: port["containerPort"] for item in pod["containers"] for port in item["ports"]}
+    assert ports == {"inference": 8080, "ts-metrics": 8082, "follower": follower.follower.port}
+    assert serving.serving.management_socket == follower.serving.management_socket
+    mounts = [{mount["name"]: mount["mountPath"] for mount in item["volumeMounts"]} for item in pod["containers"]]
+    assert {each["data"] for each in mounts} == {str(serving.data), str(follower.data)}
+
+
+@REPLICAS
+def test_a_replica_is_ready_without_its_follower(rendered: list[Manifest]) -> None:
+    """While the store is away, or the follower restarts, it serves what it has."""
+    pod = pod_of(named(rendered, "Deployment", "lucir-replica"))
+    probed = {item["name"]: "readinessProbe" in item for item in pod["containers"]}
+    assert probed == {"serving": True, "follower": False}
+    assert all("livenessProbe" in item for item in pod["containers"])
+
+
+@REPLICAS
+def test_requests_go_to_replicas_of_which_some_always_stay(rendered: list[Manifest]) -> None:
+    deployment = named(rendered, "Deployment", "lucir-replica")
+    labels = deployment["spec"]["template"]["metadata"]["labels"]
+    assert named(rendered, "Service", "lucir")["spec"]["selector"] == labels
+    assert named(rendered, "Service", "lucir-replica-operator")["spec"]["clusterIP"] == "None"
+    assert deployment["spec"]["strategy"]["rollingUpdate"] == {"maxUnavailable": 0, "maxSurge": 1}
+    assert "replicas" not in deployment["spec"]
+    scaler = named(rendered, "HorizontalPodAutoscaler", "lucir-replica")["spec"]
+    assert scaler["scaleTargetRef"]["name"] == deployment["metadata"]["name"]
+    assert scaler["minReplicas"] >= 2
+    budget = named(rendered, "PodDisruptionBudget", "lucir-replica")["spec"]
+    assert budget["maxUnavailable"] < scaler["minReplicas"]
+    metric = scaler["metrics"][0]["containerResource"]
+    assert metric["container"] in {item["name"] for item in deployment["spec"]["template"]["spec"]["containers"]}
+
+
+@REPLICAS
+def test_only_the_pod_that_learns_is_given_the_key_that_may_write(rendered: list[Manifest]) -> None:
+    for document in rendered:
+        if document["kind"] in PODS:
+            secrets = {volume["secret"]["secretName"] for volume in pod_of(document)["volumes"] if "secret" in volume}
+            assert ("lucir-s3" in secrets) == (document["metadata"]["name"] == "lucir")

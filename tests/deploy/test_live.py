@@ -143,7 +143,9 @@ def prometheus(
     config["global"] = dict.fromkeys(("scrape_interval", "evaluation_interval"), f"{SCRAPE_SECONDS}s")
     config["rule_files"] = [str(source / pattern) for pattern in config["rule_files"]]
     urls = {"lucir-updater": stack.record.updater_url, "lucir-serving": stack.record.metrics_url}
+    config["scrape_configs"] = [job for job in config["scrape_configs"] if job["job_name"] in urls]  # no replicas here
     for job in config["scrape_configs"]:
+        job.pop("file_sd_configs", None)
         job["static_configs"] = [{"targets": [urls[job["job_name"]].removeprefix("http://")]}]
     (folder / "prometheus.yml").write_text(yaml.safe_dump(config))
     address = f"127.0.0.1:{free_ports(1)[0]}"
@@ -213,7 +215,9 @@ def test_every_query_of_the_dashboard_is_answered_with_numbers(
     empty = [
         f"{title}: {expression}"
         for title, expression in queries
-        if not learnt.values(expression) and title not in MAY_BE_EMPTY
+        if not learnt.values(expression)
+        and title not in MAY_BE_EMPTY
+        and "provisional" not in expression  # of a version that this stack, with imprint_first off, never makes
     ]
     assert empty == []
 

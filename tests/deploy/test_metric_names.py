@@ -10,7 +10,8 @@ from typing import Any
 import pytest
 import yaml
 
-from handlers.updater.metrics import IMAGE_RESULTS, LOSSES, SWAP_RESULTS, UPDATE_RESULTS, Metrics
+from handlers.torchserve.metrics import SWAP_RESULTS
+from handlers.updater.metrics import IMAGE_RESULTS, KINDS, LOSSES, UPDATE_RESULTS, Metrics
 
 OF_PROMETHEUS = {"up", "ALERTS"}
 KEYWORDS = {"and", "or", "unless", "bool", "offset", "inf", "nan"}
@@ -20,11 +21,14 @@ MATCHER = re.compile(r'(\w+)\s*(?:=~|!~|!=|=)\s*"([^"]*)"')
 WORD = re.compile(r"(?<![\w.$])[a-zA-Z_:][\w:]*(?!\s*\()\b")
 
 VALUES = {
+    "lucir_served_version": {"job": {"lucir-updater", "lucir-follower"}},
+    "lucir_current_version": {"job": {"lucir-updater", "lucir-follower"}},
     "lucir_accuracy_ratio": {"scope": {"all", "old", "new"}, "readout": {"cnn", "nme"}},
     "lucir_refused_accuracy_ratio": {"scope": {"all", "old", "new"}, "readout": {"cnn", "nme"}},
     "lucir_images_total": {"result": set(IMAGE_RESULTS)},
     "lucir_updates_total": {"result": set(UPDATE_RESULTS)},
     "lucir_swaps_total": {"result": set(SWAP_RESULTS)},
+    "lucir_current_version_kind": {"kind": set(KINDS)},
     "lucir_loss": {"component": set(LOSSES)},
 }
 
