@@ -1,0 +1,188 @@
+"""A soak: drops in a row with random kills and constant prediction load; memory of every process, by role.
+
+    python -m benchmarks.soak.run --output benchmarks/soak
+
+A real stack (``lucir up``) with a tiny network learns scikit-learn's digits in 30 drops: two classes, then one more at
+a time, then more images of known ones. At a random moment of each drop the updater, its learning child, or nothing is
+killed; in the last drops TorchServe's worker is, which costs the requests it was answering: these are counted apart.
+"""
+
+import argparse
+import json
+import os
+import random
+import shutil
+import sys
+import tempfile
+import time
+from collections import Counter
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+import psutil
+
+from benchmarks.soak.memory import ROLES, Memory, flatness, plot, role_of
+from handlers.cli.story.client import LoadClient
+from tests.end_to_end.stack import DIGITS, Stack, picture, running, tree
+
+PER_DROP = 10
+LONGEST_DELAY = 6.0
+WORKER_SHARE = 0.2
+"""Of the drops, at the end: those in which TorchServe's worker is killed."""
+AFTERMATH_SECONDS = 15.0
+"""A failed request counts for a killed worker when it was under way within this time of the kill."""
+PATIENCE = 240.0
+
+
+@dataclass
+class Drop:
+    """What was dropped, what was killed meanwhile, and how long it took to be served."""
+
+    number: int
+    folder: str
+    killed: str | None
+    at: float
+    """When, in seconds since the epoch."""
+    seconds: float
+
+
+def find(stack: Stack, role: str) -> psutil.Process | None:
+    """A process of the stack by its role."""
+    for process in tree(stack.process.pid):
+        try:
+            if role_of(process) == role:
+                return process
+        except psutil.Error:
+            continue
+    return None
+
+
+def put(stack: Stack, number: int) -> str:
+    """Drop the folders of one update, as a file manager would."""
+    digits = "01" if number == 0 else str((number + 1) % 10)
+    round_ = 0 if number == 0 else (number + 1) // 10
+    for digit in digits:
+        folder = stack.data / "store" / "incoming" / digit
+        folder.mkdir(parents=True, exist_ok=True)
+        for index in range(round_ * PER_DROP, (round_ + 1) * PER_DROP):
+            (folder / f"{index}.png").write_bytes(DIGITS.train[digit][index])
+    for digit in digits:
+        (stack.data / "store" / "incoming" / digit / "_READY").touch()
+    return digits
+
+
+def kill(stack: Stack, role: str, delay: float) -> str | None:
+    """Wait a moment, then kill it with signal 9 if it is there."""
+    if role == "learning child":
+        end = time.monotonic() + 30
+        while (process := find(stack, role)) is None and time.monotonic() < end:
+            time.sleep(0.05)
+        delay /= 2
+    time.sleep(delay)
+    process = find(stack, role)
+    if process is None:
+        return None
+    process.kill()
+    return role
+
+
+def wait_served(stack: Stack, number: int) -> None:
+    """Until the update has ended and its version answers."""
+    done = stack.data / "store" / "updates" / f"{number + 1:06d}" / "done.json"
+    end = time.monotonic() + PATIENCE
+    while time.monotonic() < end:
+        if done.exists() and stack.served() == json.loads(done.read_bytes())["version"]:
+            return
+        time.sleep(0.25)
+    raise RuntimeError(f"drop {number} was not served within {PATIENCE:.0f} s:\n{stack.output()[-3000:]}")
+
+
+def soak(stack: Stack, drops: int, seed: int, limit: float) -> list[Drop]:
+    """One drop after the other."""
+    chance, started = random.Random(seed), time.monotonic()  # noqa: S311 (which process dies is no secret)
+    result = []
+    for number in range(drops):
+        began, digits = time.monotonic(), put(stack, number)
+        role = chance.choice(("updater", "learning child", "learning child", None))
+        if number >= drops * (1 - WORKER_SHARE):
+            role = "TorchServe worker"
+        at = time.time()
+        killed = kill(stack, role, chance.uniform(0, LONGEST_DELAY)) if role is not None and number else None
+        at = time.time() if killed else at
+        wait_served(stack, number)
+        result.append(Drop(number, digits, killed, at, round(time.monotonic() - began, 1)))
+        sys.stderr.write(f"{result[-1]}\n")
+        if time.monotonic() - started > limit:
+            break
+    return result
+
+
+def originals(stack: Stack) -> Counter[str]:
+    """How often each archived original lies in the archive, by content."""
+    archive = stack.data / "store" / "archive"
+    return Counter(path.read_bytes().hex() for path in archive.rglob("*.png"))
+
+
+def run(drops: int, seed: int, limit: float) -> tuple[dict[str, Any], list[tuple[float, dict[str, int]]]]:
+    """The whole soak."""
+    with tempfile.TemporaryDirectory(prefix="lucir-soak-") as folder, running(Path(folder) / "data") as stack:
+        started, memory = time.monotonic(), Memory(stack)
+        memory.begin()
+        with LoadClient(stack.record.inference_url, [picture("0"), picture("1")]) as client:
+            done = soak(stack, drops, seed, limit)
+            requests = client.requests()
+        memory.end()
+        archived = originals(stack)
+        left = list((stack.data / "store" / "incoming").rglob("*.png"))
+        versions = len(list((stack.data / "store" / "versions").glob("*/manifest.json")))
+        if os.environ.get("SOAK_KEEP_LOG"):
+            shutil.copy(stack.log, os.environ["SOAK_KEEP_LOG"])
+    failed = [request for request in requests if request.result == "failed"]
+    kills = [drop.at for drop in done if drop.killed == "TorchServe worker"]
+    worker = [
+        each for each in failed if any(at - 1 <= each.began + each.seconds <= at + AFTERMATH_SECONDS for at in kills)
+    ]
+    expected = PER_DROP * (len(done) + 1)
+    result = {
+        "command": f"python -m benchmarks.soak.run --drops {drops} --seed {seed}",
+        "drops": len(done),
+        "versions": versions,
+        "killed": dict(Counter(drop.killed for drop in done if drop.killed)),
+        "requests": len(requests),
+        "failed_requests_apart_from_killed_workers": len(failed) - len(worker),
+        "failed_requests_of_killed_workers": len(worker),
+        "problems": sorted({request.problem for request in failed}),
+        "longest_request_seconds": round(max(request.seconds for request in requests), 2),
+        "images_dropped": expected,
+        "images_lost": expected - len(archived),
+        "images_doubled": sum(count - 1 for count in archived.values()),
+        "images_left_in_incoming": len(left),
+        "resident_memory_bytes": {role: flatness(memory.samples, role) for role in ROLES},
+        "seconds": round(time.monotonic() - started),
+        "each_drop": [{**asdict(drop), "at": round(drop.at)} for drop in done],
+    }
+    return result, memory.samples
+
+
+def main() -> int:
+    """Soak; 1 when something was lost, doubled, or failed that must not."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--drops", type=int, default=30)
+    parser.add_argument("--seed", type=int, default=1)
+    parser.add_argument("--time-limit", type=float, default=1e9, help="seconds after which no new drop is begun")
+    parser.add_argument("--output", type=Path, help="folder for result.json and memory.png")
+    options = parser.parse_args()
+    result, samples = run(options.drops, options.seed, options.time_limit)
+    text = json.dumps(result, indent=2) + "\n"
+    if options.output is not None:
+        options.output.mkdir(parents=True, exist_ok=True)
+        (options.output / "result.json").write_text(text)
+        plot(samples, options.output / "memory.png")
+    sys.stdout.write(text)
+    wrong = ("failed_requests_apart_from_killed_workers", "images_lost", "images_doubled", "images_left_in_incoming")
+    return 1 if any(result[name] for name in wrong) else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
