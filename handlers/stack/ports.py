@@ -1,11 +1,17 @@
 """Ports: whether they are free, and which ones are."""
 
+import random
 import socket
 from collections.abc import Iterable
 from contextlib import ExitStack
 from dataclasses import dataclass
+from pathlib import Path
 
 from handlers.stack.errors import StackError
+
+OUTGOING = Path("/proc/sys/net/ipv4/ip_local_port_range")
+FIRST = 10240
+"""Below it live the well-known services and those that people start by hand."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,12 +38,35 @@ def check_ports(listeners: Iterable[Listener]) -> None:
 
 
 def free_ports(count: int, host: str = "127.0.0.1") -> list[int]:
-    """Different ports that nothing listens on at this moment."""
+    """Different ports that nothing listens on at this moment.
+
+    They lie outside the range from which the system numbers outgoing connections: one of those could otherwise sit on
+    a service's port at its start, or in the moment of its restart.
+    """
+    candidates = _not_outgoing()
+    random.SystemRandom().shuffle(candidates)
+    found: list[int] = []
     with ExitStack() as held:
-        sockets = [held.enter_context(socket.socket()) for _ in range(count)]
-        for each in sockets:
-            each.bind((host, 0))
-        return [int(each.getsockname()[1]) for each in sockets]
+        for port in candidates:
+            if len(found) == count:
+                break
+            trial = held.enter_context(socket.socket())
+            try:
+                trial.bind((host, port))
+            except OSError:
+                continue
+            found.append(port)
+    return found
+
+
+def _not_outgoing() -> list[int]:
+    """The ports from ``FIRST`` on that no outgoing connection gets; all of them where the system gives it every one."""
+    try:
+        lowest, highest = map(int, OUTGOING.read_text().split())
+    except (OSError, ValueError):  # not Linux, or a /proc that hides it: its usual range
+        lowest, highest = 32768, 60999
+    ports = range(FIRST, 65536)
+    return [port for port in ports if not lowest <= port <= highest] or list(ports)
 
 
 def _check_free(listener: Listener) -> None:

@@ -2,7 +2,6 @@
 
 import json
 import os
-import socket
 import subprocess
 import sys
 from pathlib import Path
@@ -11,6 +10,7 @@ import pytest
 import torch
 from torch import nn
 
+from handlers.stack.ports import free_ports
 from lucir_core.bench.results import read_json
 from lucir_core.distributed import World, gathered, processes, shared_batch, world
 from lucir_core.errors import ConfigError
@@ -23,9 +23,7 @@ CHILD = Path(__file__).parent / "two_processes.py"
 
 def run_processes(count: int, *arguments: str) -> None:
     """As torchrun starts them; fails with what they wrote."""
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        port = free.getsockname()[1]
+    (port,) = free_ports(1)
     base = {"WORLD_SIZE": str(count), "MASTER_ADDR": "127.0.0.1", "MASTER_PORT": str(port), "OMP_NUM_THREADS": "1"}
     pipe = subprocess.PIPE
     children = [

@@ -1,7 +1,6 @@
 """A running S3 server, and the two ways into it: our store, and a client of somebody else."""
 
 import os
-import socket
 import subprocess
 import time
 import uuid
@@ -13,6 +12,7 @@ from pathlib import Path
 import urllib3
 from minio import Minio
 
+from handlers.stack.ports import free_ports
 from model_store.connect import open_store
 from model_store.objects import ObjectStore
 
@@ -103,10 +103,7 @@ def answers(url: str, ca_file: Path | None = None, statuses: range = range(200, 
 
 def free_port() -> int:
     """A port that nothing listens on at this moment."""
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        port: int = free.getsockname()[1]
-    return port
+    return free_ports(1)[0]
 
 
 def cache() -> Path:

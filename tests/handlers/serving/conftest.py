@@ -2,7 +2,6 @@ import hashlib
 import io
 import json
 import signal
-import socket
 import subprocess
 import time
 from collections.abc import Callable, Iterator
@@ -19,6 +18,7 @@ from onnx import TensorProto, helper, numpy_helper
 from PIL import Image
 
 from handlers.settings import Settings
+from handlers.stack.ports import free_ports
 from handlers.torchserve.canary import Canary
 from handlers.torchserve.launch import prepare_launch
 from handlers.torchserve.reconcile import Reconciler, ServingState
@@ -184,12 +184,6 @@ class Stack:
         return httpx.post(self.settings.inference_url + path, content=image, headers=headers, timeout=30)
 
 
-def free_port() -> int:
-    with socket.socket() as listener:
-        listener.bind(("127.0.0.1", 0))
-        return int(listener.getsockname()[1])
-
-
 @pytest.fixture
 def new_stack(tmp_path: Path, make_version: MakeVersion) -> Iterator[Callable[..., Stack]]:
     """Make stacks of their own; whatever they started is stopped."""
@@ -198,7 +192,7 @@ def new_stack(tmp_path: Path, make_version: MakeVersion) -> Iterator[Callable[..
     def make(**serving: Any) -> Stack:
         scratch = tmp_path / f"stack{len(stacks)}"
         scratch.mkdir()
-        ports = {"port": free_port(), "metrics_port": free_port()}
+        ports = dict(zip(("port", "metrics_port"), free_ports(2), strict=True))
         settings = Settings.model_validate({"data": scratch / "data", "serving": {**ports, **serving}})
         store = DirectoryStore(scratch / "data" / "store")
         stacks.append(Stack(settings, VersionStore(store), make_version, scratch))

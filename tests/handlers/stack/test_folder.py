@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 
 from handlers.settings import Settings
+from handlers.stack import ports
 from handlers.stack.errors import StackError
 from handlers.stack.folder import StackRecord, claimed, find_stack, write_record
 from handlers.stack.ports import Listener, check_ports, free_ports
@@ -77,6 +78,22 @@ def test_one_port_for_two_purposes_is_refused() -> None:
 
 
 def test_free_ports_are_different_and_usable() -> None:
-    ports = free_ports(5)
-    assert len(set(ports)) == 5
-    check_ports([Listener("a test", "127.0.0.1", port, "--port") for port in ports])
+    found = free_ports(5)
+    assert len(set(found)) == 5
+    check_ports([Listener("a test", "127.0.0.1", port, "--port") for port in found])
+
+
+@pytest.mark.parametrize(
+    ("outgoing", "allowed"),
+    [
+        ("32768\t60999\n", set(range(10240, 32768)) | set(range(61000, 65536))),
+        ("1024\t65000\n", set(range(65001, 65536))),
+        ("1024\t65535\n", set(range(10240, 65536))),
+    ],
+)
+def test_free_ports_avoid_those_of_outgoing_connections(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, outgoing: str, allowed: set[int]
+) -> None:
+    (tmp_path / "range").write_text(outgoing)
+    monkeypatch.setattr(ports, "OUTGOING", tmp_path / "range")
+    assert set(free_ports(50)) <= allowed
