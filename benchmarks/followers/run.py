@@ -1,6 +1,6 @@
 """How soon N replicas on one machine serve what a writer publishes, and what they cost.
 
-``python benchmarks/followers/run.py 10 --output benchmarks/followers/results.json``: starts N ``lucir follow`` on a
+``python -m benchmarks.followers.run 10 --output benchmarks/followers/results.json``: starts N ``lucir follow`` on a
 store of its own, publishes two versions (a small ONNX classifier) and rolls back, with a request a second to each
 replica all the time; writes seconds until all serve, failed requests and memory.
 """
@@ -26,8 +26,8 @@ from handlers.settings import Settings
 from handlers.stack.folder import StackRecord, find_stack
 from handlers.torchserve.probe import Probe
 from model_store.directory import DirectoryStore
-from model_store.manifest import Counts, Manifest, Preprocessing, now
 from model_store.versions import VersionStore
+from tests.manifests import make_manifest
 
 SIDE = 32
 
@@ -189,23 +189,7 @@ def publish(versions: VersionStore, folder: Path, number: int) -> None:
     )
     file = folder / "model.onnx"
     onnx.save(helper.make_model(graph, opset_imports=[helper.make_opsetid("", 18)], ir_version=10), file)
-    manifest = Manifest(
-        version=number,
-        parent=number - 1 or None,
-        update_id=f"{number:06d}",
-        created_at=now(),
-        classes=("red", "green"),
-        new_classes=(),
-        updated_classes=(),
-        preprocessing=Preprocessing(size=SIDE, resize=SIDE),
-        readout="cnn",
-        method="lucir",
-        config={},
-        counts=Counts(train={}, holdout={}, exemplars={}),
-        files={},
-        software={},
-        timings={},
-    )
+    manifest = make_manifest(number, side=SIDE, classes=("red", "green"))
     versions.publish(manifest, {"model.onnx": file})
 
 

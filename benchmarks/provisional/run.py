@@ -1,4 +1,4 @@
-"""How soon a provisional version answers: ``.venv/bin/python benchmarks/provisional/run.py [--output FILE]``.
+"""How soon a provisional version answers: ``.venv/bin/python -m benchmarks.provisional.run [--output FILE]``.
 
 A whole stack (``lucir up`` with ``learning.imprint_first``) on the demo's digits under the demo's prediction load. The
 first drop is learnt; the second is timed from the moment when its folders have settled to the first answer of the

@@ -8,8 +8,9 @@ from pathlib import Path
 import pytest
 
 from model_store.directory import DirectoryStore
-from model_store.manifest import Accuracy, Counts, Evaluation, Gate, Manifest, Preprocessing, now
+from model_store.manifest import Accuracy, Evaluation, Gate
 from model_store.versions import VersionStore
+from tests.manifests import make_manifest
 
 Run = Callable[..., subprocess.CompletedProcess[str]]
 
@@ -34,24 +35,8 @@ def publish(versions: VersionStore, number: int, folder: Path, *, passed: bool =
     files = {"model.onnx": folder / f"model-{number}", "evaluation.json": folder / f"evaluation-{number}"}
     files["model.onnx"].write_bytes(b"model %d" % number)
     files["evaluation.json"].write_text(evaluation.model_dump_json())
-    manifest = Manifest(
-        version=number,
-        kind="learnt" if number < 3 else "provisional",
-        parent=number - 1 or None,
-        update_id=f"{number:06d}",
-        created_at=now(),
-        classes=classes,
-        new_classes=classes[-1:],
-        updated_classes=(),
-        preprocessing=Preprocessing(size=32, resize=32),
-        readout="cnn",
-        method="lucir",
-        config={},
-        counts=Counts(train={}, holdout={}, exemplars={}),
-        files={},
-        software={},
-        timings={},
-    )
+    kind = "learnt" if number < 3 else "provisional"
+    manifest = make_manifest(number, kind=kind, classes=classes, new_classes=classes[-1:])
     versions.publish(manifest, files)
 
 

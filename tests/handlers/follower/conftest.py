@@ -17,10 +17,10 @@ from handlers.settings import Settings
 from handlers.stack.ports import free_ports
 from handlers.web import WebServer
 from model_store.directory import DirectoryStore
-from model_store.manifest import Counts, Manifest, Preprocessing, now
 from model_store.objects import ObjectStore, StoreError, StoreUnavailableError
 from model_store.versions import VersionStore
 from tests.handlers.follower.double import TorchServeDouble, wait_until
+from tests.manifests import make_manifest
 
 READS = {"read", "stat", "download", "list", "folders"}
 
@@ -97,23 +97,7 @@ def publish(writer: VersionStore, tmp_path: Path) -> Callable[..., int]:
         number = writer.next_number()
         file = tmp_path / f"model-{uuid.uuid4().hex}"
         file.write_bytes(b"model %d" % number * 1000)
-        manifest = Manifest(
-            version=number,
-            parent=number - 1 or None,
-            update_id=f"{number:06d}",
-            created_at=now(),
-            classes=("cat", "dog"),
-            new_classes=(),
-            updated_classes=(),
-            preprocessing=Preprocessing(size=32, resize=36),
-            readout="cnn",
-            method="lucir",
-            config={},
-            counts=Counts(train={}, holdout={}, exemplars={}),
-            files={},
-            software={},
-            timings={},
-        )
+        manifest = make_manifest(number)
         writer.publish(manifest, {"model.onnx": file})
         if point:
             writer.point_to(number, "test")

@@ -1,7 +1,8 @@
 """Real images (scikit-learn's digits as PNG files) and a real directory store."""
 
 import io
-from collections.abc import Callable
+import subprocess
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import numpy as np
@@ -10,10 +11,14 @@ from PIL import Image
 from sklearn.datasets import load_digits
 
 from handlers.settings import Settings
+from handlers.stack.ports import free_ports
 from model_store.directory import DirectoryStore
+from tests.handlers.updater.bucket import BUCKET
+from tests.servers.server import ACCESS_KEY, REGION, SECRET_KEY
 
 Drop = Callable[..., Path]
 DigitFiles = dict[int, list[bytes]]
+Processes = list["subprocess.Popen[bytes]"]
 
 
 def png(picture: np.ndarray, side: int = 16) -> bytes:
@@ -76,3 +81,25 @@ def settings(tmp_path: Path) -> Settings:
             "gate": {"max_old_accuracy_loss": 1.0, "min_new_accuracy": 0.0},
         }
     )
+
+
+@pytest.fixture
+def running() -> Iterator[Processes]:
+    """A list for the processes that a test starts: what still runs at its end is killed."""
+    processes: Processes = []
+    yield processes
+    for process in processes:
+        if process.poll() is None:
+            process.kill()
+        process.wait()
+
+
+@pytest.fixture
+def bucket_settings(settings: Settings, monkeypatch: pytest.MonkeyPatch) -> Settings:
+    """The bucket of a server that the test starts at this endpoint; the key reaches a process by its environment."""
+    port, minio_port = free_ports(2)
+    values = {"endpoint": f"http://127.0.0.1:{minio_port}", "region": REGION}
+    for name, value in (values | {"access_key": ACCESS_KEY, "secret_key": SECRET_KEY}).items():
+        monkeypatch.setenv(f"LUCIR_S3__{name.upper()}", value)
+    updater = settings.updater.model_copy(update={"port": port, "lease_seconds": 3})
+    return settings.model_copy(update={"store": f"s3://{BUCKET}", "updater": updater})

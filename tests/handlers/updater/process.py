@@ -55,6 +55,12 @@ def wait_until(what: Callable[[], Any], process: "subprocess.Popen[bytes]", seco
     raise AssertionError(f"not within {seconds} s")
 
 
+def child_of(process: "subprocess.Popen[bytes]") -> int | None:
+    """The learning child of an updater, while there is one."""
+    children = Path(f"/proc/{process.pid}/task/{process.pid}/children").read_text().split()
+    return int(children[0]) if children else None
+
+
 def _crashing(spec: str) -> None:
     """Run the updater's own main, with one step that kills the process before or after its work."""
     from handlers.updater import __main__, service

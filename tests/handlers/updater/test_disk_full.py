@@ -9,8 +9,8 @@ import pytest
 
 from handlers.settings import Settings
 from tests.handlers.updater.conftest import Drop
+from tests.handlers.updater.outcome import ended, hashes, learnt_once
 from tests.handlers.updater.process import start, status_of, wait_until
-from tests.handlers.updater.test_loop import ended, hashes, learnt_once
 from tests.servers.server import free_port
 
 pytestmark = pytest.mark.slow

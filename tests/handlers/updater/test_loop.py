@@ -1,13 +1,9 @@
 """The whole loop in real processes with real training: a drop becomes a version, whatever is killed on the way."""
 
-import hashlib
 import json
 import os
 import shutil
 import signal
-import socket
-import subprocess
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -17,16 +13,17 @@ import pytest
 
 from handlers.preprocess import crop
 from handlers.settings import Settings
-from handlers.updater.documents import Done, Plan
+from handlers.stack.ports import free_ports
+from handlers.updater.documents import Plan
 from handlers.updater.evaluate import open_model
-from handlers.updater.learnt import Learnt
 from handlers.updater.provisional import STEPS as PROVISIONAL_STEPS
 from handlers.updater.steps import STEPS
 from lucir_core.blobs import ImageBlobs
 from model_store.directory import DirectoryStore
 from model_store.versions import VersionStore
-from tests.handlers.updater.conftest import DigitFiles, Drop
-from tests.handlers.updater.process import log_of, start, status_of, wait_until
+from tests.handlers.updater.conftest import DigitFiles, Drop, Processes
+from tests.handlers.updater.outcome import ended, hashes, learnt_once
+from tests.handlers.updater.process import child_of, log_of, start, status_of, wait_until
 
 pytestmark = pytest.mark.slow
 
@@ -34,41 +31,8 @@ pytestmark = pytest.mark.slow
 @pytest.fixture
 def quick(settings: Settings) -> Settings:
     """The settings of a process: a free port, no server to wait for."""
-    with socket.create_server(("127.0.0.1", 0)) as free:
-        port = free.getsockname()[1]
+    (port,) = free_ports(1)
     return settings.model_copy(update={"updater": settings.updater.model_copy(update={"port": port})})
-
-
-@pytest.fixture
-def running() -> Iterator[list["subprocess.Popen[bytes]"]]:
-    processes: list[subprocess.Popen[bytes]] = []
-    yield processes
-    for process in processes:
-        if process.poll() is None:
-            process.kill()
-        process.wait()
-
-
-def ended(root: Path, update: str) -> Done | None:
-    path = root / "updates" / update / "done.json"
-    return Done.model_validate_json(path.read_bytes()) if path.exists() else None
-
-
-def hashes(root: Path, *folders: str) -> list[str]:
-    return sorted(
-        hashlib.sha256(path.read_bytes()).hexdigest()
-        for folder in folders
-        for path in (root / folder).rglob("*")
-        if path.is_file() and not path.name.endswith(".reason.json")
-    )
-
-
-def learnt_once(root: Path, version: int) -> None:
-    """Every archived image is among the hashes of the version, exactly once, and is an image of the plan."""
-    learnt = Learnt.load(root / "versions" / str(version) / "learnt.safetensors")
-    known = [row.tobytes().hex() for row in learnt.hashes]
-    archived = [sha[:32] for sha in hashes(root, "archive")]
-    assert sorted(known) == sorted(archived)
 
 
 @pytest.mark.timeout(900)  # three trainings
@@ -78,7 +42,7 @@ def test_drops_become_versions_and_every_byte_stays(
     root: Path,
     drop: Drop,
     digit_files: DigitFiles,
-    running: list["subprocess.Popen[bytes]"],
+    running: Processes,
 ) -> None:
     process = start(quick)
     running.append(process)
@@ -137,9 +101,7 @@ def test_drops_become_versions_and_every_byte_stays(
 
 
 @pytest.mark.timeout(900)  # twenty-one starts of a process
-def test_an_update_survives_a_kill_at_every_step(
-    quick: Settings, root: Path, drop: Drop, running: list["subprocess.Popen[bytes]"]
-) -> None:
+def test_an_update_survives_a_kill_at_every_step(quick: Settings, root: Path, drop: Drop, running: Processes) -> None:
     drop("zero", 0)
     drop("one", 1, marked=True)
     dropped = hashes(root, "incoming")
@@ -162,13 +124,8 @@ def test_an_update_survives_a_kill_at_every_step(
     assert log_of(quick).count("phase learnt") == 1  # nothing that was durable was done again
 
 
-def child_of(process: "subprocess.Popen[bytes]") -> int | None:
-    children = Path(f"/proc/{process.pid}/task/{process.pid}/children").read_text().split()
-    return int(children[0]) if children else None
-
-
 def test_a_killed_child_is_started_again_and_dies_with_its_parent(
-    quick: Settings, root: Path, drop: Drop, running: list["subprocess.Popen[bytes]"]
+    quick: Settings, root: Path, drop: Drop, running: Processes
 ) -> None:
     drop("zero", 0)
     drop("one", 1)
@@ -191,7 +148,7 @@ def test_a_killed_child_is_started_again_and_dies_with_its_parent(
 
 
 def test_a_drop_that_cannot_be_learnt_is_set_aside_and_others_go_on(
-    quick: Settings, root: Path, drop: Drop, running: list["subprocess.Popen[bytes]"]
+    quick: Settings, root: Path, drop: Drop, running: Processes
 ) -> None:
     diverging = {**quick.learning.overrides, "lr": 1e30, "epochs": 6, "batch_size": 8}
     broken = quick.model_copy(update={"learning": quick.learning.model_copy(update={"overrides": diverging})})
@@ -218,7 +175,7 @@ def test_a_drop_that_cannot_be_learnt_is_set_aside_and_others_go_on(
 
 
 def test_a_refused_version_is_kept_and_not_served(
-    quick: Settings, root: Path, store: DirectoryStore, drop: Drop, running: list["subprocess.Popen[bytes]"]
+    quick: Settings, root: Path, store: DirectoryStore, drop: Drop, running: Processes
 ) -> None:
     strict = quick.model_copy(update={"gate": quick.gate.model_copy(update={"min_new_accuracy": 1.0})})
     drop("zero", 8, 20)
@@ -236,7 +193,7 @@ def test_a_refused_version_is_kept_and_not_served(
 
 
 def test_the_store_going_away_is_shown_and_survived(
-    quick: Settings, root: Path, tmp_path: Path, running: list["subprocess.Popen[bytes]"]
+    quick: Settings, root: Path, tmp_path: Path, running: Processes
 ) -> None:
     process = start(quick)
     running.append(process)

@@ -19,8 +19,9 @@ from handlers.updater.steps import end_update
 from handlers.updater.update import Services, SupersededError, Update
 from lucir_core.config import load_preset
 from model_store.directory import DirectoryStore
-from model_store.manifest import Accuracy, Counts, Evaluation, Gate, Manifest, Preprocessing, now
+from model_store.manifest import Accuracy, Evaluation, Gate, now
 from model_store.versions import EVALUATION, VersionStore
+from tests.manifests import make_manifest
 
 CLASSES = ("a", "b", "c")
 Publish = Callable[..., None]
@@ -60,24 +61,7 @@ def publish(versions: VersionStore, tmp_path: Path) -> Publish:
     def add(number: int, update_id: str, found: Evaluation, kind: Kind = "learnt") -> None:
         (tmp_path / "model.onnx").write_bytes(b"model %d" % number)
         (tmp_path / EVALUATION).write_text(found.model_dump_json())
-        manifest = Manifest(
-            version=number,
-            kind=kind,
-            parent=None,
-            update_id=update_id,
-            created_at=now(),
-            classes=CLASSES,
-            new_classes=(),
-            updated_classes=(),
-            preprocessing=Preprocessing(size=12, resize=12),
-            readout="cnn",
-            method="lucir",
-            config={},
-            counts=Counts(train={}, holdout={}, exemplars={}),
-            files={},
-            software={},
-            timings={},
-        )
+        manifest = make_manifest(number, side=12, kind=kind, parent=None, update_id=update_id, classes=CLASSES)
         versions.publish(manifest, {name: tmp_path / name for name in ("model.onnx", EVALUATION)})
 
     return add

@@ -4,9 +4,8 @@ import base64
 import os
 import shutil
 import signal
-import socket
 import subprocess
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +15,7 @@ import pytest
 
 from handlers.preprocess import crop
 from handlers.settings import Settings
+from handlers.stack.ports import free_ports
 from handlers.torchserve.canary import Canary
 from handlers.updater.documents import Plan
 from handlers.updater.evaluate import open_model
@@ -24,36 +24,23 @@ from lucir_core.blobs import ImageBlobs
 from lucir_core.state import load_state
 from model_store.directory import DirectoryStore
 from model_store.versions import VersionStore
-from tests.handlers.updater.conftest import Drop
-from tests.handlers.updater.process import log_of, start, status_of
+from tests.handlers.updater.conftest import Drop, Processes
+from tests.handlers.updater.outcome import ended, hashes, learnt_once
+from tests.handlers.updater.process import child_of, log_of, start, status_of
 from tests.handlers.updater.process import wait_until as wait_at_most
-from tests.handlers.updater.test_loop import child_of, ended, hashes, learnt_once
 
 pytestmark = pytest.mark.slow
-
-Processes = list["subprocess.Popen[bytes]"]
 
 
 @pytest.fixture
 def quick(settings: Settings) -> Settings:
     """A free port, no server to wait for, a provisional version of every drop."""
-    with socket.create_server(("127.0.0.1", 0)) as free:
-        port = free.getsockname()[1]
+    (port,) = free_ports(1)
     changes = {
         "updater": settings.updater.model_copy(update={"port": port}),
         "learning": settings.learning.model_copy(update={"imprint_first": True}),
     }
     return settings.model_copy(update=changes)
-
-
-@pytest.fixture
-def running() -> Iterator[Processes]:
-    processes: Processes = []
-    yield processes
-    for process in processes:
-        if process.poll() is None:
-            process.kill()
-        process.wait()
 
 
 def wait_until(what: Callable[[], Any], process: "subprocess.Popen[bytes]") -> Any:

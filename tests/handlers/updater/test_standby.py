@@ -2,8 +2,6 @@
 
 import os
 import signal
-import socket
-import subprocess
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -13,46 +11,21 @@ from handlers.settings import Settings
 from model_store.directory import DirectoryStore
 from model_store.versions import VersionStore
 from tests.handlers.updater.conftest import Drop
-from tests.handlers.updater.process import log_of, start, status_of, wait_until
-from tests.handlers.updater.test_loop import child_of, ended, hashes, learnt_once
+from tests.handlers.updater.outcome import ended, hashes, learnt_once
+from tests.handlers.updater.process import log_of, status_of, wait_until
+from tests.handlers.updater.side import Side
 
 pytestmark = pytest.mark.slow
 
 
-class Side:
-    """One of the two, with a data folder of its own."""
-
-    def __init__(self, settings: Settings, root: Path, name: str) -> None:
-        with socket.create_server(("127.0.0.1", 0)) as free:
-            port = free.getsockname()[1]
-        updater = settings.updater.model_copy(update={"port": port, "lease_seconds": 2})
-        data = settings.data.parent / name
-        self.settings = settings.model_copy(update={"data": data, "store": root.as_uri(), "updater": updater})
-        self.begin()
-
-    def begin(self) -> None:
-        self.process: subprocess.Popen[bytes] = start(self.settings)
-
-    def state(self) -> str | None:
-        return (status_of(self.settings).get("lease") or {}).get("state")
-
-    def wait_for(self, state: str) -> None:
-        wait_until(lambda: self.state() == state, self.process)
-
-    def wait_learning(self) -> None:
-        wait_until(lambda: child_of(self.process), self.process)
-
-
 @pytest.fixture
 def sides(settings: Settings, root: Path) -> Iterator[tuple[Side, Side]]:
-    one = Side(settings, root, "one")
+    one = Side(settings, root.as_uri(), "one")
     one.wait_for("active")
-    two = Side(settings, root, "two")
+    two = Side(settings, root.as_uri(), "two")
     yield one, two
-    for side in (one, two):
-        if side.process.poll() is None:
-            side.process.kill()
-        side.process.wait()
+    one.end()
+    two.end()
 
 
 def test_a_standby_goes_on_with_what_the_other_began(sides: tuple[Side, Side], root: Path, drop: Drop) -> None:

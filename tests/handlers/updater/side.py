@@ -1,0 +1,35 @@
+"""One of several real updaters on one store."""
+
+import subprocess
+
+from handlers.settings import Settings
+from handlers.stack.ports import free_ports
+from tests.handlers.updater.process import child_of, start, status_of, wait_until
+
+
+class Side:
+    """One of several updaters on a store, with a data folder of its own."""
+
+    def __init__(self, settings: Settings, store: str, name: str) -> None:
+        (port,) = free_ports(1)
+        updater = settings.updater.model_copy(update={"port": port, "lease_seconds": 2})
+        data = settings.data.parent / name
+        self.settings = settings.model_copy(update={"data": data, "store": store, "updater": updater})
+        self.begin()
+
+    def begin(self) -> None:
+        self.process: subprocess.Popen[bytes] = start(self.settings)
+
+    def state(self) -> str | None:
+        return (status_of(self.settings).get("lease") or {}).get("state")
+
+    def wait_for(self, state: str) -> None:
+        wait_until(lambda: self.state() == state, self.process)
+
+    def wait_learning(self) -> None:
+        wait_until(lambda: child_of(self.process), self.process)
+
+    def end(self) -> None:
+        if self.process.poll() is None:
+            self.process.kill()
+        self.process.wait()
