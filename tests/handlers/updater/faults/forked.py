@@ -19,11 +19,14 @@ from handlers.logs import setup_logging
 from handlers.settings import LogSettings, Settings
 from handlers.store import open_settings_store
 from handlers.updater import child, learner, service
+from handlers.updater.edits import editor
 from handlers.updater.learn import die_with_parent
 from lucir_core.config import load_preset
 from tests.handlers.updater.faults.points import CountedStore, Kill, Points
 
 PAUSE = 0.05
+RUN = {"handlers.updater.learn": learner.run, "handlers.updater.edits.apply": editor.run}
+"""What a child does, by its module."""
 
 
 def run_updater(settings: Settings, update: str, kill: Kill | None, notes: Path) -> int:
@@ -76,7 +79,7 @@ def _forking(data: Path, kill: Kill | None, notes: Path) -> type:
             self.returncode: int | None = None
             self.pid = os.fork()
             if self.pid == 0:
-                _learn(Path(words[3]), int(words[4]), writing, Points(data, "learner", point, notes))
+                _learn(words[2], Path(words[3]), int(words[4]), writing, Points(data, "learner", point, notes))
             os.close(writing)
             self.stdout: IO[bytes] = os.fdopen(reading, "rb")
 
@@ -101,7 +104,7 @@ def _forking(data: Path, kill: Kill | None, notes: Path) -> type:
     return ForkedLearner
 
 
-def _learn(folder: Path, parent: int, output: int, points: Points) -> None:
+def _learn(module: str, folder: Path, parent: int, output: int, points: Points) -> None:
     status = 1
     try:
         os.setpgid(0, 0)
@@ -109,7 +112,7 @@ def _learn(folder: Path, parent: int, output: int, points: Points) -> None:
         sys.stdout = os.fdopen(os.dup(1), "w")
         die_with_parent(parent)
         points.install()
-        status = learner.run(folder)
+        status = RUN[module](folder)
         points.note({"calls": points.count})
     except BaseException:  # noqa: BLE001 (this process ends here, and its log says why)
         traceback.print_exc()

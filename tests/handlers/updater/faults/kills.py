@@ -6,9 +6,12 @@ Each point: a copy of a store with one learnt version and a drop (a new class, m
 broken file); an updater that is killed with signal 9 at the chosen call of itself or of its learning child (a quarter
 of the points: a second time, in the recovery); then an updater that runs to the end. The archive must be byte-equal to
 the undisturbed one, with the same classes, the same weights, nothing left in ``incoming/``.
+
+``--kind provisional`` is the same with ``learning.imprint_first``; ``--kind edit`` deletes three images instead.
 """
 
 import argparse
+import hashlib
 import json
 import os
 import random
@@ -29,9 +32,13 @@ import numpy as np  # noqa: E402  (torch is imported by what follows, after the 
 from sklearn.datasets import load_digits  # noqa: E402
 
 from handlers.settings import Settings  # noqa: E402
+from handlers.updater.edits.desk import EditDesk  # noqa: E402
+from handlers.updater.edits.documents import DeleteImages  # noqa: E402
+from handlers.updater.records import UpdateRecords  # noqa: E402
+from model_store.directory import DirectoryStore  # noqa: E402
 from tests.handlers.updater.conftest import png  # noqa: E402
 from tests.handlers.updater.faults.forked import run_updater  # noqa: E402
-from tests.handlers.updater.faults.outcome import counts, differences, outcome  # noqa: E402
+from tests.handlers.updater.faults.outcome import counts, differences, expected_of, outcome  # noqa: E402
 from tests.handlers.updater.faults.points import Kill  # noqa: E402
 
 LEARNER_KILLS = 0.2
@@ -42,7 +49,10 @@ LONGEST_DELAY = 0.15
 PATIENCE = 120.0
 
 
-def settings_in(data: Path) -> Settings:
+KINDS = ("drop", "provisional", "edit")
+
+
+def settings_in(data: Path, kind: str) -> Settings:
     """A tiny network that hardly trains: what is tested is that each step happens once."""
     return Settings.model_validate(
         {
@@ -61,6 +71,7 @@ def settings_in(data: Path) -> Settings:
                 "device": "cpu",
                 "threads": 1,
                 "nice": 0,
+                "imprint_first": kind == "provisional",
             },
             "gate": {"max_old_accuracy_loss": 1.0, "min_new_accuracy": 0.0},
         }
@@ -70,19 +81,23 @@ def settings_in(data: Path) -> Settings:
 class Walk:
     """The base store, the undisturbed run, and one killed run after the other, all below ``folder``."""
 
-    def __init__(self, folder: Path, seed: int) -> None:
+    def __init__(self, folder: Path, seed: int, kind: str = "drop") -> None:
         self._folder = folder
+        self._kind = kind
         self._random = random.Random(seed)
         self._base = folder / "base"
         self.calls: dict[str, int] = {}
         self._expected: dict[str, Any] = {}
 
     def prepare(self) -> None:
-        """Learn version 1, drop the second update's folders, and see what an undisturbed run makes of them."""
+        """Learn version 1, ask for the second update, and see what an undisturbed run makes of it."""
         self._drop(self._base, {"zero": (0, 0, 8), "one": (1, 0, 8)})
         self._finish(self._base, "000001", None)
-        self._drop(self._base, {"two": (2, 0, 8), "one": (1, 20, 6), "zero": (0, 0, 1)})
-        (self._base / "store/incoming/two/broken.png").write_bytes(b"no image")
+        if self._kind == "edit":
+            self._ask(self._base)
+        else:
+            self._drop(self._base, {"two": (2, 0, 8), "one": (1, 20, 6), "zero": (0, 0, 1)})
+            (self._base / "store/incoming/two/broken.png").write_bytes(b"no image")
         data = self._copy("undisturbed")
         self._finish(data, "000002", None)
         self._expected = outcome(data / "store")
@@ -102,13 +117,14 @@ class Walk:
             self._finish(data, "000002", kill)
         self._finish(data, "000002", None)
         found = outcome(data / "store")
-        lost, doubled = counts(found, self._expected)
+        expected = expected_of(found, self._expected)
+        lost, doubled = counts(found, expected)
         notes = [json.loads(line) for line in (data / "notes").read_text().splitlines()]
         result = {
             "kills": [note for note in notes if "at" in note],
             "lost": lost,
             "doubled": doubled,
-            "differences": differences(found, self._expected),
+            "differences": differences(found, expected),
             "seconds": round(time.monotonic() - started, 2),
         }
         if not result["differences"]:
@@ -129,6 +145,14 @@ class Walk:
         return data
 
     @staticmethod
+    def _ask(data: Path) -> None:
+        """Ask for the deletion of three archived images, among them exemplars or not."""
+        store = DirectoryStore(data / "store")
+        images = sorted(info.key for info in store.list("archive/"))[:9:4]
+        hashes = tuple(hashlib.sha256(store.read(key)).hexdigest() for key in images)
+        EditDesk(store, UpdateRecords(store)).submit(DeleteImages(hashes=hashes))
+
+    @staticmethod
     def _drop(data: Path, folders: dict[str, tuple[int, int, int]]) -> None:
         digits = load_digits()
         for name, (digit, first, count) in folders.items():
@@ -139,10 +163,9 @@ class Walk:
                 (folder / f"{digit}-{first + index:03d}.png").write_bytes(png(picture))
             (folder / "_READY").touch()
 
-    @staticmethod
-    def _finish(data: Path, update: str, kill: Kill | None) -> None:
+    def _finish(self, data: Path, update: str, kill: Kill | None) -> None:
         """Run an updater until the update has ended or the updater was killed."""
-        process = run_updater(settings_in(data), update, kill, data / "notes")
+        process = run_updater(settings_in(data, self._kind), update, kill, data / "notes")
         end = time.monotonic() + PATIENCE
         while True:
             ended, status = os.waitpid(process, os.WNOHANG)
@@ -158,11 +181,14 @@ class Walk:
         assert code in allowed, f"status {code} after {kill}: {(data / 'updater.log').read_text()}"
 
 
-def summary(results: list[dict[str, Any]], calls: dict[str, int], seed: int, seconds: float) -> dict[str, Any]:
+def summary(
+    results: list[dict[str, Any]], calls: dict[str, int], options: argparse.Namespace, seconds: float
+) -> dict[str, Any]:
     """The result as it is written down."""
     killed = [kill for result in results for kill in result["kills"]]
     return {
-        "command": f"python -m tests.handlers.updater.faults.kills --points {len(results)} --seed {seed}",
+        "command": "python -m tests.handlers.updater.faults.kills "
+        f"--points {len(results)} --seed {options.seed} --kind {options.kind}",
         "points": len(results),
         "kills": len(killed),
         "kills_by_process": dict(Counter(kill["role"] for kill in killed)),
@@ -186,17 +212,18 @@ def main(arguments: list[str]) -> int:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--points", type=int, default=200)
     parser.add_argument("--seed", type=int, default=1)
+    parser.add_argument("--kind", choices=KINDS, default="drop", help="what kind of update is killed")
     parser.add_argument("--output", type=Path, help="where the result is written as JSON")
     parser.add_argument("--time-limit", type=float, default=1e9, help="seconds after which no new point is begun")
     options = parser.parse_args(arguments)
     started = time.monotonic()
     with tempfile.TemporaryDirectory(prefix="lucir-kills-", ignore_cleanup_errors=True) as folder:
-        walk = Walk(Path(folder), options.seed)
+        walk = Walk(Path(folder), options.seed, options.kind)
         walk.prepare()
         results = []
         for index in range(options.points):
             results.append(walk.point(index))
-            result = summary(results, walk.calls, options.seed, time.monotonic() - started)
+            result = summary(results, walk.calls, options, time.monotonic() - started)
             if options.output is not None:  # after each point: a long walk may be cut short
                 options.output.parent.mkdir(parents=True, exist_ok=True)
                 options.output.write_text(json.dumps(result, indent=2) + "\n")

@@ -43,6 +43,22 @@ def differences(found: Any, expected: Any, place: str = "") -> list[str]:
     return [] if found == expected else [f"{place}: {found} instead of {expected}"]
 
 
+def expected_of(found: dict[str, Any], undisturbed: dict[str, Any]) -> dict[str, Any]:
+    """What the undisturbed run left, without the provisional versions that are not in ``found``.
+
+    An update whose imprinting was killed does not try again: it goes on to the learnt version.
+    """
+    versions = {
+        number: facts
+        for number, facts in undisturbed["versions"].items()
+        if facts["kind"] != "provisional" or number in found["versions"]
+    }
+    current, previous = undisturbed["pointer"]
+    if previous is not None and str(previous) not in versions:
+        previous = undisturbed["versions"][str(previous)]["parent"]
+    return {**undisturbed, "versions": versions, "pointer": (current, previous)}
+
+
 def counts(found: dict[str, Any], expected: dict[str, Any]) -> tuple[int, int]:
     """(images lost, images there twice): over everything that was uploaded, by content."""
     there, wanted = _contents(found), _contents(expected)
