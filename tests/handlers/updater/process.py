@@ -1,4 +1,7 @@
-"""The updater as a real process: ``python process.py [step:before|after]`` kills itself at that boundary."""
+"""The updater as a real process: ``python process.py SETTINGS [step:before|after [CLOCK]]``.
+
+It kills itself at that boundary; the file CLOCK, if given, says by how many seconds its wall clock is wrong.
+"""
 
 import json
 import os
@@ -8,6 +11,7 @@ import sys
 import time
 from collections.abc import Callable
 from dataclasses import replace
+from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
@@ -16,14 +20,14 @@ import httpx
 from handlers.settings import Settings
 
 
-def start(settings: Settings, crash: str = "") -> "subprocess.Popen[bytes]":
+def start(settings: Settings, crash: str = "", clock: Path | None = None) -> "subprocess.Popen[bytes]":
     """Start an updater with these settings; its log goes to ``<data>/updater.log``."""
     settings.data.mkdir(parents=True, exist_ok=True)
     config = settings.data / "settings.json"
     config.write_text(settings.model_dump_json(exclude={"s3"}))
     with (settings.data / "updater.log").open("ab") as log:
         return subprocess.Popen(
-            [sys.executable, "-m", "tests.handlers.updater.process", str(config), crash],
+            [sys.executable, "-m", "tests.handlers.updater.process", str(config), crash, str(clock or "")],
             stderr=log,
             cwd=Path(__file__).parents[3],
         )
@@ -81,7 +85,22 @@ def _crashing(spec: str) -> None:
     sys.exit(__main__.serve(settings, updater))
 
 
+def _set_by(clock: Path) -> None:
+    """Both functions that our code reads the wall clock by; called before anything that imports them by name."""
+    from model_store import manifest
+
+    right, right_now = time.time, manifest.now
+
+    def wrong() -> float:
+        return float(clock.read_text())
+
+    time.time = lambda: right() + wrong()
+    manifest.now = lambda: right_now() + timedelta(seconds=wrong())
+
+
 if __name__ == "__main__":
+    if sys.argv[3]:
+        _set_by(Path(sys.argv[3]))
     from handlers.logs import setup_logging
     from handlers.settings import LogSettings
 
