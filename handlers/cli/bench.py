@@ -156,6 +156,12 @@ def suite(
     name: Annotated[str, typer.Argument(help="scaled, cifar100, or a .yaml file.", metavar="SUITE")],
     data: Data,
     output: Output,
+    jobs: Annotated[
+        int, typer.Option(min=1, help="So many runs side by side, each with its share of the processor's threads.")
+    ] = 1,
+    run: Annotated[
+        str | None, typer.Option("--run", help="Only the run of this name, without the page.", show_default=False)
+    ] = None,
     set_: Set = None,
     device: Device = "auto",
     time_limit: TimeLimit = None,
@@ -167,9 +173,11 @@ def suite(
 
     Example: lucir bench suite scaled --data ./data --output ./benchmarks/scaled
     """
-    from handlers.cli.bench_run import Carrying, run_suite
+    from handlers.cli.bench_run import Carrying
+    from handlers.cli.bench_suite import Choice, run_suite
 
-    run_suite(name, data, set_ or (), Carrying(output, device, time_limit, commit, keep_states, acceleration))
+    how = Carrying(output, device, time_limit, commit, keep_states, acceleration)
+    run_suite(name, data, set_ or (), how, Choice(jobs, run))
 
 
 @app.command("speed")

@@ -22,7 +22,6 @@ from lucir_core.bench.report import write_report
 from lucir_core.bench.results import read_json
 from lucir_core.bench.runner import Clock, TimeLimitReachedError, result_path, run_benchmark
 from lucir_core.bench.spec import RunSpec
-from lucir_core.bench.suite import load_suite
 from lucir_core.config import load_preset
 from lucir_core.distributed import processes, world
 from lucir_core.errors import ConfigError, LearningError
@@ -95,19 +94,7 @@ def run_protocol(name: str, data: Path, request: Request, how: Carrying, source:
         settings = {key: value for key, value in assignments(request.assignments).items() if key == "resize"}
         resize = load_preset(request.preset, settings).resize
         dataset = _first_in_turn(lambda: _dataset(name, data, resize, source))
-        _carry_out(request.specs(dataset.name, len(dataset.classes)), dataset, how, clock, device)
-
-
-def run_suite(name: str, data: Path, texts: Sequence[str], how: Carrying) -> None:
-    """``lucir bench suite``. Raises ``CommandError``."""
-    clock = Clock(how.time_limit)
-    with known_errors(), processes(choose_device(how.device)) as device:
-        suite = load_suite(name)
-        dataset = load_cifar(suite.dataset, data)
-        _carry_out(suite.specs(len(dataset.classes), assignments(texts)), dataset, how, clock, device)
-        leads = world().leads
-    if leads:
-        render(how.output, None)
+        carry_out(request.specs(dataset.name, len(dataset.classes)), dataset, how, clock, device)
 
 
 def render(results: Path, output: Path | None) -> None:
@@ -126,7 +113,8 @@ def _first_in_turn(load: Callable[[], Dataset]) -> Dataset:
     return dataset
 
 
-def _carry_out(specs: Sequence[RunSpec], dataset: Dataset, how: Carrying, clock: Clock, device: str) -> None:
+def carry_out(specs: Sequence[RunSpec], dataset: Dataset, how: Carrying, clock: Clock, device: str) -> None:
+    """Run after run, with progress and a table each. Raises ``CommandError`` when the time limit came first."""
     console = Console(quiet=not world().leads)
     acceleration = Acceleration.parse(how.acceleration)
     open_runs = sum(not result_path(spec, how.output).is_file() for spec in specs)

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import torch
 from PIL import Image
 from typer.testing import CliRunner
 
@@ -58,7 +59,9 @@ def test_runs_and_their_page(data: Path, tmp_path: Path) -> None:
     assert "| quick |" in (output / "report.md").read_text()
 
 
-def test_a_suite(data: Path, tmp_path: Path) -> None:
+@pytest.fixture
+def suite(tmp_path: Path) -> Path:
+    """Two runs."""
     suite = tmp_path / "tiny.yaml"
     settings = "{network: resnet8, milestones: [], epochs: 1}"
     suite.write_text(
@@ -66,6 +69,10 @@ def test_a_suite(data: Path, tmp_path: Path) -> None:
         f"{{method: lucir, protocol: custom, sizes: [2, 2], settings: {settings}}},"
         f"{{method: finetune, protocol: custom, sizes: [3, 1], settings: {settings}}}]}}"
     )
+    return suite
+
+
+def test_a_suite(data: Path, suite: Path, tmp_path: Path) -> None:
     bench("suite", suite, "--data", data, "--output", tmp_path / "out")
     names = sorted(path.name for path in (tmp_path / "out").iterdir())
     assert names == [
@@ -74,6 +81,41 @@ def test_a_suite(data: Path, tmp_path: Path) -> None:
         "confusion-cifar100-custom-1.png",
         "report.md",
     ]
+
+
+@pytest.mark.slow
+def test_a_suite_in_two_processes_is_the_same(
+    data: Path, suite: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("OMP_NUM_THREADS", "1")
+    shown = bench("suite", suite, "--data", data, "--output", tmp_path / "both", "--jobs", 2, "--device", "cpu")
+    assert "lucir, custom, seed 1" in shown
+    assert "finetune, custom, seed 1" in shown
+    assert (tmp_path / "both" / "report.md").is_file()
+    torch.set_num_threads(1)  # as many as each of two processes gets here
+    bench("suite", suite, "--data", data, "--output", tmp_path / "one", "--device", "cpu")
+    for name in ("cifar100.custom-1.finetune.1.json", "cifar100.custom-1.lucir.1.json"):
+        both, one = (json.loads((tmp_path / where / name).read_text()) for where in ("both", "one"))
+        assert (both["cnn"], both["nme"]) == (one["cnn"], one["nme"])
+
+
+def test_one_run_of_a_suite(data: Path, suite: Path, tmp_path: Path) -> None:
+    bench("suite", suite, "--data", data, "--output", tmp_path / "out", "--run", "cifar100.custom-1.lucir.1")
+    assert [path.name for path in (tmp_path / "out").iterdir()] == ["cifar100.custom-1.lucir.1.json"]
+    with pytest.raises(CommandError, match=r"did you mean cifar100\.custom-1\.lucir\.1") as raised:
+        bench("suite", suite, "--data", data, "--output", tmp_path / "out", "--run", "cifar100.custom-1.lucir.2")
+    assert raised.value.status == USAGE
+
+
+@pytest.mark.slow
+def test_runs_side_by_side_keep_the_time_limit_and_tell_of_errors(data: Path, suite: Path, tmp_path: Path) -> None:
+    words = ("suite", suite, "--data", data, "--output", tmp_path / "out", "--jobs", 2, "--device", "cpu")
+    with pytest.raises(CommandError, match=r"cifar100\.custom-1\.\w+\.1: training diverged") as raised:
+        bench(*words, "--set", "lr=1e30", "--set", "epochs=3")
+    assert raised.value.status == FAILED
+    with pytest.raises(CommandError, match="run the same command again to continue") as raised:
+        bench(*words, "--time-limit", 1)
+    assert raised.value.status == 75
 
 
 def test_the_time_limit_has_a_status_of_its_own(data: Path, tmp_path: Path) -> None:

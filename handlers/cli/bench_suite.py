@@ -1,0 +1,142 @@
+"""The runs behind ``lucir bench suite``: one after the other, or side by side in processes of their own."""
+
+import os
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor, as_completed
+from dataclasses import dataclass
+from pathlib import Path
+
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
+
+from handlers.cli.bench_run import UNFINISHED, Carrying, carry_out, choose_device, known_errors, render
+from handlers.cli.errors import USAGE, CommandError
+from handlers.cli.options import assignments
+from lucir_core.bench.cifar import load_cifar
+from lucir_core.bench.runner import Clock
+from lucir_core.bench.suite import load_suite
+from lucir_core.distributed import processes, world
+from lucir_core.registry import nearest_names
+
+
+@dataclass(frozen=True)
+class Choice:
+    """Which runs of the suite, and how many at once."""
+
+    jobs: int = 1
+    run: str | None = None
+    """The name of the only one."""
+
+
+def run_suite(name: str, data: Path, texts: Sequence[str], how: Carrying, choice: Choice) -> None:
+    """``lucir bench suite``. Raises ``CommandError``."""
+    clock = Clock(how.time_limit)
+    with known_errors(), processes(choose_device(how.device)) as device:
+        suite = load_suite(name)
+        dataset = load_cifar(suite.dataset, data)
+        specs = suite.specs(len(dataset.classes), assignments(texts))
+        names = [spec.name for spec in specs]
+        if choice.run is not None and choice.run not in names:
+            raise CommandError(f"--run {choice.run}: {nearest_names(choice.run, names)}", USAGE)
+        if choice.jobs == 1 or choice.run is not None:
+            chosen = [spec for spec in specs if choice.run in (None, spec.name)]
+            carry_out(chosen, dataset, how, clock, device)
+        elif world().size > 1:
+            raise CommandError("--jobs is for one process: leave it out under torchrun", USAGE)
+        else:
+            run_side_by_side(names, _words(name, data, texts, how), choice.jobs, how.time_limit)
+        leads = world().leads
+    if leads and choice.run is None:
+        render(how.output, None)
+
+
+def _words(name: str, data: Path, texts: Sequence[str], how: Carrying) -> list[str]:
+    """The command line again."""
+    words = ["bench", "suite", name, "--data", str(data), "--output", str(how.output), "--device", how.device]
+    words += ["--acceleration", how.acceleration]
+    words += [word for text in texts for word in ("--set", text)]
+    words += ["--commit", how.commit] if how.commit is not None else []
+    return words + (["--keep-states"] if how.keep_states else [])
+
+
+def run_side_by_side(names: Sequence[str], command: Sequence[str], jobs: int, time_limit: float | None) -> None:
+    """Carry out ``lucir *command --run NAME`` for each name, at most ``jobs`` at once.
+
+    What a run prints is shown when it ends. Raises ``CommandError`` with the status and the last line of the first run
+    that failed, after the others have ended; with ``UNFINISHED`` when the time limit came first.
+    """
+    end = None if time_limit is None else time.monotonic() + time_limit
+    workers = _Workers([sys.executable, "-m", "handlers.cli.main", *command], threads_each(jobs), end)
+    console = Console()
+    columns = (TextColumn("runs"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn())
+    failed: CommandError | None = None
+    with Progress(*columns, console=console) as bar, ThreadPoolExecutor(jobs) as pool:
+        task = bar.add_task("", total=len(names))
+        futures = {pool.submit(workers.run, name): name for name in names}
+        try:
+            for future in as_completed(futures):
+                status, text = future.result()
+                if status == 0:
+                    console.print(text.rstrip(), highlight=False, markup=False)
+                    bar.advance(task)
+                elif failed is None or (failed.status == UNFINISHED and status != UNFINISHED):
+                    reason = text.strip().splitlines()[-1].removeprefix("lucir: ")
+                    failed = CommandError(f"{futures[future]}: {reason}", status)
+        except BaseException:
+            workers.stop()
+            raise
+    if failed is not None:
+        raise failed
+
+
+def threads_each(jobs: int) -> int:
+    """Threads of one of so many processes."""
+    return max(1, len(os.sched_getaffinity(0)) // jobs)
+
+
+class _Workers:
+    """Starts the processes and can end them all."""
+
+    def __init__(self, command: list[str], threads: int, end: float | None) -> None:
+        self._command = command
+        self._environment = {**os.environ, "OMP_NUM_THREADS": str(threads)}
+        self._end = end
+        self._lock = threading.Lock()
+        self._running: set[subprocess.Popen[str]] = set()
+        self._stopping = False
+
+    def run(self, name: str) -> tuple[int, str]:
+        """Its exit status and what it wrote."""
+        words = [*self._command, "--run", name]
+        if self._end is not None:
+            left = self._end - time.monotonic()
+            if left < 1:
+                return UNFINISHED, "the time limit came first; run the same command again to continue"
+            words += ["--time-limit", f"{left:.1f}"]
+        with self._lock:
+            if self._stopping:
+                return UNFINISHED, "interrupted"
+            process = subprocess.Popen(
+                words,
+                stdin=subprocess.DEVNULL,
+                stdout=subprocess.PIPE,
+                stderr=subprocess.STDOUT,
+                text=True,
+                env=self._environment,
+            )
+            self._running.add(process)
+        text, _ = process.communicate()
+        with self._lock:
+            self._running.discard(process)
+        return process.returncode, text or f"ended with status {process.returncode} without a word"
+
+    def stop(self) -> None:
+        """End all processes; what they did is kept, as after any kill."""
+        with self._lock:
+            self._stopping = True
+            for process in self._running:
+                process.terminate()
