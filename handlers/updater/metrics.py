@@ -12,6 +12,10 @@ LOSSES = ("cross_entropy", "less_forget", "margin_ranking")
 UPDATE_RESULTS = ("published", "refused", "rejected", "failed", "superseded")
 KINDS = ("learnt", "provisional", "edited")
 IMAGE_RESULTS = ("trained", "held_out", "rejected")
+WAITING_CLASSES = 200
+"""Classes with a series of their own among those that wait: somebody may drop any number of folders."""
+OTHERS = "(others)"
+"""All further ones together."""
 _SECONDS = (1, 2, 5, 10, 20, 30, 60, 120, 300, 600, 1800, 3600, 7200, 14400, 43200)
 
 
@@ -171,8 +175,11 @@ class Metrics(ServingMetrics):
     def show_waiting(self, images: Mapping[str, int]) -> None:
         """Images by class that wait; classes that do not any more disappear."""
         self.waiting.clear()
-        for name, count in images.items():
-            self.waiting.labels(name).set(count)
+        largest = sorted(images, key=lambda name: (-images[name], name))
+        for name in largest[:WAITING_CLASSES]:
+            self.waiting.labels(name).set(images[name])
+        if rest := largest[WAITING_CLASSES:]:
+            self.waiting.labels(OTHERS).set(sum(images[name] for name in rest))
 
 
 def average(history: tuple[float, ...]) -> float:
