@@ -34,7 +34,7 @@ class Acceleration:
     keep_memory: bool = True
     """On a CPU: the process keeps freed memory for the next step instead of giving it back to the system (glibc)."""
     bfloat16: bool = True
-    """Backbones compute in bfloat16 where the hardware has it; normalisation of features, cosines and losses do not."""
+    """On a GPU that has it: backbones compute in bfloat16; normalisation of features, cosines and losses do not."""
     captured: bool = True
     """On a GPU: teacher, student and optimiser of a step in one CUDA graph."""
     tensor_float32: bool = True
@@ -63,20 +63,12 @@ AUTO = Acceleration()
 
 
 def has_bfloat16(device: torch.device) -> bool:
-    """Whether the hardware multiplies bfloat16 natively; elsewhere it is slower than float32."""
-    if device.type == "cuda":
-        return torch.cuda.get_device_capability(device) >= (8, 0)
-    return _cpu_has_bfloat16()
+    """Whether bfloat16 is worth it: on GPUs that multiply it natively.
 
-
-def _cpu_has_bfloat16() -> bool:
-    """AVX-512 with bfloat16, or AMX."""
-    try:
-        flags = [bool(getattr(torch.cpu, name)()) for name in ("_is_avx512_bf16_supported", "_is_amx_tile_supported")]
-    except (AttributeError, RuntimeError):
-        # These functions are torch's own and not promised: without them nothing is lost but speed.
-        return False
-    return any(flags)
+    Not on processors. Measured on two cores with AVX-512 bfloat16 (no AMX), against float32: ResNet-32 on 32x32 pixels
+    148 to 197 images per second, ResNet-18 on 128x128 pixels 0.74 to 0.52 s per step. The convolutions gain nothing.
+    """
+    return device.type == "cuda" and torch.cuda.get_device_capability(device) >= (8, 0)
 
 
 @contextmanager

@@ -40,11 +40,12 @@ class Variant:
 
 def variants(device: str) -> tuple[Variant, ...]:
     """The reference, our loop, our loop without its teacher, and with one acceleration off at a time."""
-    names = ["channels_last", "folded_teacher", "bfloat16"]
-    names += ["captured", "tensor_float32"] if device.startswith("cuda") else ["keep_memory"]
+    names = ["channels_last", "folded_teacher"]
+    names += ["bfloat16", "captured", "tensor_float32"] if device.startswith("cuda") else ["keep_memory"]
     return (
         Variant("reference", "reference", spins=True),
         Variant("ours", "ours"),
+        Variant("ours, threads spin", "ours", spins=True),
         Variant("no teacher", "ours", settings=NO_TEACHER),
         *(Variant(f"without {name}", "ours", f"auto,-{name}") for name in names),
         Variant("all off", "ours", "off"),
