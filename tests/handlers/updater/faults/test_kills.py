@@ -8,17 +8,19 @@ from pathlib import Path
 
 import pytest
 
-from tests.handlers.updater.faults.outcome import counts, differences
+from tests.handlers.updater.faults.outcome import counts, differences, expected_of
 
-POINTS = os.environ.get("KILL_POINTS", "6")
+POINTS = os.environ.get("KILL_POINTS", "4")
 
 
 @pytest.mark.slow
-def test_kills_at_random_calls_change_nothing(tmp_path: Path) -> None:
+@pytest.mark.parametrize("kind", ["drop", "provisional", "edit"])
+def test_kills_at_random_calls_change_nothing(tmp_path: Path, kind: str) -> None:
     """In a process of its own: the updaters are forks of it, which a process with threads must not make."""
     output = tmp_path / "kills.json"
+    words = ["--points", POINTS, "--kind", kind, "--output", output]
     done = subprocess.run(
-        [sys.executable, "-m", "tests.handlers.updater.faults.kills", "--points", POINTS, "--output", output],
+        [sys.executable, "-m", "tests.handlers.updater.faults.kills", *words],
         cwd=Path(__file__).parents[4],
         env={**os.environ, "TMPDIR": str(tmp_path)},
         capture_output=True,
@@ -42,3 +44,19 @@ def test_the_comparison_sees_what_is_lost_doubled_or_changed() -> None:
     twice = {**whole, "incoming": {"a": "1"}}
     assert counts(twice, whole) == (0, 1)
     assert differences(twice, whole) == ["/incoming/a: 1 instead of nothing"]
+
+
+def test_a_missing_provisional_version_is_forgiven_and_a_missing_learnt_one_is_not() -> None:
+    versions = {
+        "1": {"kind": "learnt", "parent": None},
+        "2": {"kind": "provisional", "parent": 1},
+        "3": {"kind": "learnt", "parent": 1},
+    }
+    whole = {"versions": versions, "pointer": (3, 2)}
+    without = {"versions": {"1": versions["1"], "3": versions["3"]}, "pointer": (3, 1)}
+    assert differences(without, expected_of(without, whole)) == []
+    assert differences(whole, expected_of(whole, whole)) == []
+    other = {"versions": {**versions, "2": {"kind": "provisional", "parent": 9}}, "pointer": (3, 2)}
+    assert differences(other, expected_of(other, whole)) == ["/versions/2/parent: 9 instead of 1"]
+    lost = {"versions": {"1": versions["1"], "2": versions["2"]}, "pointer": (2, 1)}
+    assert len(differences(lost, expected_of(lost, whole))) == 2
