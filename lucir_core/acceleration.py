@@ -5,6 +5,8 @@ that changes. On a CPU every one of them gives the same bits in every run.
 import ctypes
 import dataclasses
 import logging
+import os
+import shutil
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -21,6 +23,9 @@ logger = logging.getLogger(__name__)
 # Parameters of glibc's mallopt: how much free memory it keeps, and from which size on it asks the system for blocks.
 _M_TRIM_THRESHOLD, _M_MMAP_THRESHOLD = -1, -3
 _KEPT_BYTES, _LARGEST_HEAP_BLOCK = 2**31 - 1, 32 << 20
+
+
+_COMPILERS = (os.environ.get("CXX") or "g++", "clang++")
 
 
 @dataclass(frozen=True)
@@ -40,19 +45,26 @@ class Acceleration:
     tensor_float32: bool = True
     """On a GPU: products of float32 matrices on its tensor cores; the fastest convolution is searched for."""
 
+    compiled: bool = False
+    """On a CPU, where asked for: torch.compile for training and teacher. Needs a C++ compiler, and takes a minute."""
+
     @classmethod
     def parse(cls, text: str) -> Self:
-        """`auto` (all of them), `off` (none), or names after a sign: `auto,-bfloat16`, `off,+channels_last`."""
+        """`auto` (the defaults), `off` (none), or names after a sign: `auto,+compiled`, `off,+channels_last`."""
         first, *changes = (part.strip() for part in text.split(","))
         if first not in ("auto", "off"):
             raise ConfigError(f"acceleration {text!r} begins with {first!r}: begin with auto or off")
         names = [field.name for field in dataclasses.fields(cls)]
-        chosen = dict.fromkeys(names, first == "auto")
+        chosen = {name: first == "auto" and getattr(AUTO, name) for name in names}
         for change in changes:
             if change[:1] not in ("+", "-") or change[1:] not in names:
                 raise ConfigError(f"acceleration has {change!r}: + or - and a name, {nearest_names(change[1:], names)}")
             chosen[change[1:]] = change[0] == "+"
         return cls(**chosen)
+
+    def compiles(self, device: torch.device) -> bool:
+        """Whether networks are compiled on this device."""
+        return self.compiled and device.type == "cpu"
 
     def backbone_type(self, device: torch.device) -> torch.dtype | None:
         """The type that backbones compute in on this device; None for float32."""
@@ -73,7 +85,9 @@ def has_bfloat16(device: torch.device) -> bool:
 
 @contextmanager
 def accelerated(choice: Acceleration, device: torch.device) -> Iterator[None]:
-    """Process-wide switches while a phase runs; those of torch are put back."""
+    """Process-wide switches while a phase runs; those of torch are put back. Raises ConfigError without a compiler."""
+    if choice.compiles(device) and not any(shutil.which(name) for name in _COMPILERS):
+        raise ConfigError("acceleration compiled needs a C++ compiler: install g++, or leave +compiled out")
     if choice.keep_memory and device.type == "cpu":
         keep_freed_memory()
     if device.type != "cuda" or not choice.tensor_float32:

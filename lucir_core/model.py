@@ -60,7 +60,10 @@ class IncrementalModel(nn.Module):
     def features(self, images: Tensor) -> Tensor:
         """images: (batch, 3, size, size) on the scale 0 to 255, any dtype; features: (batch, dim)."""
         pictures = images.float() * self.scale + self.shift
-        if self.backbone_type is None or not (self.training or self.frozen):
+        if not (self.training or self.frozen):
+            # Not the compiled one, where there is one: it is made for the batches of training.
+            return gathered(cast(Tensor, self.backbone.forward(pictures)))
+        if self.backbone_type is None:
             return gathered(cast(Tensor, self.backbone(pictures)))
         # No cache of converted weights: every weight is used once, and a CUDA graph must convert them each time.
         with torch.autocast(pictures.device.type, self.backbone_type, cache_enabled=False):
@@ -111,8 +114,10 @@ def teacher_of(model: IncrementalModel, device: str, acceleration: Acceleration 
 
 
 def place(model: IncrementalModel, device: str, acceleration: Acceleration = AUTO) -> IncrementalModel:
-    """The model on `device`, convolutions channels-last: measured faster on CPU and GPU alike."""
+    """The model on `device`, its backbone as `acceleration` says."""
     layout = torch.channels_last if acceleration.channels_last else torch.contiguous_format
     model.to(device=torch.device(device), memory_format=layout)  # type: ignore[call-overload]  # no stub
     model.backbone_type = acceleration.backbone_type(torch.device(device))
+    if acceleration.compiles(torch.device(device)):
+        model.backbone.compile()
     return model

@@ -6,6 +6,8 @@ from typing import Annotated
 
 import typer
 
+from lucir_core.threads import wait_spinning
+
 app = typer.Typer(
     help="Run the protocols of the papers and render their page of results.",
     no_args_is_help=True,
@@ -58,8 +60,12 @@ KeepStates = Annotated[bool, typer.Option("--keep-states", help="Keep the last m
 Speed = Annotated[
     str,
     typer.Option(
-        "--acceleration", help="auto, off, or single ones after a sign: auto,-bfloat16. Changes rounding only."
+        "--acceleration", help="auto, off, or single ones after a sign: auto,+compiled. Changes rounding only."
     ),
+]
+Alone = Annotated[
+    bool,
+    typer.Option("--alone", help="Nothing else uses this machine: waiting threads spin. Slower where something does."),
 ]
 Cache = Annotated[
     Path | None,
@@ -71,6 +77,12 @@ TestEvery = Annotated[
 Subset = Annotated[
     int | None, typer.Option(min=1, help="Use so many classes, drawn with NumPy's seed 1993.", show_default=False)
 ]
+
+
+def choose_waiting(alone: bool) -> None:
+    """How threads wait is decided before torch is imported: at the beginning of a command."""
+    if alone:
+        wait_spinning()
 
 
 def _cifar(dataset: str) -> Callable[..., None]:
@@ -93,7 +105,9 @@ def _cifar(dataset: str) -> Callable[..., None]:
         commit: Commit = None,
         keep_states: KeepStates = False,
         acceleration: Speed = "auto",
+        alone: Alone = False,
     ) -> None:
+        choose_waiting(alone)
         from handlers.cli.bench_run import Carrying, Request, run_protocol
         from lucir_core.bench.spec import own_preset
 
@@ -132,6 +146,7 @@ def folder(
     commit: Commit = None,
     keep_states: KeepStates = False,
     acceleration: Speed = "auto",
+    alone: Alone = False,
     cache: Cache = None,
     test_every: TestEvery = 5,
     subset: Subset = None,
@@ -140,6 +155,7 @@ def folder(
 
     Example: lucir bench folder --data ./imagenet --subset 100 --preset imagenet_subset --output ./out
     """
+    choose_waiting(alone)
     from handlers.cli.bench_run import Carrying, FolderSource, Request, run_protocol
     from lucir_core.bench.spec import own_preset
 
@@ -168,11 +184,13 @@ def suite(
     commit: Commit = None,
     keep_states: KeepStates = False,
     acceleration: Speed = "auto",
+    alone: Alone = False,
 ) -> None:
     """Carry out a list of runs, continue where it stopped, and render the page at the end.
 
     Example: lucir bench suite scaled --data ./data --output ./benchmarks/scaled
     """
+    choose_waiting(alone)
     from handlers.cli.bench_run import Carrying
     from handlers.cli.bench_suite import Choice, run_suite
 

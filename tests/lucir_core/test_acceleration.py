@@ -2,6 +2,7 @@
 
 import copy
 import logging
+import shutil
 
 import pytest
 import torch
@@ -14,6 +15,7 @@ from lucir_core.errors import ConfigError
 from lucir_core.model import IncrementalModel, create_model, frozen_copy, teacher_of
 from lucir_core.networks import create_backbone
 from lucir_core.networks.folding import folded
+from lucir_core.networks.resnet_cifar import CifarResNet
 from lucir_core.phase import run_phase
 from lucir_core.randomness import generator
 from lucir_core.state import LearnerState
@@ -28,6 +30,7 @@ def test_texts() -> None:
     assert not any(vars(OFF).values())
     assert Acceleration.parse("auto, -bfloat16") == Acceleration(bfloat16=False)
     assert Acceleration.parse("off,+channels_last") == Acceleration(True, False, False, False, False, False)
+    assert Acceleration.parse("auto,+compiled") == Acceleration(compiled=True)
     with pytest.raises(ConfigError, match="begin with auto or off"):
         Acceleration.parse("fast")
     with pytest.raises(ConfigError, match="did you mean bfloat16"):
@@ -92,6 +95,32 @@ def test_bfloat16_is_for_the_backbone_alone() -> None:
     model.backbone_type = None
     difference = (model(images).features - output.features).abs().max()
     assert 0 < difference < 0.1 * output.features.abs().max()
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(shutil.which("g++") is None, reason="torch.compile needs a C++ compiler")
+def test_a_compiled_phase_learns_the_same(
+    two_phases: tuple[LearnerState, LearnerState], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    made: list[type] = []
+    compile_module = nn.Module.compile
+    monkeypatch.setattr(nn.Module, "compile", lambda self: (made.append(type(self)), compile_module(self)))
+    config = tiny_config({"epochs": 2, "lr": 0.002, "batch_size": 1000})  # one batch an epoch: one shape to compile
+    data = synthetic_phase({3: 20, 4: 20}, 5)
+    plain = run_phase(config, data, two_phases[0])
+    assert made == []
+    compiled = run_phase(config, data, two_phases[0], acceleration=Acceleration(compiled=True))
+    assert made == [CifarResNet, CifarResNet]  # student and teacher
+    assert compiled.model.state_dict().keys() == plain.model.state_dict().keys()
+    for name, value in plain.model.state_dict().items():
+        torch.testing.assert_close(compiled.model.state_dict()[name], value, rtol=1e-3, atol=1e-3)
+
+
+def test_without_a_compiler_nothing_is_compiled(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("PATH", "")
+    compiled = accelerated(Acceleration(compiled=True), torch.device("cpu"))
+    with pytest.raises(ConfigError, match=r"install g\+\+"), compiled:
+        pass
 
 
 def test_processors_compute_in_float32() -> None:

@@ -23,6 +23,8 @@ OLD_CLASSES, NEW_CLASSES = 50, 10
 """The middle of the protocol with 5 phases: the first half of CIFAR-100 known, ten classes new."""
 
 EXEMPLARS = 20
+BEST = "ours, alone and compiled"
+"""How long runs go on a machine that does nothing else: ``lucir bench --alone --acceleration auto,+compiled``."""
 NO_TEACHER: Mapping[str, Any] = {"less_forget": False}
 
 
@@ -40,12 +42,14 @@ class Variant:
 
 def variants(device: str) -> tuple[Variant, ...]:
     """The reference, our loop, our loop without its teacher, and with one acceleration off at a time."""
+    on_processor = device == "cpu"
     names = ["channels_last", "folded_teacher"]
-    names += ["bfloat16", "captured", "tensor_float32"] if device.startswith("cuda") else ["keep_memory"]
+    names += ["keep_memory"] if on_processor else ["bfloat16", "captured", "tensor_float32"]
     return (
         Variant("reference", "reference", spins=True),
         Variant("ours", "ours"),
-        Variant("ours, threads spin", "ours", spins=True),
+        *((Variant("ours, alone", "ours", spins=True),) if on_processor else ()),
+        *((Variant(BEST, "ours", "auto,+compiled", spins=True),) if on_processor else ()),
         Variant("no teacher", "ours", settings=NO_TEACHER),
         *(Variant(f"without {name}", "ours", f"auto,-{name}") for name in names),
         Variant("all off", "ours", "off"),
@@ -151,6 +155,10 @@ def summary(rates: Mapping[str, Sequence[float]]) -> dict[str, Any]:
     ours = rates["ours"]
     result: dict[str, Any] = {"images_per_second": {name: median(values) for name, values in rates.items()}}
     result["over_reference"] = median(one / two for one, two in zip(ours, rates["reference"], strict=True))
+    if BEST in rates:
+        result["best_over_reference"] = median(
+            one / two for one, two in zip(rates[BEST], rates["reference"], strict=True)
+        )
     result["teacher_share"] = median(two / one - 1.0 for one, two in zip(ours, rates["no teacher"], strict=True))
     result["gain_of"] = {
         name.removeprefix("without "): median(one / two for one, two in zip(ours, values, strict=True))
