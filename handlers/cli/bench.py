@@ -169,7 +169,7 @@ def folder(
 
 @app.command("suite")
 def suite(
-    name: Annotated[str, typer.Argument(help="scaled, cifar100, or a .yaml file.", metavar="SUITE")],
+    name: Annotated[str, typer.Argument(help="scaled, scaled_all, cifar100, or a .yaml file.", metavar="SUITE")],
     data: Data,
     output: Output,
     jobs: Annotated[

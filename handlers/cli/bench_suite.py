@@ -1,6 +1,7 @@
 """The runs behind ``lucir bench suite``: one after the other, or side by side in processes of their own."""
 
 import os
+import signal
 import subprocess
 import sys
 import threading
@@ -69,6 +70,7 @@ def run_side_by_side(names: Sequence[str], command: Sequence[str], jobs: int, ti
     What a run prints is shown when it ends. Raises ``CommandError`` with the status and the last line of the first run
     that failed, after the others have ended; with ``UNFINISHED`` when the time limit came first.
     """
+    signal.signal(signal.SIGTERM, lambda number, _: sys.exit(128 + number))  # so that the runs are ended, too
     end = None if time_limit is None else time.monotonic() + time_limit
     workers = _Workers([sys.executable, "-m", "handlers.cli.main", *command], threads_each(jobs), end)
     console = Console()
