@@ -18,11 +18,12 @@ from handlers.updater.records import UpdateRecords
 from handlers.updater.retention import Pruned, Retention
 from model_store.connect import open_store
 from model_store.directory import DirectoryStore
-from model_store.manifest import Counts, Manifest, Preprocessing, now
+from model_store.manifest import now
 from model_store.objects import ObjectStore
 from model_store.removal import VersionRemover
 from model_store.versions import VersionStore
 from tests.handlers.updater.process import start, wait_until
+from tests.manifests import make_manifest
 
 Publish = Callable[..., int]
 
@@ -41,24 +42,9 @@ def publish(versions: VersionStore, tmp_path: Path) -> Publish:
         file = tmp_path / "model"
         file.write_bytes(b"model %d" % number)
         pointer = versions.current()
-        manifest = {
-            "version": number,
-            "parent": pointer.version if pointer is not None else None,
-            "update_id": f"{number:06d}",
-            "created_at": now() - timedelta(days=days),
-            "classes": ("cat", "dog"),
-            "new_classes": (),
-            "updated_classes": (),
-            "preprocessing": Preprocessing(size=32, resize=36),
-            "readout": "cnn",
-            "method": "lucir",
-            "config": {},
-            "counts": Counts(train={}, holdout={}, exemplars={}),
-            "files": {},
-            "software": {},
-            "timings": {},
-        }
-        versions.publish(Manifest.model_validate(manifest | fields), {"model.onnx": file})
+        parent = pointer.version if pointer is not None else None
+        facts = {"parent": parent, "created_at": now() - timedelta(days=days), **fields}
+        versions.publish(make_manifest(number, **facts), {"model.onnx": file})
         if point:
             versions.point_to(number, "test")
         return number
