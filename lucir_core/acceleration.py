@@ -83,10 +83,15 @@ def has_bfloat16(device: torch.device) -> bool:
     return device.type == "cuda" and torch.cuda.get_device_capability(device) >= (8, 0)
 
 
+def has_compiler() -> bool:
+    """Whether torch.compile finds a C++ compiler."""
+    return any(shutil.which(name) for name in _COMPILERS)
+
+
 @contextmanager
 def accelerated(choice: Acceleration, device: torch.device) -> Iterator[None]:
     """Process-wide switches while a phase runs; those of torch are put back. Raises ConfigError without a compiler."""
-    if choice.compiles(device) and not any(shutil.which(name) for name in _COMPILERS):
+    if choice.compiles(device) and not has_compiler():
         raise ConfigError("acceleration compiled needs a C++ compiler: install g++, or leave +compiled out")
     if choice.keep_memory and device.type == "cpu":
         keep_freed_memory()

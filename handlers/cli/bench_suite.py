@@ -83,10 +83,10 @@ def run_side_by_side(names: Sequence[str], command: Sequence[str], jobs: int, ti
             for future in as_completed(futures):
                 status, text = future.result()
                 if status == 0:
-                    console.print(text.rstrip(), highlight=False, markup=False)
+                    console.print(text, highlight=False, markup=False)
                     bar.advance(task)
                 elif failed is None or (failed.status == UNFINISHED and status != UNFINISHED):
-                    reason = text.strip().splitlines()[-1].removeprefix("lucir: ")
+                    reason = text.splitlines()[-1].removeprefix("lucir: ")
                     failed = CommandError(f"{futures[future]}: {reason}", status)
         except BaseException:
             workers.stop()
@@ -134,7 +134,7 @@ class _Workers:
         text, _ = process.communicate()
         with self._lock:
             self._running.discard(process)
-        return process.returncode, text or f"ended with status {process.returncode} without a word"
+        return process.returncode, text.strip() or f"ended with status {process.returncode} without a word"
 
     def stop(self) -> None:
         """End all processes; what they did is kept, as after any kill."""

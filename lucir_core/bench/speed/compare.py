@@ -15,6 +15,7 @@ from typing import Any, Self
 
 import numpy as np
 
+from lucir_core.acceleration import has_compiler
 from lucir_core.bench.dataset import Dataset
 from lucir_core.errors import LearningError
 from lucir_core.threads import WAIT_POLICY
@@ -49,7 +50,7 @@ def variants(device: str) -> tuple[Variant, ...]:
         Variant("reference", "reference", spins=True),
         Variant("ours", "ours"),
         *((Variant("ours, alone", "ours", spins=True),) if on_processor else ()),
-        *((Variant(BEST, "ours", "auto,+compiled", spins=True),) if on_processor else ()),
+        *((Variant(BEST, "ours", "auto,+compiled", spins=True),) if on_processor and has_compiler() else ()),
         Variant("no teacher", "ours", settings=NO_TEACHER),
         *(Variant(f"without {name}", "ours", f"auto,-{name}") for name in names),
         Variant("all off", "ours", "off"),

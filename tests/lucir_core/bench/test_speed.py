@@ -7,7 +7,7 @@ import pytest
 
 from lucir_core.bench.dataset import Dataset, Split
 from lucir_core.bench.results import read_json
-from lucir_core.bench.speed.compare import Plan, Variant, compare, phase_pictures, summary, variants
+from lucir_core.bench.speed.compare import BEST, Plan, Variant, compare, phase_pictures, summary, variants
 from lucir_core.bench.speed.page import rows, write_page
 from lucir_core.testing import synthetic_images
 
@@ -43,6 +43,11 @@ def test_every_acceleration_of_the_device_is_left_out_once() -> None:
         names = [variant.name for variant in variants(device)]
         assert f"without {only}" in names
         assert len(names) == len(set(names))
+
+
+def test_without_a_compiler_nothing_compiled_is_measured(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("PATH", "")
+    assert BEST not in [variant.name for variant in variants("cpu")]
 
 
 @pytest.mark.slow
