@@ -53,4 +53,4 @@ if __name__ == "__main__":
     config = tiny_config({"method": "feature_distance"})
     first = run_phase(config, synthetic_phase({0: 30, 1: 30}, 2), None)
     second = run_phase(config, synthetic_phase({2: 30}, 3), first, report=lambda epoch: print(epoch.losses))  # noqa: T201  # a program to watch
-    print(second.classes, second.exemplars.counts())  # noqa: T201
+    print(second.classes, second.exemplars.counts())  # noqa: T201  # as above
