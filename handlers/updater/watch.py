@@ -104,22 +104,24 @@ class Watcher:
             started = time.monotonic()
             try:
                 states = self.look()
-                failures = 0
-                self._status.store_ok()
             except StoreError as error:
                 failures += 1
                 self._metrics.store_errors.inc()
                 self._status.store_failed(error)
                 self._status.add_error("store", str(error))
                 logger.warning("incoming/ cannot be listed: %s", error)
-                self._stop.wait(min(LONGEST_PAUSE, self._settings.poll_seconds * 2.0 ** min(failures - 1, 10)))
-                continue
+                pause = min(LONGEST_PAUSE, self._settings.poll_seconds * 2.0 ** min(failures - 1, 10))
+            else:
+                failures = 0
+                self._status.store_ok()
+                due = [state.due_in for state in states if state.due_in is not None]
+                pause = min([self._settings.poll_seconds, *(max(0.05, seconds + 0.02) for seconds in due)])
             spent = time.monotonic() - started
-            due = [state.due_in for state in states if state.due_in is not None]
-            pause = min([self._settings.poll_seconds, *(max(0.05, seconds + 0.02) for seconds in due)])
+            # Also after a failure: a store that sends a hint is there again.
             self._wake.wait(pause)
             # A long copy wakes us all the time: listing shall not become all that this machine does.
-            self._stop.wait(max(0.1, 2 * spent) if self._wake.is_set() else 0)
+            rest = 1.0 if failures else max(0.1, 2 * spent)
+            self._stop.wait(rest if self._wake.is_set() else 0)
 
     def _hint(self) -> None:
         self._metrics.store_hints.inc()

@@ -7,7 +7,7 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, TypeVar
@@ -19,6 +19,7 @@ from handlers.cli.story.digits import split_digits
 from handlers.settings import Settings
 from handlers.stack.folder import StackRecord, find_stack
 from model_store.directory import DirectoryStore
+from tests.waiting import wait_for
 
 Found = TypeVar("Found")
 LUCIR = (sys.executable, "-m", "handlers.cli.main")
@@ -32,16 +33,6 @@ FAST = (
     "updater.settle_seconds=1",
     "updater.poll_seconds=1",
 )
-
-
-def wait_for(what: Callable[[], Found | None], timeout: float = 120.0) -> Found:
-    """Wait until ``what`` gives something true."""
-    deadline = time.monotonic() + timeout
-    while time.monotonic() < deadline:
-        if found := what():
-            return found
-        time.sleep(0.1)
-    raise AssertionError(f"it did not come true within {timeout:.0f} s")
 
 
 def tree(pid: int) -> list[psutil.Process]:
@@ -77,7 +68,7 @@ class Stack:
             self.process = subprocess.Popen(
                 command, env=environment(), stdout=log, stderr=subprocess.STDOUT, start_new_session=True
             )
-        self.record: StackRecord = wait_for(self._ready, 90)
+        self.record: StackRecord = wait_for(self._ready)
 
     def _ready(self) -> StackRecord | None:
         assert self.process.poll() is None, self.output()

@@ -12,7 +12,8 @@ import pytest
 from PIL import Image
 
 from handlers.cli.story.client import LoadClient
-from tests.end_to_end.stack import DIGITS, Stack, folders, picture, wait_for
+from tests.end_to_end.stack import DIGITS, Stack, folders, picture
+from tests.waiting import wait_for
 
 pytestmark = pytest.mark.slow
 
@@ -107,7 +108,7 @@ def test_odd_folders_by_file_manager(learnt: Stack, tmp_path: Path) -> None:
         found = [reason for key, reason in reasons(learnt).items() if any(name in key for name in contents)]
         return found if len(found) == len(contents) else None
 
-    text = " ".join(wait_for(refused, 60))
+    text = " ".join(wait_for(refused))
     assert "control character" in text
     assert "250 characters; at most 100" in text
     assert "underscore" in text
@@ -116,7 +117,7 @@ def test_odd_folders_by_file_manager(learnt: Stack, tmp_path: Path) -> None:
         found = {entry["class"]: entry["reason"] for entry in learnt.status().get("waiting", [])}
         return found if {"nothing", "single"} <= set(found) else None
 
-    waiting = wait_for(waits, 30)
+    waiting = wait_for(waits)
     assert "empty" in waiting["nothing"]
     assert "1 of at least 10 images" in waiting["single"]
     assert "single" in learnt.run("status").stdout
@@ -144,7 +145,7 @@ def test_the_same_folder_twice_is_learnt_once(learnt: Stack, tmp_path: Path) -> 
 def test_a_drop_while_a_phase_runs_is_the_next_phase(learnt: Stack, tmp_path: Path) -> None:
     before = learnt.served() or 0
     learnt.run("drop", folders(tmp_path / "one", "4"))
-    wait_for(lambda: (learnt.status().get("phase") or {}).get("step") == "learn", 60)
+    wait_for(lambda: (learnt.status().get("phase") or {}).get("step") == "learn")
     outcome = learnt.drop(folders(tmp_path / "two", "5"))
     assert outcome["version"] == before + 2
     assert learnt.served() == before + 2

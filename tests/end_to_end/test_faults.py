@@ -10,7 +10,8 @@ import psutil
 import pytest
 
 from handlers.stack.ports import free_ports
-from tests.end_to_end.stack import LUCIR, Stack, all_gone, environment, folders, picture, running, tree, wait_for
+from tests.end_to_end.stack import LUCIR, Stack, all_gone, environment, folders, picture, running, tree
+from tests.waiting import wait_for
 
 pytestmark = pytest.mark.slow
 
@@ -28,27 +29,27 @@ def test_a_killed_torchserve_comes_back_with_the_version_it_served(learnt: Stack
     java, worker = learnt.process_like(JAVA), learnt.process_like(WORKER)
     java.kill()
     assert all_gone([java, worker], 10)
-    wait_for(lambda: learnt.served() == before, 60)
+    wait_for(lambda: learnt.served() == before)
     assert learnt.process_like(JAVA) != java
     # TorchServe may answer a moment before the updater, which asks it too, has confirmed what it serves.
-    wait_for(lambda: learnt.status()["served_version"] == before, 30)
+    wait_for(lambda: learnt.status()["served_version"] == before)
 
 
 def test_a_killed_worker_comes_back(learnt: Stack) -> None:
     before = learnt.served()
     learnt.process_like(WORKER).kill()
-    wait_for(lambda: learnt.served() == before, 60)
+    wait_for(lambda: learnt.served() == before)
 
 
 def test_an_updater_killed_while_it_learns_goes_on(learnt: Stack, tmp_path: Path) -> None:
     before = learnt.served() or 0
     learnt.run("drop", folders(tmp_path, "6"))
-    wait_for(lambda: (learnt.status().get("phase") or {}).get("step") == "learn", 60)
-    updater, learner = learnt.process_like(UPDATER), wait_for(lambda: _find(learnt, LEARNER), 30)
+    wait_for(lambda: (learnt.status().get("phase") or {}).get("step") == "learn")
+    updater, learner = learnt.process_like(UPDATER), wait_for(lambda: _find(learnt, LEARNER))
     updater.kill()
     assert all_gone([updater, learner], 10)
     assert learnt.served() == before  # serving never waits for learning
-    wait_for(lambda: learnt.served() == before + 1, 120)
+    wait_for(lambda: learnt.served() == before + 1)
     rows = json.loads(learnt.run("versions", "--json").stdout)
     assert [row["new_classes"] for row in rows].count(["6"]) == 1
     assert not list(learnt.store.list("incoming/6"))
@@ -94,12 +95,12 @@ def test_a_second_stack_beside_the_first_and_its_end(learnt: Stack, tmp_path: Pa
 def test_a_stop_while_learning_leaves_nothing_and_the_next_start_goes_on(tmp_path: Path) -> None:
     with running(tmp_path / "data") as stack:
         stack.run("drop", folders(tmp_path / "first", "01"))
-        wait_for(lambda: _find(stack, LEARNER), 60)
+        wait_for(lambda: _find(stack, LEARNER))
         assert stack.stop(signal.SIGINT) < 10
         assert stack.process.returncode == 0
         assert not (stack.data / "run" / "stack.json").exists()
     with running(tmp_path / "data") as stack:
-        wait_for(lambda: stack.served() == 1, 120)
+        wait_for(lambda: stack.served() == 1)
         processes = tree(stack.process.pid)
         os.kill(stack.process.pid, signal.SIGKILL)
         assert all_gone(processes, 10), "a killed supervisor left processes"

@@ -8,7 +8,8 @@ import httpx
 import pytest
 
 from handlers.cli.story.client import LoadClient
-from tests.end_to_end.stack import folders, picture, running, wait_for
+from tests.end_to_end.stack import folders, picture, running
+from tests.waiting import wait_for
 
 pytestmark = pytest.mark.slow
 

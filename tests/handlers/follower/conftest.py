@@ -19,8 +19,9 @@ from handlers.web import WebServer
 from model_store.directory import DirectoryStore
 from model_store.objects import ObjectStore, StoreError, StoreUnavailableError
 from model_store.versions import VersionStore
-from tests.handlers.follower.double import TorchServeDouble, wait_until
+from tests.handlers.follower.double import TorchServeDouble
 from tests.manifests import make_manifest
+from tests.waiting import wait_for
 
 READS = {"read", "stat", "download", "list", "folders"}
 
@@ -62,8 +63,8 @@ class Replica:
     thread: threading.Thread
     web: WebServer
 
-    def wait_serves(self, version: int, seconds: float = 30) -> None:
-        wait_until(lambda: self.follower.status.served == version, seconds)
+    def wait_serves(self, version: int) -> None:
+        wait_for(lambda: self.follower.status.served == version)
 
     def get(self, path: str) -> httpx.Response:
         return httpx.get(f"http://127.0.0.1:{self.web.port}{path}", timeout=10, trust_env=False)

@@ -133,14 +133,6 @@ def _handler(answer: Callable[[str, str, dict[str, str]], Answer]) -> type[BaseH
     return Handler
 
 
-def wait_until(condition: Callable[[], bool], seconds: float = 30) -> None:
-    """Wait for something true."""
-    deadline = time.monotonic() + seconds
-    while not condition():
-        assert time.monotonic() < deadline, "waited in vain"
-        time.sleep(0.02)
-
-
 def version_folders(models: Path) -> set[str]:
     """Names of the mirrored versions."""
     return {path.name for path in models.iterdir()}

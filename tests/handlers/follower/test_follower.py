@@ -9,7 +9,8 @@ from prometheus_client.parser import text_string_to_metric_families
 
 from model_store.versions import VersionStore
 from tests.handlers.follower.conftest import Replica
-from tests.handlers.follower.double import version_folders, wait_until
+from tests.handlers.follower.double import version_folders
+from tests.waiting import wait_for
 
 Start = Callable[..., Replica]
 Publish = Callable[..., int]
@@ -17,7 +18,7 @@ Publish = Callable[..., int]
 
 def test_from_an_empty_store_to_the_first_version(start: Start, publish: Publish) -> None:
     replica = start()
-    wait_until(lambda: replica.get("/readyz").status_code == 200)  # it answers "nothing learnt yet"
+    wait_for(lambda: replica.get("/readyz").status_code == 200)  # it answers "nothing learnt yet"
     assert replica.follower.status.served is None
     assert replica.get("/healthz").json() == {"status": "ok"}
     publish()
@@ -42,16 +43,16 @@ def test_an_idle_follower_asks_for_the_pointer_and_for_nothing_else(start: Start
     publish()
     replica = start()
     replica.wait_serves(1)
-    wait_until(lambda: replica.server.registered == [1])
+    wait_for(lambda: replica.server.registered == [1])
     replica.store.calls.clear()
-    wait_until(lambda: len(replica.store.calls) >= 10)
+    wait_for(lambda: len(replica.store.calls) >= 10)
     assert set(Counter(replica.store.calls)) == {("read", "versions/current.json")}
 
 
 def test_a_swap_reads_the_pointer_no_more_often_than_an_idle_follower(start: Start, publish: Publish) -> None:
     """And of the version its manifest and its model."""
     replica = start()
-    wait_until(lambda: replica.get("/readyz").status_code == 200)
+    wait_for(lambda: replica.get("/readyz").status_code == 200)
     replica.store.calls.clear()
     publish()
     replica.wait_serves(1)
@@ -65,15 +66,15 @@ def test_an_unreachable_store_changes_nothing_and_is_shown(start: Start, publish
     replica = start()
     replica.wait_serves(1)
     replica.store.away = True
-    wait_until(lambda: not replica.get("/api/status").json()["store"]["ok"])
+    wait_for(lambda: not replica.get("/api/status").json()["store"]["ok"])
     assert "cannot be reached" in replica.get("/api/status").json()["store"]["error"]
     assert replica.predict() == 1
     assert replica.get("/readyz").status_code == replica.get("/healthz").status_code == 200
-    wait_until(lambda: (replica.metric("lucir_store_errors_total") or 0) > 2)
+    wait_for(lambda: (replica.metric("lucir_store_errors_total") or 0) > 2)
     publish()
     replica.store.away = False
     replica.wait_serves(2)
-    wait_until(lambda: bool(replica.get("/api/status").json()["store"]["ok"]))
+    wait_for(lambda: bool(replica.get("/api/status").json()["store"]["ok"]))
 
 
 def test_a_replica_that_starts_without_the_store_serves_what_it_had(start: Start, publish: Publish) -> None:
@@ -93,7 +94,7 @@ def test_a_replica_that_starts_without_the_store_serves_what_it_had(start: Start
 def test_a_replica_that_never_reached_the_store_says_so(start: Start, publish: Publish) -> None:
     publish()
     replica = start(away=True)
-    wait_until(lambda: "cannot be read" in replica.get("/readyz").text)
+    wait_for(lambda: "cannot be read" in replica.get("/readyz").text)
     assert replica.get("/readyz").status_code == 503
     assert replica.server.registered == []
     replica.store.away = False
@@ -109,7 +110,7 @@ def test_a_damaged_version_is_never_served(
     publish(point=False)
     (tmp_path / "store/versions/2/model.onnx").write_bytes(b"model 3" * 1000)
     writer.point_to(2, "test")
-    wait_until(lambda: "model.onnx is not what its manifest records" in str(replica.get("/api/status").json()))
+    wait_for(lambda: "model.onnx is not what its manifest records" in str(replica.get("/api/status").json()))
     assert replica.predict() == 1
     assert (replica.metric("lucir_current_version"), replica.metric("lucir_served_version")) == (2, 1)
     assert replica.metric("lucir_swaps_total", result="failed") == 1
@@ -124,12 +125,12 @@ def test_local_copies_are_bounded(start: Start, publish: Publish) -> None:
         assert publish() == number
         replica.wait_serves(number)
     models = replica.settings.models_folder
-    wait_until(lambda: version_folders(models) == {"lucir-3", "lucir-4"})
+    wait_for(lambda: version_folders(models) == {"lucir-3", "lucir-4"})
     replica.stop()
     # What another process left, which ended before it could tidy up.
     (models / "lucir-2").mkdir()
     start().wait_serves(4)
-    wait_until(lambda: version_folders(models) == {"lucir-3", "lucir-4"})
+    wait_for(lambda: version_folders(models) == {"lucir-3", "lucir-4"})
 
 
 def test_metrics(start: Start, publish: Publish) -> None:

@@ -15,7 +15,8 @@ import pytest
 
 from handlers.settings import Settings
 from handlers.stack.folder import StackRecord, find_stack
-from tests.handlers.serving.test_torchserve import Clients, wait_until
+from tests.handlers.serving.test_torchserve import Clients
+from tests.waiting import wait_for
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(400)]
 
@@ -36,7 +37,7 @@ class Replica:
             )
 
     def record(self) -> StackRecord:
-        wait_until(lambda: (found := find_stack(Settings(data=self.data))) is not None and found.ready, 120)
+        wait_for(lambda: (found := find_stack(Settings(data=self.data))) is not None and found.ready)
         found = find_stack(Settings(data=self.data))
         assert found is not None
         return found
@@ -80,18 +81,18 @@ def test_two_replicas_follow_one_writer_and_lose_no_request(
     assert {path: path.stat().st_mtime_ns for path in store.rglob("*")} == before  # it was only read
     with Clients(urls[0], image, count=1) as first, Clients(urls[1], image, count=1) as second:
         writer.publish(2)
-        wait_until(lambda: all(replica.answers_with(2, image) for replica in replicas))
+        wait_for(lambda: all(replica.answers_with(2, image) for replica in replicas))
         writer.versions.rollback(1)
-        wait_until(lambda: all(replica.answers_with(1, image) for replica in replicas))
+        wait_for(lambda: all(replica.answers_with(1, image) for replica in replicas))
         for sidecar in psutil.Process(replicas[0].process.pid).children(recursive=True):
             if sidecar.cmdline()[-1:] == ["handlers.follower"] and "guard.py" not in " ".join(sidecar.cmdline()):
                 sidecar.kill()
         writer.publish(3)
-        wait_until(lambda: all(replica.answers_with(3, image) for replica in replicas))
+        wait_for(lambda: all(replica.answers_with(3, image) for replica in replicas))
     for clients in (first, second):
         assert not clients.failed
         assert {answer[2] for answer in clients.answers} == {1, 2, 3}
-    wait_until(lambda: all(replica.status()["served_version"] == 3 for replica in replicas))
+    wait_for(lambda: all(replica.status()["served_version"] == 3 for replica in replicas))
 
     tree = psutil.Process(replicas[0].process.pid).children(recursive=True)
     replicas[0].process.send_signal(signal.SIGINT)

@@ -20,6 +20,7 @@ from handlers.torchserve.canary import Canary, CanaryPicture
 from handlers.torchserve.launch import management_socket
 from handlers.torchserve.management import ManagementClient, ManagementUnavailableError
 from handlers.torchserve.reconcile import Reconciler, SwapResult
+from tests.waiting import wait_for
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(300)]
 
@@ -66,13 +67,6 @@ class Clients:
     @property
     def longest(self) -> float:
         return max(answer[0] for answer in self.answers)
-
-
-def wait_until(condition: Callable[[], bool], seconds: float = 60) -> None:
-    deadline = time.monotonic() + seconds
-    while not condition():
-        assert time.monotonic() < deadline, "waited in vain"
-        time.sleep(0.1)
 
 
 def worker_pid(stack: Stack, version: int) -> int:
@@ -175,7 +169,7 @@ def test_killed_worker_comes_back(stack: Stack, reconciler: Reconciler, make_ima
     stack.serve(reconciler, 1)
     pid = worker_pid(stack, 1)
     os.kill(pid, signal.SIGKILL)
-    wait_until(lambda: reconciler.step().served == 1 and worker_pid(stack, 1) != pid)
+    wait_for(lambda: reconciler.step().served == 1 and worker_pid(stack, 1) != pid)
     assert stack.post(make_image()).json()["model_version"] == 1
 
 

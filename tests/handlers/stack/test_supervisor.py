@@ -4,8 +4,7 @@ import os
 import signal
 import sys
 import threading
-import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -18,6 +17,7 @@ from handlers.stack.logs import LogSink
 from handlers.stack.ports import free_ports
 from handlers.stack.service import Service
 from handlers.stack.supervisor import Supervisor
+from tests.waiting import wait_for
 
 # Answers /healthz and /readyz; while the file named by the second argument exists, /readyz hangs for long.
 SERVER = """
@@ -36,13 +36,6 @@ def sink(tmp_path: Path) -> Iterator[LogSink]:
     sink = LogSink(tmp_path / "logs", None)
     yield sink
     sink.close()
-
-
-def wait_for(condition: Callable[[], bool], timeout: float = 20.0) -> None:
-    deadline = time.monotonic() + timeout
-    while not condition():
-        assert time.monotonic() < deadline, "the condition did not come true"
-        time.sleep(0.02)
 
 
 def server(name: str, hang_file: Path, *, probe_timeout: float = 0.3) -> tuple[Service, str]:

@@ -9,7 +9,6 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Callable
 from dataclasses import replace
 from datetime import timedelta
 from pathlib import Path
@@ -45,18 +44,6 @@ def status_of(settings: Settings) -> dict[str, Any]:
     except httpx.HTTPError:
         return {}
     return status
-
-
-def wait_until(what: Callable[[], Any], process: "subprocess.Popen[bytes]", seconds: float = 120) -> Any:
-    """Wait until ``what`` returns something true; the process must live on meanwhile."""
-    end = time.monotonic() + seconds
-    while time.monotonic() < end:
-        if found := what():
-            return found
-        if process.poll() is not None:
-            raise AssertionError(f"the updater ended with status {process.returncode}")
-        time.sleep(0.1)
-    raise AssertionError(f"not within {seconds} s")
 
 
 def child_of(process: "subprocess.Popen[bytes]") -> int | None:

@@ -4,7 +4,8 @@ import subprocess
 
 from handlers.settings import Settings
 from handlers.stack.ports import free_ports
-from tests.handlers.updater.process import child_of, start, status_of, wait_until
+from tests.handlers.updater.process import child_of, start, status_of
+from tests.waiting import wait_for
 
 
 class Side:
@@ -24,10 +25,10 @@ class Side:
         return (status_of(self.settings).get("lease") or {}).get("state")
 
     def wait_for(self, state: str) -> None:
-        wait_until(lambda: self.state() == state, self.process)
+        wait_for(lambda: self.state() == state, self.process)
 
     def wait_learning(self) -> None:
-        wait_until(lambda: child_of(self.process), self.process)
+        wait_for(lambda: child_of(self.process), self.process)
 
     def end(self) -> None:
         if self.process.poll() is None:

@@ -11,7 +11,8 @@ from model_store.directory import DirectoryStore
 from model_store.versions import VersionStore
 from tests.handlers.updater.conftest import Drop, Processes
 from tests.handlers.updater.outcome import ended, hashes, learnt_once
-from tests.handlers.updater.process import child_of, start, status_of, wait_until
+from tests.handlers.updater.process import child_of, start, status_of
+from tests.waiting import wait_for
 
 
 @pytest.mark.slow
@@ -32,20 +33,20 @@ def test_jumps_lose_nothing_and_delay_nothing(
     running.append(process)
 
     # Forward while folders settle, back while they are learnt.
-    wait_until(lambda: status_of(settings), process)
+    wait_for(lambda: status_of(settings), process)
     drop("zero", 0)
     drop("one", 1)
     set_clock(timedelta(days=40))
-    wait_until(lambda: child_of(process), process)
+    wait_for(lambda: child_of(process), process)
     set_clock(timedelta(days=-40))
-    first = wait_until(lambda: ended(root, "000001"), process)
+    first = wait_for(lambda: ended(root, "000001"), process)
     assert first.result == "published"
 
     # The files that come now are forty days in the future; then an hour passes at once.
     drop("two", 2)
-    assert wait_until(lambda: child_of(process), process, 30)
+    assert wait_for(lambda: child_of(process), process)
     set_clock(timedelta(hours=1))
-    second = wait_until(lambda: ended(root, "000002"), process)
+    second = wait_for(lambda: ended(root, "000002"), process)
     assert second.result == "published"
     assert second.finished_at - first.finished_at > timedelta(days=40)  # the updater did see the wrong clocks
 

@@ -10,8 +10,9 @@ import pytest
 from handlers.settings import Settings
 from tests.handlers.updater.conftest import Drop
 from tests.handlers.updater.outcome import ended, hashes, learnt_once
-from tests.handlers.updater.process import start, status_of, wait_until
+from tests.handlers.updater.process import start, status_of
 from tests.servers.server import free_port
+from tests.waiting import wait_for
 
 pytestmark = pytest.mark.slow
 
@@ -54,18 +55,18 @@ def test_a_full_disk_is_waited_out(small_disk: Path, settings: Settings, root: P
     quick = settings.model_copy(update={"updater": updater})
     process = start(quick)
     try:
-        wait_until(lambda: status_of(quick).get("lease", {}).get("state") == "active", process)
+        wait_for(lambda: status_of(quick).get("lease", {}).get("state") == "active", process)
         drop("zero", 0)
         drop("one", 1, 8)
         filler = fill(small_disk)  # before or in any step: whichever comes next finds no room
         dropped = hashes(root, "incoming", "archive")
-        errors = wait_until(
+        errors = wait_for(
             lambda: [one for one in status_of(quick)["errors"] if "No space left" in one["message"]], process
         )
         assert errors
         assert hashes(root, "incoming", "archive") == dropped
         filler.unlink()
-        done = wait_until(lambda: ended(root, "000001"), process)
+        done = wait_for(lambda: ended(root, "000001"), process)
         assert (done.result, done.version) == ("published", 1)
         assert hashes(root, "archive") == dropped
         learnt_once(root, 1)

@@ -4,14 +4,14 @@ import io
 import logging
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
 import urllib3
 
 from handlers.settings import Settings, UpdaterSettings
-from handlers.updater import hints
+from handlers.updater import hints, watch
 from handlers.updater.__main__ import make_updater
 from handlers.updater.hints import TRIES, Hints
 from handlers.updater.metrics import Metrics
@@ -22,10 +22,10 @@ from model_store.objects import ObjectStore, StoreError, StoreUnavailableError
 from tests.servers.minio_server import MINIO_MISSING, find_minio, minio_server
 from tests.servers.rclone_server import RCLONE_MISSING, find_rclone, rclone_server
 from tests.servers.server import ACCESS_KEY, SECRET_KEY, Server
+from tests.waiting import PATIENCE, wait_for
 
 NEVER = 600.0
 """Seconds between listings: what is seen sooner was seen by a hint."""
-PATIENCE = 20.0
 
 
 @pytest.fixture(scope="module")
@@ -75,11 +75,10 @@ def make_watcher(store: ObjectStore, **settings: object) -> Watcher:
     return watcher
 
 
-def sees(watcher: Watcher, put: "object") -> bool:
+def sees(watcher: Watcher, put: Callable[[str], object]) -> bool:
     """Whether a running watcher sees what ``put`` drops, within ``PATIENCE``. A first hint may come before it listens,
     so that it is dropped again and again under new names.
     """
-    assert callable(put)
     watcher.start()
     deadline = time.monotonic() + PATIENCE
     try:
@@ -95,7 +94,7 @@ def sees(watcher: Watcher, put: "object") -> bool:
         watcher.stop()
 
 
-def bucket_put(server: Server, bucket: str) -> object:
+def bucket_put(server: Server, bucket: str) -> Callable[[str], object]:
     return lambda key: server.admin().put_object(bucket, key, io.BytesIO(b"1"), 1)
 
 
@@ -181,18 +180,27 @@ class TestRealStores:
             assert not listening._thread.is_alive()
         assert "listed at intervals only" in caplog.text
 
-    def test_a_server_that_stops_is_listened_to_again(self, tmp_path: Path) -> None:
+    @pytest.mark.parametrize("away", ["after the first listing", "at the first listing"])
+    def test_a_server_that_was_away_is_listened_to_again(
+        self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, away: str
+    ) -> None:
         if find_minio() is None:
             pytest.skip(MINIO_MISSING)
+        monkeypatch.setattr(watch, "LONGEST_PAUSE", NEVER)
         with minio_server(tmp_path) as server:
             port = int(server.endpoint.rpartition(":")[2])
             bucket = server.bucket()
             watcher = make_watcher(server.open(bucket, connect_timeout=1.0))
-            watcher.start()
-        try:  # gone; the listing is as long ago as ever
-            with minio_server(tmp_path, port=port) as server:
-                put = bucket_put(server, bucket)
-                assert callable(put)
+            put = bucket_put(server, bucket)
+            put("incoming/bird/first.png")
+            if away == "after the first listing":
+                watcher.start()
+                wait_for(lambda: watcher._status.snapshot()["waiting_total"] == 1)
+        try:  # gone; the next listing is as far away as ever
+            if away == "at the first listing":
+                watcher.start()
+                wait_for(lambda: not watcher._status.snapshot()["store"]["ok"])
+            with minio_server(tmp_path, port=port):
                 deadline = time.monotonic() + PATIENCE
                 while not watcher.ready.wait(0.5) and time.monotonic() < deadline:
                     put(f"incoming/bird/{time.monotonic()}.png")

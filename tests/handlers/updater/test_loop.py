@@ -23,7 +23,8 @@ from model_store.directory import DirectoryStore
 from model_store.versions import VersionStore
 from tests.handlers.updater.conftest import DigitFiles, Drop, Processes
 from tests.handlers.updater.outcome import ended, hashes, learnt_once
-from tests.handlers.updater.process import child_of, log_of, start, status_of, wait_until
+from tests.handlers.updater.process import child_of, log_of, start, status_of
+from tests.waiting import wait_for
 
 pytestmark = pytest.mark.slow
 
@@ -50,7 +51,7 @@ def test_drops_become_versions_and_every_byte_stays(
     bad = drop("one", 1) / "bad.png"
     bad.write_bytes(b"no image")
     dropped = hashes(root, "incoming")
-    assert wait_until(lambda: ended(root, "000001"), process).result == "published"
+    assert wait_for(lambda: ended(root, "000001"), process).result == "published"
     assert hashes(root, "archive", "rejected") == dropped
     assert list(store.list("incoming/")) == []
     assert json.loads((root / "rejected/000001/one/bad.png.reason.json").read_bytes())["reason"]
@@ -59,7 +60,7 @@ def test_drops_become_versions_and_every_byte_stays(
     drop("two", 2)
     drop("one", 1, 6, first=20)
     drop("zero", 0)
-    done = wait_until(lambda: ended(root, "000002"), process)
+    done = wait_for(lambda: ended(root, "000002"), process)
     assert (done.result, done.version) == ("published", 2)
     plan = Plan.model_validate_json((root / "updates/000002/plan.json").read_bytes())
     assert (plan.classes, plan.new_classes, plan.updated_classes) == (("one", "zero", "two"), ("two",), ("one",))
@@ -92,7 +93,7 @@ def test_drops_become_versions_and_every_byte_stays(
     # After a rollback learning starts from what is served, which does not know the images that came after it.
     versions.rollback(1)
     drop("two", 2)
-    done = wait_until(lambda: ended(root, "000003"), process)
+    done = wait_for(lambda: ended(root, "000003"), process)
     assert (done.result, done.version) == ("published", 3)
     assert (versions.manifest(3).parent, versions.manifest(3).classes) == (1, ("one", "zero", "two"))
 
@@ -114,7 +115,7 @@ def test_an_update_survives_a_kill_at_every_step(quick: Settings, root: Path, dr
             assert hashes(root, "incoming", "archive", "rejected") == dropped, (name, when)
     process = start(quick)
     running.append(process)
-    wait_until(lambda: status_of(quick).get("last_update"), process)
+    wait_for(lambda: status_of(quick).get("last_update"), process)
     done = ended(root, "000001")
     assert done is not None
     assert (done.result, done.version) == ("published", 1)
@@ -131,9 +132,9 @@ def test_a_killed_child_is_started_again_and_dies_with_its_parent(
     drop("one", 1)
     process = start(quick)
     running.append(process)
-    first = wait_until(lambda: child_of(process), process)
+    first = wait_for(lambda: child_of(process), process)
     os.kill(first, signal.SIGKILL)
-    second = wait_until(lambda: (child := child_of(process)) != first and child, process)
+    second = wait_for(lambda: (child := child_of(process)) != first and child, process)
     errors: list[dict[str, Any]] = status_of(quick)["errors"]
     assert any("killed (signal 9)" in error["message"] for error in errors)
     process.kill()
@@ -143,7 +144,7 @@ def test_a_killed_child_is_started_again_and_dies_with_its_parent(
             break
     process = start(quick)
     running.append(process)
-    assert wait_until(lambda: ended(root, "000001"), process).result == "published"
+    assert wait_for(lambda: ended(root, "000001"), process).result == "published"
     learnt_once(root, 1)
 
 
@@ -157,21 +158,21 @@ def test_a_drop_that_cannot_be_learnt_is_set_aside_and_others_go_on(
     dropped = hashes(root, "incoming")
     process = start(broken)
     running.append(process)
-    done = wait_until(lambda: ended(root, "000001"), process)
+    done = wait_for(lambda: ended(root, "000001"), process)
     assert done.result == "failed"
     assert "learn failed 3 times" in (done.reason or "")
     assert hashes(root, "incoming") == dropped
-    states = wait_until(lambda: [w for w in status_of(broken)["waiting"] if w["state"] == "failed"], process)
+    states = wait_for(lambda: [w for w in status_of(broken)["waiting"] if w["state"] == "failed"], process)
     assert {state["class"] for state in states} == {"zero", "one"}
     process.terminate()
     assert process.wait(8) == 0
     # It stays so after a restart, until something in the folders changes.
     process = start(quick)
     running.append(process)
-    wait_until(lambda: len([w for w in status_of(quick).get("waiting", []) if w["state"] == "failed"]) == 2, process)
+    wait_for(lambda: len([w for w in status_of(quick).get("waiting", []) if w["state"] == "failed"]) == 2, process)
     for name in ("zero", "one"):
         (root / "incoming" / name / "_READY").touch()
-    assert wait_until(lambda: ended(root, "000002"), process).result == "published"
+    assert wait_for(lambda: ended(root, "000002"), process).result == "published"
 
 
 def test_a_refused_version_is_kept_and_not_served(
@@ -182,7 +183,7 @@ def test_a_refused_version_is_kept_and_not_served(
     drop("one", 1, 20)
     process = start(strict)
     running.append(process)
-    done = wait_until(lambda: ended(root, "000001"), process)
+    done = wait_for(lambda: ended(root, "000001"), process)
     assert (done.result, done.version) == ("refused", 1)
     assert "gate.min_new_accuracy" in (done.reason or "")
     versions = VersionStore(store)
@@ -197,10 +198,10 @@ def test_the_store_going_away_is_shown_and_survived(
 ) -> None:
     process = start(quick)
     running.append(process)
-    wait_until(lambda: status_of(quick), process)
+    wait_for(lambda: status_of(quick), process)
     shutil.move(root, tmp_path / "away")
-    assert "is gone" in wait_until(lambda: status_of(quick)["store"]["error"], process)
+    assert "is gone" in wait_for(lambda: status_of(quick)["store"]["error"], process)
     metrics = httpx.get(f"{quick.updater_url}/metrics").text
     assert "lucir_store_errors_total 0.0" not in metrics
     shutil.move(tmp_path / "away", root)
-    wait_until(lambda: status_of(quick)["store"]["ok"], process)
+    wait_for(lambda: status_of(quick)["store"]["ok"], process)

@@ -2,8 +2,6 @@
 
 import json
 import threading
-import time
-from collections.abc import Callable
 
 from handlers.settings import Settings
 from handlers.updater.service import Updater
@@ -11,13 +9,7 @@ from lucir_core.config import load_preset
 from model_store.directory import DirectoryStore
 from model_store.versions import POINTER
 from tests.handlers.updater.conftest import Drop
-
-
-def wait_for(what: Callable[[], object]) -> None:
-    end = time.monotonic() + 60
-    while not what():
-        assert time.monotonic() < end
-        time.sleep(0.02)
+from tests.waiting import wait_for
 
 
 def test_a_pointer_to_nothing_or_to_no_json_holds_a_drop_up(

@@ -4,10 +4,7 @@ import base64
 import os
 import shutil
 import signal
-import subprocess
-from collections.abc import Callable
 from pathlib import Path
-from typing import Any
 
 import httpx
 import numpy as np
@@ -27,7 +24,7 @@ from model_store.versions import VersionStore
 from tests.handlers.updater.conftest import Drop, Processes
 from tests.handlers.updater.outcome import ended, hashes, learnt_once
 from tests.handlers.updater.process import child_of, log_of, start, status_of
-from tests.handlers.updater.process import wait_until as wait_at_most
+from tests.waiting import wait_for
 
 pytestmark = pytest.mark.slow
 
@@ -41,11 +38,6 @@ def quick(settings: Settings) -> Settings:
         "learning": settings.learning.model_copy(update={"imprint_first": True}),
     }
     return settings.model_copy(update=changes)
-
-
-def wait_until(what: Callable[[], Any], process: "subprocess.Popen[bytes]") -> Any:
-    """Three times as long as elsewhere: some of these updates learn for more than one epoch."""
-    return wait_at_most(what, process, 360)
 
 
 def pointed(versions: VersionStore) -> int | None:
@@ -62,13 +54,13 @@ def test_a_provisional_version_answers_until_the_learnt_one_does(
     drop("one", 1)
     process = start(quick)
     running.append(process)
-    assert wait_until(lambda: ended(root, "000001"), process).version == 1  # a first phase has nothing to imprint on
+    assert wait_for(lambda: ended(root, "000001"), process).version == 1  # a first phase has nothing to imprint on
 
     drop("two", 2)
     drop("one", 1, 6, first=20)
-    wait_until(lambda: pointed(versions) == 2, process)
+    wait_for(lambda: pointed(versions) == 2, process)
     assert ended(root, "000002") is None
-    done = wait_until(lambda: ended(root, "000002"), process)
+    done = wait_for(lambda: ended(root, "000002"), process)
     assert (done.result, done.version, done.provisional) == ("published", 3, 2)
     assert pointed(versions) == 3
     manifests = {number: versions.manifest(number) for number in versions.numbers()}
@@ -95,11 +87,11 @@ def test_a_provisional_version_answers_until_the_learnt_one_does(
 
     # Of a known class alone there is nothing to imprint; a child that dies costs the provisional version, not the drop.
     drop("zero", 0, 6, first=20)
-    assert wait_until(lambda: ended(root, "000003"), process).version == 4
+    assert wait_for(lambda: ended(root, "000003"), process).version == 4
     drop("three", 3)
-    wait_until(lambda: (status_of(quick)["phase"] or {}).get("step") == "imprint", process)
-    os.kill(wait_until(lambda: child_of(process), process), signal.SIGKILL)
-    done = wait_until(lambda: ended(root, "000004"), process)
+    wait_for(lambda: (status_of(quick)["phase"] or {}).get("step") == "imprint", process)
+    os.kill(wait_for(lambda: child_of(process), process), signal.SIGKILL)
+    done = wait_for(lambda: ended(root, "000004"), process)
     assert (done.result, done.version) == ("published", 6)
     assert versions.numbers() == [1, 3, 4, 6]  # retention has removed the provisional version that was replaced
     assert "no provisional version in update 000004" in str(status_of(quick)["errors"])
@@ -145,7 +137,7 @@ def test_kills_around_a_provisional_version_change_nothing(
     drop("one", 1, marked=True)
     process = start(quick)
     running.append(process)
-    wait_until(lambda: ended(root, "000001"), process)
+    wait_for(lambda: ended(root, "000001"), process)
     process.terminate()
     process.wait(10)
     drop("two", 2, marked=True)
@@ -163,7 +155,7 @@ def test_kills_around_a_provisional_version_change_nothing(
             assert pointed(versions) == expected, (name, when)
     process = start(quick)
     running.append(process)
-    done = wait_until(lambda: ended(root, "000002"), process)
+    done = wait_for(lambda: ended(root, "000002"), process)
     assert (done.result, done.version, versions.numbers(), pointed(versions)) == ("published", 3, [1, 2, 3], 3)
     assert log_of(quick).count("phase learnt") == 2  # nothing that was durable was done again
     process.terminate()
@@ -171,7 +163,7 @@ def test_kills_around_a_provisional_version_change_nothing(
 
     process = start(quick.model_copy(update={"store": undisturbed.as_uri(), "data": root.with_name("other")}))
     running.append(process)
-    wait_until(lambda: ended(undisturbed, "000002"), process)
+    wait_for(lambda: ended(undisturbed, "000002"), process)
     for number in ("2", "3"):
         for name in ("checkpoint.safetensors", "exemplars.safetensors", "model.onnx", "learnt.safetensors"):
             found, expected_bytes = ((folder / "versions" / number / name) for folder in (root, undisturbed))
@@ -202,12 +194,12 @@ def test_a_refused_learnt_version_leaves_the_provisional_one_in_place(
     drop("one", 1, 40)
     process = start(strict)
     running.append(process)
-    wait_until(lambda: ended(root, "000001"), process)
+    wait_for(lambda: ended(root, "000001"), process)
     assert pointed(versions) == 1
     drop("six", 6, 40)
-    done = wait_until(lambda: ended(root, "000002"), process)
+    done = wait_for(lambda: ended(root, "000002"), process)
     assert (done.result, done.version, done.provisional) == ("refused", 3, 2)
     assert "the provisional version 2 stays served" in (done.reason or "")
     assert pointed(versions) == 2
     assert "version 2 stays served" in str(status_of(strict)["errors"])
-    wait_until(lambda: 'kind="provisional"} 1.0' in httpx.get(f"{strict.updater_url}/metrics").text, process)
+    wait_for(lambda: 'kind="provisional"} 1.0' in httpx.get(f"{strict.updater_url}/metrics").text, process)

@@ -22,8 +22,9 @@ from model_store.manifest import now
 from model_store.objects import ObjectStore
 from model_store.removal import VersionRemover
 from model_store.versions import VersionStore
-from tests.handlers.updater.process import start, wait_until
+from tests.handlers.updater.process import start
 from tests.manifests import make_manifest
+from tests.waiting import wait_for
 
 Publish = Callable[..., int]
 
@@ -406,7 +407,7 @@ def test_the_updater_prunes_when_an_update_has_ended(
             (root / "incoming" / name).mkdir(parents=True)
             for number in range(5):
                 (root / "incoming" / name / f"{number}.png").write_bytes(f"no image {name} {number}".encode())
-        wait_until(lambda: versions.numbers() == [3, 4, 5], process)
+        wait_for(lambda: versions.numbers() == [3, 4, 5], process)
         assert UpdateRecords(versions.objects).done("000001") is not None
         assert [removal.version for removal in VersionRemover(versions).log().removed] == [1, 2]
     finally:

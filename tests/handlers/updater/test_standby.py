@@ -12,8 +12,9 @@ from model_store.directory import DirectoryStore
 from model_store.versions import VersionStore
 from tests.handlers.updater.conftest import Drop
 from tests.handlers.updater.outcome import ended, hashes, learnt_once
-from tests.handlers.updater.process import log_of, status_of, wait_until
+from tests.handlers.updater.process import log_of, status_of
 from tests.handlers.updater.side import Side
+from tests.waiting import wait_for
 
 pytestmark = pytest.mark.slow
 
@@ -39,7 +40,7 @@ def test_a_standby_goes_on_with_what_the_other_began(sides: tuple[Side, Side], r
     dropped = hashes(root, "incoming")
     one.wait_learning()
     os.kill(one.process.pid, signal.SIGSTOP)
-    assert wait_until(lambda: ended(root, "000001"), two.process).result == "published"
+    assert wait_for(lambda: ended(root, "000001"), two.process).result == "published"
     assert two.state() == "active"
     os.kill(one.process.pid, signal.SIGCONT)
     one.wait_for("standby")
@@ -51,7 +52,7 @@ def test_a_standby_goes_on_with_what_the_other_began(sides: tuple[Side, Side], r
     two.wait_learning()
     two.process.kill()
     two.process.wait()
-    done = wait_until(lambda: ended(root, "000002"), one.process)
+    done = wait_for(lambda: ended(root, "000002"), one.process)
     assert (done.result, done.version) == ("published", 2)
 
     # The active one is stopped: what it gives back need not be waited for.

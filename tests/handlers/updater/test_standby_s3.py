@@ -10,9 +10,9 @@ from handlers.settings import Settings
 from model_store.versions import VersionStore
 from tests.handlers.updater.bucket import BUCKET, contents, ended, put
 from tests.handlers.updater.conftest import DigitFiles
-from tests.handlers.updater.process import wait_until
 from tests.handlers.updater.side import Side
 from tests.servers.minio_server import MINIO_MISSING, find_minio, minio_server
+from tests.waiting import wait_for
 
 pytestmark = pytest.mark.slow
 
@@ -38,7 +38,7 @@ def test_a_standby_goes_on_with_what_the_other_began(
             ]
             one.wait_learning()
             os.kill(one.process.pid, signal.SIGSTOP)
-            assert wait_until(lambda: ended(objects, "000001"), two.process).result == "published"
+            assert wait_for(lambda: ended(objects, "000001"), two.process).result == "published"
             os.kill(one.process.pid, signal.SIGCONT)
             one.wait_for("standby")
             assert contents(objects, "archive/") == sorted(dropped)
@@ -47,7 +47,7 @@ def test_a_standby_goes_on_with_what_the_other_began(
             dropped += put(server.admin(), "two", digit_files[2][:12])
             two.wait_learning()
             two.end()
-            done = wait_until(lambda: ended(objects, "000002"), one.process)
+            done = wait_for(lambda: ended(objects, "000002"), one.process)
             assert (done.result, done.version) == ("published", 2)
             assert one.state() == "active"
         finally:

@@ -9,8 +9,9 @@ from handlers.settings import Settings
 from model_store.versions import VersionStore
 from tests.handlers.updater.bucket import BUCKET, contents, ended, put
 from tests.handlers.updater.conftest import DigitFiles, Processes
-from tests.handlers.updater.process import child_of, start, status_of, wait_until
+from tests.handlers.updater.process import child_of, start, status_of
 from tests.servers.minio_server import MINIO_MISSING, find_minio, minio_server
+from tests.waiting import wait_for
 
 pytestmark = pytest.mark.slow
 
@@ -28,21 +29,21 @@ def test_the_server_stops_while_a_growing_folder_is_learnt(
         process = start(bucket_settings)
         running.append(process)
         first = [put(server.admin(), name, digit_files[digit][:12]) for name, digit in (("zero", 0), ("one", 1))]
-        wait_until(lambda: child_of(process), process)
+        wait_for(lambda: child_of(process), process)
         # While it learns, more comes into a folder that it has taken up, and a file of which half has arrived.
         later = put(server.admin(), "zero", digit_files[0][12:20], first=12)
         half = put(server.admin(), "zero", [digit_files[0][20][:60]], first=20)
 
     # The server is gone: learning goes on, nothing is published, and the reason is shown.
-    wait_until(lambda: not status_of(bucket_settings)["store"]["ok"], process)
+    wait_for(lambda: not status_of(bucket_settings)["store"]["ok"], process)
     assert "127.0.0.1" in status_of(bucket_settings)["store"]["error"]
     assert process.poll() is None
 
     with minio_server(tmp_path / "minio", port=port) as server:
         objects = server.open(BUCKET)
-        assert wait_until(lambda: ended(objects, "000001"), process).result == "published"
+        assert wait_for(lambda: ended(objects, "000001"), process).result == "published"
         assert contents(objects, "archive/") == sorted(first[0] + first[1])
-        assert wait_until(lambda: ended(objects, "000002"), process).result == "published"
+        assert wait_for(lambda: ended(objects, "000002"), process).result == "published"
         assert contents(objects, "archive/") == sorted(first[0] + first[1] + later)
         assert contents(objects, "rejected/") == half
         assert contents(objects, "incoming/") == []
