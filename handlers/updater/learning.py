@@ -3,10 +3,10 @@
 import logging
 import shutil
 from collections.abc import Mapping
+from functools import partial
 from pathlib import Path
 from typing import Any
 
-from handlers.updater.child import Child
 from handlers.updater.draft import Draft
 from handlers.updater.prepare import PREPARED
 from handlers.updater.task import RESULT, STATE, TASK, Result, Task
@@ -54,7 +54,7 @@ def run_child(update: Update, draft: Draft) -> Result:
     """Let the child make a draft's state and model. Raises as ``Child.run`` does."""
     services = update.services
     _begin(update, draft)
-    Child(draft.folder, lambda message: report_progress(services, message)).run(services.stop, services.tick)
+    services.child.run("learn", draft.folder, partial(report_progress, services), services.stop, services.tick)
     result: Result = Result.read(draft.folder / RESULT)
     return result
 

@@ -5,7 +5,7 @@ import threading
 from collections.abc import Sequence
 
 from handlers.settings import Settings
-from handlers.updater.child import LearningError, MachineError, StopRequestedError
+from handlers.updater.child import Child, LearningError, MachineError, StopRequestedError
 from handlers.updater.documents import Done, FolderIntent, Intent
 from handlers.updater.edits.desk import EditDesk
 from handlers.updater.edits.documents import EditRequest
@@ -55,6 +55,7 @@ class Updater:
         self._steps = steps
         self._watcher = Watcher(objects, settings.updater, self.metrics, self.status)
         self._serving = ServingLoop(settings, self.versions, self.metrics, self.status)
+        self._child = Child()
         self._services = Services(
             settings=settings,
             config=config,
@@ -66,6 +67,7 @@ class Updater:
             wait_served=lambda version, dropped: self._serving.wait_served(version, dropped, self.stopping),
             expect_provisional=self._serving.expect_provisional,
             leadership=self._leadership,
+            child=self._child,
             stop=self.stopping,
         )
         self._retention = Retention(fenced, settings.retention, self._services.tick)
@@ -94,9 +96,11 @@ class Updater:
                     self._stand_by(error)
                 except Exception as error:  # noqa: BLE001 (whatever it is: it is shown, waited out and tried again)
                     failures += 1
+                    self._child.end()
                     self._report(error)
                     self._pause(min(LONGEST_PAUSE, FIRST_PAUSE * 2.0 ** min(failures - 1, 10)))
         finally:
+            self._child.end()
             self._watcher.stop()
             self._serving.stop()
             self._leadership.stop()
@@ -104,15 +108,25 @@ class Updater:
     def _once(self) -> None:
         """Go on with an update that has no end yet, or begin one if a drop is ready, or wait a moment for one."""
         if not self._leadership.wait_active(IDLE_SECONDS):
+            self._child.end()
             return
         if not self._started:
             self._restore()
         if self._runner is None:
-            intent = self._requested() or (self._begin() if self._watcher.ready.wait(IDLE_SECONDS) else None)
+            intent = self._requested() or (self._begin() if self._wait_ready() else None)
             if intent is None:
                 return
             self._take_up(intent)
+            self._child.warm()
         self._continue()
+
+    def _wait_ready(self) -> bool:
+        """Wait a moment for a drop to be ready; while one settles, the learning child gets ready too."""
+        if self._watcher.arriving:
+            self._child.warm()
+        else:
+            self._child.end()
+        return self._watcher.ready.wait(IDLE_SECONDS)
 
     def _stand_by(self, error: LeaseLostError) -> None:
         """Leave the running update to the updater that has taken over."""
@@ -185,7 +199,10 @@ class Updater:
         """Run the update to its end."""
         if self._runner is None:
             return
-        self._runner[1].run()
+        try:
+            self._runner[1].run()
+        finally:
+            self._child.end()  # its priority is lowered now, and what it holds is of no use to the next update
         self._runner = None
         self._started = False  # what it left is read from the store, as after a start
         self.metrics.phase_ended()

@@ -10,7 +10,7 @@ from typing import Any
 
 from handlers.settings import Settings
 from handlers.updater.base import Base, fetch_base
-from handlers.updater.child import MachineError, StopRequestedError
+from handlers.updater.child import Child, MachineError, StopRequestedError
 from handlers.updater.documents import Intent, Plan
 from handlers.updater.draft import Draft, Kind
 from handlers.updater.leadership import Leadership
@@ -71,6 +71,8 @@ class Services:
     """(version, when its drop arrived): measure when the server answers with it, without waiting for that."""
     leadership: Leadership
     """Whether this process is the one that may write."""
+    child: Child
+    """The process that learns and edits."""
     stop: threading.Event = field(default_factory=threading.Event)
 
     def tick(self) -> None:

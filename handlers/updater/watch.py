@@ -38,6 +38,8 @@ class Watcher:
         self._failed: Mapping[str, FailedFolder] = {}
         self.ready = threading.Event()
         """Set while folders are ready to be learnt."""
+        self.arriving = False
+        """Whether there are such, or some that time alone makes so."""
         self._thread = threading.Thread(target=self._list_always, name="watch", daemon=True)
         self._hints = Hints(objects, self._hint) if settings.hints and isinstance(objects, Notifies) else None
 
@@ -90,6 +92,7 @@ class Watcher:
                 if state.state != "learning" and (name := state.folder.class_name or state.folder.name):
                     waiting[name] = waiting.get(name, 0) + state.folder.images
             self._metrics.show_waiting(waiting)
+            self.arriving = any(state.state in {"ready", "settling"} for state in self._states)
             if any(state.state == "ready" for state in self._states):
                 self.ready.set()
             else:

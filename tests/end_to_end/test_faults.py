@@ -4,6 +4,7 @@ import json
 import os
 import signal
 import subprocess
+from contextlib import suppress
 from pathlib import Path
 
 import psutil
@@ -44,8 +45,7 @@ def test_a_killed_worker_comes_back(learnt: Stack) -> None:
 def test_an_updater_killed_while_it_learns_goes_on(learnt: Stack, tmp_path: Path) -> None:
     before = learnt.served() or 0
     learnt.run("drop", folders(tmp_path, "6"))
-    wait_for(lambda: (learnt.status().get("phase") or {}).get("step") == "learn")
-    updater, learner = learnt.process_like(UPDATER), wait_for(lambda: _find(learnt, LEARNER))
+    updater, learner = learnt.process_like(UPDATER), wait_for(lambda: _held_learner(learnt))
     updater.kill()
     assert all_gone([updater, learner], 10)
     assert learnt.served() == before  # serving never waits for learning
@@ -56,11 +56,19 @@ def test_an_updater_killed_while_it_learns_goes_on(learnt: Stack, tmp_path: Path
     assert len([info for info in learnt.store.list("archive/") if "/6/" in info.key and "_READY" not in info.key]) == 24
 
 
-def _find(stack: Stack, pattern: str) -> psutil.Process | None:
+def _held_learner(stack: Stack) -> psutil.Process | None:
+    """The learning child, stopped before it learns; it is there sooner, but not at work."""
     try:
-        return stack.process_like(pattern)
+        learner = stack.process_like(LEARNER)
     except AssertionError:
         return None
+    with suppress(psutil.NoSuchProcess):
+        learner.suspend()
+    return learner if _learns(stack) else None
+
+
+def _learns(stack: Stack) -> bool:
+    return (stack.status().get("phase") or {}).get("step") == "learn"
 
 
 def test_a_taken_port_and_a_taken_data_folder_are_refused_and_disturb_nobody(learnt: Stack, tmp_path: Path) -> None:
@@ -95,7 +103,7 @@ def test_a_second_stack_beside_the_first_and_its_end(learnt: Stack, tmp_path: Pa
 def test_a_stop_while_learning_leaves_nothing_and_the_next_start_goes_on(tmp_path: Path) -> None:
     with running(tmp_path / "data") as stack:
         stack.run("drop", folders(tmp_path / "first", "01"))
-        wait_for(lambda: _find(stack, LEARNER))
+        wait_for(lambda: _learns(stack))
         assert stack.stop(signal.SIGINT) < 10
         assert stack.process.returncode == 0
         assert not (stack.data / "run" / "stack.json").exists()

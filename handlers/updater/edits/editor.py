@@ -1,4 +1,4 @@
-"""What the editing child does: see ``handlers.updater.edits.apply``."""
+"""What the learning child does when it is to edit a version: see ``handlers.updater.learn``."""
 
 import json
 import logging

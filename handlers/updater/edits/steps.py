@@ -5,7 +5,6 @@ import shutil
 
 from handlers.updater import publication
 from handlers.updater.base import Base, fetch_base
-from handlers.updater.child import Child
 from handlers.updater.documents import Plan
 from handlers.updater.documents import Result as Outcome
 from handlers.updater.edits.account import account, is_accounted
@@ -82,7 +81,7 @@ def _resolved(update: Update, operation: Operation, base: Base | None) -> EditPl
 
 
 def apply(update: Update) -> None:
-    """Run the editing child."""
+    """Let the learning child do it: it holds a network in memory for some seconds, and may fail."""
     services, base, edit = update.services, update.base(), edit_plan(update)
     if base is None:
         raise StoreError(f"update {update.id} edits no version")
@@ -97,7 +96,7 @@ def apply(update: Update) -> None:
         log_level=services.settings.log.level,
         log_format=services.settings.log.format,
     ).write(update.folder / TASK)
-    Child(update.folder, lambda _: None, "handlers.updater.edits.apply").run(services.stop, services.tick)
+    services.child.run("edit", update.folder, lambda _: None, services.stop, services.tick)
 
 
 def evaluate(update: Update) -> None:

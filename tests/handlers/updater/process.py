@@ -9,6 +9,7 @@ import signal
 import subprocess
 import sys
 import time
+from contextlib import suppress
 from dataclasses import replace
 from datetime import timedelta
 from pathlib import Path
@@ -17,6 +18,7 @@ from typing import Any
 import httpx
 
 from handlers.settings import Settings
+from tests.waiting import wait_for
 
 
 def start(settings: Settings, crash: str = "", clock: Path | None = None) -> "subprocess.Popen[bytes]":
@@ -47,9 +49,24 @@ def status_of(settings: Settings) -> dict[str, Any]:
 
 
 def child_of(process: "subprocess.Popen[bytes]") -> int | None:
-    """The learning child of an updater, while there is one."""
+    """The learning child of an updater, while there is one: at work, or getting ready for it."""
     children = Path(f"/proc/{process.pid}/task/{process.pid}/children").read_text().split()
     return int(children[0]) if children else None
+
+
+def hold_child(settings: Settings, process: "subprocess.Popen[bytes]", step: str = "learn") -> int:
+    """Wait until the child is to do this step, and stop it before: it stays there until it is continued or killed."""
+
+    def held() -> int | None:
+        child = child_of(process)
+        with suppress(ProcessLookupError, FileNotFoundError):
+            # Not yet between fork and exec: the updater waits for that.
+            if child is None or b"handlers.updater.learn" not in Path(f"/proc/{child}/cmdline").read_bytes():
+                return None
+            os.kill(child, signal.SIGSTOP)
+        return child if (status_of(settings).get("phase") or {}).get("step") == step else None
+
+    return wait_for(held, process)
 
 
 def _crashing(spec: str) -> None:

@@ -4,7 +4,7 @@ import subprocess
 
 from handlers.settings import Settings
 from handlers.stack.ports import free_ports
-from tests.handlers.updater.process import child_of, start, status_of
+from tests.handlers.updater.process import hold_child, start, status_of
 from tests.waiting import wait_for
 
 
@@ -28,7 +28,8 @@ class Side:
         wait_for(lambda: self.state() == state, self.process)
 
     def wait_learning(self) -> None:
-        wait_for(lambda: child_of(self.process), self.process)
+        """Until it learns, which it then does not go on with."""
+        hold_child(self.settings, self.process)
 
     def end(self) -> None:
         if self.process.poll() is None:

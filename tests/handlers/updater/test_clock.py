@@ -1,5 +1,7 @@
 """The wall clock jumps while a real updater works."""
 
+import os
+import signal
 from datetime import timedelta
 from pathlib import Path
 
@@ -11,7 +13,7 @@ from model_store.directory import DirectoryStore
 from model_store.versions import VersionStore
 from tests.handlers.updater.conftest import Drop, Processes
 from tests.handlers.updater.outcome import ended, hashes, learnt_once
-from tests.handlers.updater.process import child_of, start, status_of
+from tests.handlers.updater.process import hold_child, start, status_of
 from tests.waiting import wait_for
 
 
@@ -37,15 +39,17 @@ def test_jumps_lose_nothing_and_delay_nothing(
     drop("zero", 0)
     drop("one", 1)
     set_clock(timedelta(days=40))
-    wait_for(lambda: child_of(process), process)
+    child = hold_child(settings, process)
     set_clock(timedelta(days=-40))
+    os.kill(child, signal.SIGCONT)
     first = wait_for(lambda: ended(root, "000001"), process)
     assert first.result == "published"
 
     # The files that come now are forty days in the future; then an hour passes at once.
     drop("two", 2)
-    assert wait_for(lambda: child_of(process), process)
+    child = hold_child(settings, process)
     set_clock(timedelta(hours=1))
+    os.kill(child, signal.SIGCONT)
     second = wait_for(lambda: ended(root, "000002"), process)
     assert second.result == "published"
     assert second.finished_at - first.finished_at > timedelta(days=40)  # the updater did see the wrong clocks

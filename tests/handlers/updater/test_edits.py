@@ -12,7 +12,8 @@ import pytest
 from handlers.preprocess import crop
 from handlers.settings import Settings
 from handlers.torchserve.canary import Canary
-from handlers.updater import learner, learning, service
+from handlers.updater import learner, service
+from handlers.updater.child import Child, Job
 from handlers.updater.documents import Done, Plan
 from handlers.updater.edits import editor
 from handlers.updater.edits import steps as edit_steps
@@ -136,24 +137,22 @@ def _settings(data: Path) -> Settings:
     )
 
 
-class InProcess:
-    """What the children do, without the seconds that a process of its own takes to begin."""
+class InProcess(Child):
+    """What the child does, without the seconds that a process of its own takes to begin."""
 
-    def __init__(self, folder: Path, report: object, module: str = "handlers.updater.learn") -> None:
-        self._folder = folder
-        self._edits = module == "handlers.updater.edits.apply"
+    def warm(self) -> None:
+        """Nothing gets ready."""
 
-    def run(self, *_: object) -> None:
-        if self._edits:
-            editor.edit(self._folder, EditTask.read(self._folder / TASK))
+    def run(self, job: Job, folder: Path, *_: object) -> None:
+        if job == "edit":
+            editor.edit(folder, EditTask.read(folder / TASK))
         else:
-            learner.learn(self._folder, Task.read(self._folder / TASK))
+            learner.learn(folder, Task.read(folder / TASK))
 
 
 @pytest.fixture
 def in_process(monkeypatch: pytest.MonkeyPatch) -> None:
-    for module in (edit_steps, learning):
-        monkeypatch.setattr(module, "Child", InProcess)
+    monkeypatch.setattr(service, "Child", InProcess)
 
 
 @pytest.fixture

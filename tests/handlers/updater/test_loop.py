@@ -23,7 +23,7 @@ from model_store.directory import DirectoryStore
 from model_store.versions import VersionStore
 from tests.handlers.updater.conftest import DigitFiles, Drop, Processes
 from tests.handlers.updater.outcome import ended, hashes, learnt_once
-from tests.handlers.updater.process import child_of, log_of, start, status_of
+from tests.handlers.updater.process import hold_child, log_of, start, status_of
 from tests.waiting import wait_for
 
 pytestmark = pytest.mark.slow
@@ -132,9 +132,10 @@ def test_a_killed_child_is_started_again_and_dies_with_its_parent(
     drop("one", 1)
     process = start(quick)
     running.append(process)
-    first = wait_for(lambda: child_of(process), process)
+    first = hold_child(quick, process)
     os.kill(first, signal.SIGKILL)
-    second = wait_for(lambda: (child := child_of(process)) != first and child, process)
+    wait_for(lambda: status_of(quick)["errors"], process)
+    second = hold_child(quick, process)
     errors: list[dict[str, Any]] = status_of(quick)["errors"]
     assert any("killed (signal 9)" in error["message"] for error in errors)
     process.kill()

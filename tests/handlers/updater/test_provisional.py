@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from handlers.settings import Settings
-from handlers.updater.child import LearningError, MachineError
+from handlers.updater.child import Child, LearningError, MachineError
 from handlers.updater.documents import Attempts, Intent, Plan
 from handlers.updater.draft import Draft, Kind
 from handlers.updater.leadership import Leadership
@@ -84,6 +84,7 @@ def update(settings: Settings, store: DirectoryStore, versions: VersionStore, pu
         wait_served=lambda *_: True,
         expect_provisional=lambda *_: None,
         leadership=Leadership(settings, store, metrics, status),
+        child=Child(),
     )
     plan = Plan(
         id="000002",

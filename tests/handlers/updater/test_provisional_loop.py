@@ -23,7 +23,7 @@ from model_store.directory import DirectoryStore
 from model_store.versions import VersionStore
 from tests.handlers.updater.conftest import Drop, Processes
 from tests.handlers.updater.outcome import ended, hashes, learnt_once
-from tests.handlers.updater.process import child_of, log_of, start, status_of
+from tests.handlers.updater.process import hold_child, log_of, start, status_of
 from tests.waiting import wait_for
 
 pytestmark = pytest.mark.slow
@@ -89,8 +89,7 @@ def test_a_provisional_version_answers_until_the_learnt_one_does(
     drop("zero", 0, 6, first=20)
     assert wait_for(lambda: ended(root, "000003"), process).version == 4
     drop("three", 3)
-    wait_for(lambda: (status_of(quick)["phase"] or {}).get("step") == "imprint", process)
-    os.kill(wait_for(lambda: child_of(process), process), signal.SIGKILL)
+    os.kill(hold_child(quick, process, "imprint"), signal.SIGKILL)
     done = wait_for(lambda: ended(root, "000004"), process)
     assert (done.result, done.version) == ("published", 6)
     assert versions.numbers() == [1, 3, 4, 6]  # retention has removed the provisional version that was replaced

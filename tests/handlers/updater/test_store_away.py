@@ -1,6 +1,7 @@
 """A real S3 server that goes away in the middle of an update, and a folder that grows meanwhile."""
 
 import os
+import signal
 from pathlib import Path
 
 import pytest
@@ -9,7 +10,7 @@ from handlers.settings import Settings
 from model_store.versions import VersionStore
 from tests.handlers.updater.bucket import BUCKET, contents, ended, put
 from tests.handlers.updater.conftest import DigitFiles, Processes
-from tests.handlers.updater.process import child_of, start, status_of
+from tests.handlers.updater.process import hold_child, start, status_of
 from tests.servers.minio_server import MINIO_MISSING, find_minio, minio_server
 from tests.waiting import wait_for
 
@@ -29,10 +30,11 @@ def test_the_server_stops_while_a_growing_folder_is_learnt(
         process = start(bucket_settings)
         running.append(process)
         first = [put(server.admin(), name, digit_files[digit][:12]) for name, digit in (("zero", 0), ("one", 1))]
-        wait_for(lambda: child_of(process), process)
+        child = hold_child(bucket_settings, process)
         # While it learns, more comes into a folder that it has taken up, and a file of which half has arrived.
         later = put(server.admin(), "zero", digit_files[0][12:20], first=12)
         half = put(server.admin(), "zero", [digit_files[0][20][:60]], first=20)
+        os.kill(child, signal.SIGCONT)
 
     # The server is gone: learning goes on, nothing is published, and the reason is shown.
     wait_for(lambda: not status_of(bucket_settings)["store"]["ok"], process)

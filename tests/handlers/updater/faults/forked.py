@@ -9,6 +9,7 @@ import sys
 import threading
 import time
 import traceback
+from collections.abc import Callable
 from pathlib import Path
 from typing import IO, Any, ClassVar
 
@@ -20,13 +21,12 @@ from handlers.settings import LogSettings, Settings
 from handlers.store import open_settings_store
 from handlers.updater import child, learner, service
 from handlers.updater.edits import editor
-from handlers.updater.learn import die_with_parent
+from handlers.updater.learn import die_with_parent, serve
 from lucir_core.config import load_preset
 from tests.handlers.updater.faults.points import CountedStore, Kill, Points
 
 PAUSE = 0.05
-RUN = {"handlers.updater.learn": learner.run, "handlers.updater.edits.apply": editor.run}
-"""What a child does, by its module."""
+JOBS = {"learn": learner.run, "edit": editor.run}
 
 
 def run_updater(settings: Settings, update: str, kill: Kill | None, notes: Path) -> int:
@@ -75,13 +75,17 @@ def _forking(data: Path, kill: Kill | None, notes: Path) -> type:
 
         def __init__(self, words: list[str], **_: Any) -> None:
             point = self.kills.pop() if self.kills else None
-            reading, writing = os.pipe()
+            requests, requesting = os.pipe()
+            answers, answering = os.pipe()
             self.returncode: int | None = None
             self.pid = os.fork()
             if self.pid == 0:
-                _learn(words[2], Path(words[3]), int(words[4]), writing, Points(data, "learner", point, notes))
-            os.close(writing)
-            self.stdout: IO[bytes] = os.fdopen(reading, "rb")
+                os.close(requesting)
+                _learn(requests, answering, int(words[3]), Points(data, "learner", point, notes))
+            os.close(requests)
+            os.close(answering)
+            self.stdin: IO[bytes] = os.fdopen(requesting, "wb")
+            self.stdout: IO[bytes] = os.fdopen(answers, "rb")
 
         def poll(self) -> int | None:
             if self.returncode is None:
@@ -104,17 +108,29 @@ def _forking(data: Path, kill: Kill | None, notes: Path) -> type:
     return ForkedLearner
 
 
-def _learn(module: str, folder: Path, parent: int, output: int, points: Points) -> None:
+def _learn(requests: int, answers: int, parent: int, points: Points) -> None:
     status = 1
     try:
         os.setpgid(0, 0)
-        os.dup2(output, 1)
+        os.dup2(answers, 1)
         sys.stdout = os.fdopen(os.dup(1), "w")
         die_with_parent(parent)
         points.install()
-        status = RUN[module](folder)
-        points.note({"calls": points.count})
+        jobs = {name: _noted(job, points) for name, job in JOBS.items()}
+        with os.fdopen(requests) as lines:
+            status = serve(lines, sys.stdout, jobs)
     except BaseException:  # noqa: BLE001 (this process ends here, and its log says why)
         traceback.print_exc()
     finally:
         os._exit(status)
+
+
+def _noted(job: Callable[[Path], int], points: Points) -> Callable[[Path], int]:
+    """Note after a job how many calls the process has made until then."""
+
+    def run(folder: Path) -> int:
+        status = job(folder)
+        points.note({"calls": points.count})
+        return status
+
+    return run
