@@ -8,8 +8,10 @@ from typing import TextIO
 
 from handlers.settings import LogSettings
 
-QUIET = ("uvicorn", "watchfiles", "httpx", "httpcore", "urllib3", "asyncio", "PIL", "matplotlib", "onnxscript", "torch")
+QUIET = ("uvicorn", "watchfiles", "httpx", "httpcore", "asyncio", "PIL", "matplotlib", "onnxscript", "torch")
 """Libraries whose everyday messages would bury ours: their warnings still come through."""
+SILENT = ("urllib3",)
+"""It warns of each attempt that it repeats, and what fails in the end is told by whoever asked."""
 
 _STANDARD = frozenset(vars(logging.makeLogRecord({}))) | {"message", "asctime", "taskName"}
 
@@ -65,6 +67,8 @@ def setup_logging(settings: LogSettings, process: str, stream: TextIO | None = N
     logging.captureWarnings(capture=True)
     for name in QUIET:
         logging.getLogger(name).setLevel(max(logging.WARNING, logging.getLevelNamesMapping()[settings.level]))
+    for name in SILENT:
+        logging.getLogger(name).setLevel(logging.ERROR)
 
 
 def _one_line(text: str) -> str:

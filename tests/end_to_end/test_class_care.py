@@ -9,6 +9,7 @@ import pytest
 
 from handlers.cli.story.client import LoadClient
 from tests.end_to_end.stack import Stack, folders, picture, running
+from tests.waiting import wait_for
 
 pytestmark = pytest.mark.slow
 
@@ -45,20 +46,21 @@ def test_a_class_gets_another_name_an_image_goes_a_class_goes(tmp_path: Path) ->
             assert (answer["deleted"], answer["version"]) == ([key], 3)
             assert key not in [info.key for info in stack.store.list("archive/")]
 
-            removed = httpx.delete(f"{stack.record.updater_url}/api/classes/2", timeout=30, trust_env=False)
+            removed = httpx.delete(f"{stack.record.updater_url}/api/classes/2", timeout=60, trust_env=False)
             assert removed.status_code == 202
             refused = stack.run("class", "rename", "one", "0", check=False)
             assert "lucir class merge one --into 0" in refused.stderr
             last = edit(stack, "class", "rename", "0", "zero")  # after the removal: requests are taken up in order
             assert last["done"]["version"] == 5
             assert classes(stack) == ["one", "zero"]
+            wait_for(lambda: client.first_answer(5))
             traffic = client.traffic()
         assert traffic.failed == 0, client.problems()
         assert {request.version for request in client.requests()} >= {1, 2, 5}
-        state = httpx.get(f"{stack.record.updater_url}{removed.json()['state']}", trust_env=False).json()
+        state = httpx.get(f"{stack.record.updater_url}{removed.json()['state']}", timeout=60, trust_env=False).json()
         assert len(state["answer"]["files"]) == 24
 
-        page = httpx.get(f"{stack.record.updater_url}/versions/1/report", trust_env=False)
+        page = httpx.get(f"{stack.record.updater_url}/versions/1/report", timeout=60, trust_env=False)
         assert "default-src 'none'" in page.headers["content-security-policy"]
         assert "What came in" in page.text
         report = json.loads(stack.run("report", 1, "--json").stdout)

@@ -9,7 +9,7 @@ from PIL import Image
 
 from tests.end_to_end.stack import FAST, LUCIR, environment
 
-pytestmark = pytest.mark.slow
+pytestmark = [pytest.mark.slow, pytest.mark.timeout(900)]
 
 
 def test_a_demo_that_hardly_learns_runs_to_its_end_and_says_what_fell_short(tmp_path: Path) -> None:
@@ -19,7 +19,7 @@ def test_a_demo_that_hardly_learns_runs_to_its_end_and_says_what_fell_short(tmp_
         env=environment() | {"TMPDIR": str(tmp_path), "COLUMNS": "200", "LUCIR_STORE": "s3://somebody-elses"},
         capture_output=True,
         text=True,
-        timeout=280,
+        timeout=840,
         check=False,
     )
     result = json.loads((tmp_path / "out" / "results.json").read_text())

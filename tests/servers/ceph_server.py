@@ -8,6 +8,7 @@ from pathlib import Path
 from subprocess import run
 
 from tests.servers.server import ACCESS_KEY, SECRET_KEY, Server, answers, free_port, process, wait_until
+from tests.waiting import PATIENCE
 
 CEPH_MISSING = "no Ceph: run tests/servers/install_debian.sh ceph"
 
@@ -77,13 +78,13 @@ def ceph_server(folder: Path) -> Iterator[Server]:
         stack.enter_context(process(["ceph-osd", *conf, "-i", "0", "-f"], log))
         child = stack.enter_context(process(["radosgw", *conf, "-n", "client.rgw", "-f"], log))
         server = Server(f"http://127.0.0.1:{port}", "ceph")
-        wait_until(lambda: answers(server.endpoint), child, log, 120)
+        wait_until(lambda: answers(server.endpoint), child, log)
         user = ["--uid", "test", "--display-name", "test", "--access-key", ACCESS_KEY, "--secret-key", SECRET_KEY]
         _run("radosgw-admin", *conf, "-n", "client.rgw", "user", "create", *user)
         yield server
 
 
 def _run(*command: str) -> None:
-    done = run(command, capture_output=True, text=True, timeout=120)
+    done = run(command, capture_output=True, text=True, timeout=PATIENCE)
     if done.returncode:
         raise RuntimeError(f"{command!r} failed: {done.stderr[-2000:]}")

@@ -2,6 +2,7 @@
 
 import os
 import shutil
+import signal
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -18,7 +19,9 @@ def find_minio() -> str | None:
 
 
 @contextmanager
-def minio_server(folder: Path, *, certificates: Path | None = None, port: int | None = None) -> Iterator[Server]:
+def minio_server(
+    folder: Path, *, certificates: Path | None = None, port: int | None = None, end: int = signal.SIGTERM
+) -> Iterator[Server]:
     """Run it on ``folder``; with TLS when ``certificates`` holds ``public.crt`` and ``private.key``.
 
     Its region is set: without that it takes a request that was signed for any.
@@ -41,6 +44,6 @@ def minio_server(folder: Path, *, certificates: Path | None = None, port: int | 
     authority = certificates / "public.crt" if certificates is not None else None
     server = Server(f"{'https' if certificates else 'http'}://{address}", "minio", ca_file=authority)
     log = folder / "log"
-    with process(command, log, environment) as child:
+    with process(command, log, environment, end) as child:
         wait_until(lambda: answers(f"{server.endpoint}/minio/health/cluster", authority), child, log)
         yield server

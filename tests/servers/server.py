@@ -1,6 +1,7 @@
 """A running S3 server, and the two ways into it: our store, and a client of somebody else."""
 
 import os
+import signal
 import subprocess
 import time
 import uuid
@@ -15,6 +16,7 @@ from minio import Minio
 from handlers.stack.ports import free_ports
 from model_store.connect import open_store
 from model_store.objects import ObjectStore
+from tests.waiting import PATIENCE
 
 REGION = "us-east-1"
 ACCESS_KEY = "lucir-test-key"
@@ -60,9 +62,9 @@ class Server:
 
 @contextmanager
 def process(
-    command: list[str], log: Path, environment: Mapping[str, str] | None = None
+    command: list[str], log: Path, environment: Mapping[str, str] | None = None, end: int = signal.SIGTERM
 ) -> Iterator["subprocess.Popen[bytes]"]:
-    """Run a server's process; its output goes to ``log``; it is stopped in the end."""
+    """Run a server's process; its output goes to ``log``; in the end it gets the signal ``end``."""
     with log.open("ab") as output:
         child = subprocess.Popen(
             command,
@@ -74,7 +76,7 @@ def process(
     try:
         yield child
     finally:
-        child.terminate()
+        child.send_signal(end)
         try:
             child.wait(20)
         except subprocess.TimeoutExpired:
@@ -82,7 +84,7 @@ def process(
             child.wait(20)
 
 
-def wait_until(ready: Callable[[], bool], child: "subprocess.Popen[bytes]", log: Path, seconds: float = 60) -> None:
+def wait_until(ready: Callable[[], bool], child: "subprocess.Popen[bytes]", log: Path, seconds: float = PATIENCE) -> None:
     """Wait until ``ready``; a process that ended or never got ready is shown with its last lines."""
     deadline = time.monotonic() + seconds
     while not ready():

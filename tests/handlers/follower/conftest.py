@@ -21,7 +21,7 @@ from model_store.objects import ObjectStore, StoreError, StoreUnavailableError
 from model_store.versions import VersionStore
 from tests.handlers.follower.double import TorchServeDouble
 from tests.manifests import make_manifest
-from tests.waiting import wait_for
+from tests.waiting import PATIENCE, wait_for
 
 READS = {"read", "stat", "download", "list", "folders"}
 
@@ -64,13 +64,15 @@ class Replica:
     web: WebServer
 
     def wait_serves(self, version: int) -> None:
-        wait_for(lambda: self.follower.status.served == version)
+        """Until everything says so: the status, then the metrics, then the readiness, as they are set."""
+        wait_for(lambda: self.metric("lucir_served_version") == version and self.follower.problem is None)
 
     def get(self, path: str) -> httpx.Response:
-        return httpx.get(f"http://127.0.0.1:{self.web.port}{path}", timeout=10, trust_env=False)
+        return httpx.get(f"http://127.0.0.1:{self.web.port}{path}", timeout=60, trust_env=False)
 
     def predict(self) -> int:
-        answer = httpx.post(f"{self.settings.inference_url}/predictions/lucir", content=b"x", trust_env=False)
+        url = f"{self.settings.inference_url}/predictions/lucir"
+        answer = httpx.post(url, content=b"x", timeout=60, trust_env=False)
         assert answer.status_code == 200, answer.text
         return int(answer.json()["model_version"])
 
@@ -80,7 +82,8 @@ class Replica:
     def stop(self) -> None:
         """The follower ends; TorchServe goes on."""
         self.follower.stopping.set()
-        self.thread.join(10)
+        self.thread.join(PATIENCE)
+        assert not self.thread.is_alive()
         self.web.stop()
 
 

@@ -22,7 +22,7 @@ def endpoint() -> Iterator[str]:
 
 
 def settings(endpoint: str, store: str) -> Settings:
-    s3 = {"endpoint": endpoint, "access_key": "key", "secret_key": "secret", "connect_timeout_seconds": 1}
+    s3 = {"endpoint": endpoint, "access_key": "key", "secret_key": "secret", "connect_timeout_seconds": 10}
     return Settings.model_validate({"store": store, "s3": s3})
 
 

@@ -5,22 +5,22 @@ import signal
 import subprocess
 import sys
 import threading
-import time
 from pathlib import Path
 
 import psutil
 import pytest
 
 from handlers.stack.guarded import GuardedProcess, describe_status
+from tests.waiting import PATIENCE, lives, wait_for
 
 # Starts a grandchild in a session of its own (as far from its group as a process can go), writes both ids, waits.
 TREE = """
 import os, signal, subprocess, sys, time
 if "stubborn" in sys.argv: signal.signal(signal.SIGTERM, signal.SIG_IGN)
-inner = "import os, signal, time; signal.signal(15, signal.SIG_IGN); print(os.getpid(), flush=True); time.sleep(60)"
+inner = "import os, signal, time; signal.signal(15, signal.SIG_IGN); print(os.getpid(), flush=True); time.sleep(600)"
 child = subprocess.Popen([sys.executable, "-c", inner], stdout=subprocess.PIPE, start_new_session=True, text=True)
 print(os.getpid(), child.stdout.readline().strip(), flush=True)
-time.sleep(60)
+time.sleep(600)
 """
 
 
@@ -38,7 +38,7 @@ class Lines:
 
     def first(self) -> str:
         with self._changed:
-            assert self._changed.wait_for(lambda: bool(self.lines), timeout=20)
+            assert self._changed.wait_for(lambda: bool(self.lines), timeout=PATIENCE)
             return self.lines[0]
 
 
@@ -48,60 +48,52 @@ def start_tree(*arguments: str, grace: float = 5.0) -> tuple[GuardedProcess, lis
     return process, [int(word) for word in lines.first().split()]
 
 
-def gone(pids: list[int], timeout: float = 10.0) -> bool:
-    deadline = time.monotonic() + timeout
-    while time.monotonic() < deadline:
-        if not any(alive(pid) for pid in pids):
-            return True
-        time.sleep(0.02)
-    return False
-
-
 def alive(pid: int) -> bool:
-    try:
-        return bool(psutil.Process(pid).status() != psutil.STATUS_ZOMBIE)
-    except psutil.NoSuchProcess:
-        return False
+    return psutil.pid_exists(pid) and lives(psutil.Process(pid))
+
+
+def gone(pids: list[int]) -> bool:
+    return not any(map(alive, pids))
 
 
 def test_lines_and_exit_status_come_through() -> None:
     lines = Lines()
     code = "import sys; print('out'); print('err', file=sys.stderr); sys.exit(3)"
     process = GuardedProcess([sys.executable, "-c", code], os.environ, 1.0, lines)
-    assert process.wait(20)
+    assert process.wait(PATIENCE)
     assert process.poll() == 3
     assert sorted(lines.lines) == ["err", "out"]
 
 
 def test_stop_ends_a_willing_command_at_once_and_its_stubborn_descendant() -> None:
-    process, pids = start_tree(grace=30.0)
+    process, pids = start_tree(grace=600.0)
     process.terminate()
-    assert process.wait(10)
-    assert gone(pids, 0.5)
+    assert process.wait(PATIENCE)
+    assert gone(pids)
     assert process.poll() == 128 + signal.SIGTERM
 
 
 def test_a_stubborn_command_is_killed_after_the_grace() -> None:
     process, pids = start_tree("stubborn", grace=0.3)
     process.terminate()
-    assert process.wait(10)
-    assert gone(pids, 0.5)
+    assert process.wait(PATIENCE)
+    assert gone(pids)
     assert process.poll() == 128 + signal.SIGKILL
 
 
 def test_a_killed_command_leaves_no_descendant() -> None:
     process, pids = start_tree()
     os.kill(pids[0], signal.SIGKILL)
-    assert process.wait(10)
-    assert gone(pids, 0.5)
+    assert process.wait(PATIENCE)
+    assert gone(pids)
     assert describe_status(process.poll() or 0) == "killed by signal 9"
 
 
 def test_a_killed_guard_takes_the_command_along() -> None:
     process, pids = start_tree()
     process.kill()
-    assert process.wait(10)
-    assert gone(pids[:1])
+    assert process.wait(PATIENCE)
+    wait_for(lambda: gone(pids[:1]))
     os.kill(pids[1], signal.SIGKILL)  # in a session of its own, and its guard is gone: only this test knows of it
 
 
@@ -111,7 +103,7 @@ def test_a_killed_owner_leaves_nothing(number: signal.Signals, tmp_path: Path) -
 import os, sys, time
 from handlers.stack.guarded import GuardedProcess
 GuardedProcess([sys.executable, "-c", {TREE!r}], os.environ, 0.3, lambda line: print(line, flush=True))
-time.sleep(60)
+time.sleep(600)
 """
     with subprocess.Popen([sys.executable, "-c", owner_code], stdout=subprocess.PIPE, text=True) as owner:
         assert owner.stdout is not None
@@ -119,12 +111,12 @@ time.sleep(60)
         guard = psutil.Process(pids[0]).ppid()
         assert all(alive(pid) for pid in [*pids, guard])
         owner.send_signal(number)
-    assert gone([*pids, guard])
+    wait_for(lambda: gone([*pids, guard]))
 
 
 def test_a_command_that_does_not_exist_says_so() -> None:
     lines = Lines()
     process = GuardedProcess(["/no/such/program"], os.environ, 1.0, lines)
-    assert process.wait(20)
+    assert process.wait(PATIENCE)
     assert process.poll() == 127
     assert "cannot start /no/such/program" in lines.lines[0]

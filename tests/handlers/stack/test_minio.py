@@ -18,6 +18,7 @@ from handlers.stack.supervisor import Supervisor
 from handlers.stack.up import describe, listeners
 from handlers.store import open_settings_store
 from tests.servers import minio_server
+from tests.waiting import PATIENCE
 
 
 def up(data: Path, **values: object) -> tuple[Settings, dict[str, str]]:
@@ -77,11 +78,11 @@ def serving(settings: Settings, sink: LogSink) -> Iterator[None]:
     thread = threading.Thread(target=Supervisor([minio_service(settings)], sink).run, args=(stop, ready.set))
     thread.start()
     try:
-        assert ready.wait(60)
+        assert ready.wait(PATIENCE)
         yield
     finally:
         stop.set()
-        thread.join(20)
+        thread.join(60)
 
 
 def test_it_is_ready_with_its_bucket_and_keeps_its_key_to_itself(tmp_path: Path) -> None:

@@ -17,7 +17,7 @@ from handlers.stack.logs import LogSink
 from handlers.stack.ports import free_ports
 from handlers.stack.service import Service
 from handlers.stack.supervisor import Supervisor
-from tests.waiting import wait_for
+from tests.waiting import PATIENCE, wait_for
 
 # Answers /healthz and /readyz; while the file named by the second argument exists, /readyz hangs for long.
 SERVER = """
@@ -38,14 +38,14 @@ def sink(tmp_path: Path) -> Iterator[LogSink]:
     sink.close()
 
 
-def server(name: str, hang_file: Path, *, probe_timeout: float = 0.3) -> tuple[Service, str]:
+def server(name: str, hang_file: Path, *, hang_seconds: float = 60.0, probe_timeout: float = 10.0) -> tuple[Service, str]:
     port = free_ports(1)[0]
     probe = UpdaterProbe(f"http://127.0.0.1:{port}", timeout=probe_timeout)
     service = Service(
         name,
         (sys.executable, "-c", SERVER, str(port), str(hang_file)),
         probe,
-        hang_seconds=1.0,
+        hang_seconds=hang_seconds,
         grace_seconds=1.0,
         probe_seconds=0.1,
         first_pause=0.05,
@@ -62,19 +62,19 @@ def supervised(supervisor: Supervisor) -> Iterator[threading.Event]:
         yield ready
     finally:
         stop.set()
-        thread.join(15)
+        thread.join(60)
     assert not thread.is_alive()
 
 
 def ask_pid(url: str) -> int:
-    return int(httpx.get(url, timeout=5, trust_env=False).text)
+    return int(httpx.get(url, timeout=60, trust_env=False).text)
 
 
 def test_ready_then_a_crash_is_healed_then_all_is_gone(tmp_path: Path, sink: LogSink) -> None:
     (first, url), (second, other_url) = server("one", tmp_path / "hang"), server("two", tmp_path / "never")
     supervisor = Supervisor([first, second], sink)
     with supervised(supervisor) as ready:
-        assert ready.wait(20)
+        assert ready.wait(PATIENCE)
         crashed, untouched = ask_pid(url), ask_pid(other_url)
         os.kill(crashed, signal.SIGKILL)
         wait_for(lambda: supervisor.running("one").restarts == 1)
@@ -88,13 +88,13 @@ def test_ready_then_a_crash_is_healed_then_all_is_gone(tmp_path: Path, sink: Log
 
 def test_a_hanging_service_is_restarted(tmp_path: Path, sink: LogSink) -> None:
     hang = tmp_path / "hang"
-    service, url = server("one", hang)
+    service, url = server("one", hang, hang_seconds=3.0, probe_timeout=1.0)
     supervisor = Supervisor([service], sink)
     with supervised(supervisor) as ready:
-        assert ready.wait(20)
+        assert ready.wait(PATIENCE)
         before = ask_pid(url)
         hang.touch()
-        wait_for(lambda: supervisor.running("one").restarts == 1)
+        wait_for(lambda: supervisor.running("one").restarts)
         hang.unlink()
         wait_for(lambda: supervisor.ready)
         assert ask_pid(url) != before

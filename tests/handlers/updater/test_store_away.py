@@ -18,14 +18,14 @@ pytestmark = pytest.mark.slow
 
 
 @pytest.mark.skipif(find_minio() is None, reason=MINIO_MISSING)
-def test_the_server_stops_while_a_growing_folder_is_learnt(
+def test_the_server_is_killed_while_a_growing_folder_is_learnt(
     bucket_settings: Settings,
     digit_files: DigitFiles,
     tmp_path: Path,
     running: Processes,
 ) -> None:
     port = int(os.environ["LUCIR_S3__ENDPOINT"].rsplit(":", 1)[1])
-    with minio_server(tmp_path / "minio", port=port) as server:
+    with minio_server(tmp_path / "minio", port=port, end=signal.SIGKILL) as server:
         server.admin().make_bucket(BUCKET)
         process = start(bucket_settings)
         running.append(process)

@@ -49,6 +49,8 @@ LONGEST_DELAY = 0.15
 PATIENCE = 120.0
 
 
+UPDATE = "000002"
+"""The one that is killed."""
 KINDS = ("drop", "provisional", "edit")
 
 
@@ -85,23 +87,24 @@ class Walk:
         self._folder = folder
         self._kind = kind
         self._random = random.Random(seed)
-        self._base = folder / "base"
+        self.base = folder / "base"
+        self.undisturbed = folder / "undisturbed"
         self.calls: dict[str, int] = {}
         self._expected: dict[str, Any] = {}
 
     def prepare(self) -> None:
         """Learn version 1, ask for the second update, and see what an undisturbed run makes of it."""
-        self._drop(self._base, {"zero": (0, 0, 8), "one": (1, 0, 8)})
-        self._finish(self._base, "000001", None)
+        self._drop(self.base, {"zero": (0, 0, 8), "one": (1, 0, 8)})
+        self._finish(self.base, "000001", None)
         if self._kind == "edit":
-            self._ask(self._base)
+            self._ask(self.base)
         else:
-            self._drop(self._base, {"two": (2, 0, 8), "one": (1, 20, 6), "zero": (0, 0, 1)})
-            (self._base / "store/incoming/two/broken.png").write_bytes(b"no image")
-        data = self._copy("undisturbed")
-        self._finish(data, "000002", None)
-        self._expected = outcome(data / "store")
-        assert self._expected["updates"]["000002"]["result"] == "published", self._expected["updates"]
+            self._drop(self.base, {"two": (2, 0, 8), "one": (1, 20, 6), "zero": (0, 0, 1)})
+            (self.base / "store/incoming/two/broken.png").write_bytes(b"no image")
+        data = self._copy(self.undisturbed.name)
+        self._finish(data, UPDATE, None)
+        self._expected = outcome(DirectoryStore(data / "store"))
+        assert self._expected["updates"][UPDATE]["result"] == "published", self._expected["updates"]
         for line in (data / "notes").read_text().splitlines():
             note = json.loads(line)
             self.calls[note["role"]] = note["calls"]
@@ -114,9 +117,9 @@ class Walk:
             kills.append(self._choose())
         started = time.monotonic()
         for kill in kills:
-            self._finish(data, "000002", kill)
-        self._finish(data, "000002", None)
-        found = outcome(data / "store")
+            self._finish(data, UPDATE, kill)
+        self._finish(data, UPDATE, None)
+        found = outcome(DirectoryStore(data / "store"))
         expected = expected_of(found, self._expected)
         lost, doubled = counts(found, expected)
         notes = [json.loads(line) for line in (data / "notes").read_text().splitlines()]
@@ -139,7 +142,7 @@ class Walk:
 
     def _copy(self, name: str) -> Path:
         data = self._folder / name
-        shutil.copytree(self._base, data)
+        shutil.copytree(self.base, data)
         (data / "notes").unlink()
         (data / "updater.log").unlink()
         return data

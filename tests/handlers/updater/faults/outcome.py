@@ -1,21 +1,19 @@
-"""What an update left in a directory store, in a form that is equal whenever nothing was lost, doubled or changed."""
+"""What an update left in a store, in a form that is equal whenever nothing was lost, doubled or changed."""
 
 import hashlib
 import json
-from pathlib import Path
 from typing import Any
 
-from model_store.directory import DirectoryStore
 from model_store.manifest import Manifest
+from model_store.objects import ObjectStore
 from model_store.versions import EVALUATION, VersionStore
 
 TIMED = frozenset({EVALUATION, "report.html", "report.json"})
 """Files of a version that tell when and how fast it was made."""
 
 
-def outcome(root: Path) -> dict[str, Any]:
+def outcome(objects: ObjectStore) -> dict[str, Any]:
     """Everything but times and names of processes."""
-    objects = DirectoryStore(root)
     versions = VersionStore(objects)
     pointer = versions.current()
     return {
@@ -27,7 +25,7 @@ def outcome(root: Path) -> dict[str, Any]:
         },
         "versions": {str(number): _version(versions.verify(number), versions) for number in versions.numbers()},
         "pointer": (pointer.version, pointer.previous) if pointer is not None else None,
-        "updates": {name: _done(root / "updates" / name) for name in objects.folders("updates/")},
+        "updates": {name: _done(objects, name) for name in objects.folders("updates/")},
     }
 
 
@@ -72,7 +70,7 @@ def _contents(found: dict[str, Any]) -> list[str]:
     return [*found["archive"].values(), *originals, *found["incoming"].values()]
 
 
-def _hashes(objects: DirectoryStore, prefix: str) -> dict[str, str]:
+def _hashes(objects: ObjectStore, prefix: str) -> dict[str, str]:
     return {info.key: hashlib.sha256(objects.read(info.key)).hexdigest() for info in objects.list(prefix)}
 
 
@@ -88,6 +86,6 @@ def _version(manifest: Manifest, versions: VersionStore) -> dict[str, Any]:
     }
 
 
-def _done(folder: Path) -> dict[str, Any]:
-    done = json.loads((folder / "done.json").read_bytes())
+def _done(objects: ObjectStore, update: str) -> dict[str, Any]:
+    done = json.loads(objects.read(f"updates/{update}/done.json"))
     return {name: done[name] for name in ("result", "version", "images", "left")}

@@ -5,22 +5,22 @@ import os
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from tests.handlers.updater.faults.outcome import counts, differences, expected_of
+from tests.servers.minio_server import MINIO_MISSING, find_minio
 
+HERE = "tests.handlers.updater.faults"
 POINTS = os.environ.get("KILL_POINTS", "4")
 
 
-@pytest.mark.slow
-@pytest.mark.parametrize("kind", ["drop", "provisional", "edit"])
-def test_kills_at_random_calls_change_nothing(tmp_path: Path, kind: str) -> None:
+def walk(tmp_path: Path, module: str, *words: str) -> dict[str, Any]:
     """In a process of its own: the updaters are forks of it, which a process with threads must not make."""
     output = tmp_path / "kills.json"
-    words = ["--points", POINTS, "--kind", kind, "--output", output]
     done = subprocess.run(
-        [sys.executable, "-m", "tests.handlers.updater.faults.kills", *words],
+        [sys.executable, "-m", f"{HERE}.{module}", "--points", POINTS, "--output", output, *words],
         cwd=Path(__file__).parents[4],
         env={**os.environ, "TMPDIR": str(tmp_path)},
         capture_output=True,
@@ -28,9 +28,23 @@ def test_kills_at_random_calls_change_nothing(tmp_path: Path, kind: str) -> None
         check=False,
     )
     assert done.returncode == 0, done.stdout + done.stderr
-    result = json.loads(output.read_bytes())
+    result: dict[str, Any] = json.loads(output.read_bytes())
     assert result["points"] == int(POINTS)
     assert result["kills"] > 0
+    return result
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("kind", ["drop", "provisional", "edit"])
+def test_kills_at_random_calls_change_nothing(tmp_path: Path, kind: str) -> None:
+    result = walk(tmp_path, "kills", "--kind", kind)
+    assert (result["images_lost"], result["images_doubled"], result["runs_that_differ"]) == (0, 0, [])
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(find_minio() is None, reason=MINIO_MISSING)
+def test_kills_of_the_store_change_nothing(tmp_path: Path) -> None:
+    result = walk(tmp_path, "store_kills")
     assert (result["images_lost"], result["images_doubled"], result["runs_that_differ"]) == (0, 0, [])
 
 
