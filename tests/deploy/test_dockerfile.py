@@ -13,6 +13,7 @@ from pathlib import Path
 import pytest
 
 from handlers.settings import ENVIRONMENT_PREFIX, keys
+from tests.waiting import PATIENCE
 
 
 @dataclass
@@ -153,7 +154,7 @@ def test_the_package_built_from_the_copied_files_is_complete(
             for source in arguments.split()[:-1]:
                 copy(root / source, tree / source)
     command = [sys.executable, "-m", "pip", "wheel", "--quiet", "--no-index", "--no-deps", "--no-build-isolation"]
-    subprocess.run([*command, "--wheel-dir", tmp_path, tree], check=True, timeout=120)
+    subprocess.run([*command, "--wheel-dir", tmp_path, tree], check=True, timeout=PATIENCE)
     (wheel,) = tmp_path.glob("lucir-*.whl")
     with zipfile.ZipFile(wheel) as archive:
         packed = set(archive.namelist())

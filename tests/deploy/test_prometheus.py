@@ -9,6 +9,7 @@ import pytest
 import yaml
 
 from handlers.updater.metrics import Metrics
+from tests.waiting import PATIENCE
 
 pytestmark = pytest.mark.deploy
 
@@ -22,7 +23,7 @@ def promtool(program: Callable[[str, str], str], root: Path) -> Callable[..., st
     def run(*arguments: str, text: bytes | None = None) -> str:
         command = [program("promtool", "prometheus"), *arguments]
         result = subprocess.run(
-            command, cwd=root / FOLDER, input=text, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, timeout=60
+            command, cwd=root / FOLDER, input=text, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, timeout=PATIENCE
         )
         assert result.returncode == 0, result.stdout.decode()
         return result.stdout.decode()

@@ -13,6 +13,7 @@ from pathlib import Path
 import pytest
 
 from handlers.cli.main import main
+from tests.waiting import PATIENCE
 
 Answer = Callable[[str, str, bytes], tuple[int, bytes]]
 """(method, path, body) -> (status, body)."""
@@ -57,7 +58,7 @@ def lucir_process(tmp_path: Path) -> Run:
             env=clean_environment() | variables,
             capture_output=True,
             text=True,
-            timeout=120,
+            timeout=PATIENCE,
             check=False,
         )
 

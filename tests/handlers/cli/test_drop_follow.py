@@ -15,6 +15,7 @@ from handlers.updater.documents import Done, Entry, Plan, Role
 from handlers.updater.records import UpdateRecords
 from model_store.directory import DirectoryStore
 from model_store.manifest import now
+from tests.waiting import PATIENCE
 
 Result = Literal["published", "refused", "rejected", "failed", "superseded"]
 
@@ -136,7 +137,7 @@ def test_a_provisional_version_is_told_of_once_it_is_served(store: DirectoryStor
         return 200, json.dumps(document).encode()
 
     told = io.StringIO()
-    outcome = follow(store, serve(status), {"a"}, 30, Console(file=told, width=200))
+    outcome = follow(store, serve(status), {"a"}, PATIENCE, Console(file=told, width=200))
     assert (outcome.version, outcome.provisional) == (3, 2)
     assert outcome.document()["provisional_seconds"] == outcome.provisional_seconds
     assert told.getvalue().count("provisional version 2 answers") == 1
@@ -152,7 +153,7 @@ def test_the_end_is_when_the_version_is_served(store: DirectoryStore, serve: Cal
 
     url = serve(status)
     finish(store, {"a": "train"}, "published", 2)
-    outcome = follow(store, url, {"a"}, 30, Console(quiet=True))
+    outcome = follow(store, url, {"a"}, PATIENCE, Console(quiet=True))
     assert outcome.version == 2
     assert last[0] == 2
 

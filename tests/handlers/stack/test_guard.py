@@ -17,10 +17,10 @@ from tests.waiting import PATIENCE, lives, wait_for
 TREE = """
 import os, signal, subprocess, sys, time
 if "stubborn" in sys.argv: signal.signal(signal.SIGTERM, signal.SIG_IGN)
-inner = "import os, signal, time; signal.signal(15, signal.SIG_IGN); print(os.getpid(), flush=True); time.sleep(600)"
+inner = "import os, signal, time; signal.signal(15, signal.SIG_IGN); print(os.getpid(), flush=True); time.sleep(300)"
 child = subprocess.Popen([sys.executable, "-c", inner], stdout=subprocess.PIPE, start_new_session=True, text=True)
 print(os.getpid(), child.stdout.readline().strip(), flush=True)
-time.sleep(600)
+time.sleep(300)
 """
 
 
@@ -49,7 +49,10 @@ def start_tree(*arguments: str, grace: float = 5.0) -> tuple[GuardedProcess, lis
 
 
 def alive(pid: int) -> bool:
-    return psutil.pid_exists(pid) and lives(psutil.Process(pid))
+    try:
+        return lives(psutil.Process(pid))
+    except psutil.NoSuchProcess:
+        return False
 
 
 def gone(pids: list[int]) -> bool:
@@ -66,7 +69,7 @@ def test_lines_and_exit_status_come_through() -> None:
 
 
 def test_stop_ends_a_willing_command_at_once_and_its_stubborn_descendant() -> None:
-    process, pids = start_tree(grace=600.0)
+    process, pids = start_tree(grace=300.0)
     process.terminate()
     assert process.wait(PATIENCE)
     assert gone(pids)
@@ -103,7 +106,7 @@ def test_a_killed_owner_leaves_nothing(number: signal.Signals, tmp_path: Path) -
 import os, sys, time
 from handlers.stack.guarded import GuardedProcess
 GuardedProcess([sys.executable, "-c", {TREE!r}], os.environ, 0.3, lambda line: print(line, flush=True))
-time.sleep(600)
+time.sleep(300)
 """
     with subprocess.Popen([sys.executable, "-c", owner_code], stdout=subprocess.PIPE, text=True) as owner:
         assert owner.stdout is not None

@@ -38,7 +38,9 @@ def sink(tmp_path: Path) -> Iterator[LogSink]:
     sink.close()
 
 
-def server(name: str, hang_file: Path, *, hang_seconds: float = 60.0, probe_timeout: float = 10.0) -> tuple[Service, str]:
+def server(
+    name: str, hang_file: Path, *, hang_seconds: float = 60.0, probe_timeout: float = 10.0
+) -> tuple[Service, str]:
     port = free_ports(1)[0]
     probe = UpdaterProbe(f"http://127.0.0.1:{port}", timeout=probe_timeout)
     service = Service(
