@@ -84,9 +84,9 @@ def process(
             child.wait(20)
 
 
-def wait_until(ready: Callable[[], bool], child: "subprocess.Popen[bytes]", log: Path, seconds: float = PATIENCE) -> None:
+def wait_until(ready: Callable[[], bool], child: "subprocess.Popen[bytes]", log: Path) -> None:
     """Wait until ``ready``; a process that ended or never got ready is shown with its last lines."""
-    deadline = time.monotonic() + seconds
+    deadline = time.monotonic() + PATIENCE
     while not ready():
         if child.poll() is not None or time.monotonic() > deadline:
             tail = "\n".join(log.read_text(errors="replace").splitlines()[-20:])
