@@ -179,12 +179,15 @@ class Updater:
         return self._open({}, request) if request is not None else None
 
     def _open(self, folders: dict[str, FolderIntent], request: EditRequest | None = None) -> Intent:
+        self._started = False  # when this fails it may be there all the same: the store is asked before the next try
         try:
-            return self.records.begin(folders, request)
+            intent = self.records.begin(folders, request)
         except PreconditionFailedError as error:
             raise BlockedError(
                 f"another updater works on {self.objects.url} ({error}): run one updater per store"
             ) from error
+        self._started = True
+        return intent
 
     @staticmethod
     def _ready(states: list[FolderState]) -> list[FolderState]:

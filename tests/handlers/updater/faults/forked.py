@@ -23,7 +23,7 @@ from handlers.updater import child, learner, service
 from handlers.updater.edits import editor
 from handlers.updater.learn import die_with_parent, serve
 from lucir_core.config import load_preset
-from tests.handlers.updater.faults.points import CountedStore, Kill, Points
+from tests.handlers.updater.faults.points import CountedStore, ForgetfulStore, Kill, Points
 
 PAUSE = 0.05
 JOBS = {"learn": learner.run, "edit": editor.run}
@@ -50,19 +50,22 @@ def _run(settings: Settings, update: str, kill: Kill | None, notes: Path) -> Non
     points = Points(settings.data, "updater", kill, notes)
     child.subprocess.Popen = _forking(settings.data, kill, notes)  # type: ignore[attr-defined]  # its own import
     points.install()
-    objects: Any = CountedStore(open_settings_store(settings), points)
+    store: Any = CountedStore(open_settings_store(settings), points)
+    number = kill.number if kill is not None and kill.role == "store" else None
+    objects: Any = ForgetfulStore(store, number, Points(settings.data, "store", None, notes))
     config = load_preset(settings.learning.preset, settings.learning.overrides)
     updater = service.Updater(settings, config, objects)
     updater._services.wait_served = lambda *_: True
-    threading.Thread(target=_end, args=(updater, update, points), name="observer", daemon=True).start()
+    threading.Thread(target=_end, args=(updater, update, points, objects), name="observer", daemon=True).start()
     updater.run()
 
 
-def _end(updater: service.Updater, update: str, points: Points) -> None:
+def _end(updater: service.Updater, update: str, points: Points, objects: ForgetfulStore) -> None:
     """Leave when the update has ended: nothing is left to be done, and an orderly stop takes a second."""
     while (updater.status.snapshot()["last_update"] or {}).get("id") != update:
         time.sleep(PAUSE / 2)
     points.note({"calls": points.count})
+    objects.note_calls()
     os._exit(0)
 
 

@@ -8,6 +8,8 @@ of the points: a second time, in the recovery); then an updater that runs to the
 the undisturbed one, with the same classes, the same weights, nothing left in ``incoming/``.
 
 ``--kind provisional`` is the same with ``learning.imprint_first``; ``--kind edit`` deletes three images instead.
+With ``--answers`` nobody is killed: a call of the store is carried out, but its answer does not arrive; each call once
+before any of them twice.
 """
 
 import argparse
@@ -83,9 +85,11 @@ def settings_in(data: Path, kind: str) -> Settings:
 class Walk:
     """The base store, the undisturbed run, and one killed run after the other, all below ``folder``."""
 
-    def __init__(self, folder: Path, seed: int, kind: str = "drop") -> None:
+    def __init__(self, folder: Path, seed: int, kind: str = "drop", *, answers: bool = False) -> None:
         self._folder = folder
         self._kind = kind
+        self._answers = answers
+        self._unanswered: list[int] = []
         self._random = random.Random(seed)
         self.base = folder / "base"
         self.undisturbed = folder / "undisturbed"
@@ -136,6 +140,10 @@ class Walk:
 
     def _choose(self) -> Kill:
         """Within a process every call is as likely as any other."""
+        if self._answers:
+            if not self._unanswered:
+                self._unanswered = self._random.sample(range(1, self.calls["store"] + 1), self.calls["store"])
+            return Kill("store", self._unanswered.pop())
         role = "learner" if self._random.random() < LEARNER_KILLS else "updater"
         delay = self._random.uniform(0, LONGEST_DELAY) if self._random.random() < DELAYED_KILLS else 0.0
         return Kill(role, self._random.randint(1, self.calls[role]), delay)
@@ -180,7 +188,7 @@ class Walk:
                 raise AssertionError(f"not within {PATIENCE:.0f} s after {kill}: {(data / 'updater.log').read_text()}")
             time.sleep(0.005)
         code = os.waitstatus_to_exitcode(status)
-        allowed = {0} if kill is None or kill.role == "learner" else {0, -signal.SIGKILL}
+        allowed = {0, -signal.SIGKILL} if kill is not None and kill.role == "updater" else {0}
         assert code in allowed, f"status {code} after {kill}: {(data / 'updater.log').read_text()}"
 
 
@@ -191,7 +199,7 @@ def summary(
     killed = [kill for result in results for kill in result["kills"]]
     return {
         "command": "python -m tests.handlers.updater.faults.kills "
-        f"--points {len(results)} --seed {options.seed} --kind {options.kind}",
+        f"--points {len(results)} --seed {options.seed} --kind {options.kind}{' --answers' * options.answers}",
         "points": len(results),
         "kills": len(killed),
         "kills_by_process": dict(Counter(kill["role"] for kill in killed)),
@@ -216,12 +224,13 @@ def main(arguments: list[str]) -> int:
     parser.add_argument("--points", type=int, default=200)
     parser.add_argument("--seed", type=int, default=1)
     parser.add_argument("--kind", choices=KINDS, default="drop", help="what kind of update is killed")
+    parser.add_argument("--answers", action="store_true", help="lose answers of the store instead of killing")
     parser.add_argument("--output", type=Path, help="where the result is written as JSON")
     parser.add_argument("--time-limit", type=float, default=1e9, help="seconds after which no new point is begun")
     options = parser.parse_args(arguments)
     started = time.monotonic()
     with tempfile.TemporaryDirectory(prefix="lucir-kills-", ignore_cleanup_errors=True) as folder:
-        walk = Walk(Path(folder), options.seed, options.kind)
+        walk = Walk(Path(folder), options.seed, options.kind, answers=options.answers)
         walk.prepare()
         results = []
         for index in range(options.points):

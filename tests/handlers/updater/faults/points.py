@@ -17,7 +17,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-from model_store.objects import ObjectInfo, ObjectStore
+from model_store.objects import ObjectInfo, ObjectStore, StoreUnavailableError
 
 EVENTS = frozenset(
     {
@@ -41,7 +41,10 @@ IDLE_THREADS = frozenset({"watch", "hints", "events", "reconcile", "web", "obser
 
 @dataclass(frozen=True)
 class Kill:
-    """Kill ``role`` (updater or learner) at its ``number``-th call, or so many seconds after it."""
+    """Kill ``role`` (updater or learner) at its ``number``-th call, or so many seconds after it.
+
+    ``role`` "store" kills nobody: the updater's ``number``-th call of the store is carried out and its answer lost.
+    """
 
     role: str
     number: int
@@ -110,6 +113,49 @@ class Points:
     def _die_later(delay: float) -> None:
         time.sleep(delay)
         os.kill(os.getpid(), signal.SIGKILL)
+
+
+class ForgetfulStore:
+    """A store that loses one answer. Native threads that only look are left alone, as in ``Points``."""
+
+    def __init__(self, objects: ObjectStore, number: int | None, points: Points) -> None:
+        self._objects = objects
+        self._number = number
+        self._points = points
+        self._lock = threading.Lock()
+        self.count = 0
+
+    def __getattr__(self, name: str) -> Any:
+        found = getattr(self._objects, name)
+        if not callable(found):
+            return found
+
+        def call(*arguments: Any, **options: Any) -> Any:
+            result = found(*arguments, **options)
+            self._lose(f"{name} {arguments[0] if arguments else ''}")
+            return result
+
+        return call
+
+    def list(self, prefix: str) -> Iterator[ObjectInfo]:
+        """Each object listed is a call."""
+        for info in self._objects.list(prefix):
+            self._lose(f"list {prefix}")
+            yield info
+
+    def note_calls(self) -> None:
+        """Write down how many calls there were."""
+        self._points.note({"calls": self.count})
+
+    def _lose(self, what: str) -> None:
+        if threading.current_thread().name in IDLE_THREADS:
+            return
+        with self._lock:
+            self.count += 1
+            number = self.count
+        if number == self._number:
+            self._points.note({"number": number, "at": f"store.{what}"})
+            raise StoreUnavailableError(f"the answer to {what} was lost")
 
 
 class CountedStore:
