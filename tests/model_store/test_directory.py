@@ -13,7 +13,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from model_store.directory import DirectoryStore
@@ -41,7 +41,7 @@ def store(root: Path) -> DirectoryStore:
 
 
 @given(key=KEYS, data=st.binary(max_size=100))
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=40, deadline=None, suppress_health_check=[HealthCheck.too_slow])
 def test_any_bytes_make_a_key(key: str, data: bytes) -> None:
     with tempfile.TemporaryDirectory() as folder:
         store = DirectoryStore(Path(folder))
@@ -54,7 +54,7 @@ def test_any_bytes_make_a_key(key: str, data: bytes) -> None:
 
 
 @given(keys=st.sets(SEGMENT.filter(lambda name: name not in {".", ".."}), min_size=1, max_size=8))
-@settings(max_examples=30, deadline=None)
+@settings(max_examples=30, deadline=None, suppress_health_check=[HealthCheck.too_slow])
 def test_keys_come_in_the_order_of_their_bytes(keys: set[str]) -> None:
     with tempfile.TemporaryDirectory() as folder:
         for number, key in enumerate(sorted(keys)):

@@ -25,6 +25,7 @@ from handlers.torchserve.reconcile import Reconciler, ServingState
 from model_store.directory import DirectoryStore
 from model_store.manifest import Manifest
 from model_store.versions import VersionStore
+from tests.waiting import PATIENCE
 
 COLOURS = {"rot": (255, 0, 0), "grün": (0, 255, 0), "青": (0, 0, 255)}
 """Class names beyond ASCII on purpose."""
@@ -146,7 +147,7 @@ class Stack:
         if self.process is None:
             return
         self.process.send_signal(number)
-        self.process.wait(30)
+        self.process.wait(PATIENCE)
         self.process = None
 
     def publish(self, version: int, point: bool = True, canary: Canary | None = None, **changes: Any) -> Manifest:
@@ -163,7 +164,7 @@ class Stack:
         return published
 
     def settle(
-        self, reconciler: Reconciler, until: Callable[[ServingState], bool], timeout: float = 90
+        self, reconciler: Reconciler, until: Callable[[ServingState], bool], timeout: float = PATIENCE
     ) -> ServingState:
         """Step as the loop does until a state is reached."""
         deadline = time.monotonic() + timeout
@@ -174,14 +175,14 @@ class Stack:
             time.sleep(0.1)
         raise AssertionError(f"still {reconciler.state}\n{self.log()[-3000:]}")
 
-    def serve(self, reconciler: Reconciler, version: int, timeout: float = 90) -> ServingState:
+    def serve(self, reconciler: Reconciler, version: int, timeout: float = PATIENCE) -> ServingState:
         return self.settle(reconciler, lambda s: s.phase == "serving" and s.served == version, timeout)
 
     def log(self) -> str:
         return (self.scratch / "torchserve.log").read_text(errors="replace")
 
     def post(self, image: bytes, path: str = "/predictions/lucir", **headers: str) -> httpx.Response:
-        return httpx.post(self.settings.inference_url + path, content=image, headers=headers, timeout=30)
+        return httpx.post(self.settings.inference_url + path, content=image, headers=headers, timeout=60)
 
 
 @pytest.fixture
