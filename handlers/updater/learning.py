@@ -55,6 +55,8 @@ def run_child(update: Update, draft: Draft) -> Result:
     services = update.services
     _begin(update, draft)
     services.child.run("learn", draft.folder, partial(report_progress, services), services.stop, services.tick)
+    if draft.kind == "learnt":  # the last job: a server is about to start a worker, which wants its memory
+        services.child.end()
     result: Result = Result.read(draft.folder / RESULT)
     return result
 

@@ -205,7 +205,7 @@ class Updater:
         try:
             self._runner[1].run()
         finally:
-            self._child.end()  # its priority is lowered now, and what it holds is of no use to the next update
+            self._child.end()  # where there was nothing to learn, or not to the end
         self._runner = None
         self._started = False  # what it left is read from the store, as after a start
         self.metrics.phase_ended()

@@ -97,6 +97,7 @@ def apply(update: Update) -> None:
         log_format=services.settings.log.format,
     ).write(update.folder / TASK)
     services.child.run("edit", update.folder, lambda _: None, services.stop, services.tick)
+    services.child.end()
 
 
 def evaluate(update: Update) -> None:
