@@ -115,55 +115,17 @@ class Points:
         os.kill(os.getpid(), signal.SIGKILL)
 
 
-class ForgetfulStore:
-    """A store that loses one answer. Native threads that only look are left alone, as in ``Points``."""
+class WatchedStore:
+    """A store each of whose calls is told of before and after it; each object listed is a call."""
 
-    def __init__(self, objects: ObjectStore, number: int | None, points: Points) -> None:
+    def __init__(self, objects: ObjectStore) -> None:
         self._objects = objects
-        self._number = number
-        self._points = points
-        self._lock = threading.Lock()
-        self.count = 0
 
-    def __getattr__(self, name: str) -> Any:
-        found = getattr(self._objects, name)
-        if not callable(found):
-            return found
+    def before(self, what: str) -> None:
+        """A call is about to be made."""
 
-        def call(*arguments: Any, **options: Any) -> Any:
-            result = found(*arguments, **options)
-            self._lose(f"{name} {arguments[0] if arguments else ''}")
-            return result
-
-        return call
-
-    def list(self, prefix: str) -> Iterator[ObjectInfo]:
-        """Each object listed is a call."""
-        for info in self._objects.list(prefix):
-            self._lose(f"list {prefix}")
-            yield info
-
-    def note_calls(self) -> None:
-        """Write down how many calls there were."""
-        self._points.note({"calls": self.count})
-
-    def _lose(self, what: str) -> None:
-        if threading.current_thread().name in IDLE_THREADS:
-            return
-        with self._lock:
-            self.count += 1
-            number = self.count
-        if number == self._number:
-            self._points.note({"number": number, "at": f"store.{what}"})
-            raise StoreUnavailableError(f"the answer to {what} was lost")
-
-
-class CountedStore:
-    """A store each of whose calls is a point before it and a point after it."""
-
-    def __init__(self, objects: ObjectStore, points: Points) -> None:
-        self._objects = objects
-        self._points = points
+    def after(self, what: str) -> None:
+        """A call has been carried out, and has not been answered yet."""
 
     def __getattr__(self, name: str) -> Any:
         found = getattr(self._objects, name)
@@ -172,15 +134,57 @@ class CountedStore:
 
         def call(*arguments: Any, **options: Any) -> Any:
             what = f"store.{name} {arguments[0] if arguments else ''}"
-            self._points.passed(f"before {what}")
+            self.before(what)
             result = found(*arguments, **options)
-            self._points.passed(f"after {what}")
+            self.after(what)
             return result
 
         return call
 
     def list(self, prefix: str) -> Iterator[ObjectInfo]:
-        """Each object listed is a point."""
+        """Lazily, as every store does."""
         for info in self._objects.list(prefix):
-            self._points.passed(f"store.list {prefix}")
+            self.after(f"store.list {prefix}")
             yield info
+
+
+class CountedStore(WatchedStore):
+    """Each call is a point before it and a point after it."""
+
+    def __init__(self, objects: ObjectStore, points: Points) -> None:
+        super().__init__(objects)
+        self._points = points
+
+    def before(self, what: str) -> None:
+        """A point."""
+        self._points.passed(f"before {what}")
+
+    def after(self, what: str) -> None:
+        """A point."""
+        self._points.passed(f"after {what}")
+
+
+class ForgetfulStore(WatchedStore):
+    """Loses the answer to its ``number``-th call, if any; threads that only look do not count, as in ``Points``."""
+
+    def __init__(self, objects: ObjectStore, number: int | None, points: Points) -> None:
+        super().__init__(objects)
+        self._number = number
+        self._points = points
+        self._lock = threading.Lock()
+        self._count = 0
+
+    def note_calls(self) -> None:
+        """Write down how many calls there were."""
+        self._points.note({"calls": self._count})
+
+    def after(self, what: str) -> None:
+        """Raise ``StoreUnavailableError`` instead of the answer, where it is to be lost."""
+        if threading.current_thread().name in IDLE_THREADS:
+            return
+        with self._lock:
+            self._count += 1
+            number = self._count
+        if number == self._number:
+            self._points.note({"number": number, "at": what})
+            raise StoreUnavailableError(f"the answer to {what} was lost")
