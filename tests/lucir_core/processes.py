@@ -8,14 +8,13 @@ from multiprocessing.context import ForkServerContext, ForkServerProcess
 from pathlib import Path
 from typing import Any
 
+from tests.waiting import PATIENCE
+
 # A child must see no torch of the test process, whose thread pools a fork would break; a server that only imports has
 # none. Imports take seconds, forks milliseconds.
 _CONTEXT: ForkServerContext = multiprocessing.get_context("forkserver")
 # The optimiser imports torch._dynamo at its first step.
 _CONTEXT.set_forkserver_preload(["__main__", "torch._dynamo", "lucir_core.bench.runner", "lucir_core.testing"])
-
-PATIENCE = 120.0
-"""Seconds that a child may stay silent before the test fails."""
 
 
 class Child:

@@ -16,6 +16,9 @@ from lucir_core.distributed import World, gathered, processes, shared_batch, wor
 from lucir_core.errors import ConfigError
 from lucir_core.networks.global_norm import GlobalBatchNorm2d, share_statistics
 from lucir_core.state import LearnerState, load_state
+from tests.waiting import PATIENCE
+
+pytestmark = pytest.mark.timeout(1200)  # the first test learns everything, twice
 
 METHODS = ("lucir", "finetune", "icarl", "icarl_original", "eeil", "bic", "der")
 CHILD = Path(__file__).parent / "two_processes.py"
@@ -37,7 +40,7 @@ def run_processes(count: int, *arguments: str) -> None:
         for rank in range(count)
     ]
     try:
-        said = [child.communicate(timeout=200)[0] for child in children]
+        said = [child.communicate(timeout=2 * PATIENCE)[0] for child in children]
     finally:
         for child in children:
             child.kill()

@@ -78,6 +78,7 @@ def last_state(folder: Path) -> LearnerState:
 
 
 @pytest.mark.slow
+@pytest.mark.timeout(900)
 @pytest.mark.parametrize("name", EVERY)
 def test_killed_in_every_stage_and_at_random_moments(name: str, tmp_path: Path) -> None:
     places: list[tuple[int, str]] = []
