@@ -64,7 +64,11 @@ class Stack:
             self.process = subprocess.Popen(
                 command, env=environment(), stdout=log, stderr=subprocess.STDOUT, start_new_session=True
             )
-        self.record: StackRecord = wait_for(self._ready)
+        try:
+            self.record: StackRecord = wait_for(self._ready)
+        except BaseException:
+            self.process.kill()  # its guards end the rest, which would slow down the tests that follow
+            raise
 
     def _ready(self) -> StackRecord | None:
         assert self.process.poll() is None, self.output()
@@ -160,8 +164,11 @@ def running(data: Path, *options: str) -> Iterator[Stack]:
     try:
         yield stack
     finally:
-        if stack.process.poll() is None:
-            stack.stop()
+        try:
+            if stack.process.poll() is None:
+                stack.stop()
+        finally:
+            stack.process.kill()
 
 
 def picture(digit: str, index: int = 0) -> bytes:

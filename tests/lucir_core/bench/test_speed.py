@@ -51,6 +51,7 @@ def test_without_a_compiler_nothing_compiled_is_measured(monkeypatch: pytest.Mon
 
 
 @pytest.mark.slow
+@pytest.mark.timeout(900)
 def test_a_small_comparison(tmp_path: Path) -> None:
     plan = Plan(rounds=2, steps=1, network="resnet8", batch_size=8, warmup=1)
     chosen = [variant for variant in variants("cpu") if variant.name in ("reference", "ours", "no teacher")]
