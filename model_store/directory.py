@@ -29,7 +29,7 @@ from model_store.objects import (
 from model_store.staging import Staging
 from model_store.tree import GONE, describe, locate, lost, names, walk
 
-_ATTEMPTS = 10
+_ATTEMPTS = 50
 _NO_LINKS = {errno.EPERM, errno.EOPNOTSUPP, errno.ENOSYS, errno.EMLINK}
 
 
@@ -203,12 +203,15 @@ class DirectoryStore:
                 temporary.rename(path)
 
     def _retried(self, folder: Path, place: Callable[[], object]) -> None:
-        """Create ``folder`` and ``place`` into it, again when another process tidied the empty folder away between."""
+        """Create ``folder`` and ``place`` into it, again when another process tidied the empty folder away between.
+
+        Also while it is created: what somebody else had just created may be gone when it is looked at.
+        """
         for attempt in range(_ATTEMPTS):
             try:
                 make_folders(folder)
                 place()
-            except FileNotFoundError:
+            except (FileNotFoundError, FileExistsError):
                 if attempt == _ATTEMPTS - 1 or not self._root.is_dir():
                     raise
             else:

@@ -63,6 +63,8 @@ class RunningService:
         self._answered: float | None = None
         self._ready_or_started = 0.0
         self._stopped = threading.Event()
+        self._lock = threading.Lock()
+        """A probe's answer is taken in whole while its process is still the one that runs, or not at all."""
         self._prober = threading.Thread(target=self._probe, name=f"probe-{service.name}", daemon=True)
 
     @property
@@ -119,8 +121,9 @@ class RunningService:
 
     def _failed(self, now: float, reason: str) -> None:
         pause = min(self.service.longest_pause, self.service.first_pause * 2.0**self.failures)
-        self._process = None
-        self.health = Health(alive=False, ready=False, reason=reason)
+        with self._lock:
+            self._process = None
+            self.health = Health(alive=False, ready=False, reason=reason)
         self.failures += 1
         self.restarts += 1
         self._start_at = now + pause
@@ -147,12 +150,13 @@ class RunningService:
             if process is None:
                 continue
             health = self.service.probe()
-            if process is not self._process:
-                continue  # the answer came from a process that is gone
-            now = time.monotonic()
-            self.health = health if health.alive or self._answered is not None else STARTING
-            if health.alive:
-                self._answered = now
-                self.ever_alive = True
-            if health.ready:
-                self._ready_or_started = now
+            with self._lock:
+                if process is not self._process:
+                    continue  # the answer came from a process that is gone
+                now = time.monotonic()
+                self.health = health if health.alive or self._answered is not None else STARTING
+                if health.alive:
+                    self._answered = now
+                    self.ever_alive = True
+                if health.ready:
+                    self._ready_or_started = now
