@@ -29,7 +29,7 @@ from model_store.objects import (
 from model_store.staging import Staging
 from model_store.tree import GONE, describe, locate, lost, names, walk
 
-_ATTEMPTS = 50
+_ATTEMPTS = 10
 _NO_LINKS = {errno.EPERM, errno.EOPNOTSUPP, errno.ENOSYS, errno.EMLINK}
 
 
@@ -203,14 +203,12 @@ class DirectoryStore:
                 temporary.rename(path)
 
     def _retried(self, folder: Path, place: Callable[[], object]) -> None:
-        """Create ``folder`` and ``place`` into it, again when another process tidied the empty folder away between.
-
-        Also while it is created: what somebody else had just created may be gone when it is looked at.
-        """
+        """Create ``folder`` and ``place`` into it; again when somebody who knows no lock took it away between."""
         for attempt in range(_ATTEMPTS):
             try:
-                make_folders(folder)
-                place()
+                with self._staging.folders(exclusive=False):
+                    make_folders(folder)
+                    place()
             except (FileNotFoundError, FileExistsError):
                 if attempt == _ATTEMPTS - 1 or not self._root.is_dir():
                     raise
@@ -219,12 +217,13 @@ class DirectoryStore:
 
     def _tidy(self, folder: Path) -> None:
         """Sync ``folder``, or remove it and those above it where nothing is left in them."""
-        while folder != self._root and folder.parent != self._root:
-            try:
-                folder.rmdir()
-            except OSError:  # not empty, or not ours to remove
-                break
-            folder = folder.parent
+        with self._staging.folders(exclusive=True):
+            while folder != self._root and folder.parent != self._root:
+                try:
+                    folder.rmdir()
+                except OSError:  # not empty, or not ours to remove
+                    break
+                folder = folder.parent
         with suppress(FileNotFoundError):
             sync_folder(folder)
 

@@ -1,4 +1,4 @@
-"""What a directory store keeps for itself below ``.lucir/``: files on their way into place, and the lock."""
+"""What a directory store keeps for itself below ``.lucir/``: files on their way into place, and two locks."""
 
 import fcntl
 import os
@@ -21,6 +21,7 @@ class Staging:
     def __init__(self, root: Path) -> None:
         self._temporary = root / RESERVED / "tmp"
         self._lock = root / RESERVED / "lock"
+        self._folders = root / RESERVED / "folders"
 
     @contextmanager
     def temporary(self) -> Iterator[tuple[BinaryIO, Path]]:
@@ -36,12 +37,18 @@ class Staging:
     @contextmanager
     def locked(self, *, exclusive: bool) -> Iterator[None]:
         """Hold the lock against other threads and processes: for a rename, never while data is written."""
-        descriptor = os.open(self._lock, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o666)
-        try:
-            fcntl.flock(descriptor, fcntl.LOCK_EX if exclusive else fcntl.LOCK_SH)
+        with _flock(self._lock, exclusive=exclusive):
             yield
-        finally:
-            os.close(descriptor)
+
+    @contextmanager
+    def folders(self, *, exclusive: bool) -> Iterator[None]:
+        """Hold the lock of those who make folders and put something into them, against those who remove empty ones.
+
+        It is taken before ``locked``, where both are.
+        """
+        make_folders(self._folders.parent)
+        with _flock(self._folders, exclusive=exclusive):
+            yield
 
     def remove_stale(self) -> None:
         """Remove the temporary files of processes that died."""
@@ -50,3 +57,13 @@ class Staging:
                 with suppress(FileNotFoundError):
                     if time.time() - entry.stat(follow_symlinks=False).st_mtime > STALE_SECONDS:
                         Path(entry.path).unlink()
+
+
+@contextmanager
+def _flock(path: Path, *, exclusive: bool) -> Iterator[None]:
+    descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o666)
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX if exclusive else fcntl.LOCK_SH)
+        yield
+    finally:
+        os.close(descriptor)
