@@ -122,10 +122,10 @@ class Updater:
 
     def _wait_ready(self) -> bool:
         """Wait a moment for a drop to be ready; while one settles, the learning child gets ready too."""
-        if self._watcher.arriving:
-            self._child.warm()
-        else:
+        if not self._watcher.arriving.wait(IDLE_SECONDS):
             self._child.end()
+            return False
+        self._child.warm()
         return self._watcher.ready.wait(IDLE_SECONDS)
 
     def _stand_by(self, error: LeaseLostError) -> None:

@@ -38,8 +38,8 @@ class Watcher:
         self._failed: Mapping[str, FailedFolder] = {}
         self.ready = threading.Event()
         """Set while folders are ready to be learnt."""
-        self.arriving = False
-        """Whether there are such, or some that time alone makes so."""
+        self.arriving = threading.Event()
+        """Set while there are such, or some that time alone makes so."""
         self._thread = threading.Thread(target=self._list_always, name="watch", daemon=True)
         self._hints = Hints(objects, self._hint) if settings.hints and isinstance(objects, Notifies) else None
 
@@ -92,11 +92,8 @@ class Watcher:
                 if state.state != "learning" and (name := state.folder.class_name or state.folder.name):
                     waiting[name] = waiting.get(name, 0) + state.folder.images
             self._metrics.show_waiting(waiting)
-            self.arriving = any(state.state in {"ready", "settling"} for state in self._states)
-            if any(state.state == "ready" for state in self._states):
-                self.ready.set()
-            else:
-                self.ready.clear()
+            _set(self.arriving, any(state.state in {"ready", "settling"} for state in self._states))
+            _set(self.ready, any(state.state == "ready" for state in self._states))
             return self._states
 
     def _list_always(self) -> None:
@@ -129,3 +126,10 @@ class Watcher:
     def _hint(self) -> None:
         self._metrics.store_hints.inc()
         self._wake.set()
+
+
+def _set(event: threading.Event, value: bool) -> None:
+    if value:
+        event.set()
+    else:
+        event.clear()
