@@ -2,6 +2,7 @@
 
 import logging
 import os
+import shutil
 import signal
 import threading
 from collections.abc import Iterator
@@ -11,11 +12,16 @@ import numpy as np
 import pytest
 from sklearn.datasets import load_digits
 
+from handlers.settings import Settings
 from handlers.updater.base import HOLDOUT
 from handlers.updater.child import Child, LearningError, MachineError, StopRequestedError
 from handlers.updater.prepare import LABELS, TRAIN
+from handlers.updater.service import Updater
 from handlers.updater.task import RESULT, STATE, TASK, Result, Task
 from lucir_core.blobs import ImageBlobs
+from lucir_core.config import load_preset
+from model_store.directory import DirectoryStore
+from tests.handlers.updater.conftest import Drop
 from tests.waiting import wait_for
 
 CLASSES = ("zero", "one")
@@ -152,3 +158,24 @@ def test_a_stop_ends_it_at_work_and_idle(
         child.run("learn", write_task(tmp_path / "x", arrays), print, stop, tick)
     assert is_gone(pids[0])
     assert "the job 'learn' began" in caplog.text
+
+
+def test_an_updater_has_one_while_a_drop_settles(settings: Settings, store: DirectoryStore, drop: Drop) -> None:
+    slow = settings.updater.model_copy(update={"settle_seconds": 600})
+    updater = Updater(settings.model_copy(update={"updater": slow}), load_preset("digits"), store)
+    thread = threading.Thread(target=updater.run)
+    thread.start()
+    try:
+        wait_for(lambda: updater.status.snapshot()["lease"]["state"] == "active")
+        assert updater._child._process is None
+        folders = [drop(name, digit) for digit, name in enumerate(CLASSES)]
+        wait_for(lambda: updater._child._process)
+        pid = pid_of(updater._child)
+        assert not list(store.folders("updates/"))
+        for folder in folders:
+            shutil.rmtree(folder)
+        wait_for(lambda: is_gone(pid))
+    finally:
+        updater.stopping.set()
+        thread.join(60)
+    assert not thread.is_alive()
