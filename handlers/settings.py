@@ -161,7 +161,7 @@ class LearningSettings(Section):
     device: str = "auto"
     """``auto`` (CUDA where there is one), ``cpu`` or ``cuda:0``."""
     threads: int | None = Field(None, ge=1)
-    """CPU threads for training; default: all cores."""
+    """CPU threads for training; default: all cores, one where the steps are too small to share."""
     nice: int = Field(10, ge=0, le=19)
     """Training yields to serving on a shared machine."""
     seed: int = Field(1993, ge=0)

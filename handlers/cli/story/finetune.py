@@ -14,11 +14,12 @@ from typing import Any
 
 import numpy as np
 import onnxruntime
+import torch
 from numpy.typing import NDArray
 
 from handlers.cli.story.digits import PHASES, split_digits
 from handlers.preprocess import Limits, crop, decode, to_array
-from handlers.updater.learner import choose_device
+from handlers.updater.learner import choose_device, choose_threads
 from lucir_core.config import PhaseConfig, load_preset
 from lucir_core.export import export_onnx
 from lucir_core.phase import PhaseData, run_phase
@@ -28,6 +29,7 @@ from lucir_core.state import LearnerState
 def run(spec: Mapping[str, Any]) -> list[dict[str, Any]]:
     """Per phase, how many test images of each class are answered rightly. ``spec``: seed, preset, overrides, device."""
     config = load_preset(spec["preset"], {**spec["overrides"], "method": "finetune"})
+    torch.set_num_threads(choose_threads(None, config))
     digits = split_digits(spec["seed"])
     state: LearnerState | None = None
     classes: tuple[str, ...] = ()

@@ -10,11 +10,13 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import torch
 from sklearn.datasets import load_digits
 
 from handlers.settings import Settings
 from handlers.updater.base import HOLDOUT
 from handlers.updater.child import Child, LearningError, MachineError, StopRequestedError
+from handlers.updater.learner import choose_threads
 from handlers.updater.prepare import LABELS, TRAIN
 from handlers.updater.service import Updater
 from handlers.updater.task import RESULT, STATE, TASK, Result, Task
@@ -104,6 +106,13 @@ def test_one_process_does_one_job_after_the_other_and_each_as_if_it_were_the_fir
     assert first
     child.end()
     assert is_gone(pid)
+
+
+def test_small_steps_are_not_shared_among_threads(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(torch, "get_num_threads", lambda: 16)
+    tiny, small = load_preset("digits"), load_preset("small")
+    assert (choose_threads(None, tiny), choose_threads(None, small)) == (1, 16)
+    assert (choose_threads(3, tiny), choose_threads(3, small)) == (3, 3)
 
 
 def test_a_process_that_died_before_it_had_work_is_replaced(child: Child, caplog: pytest.LogCaptureFixture) -> None:
