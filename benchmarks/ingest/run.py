@@ -10,8 +10,6 @@ resize, plan) and a loop that only gets and decodes, with whatever number of thr
 import argparse
 import io
 import json
-import os
-import platform
 import resource
 import statistics
 import subprocess
@@ -27,6 +25,7 @@ import numpy as np
 from minio import Minio
 from PIL import Image
 
+from benchmarks.result import machine, show
 from handlers.settings import ImageLimits, Settings
 from handlers.store import open_settings_store
 from handlers.updater.drops import scan
@@ -142,7 +141,7 @@ def measure(images: int, turns: int) -> dict[str, Any]:
     loop, own = (statistics.median(found["seconds"] for found in some) for some in (loops, ingests))
     return {
         "command": "python -m benchmarks.ingest.run",
-        "machine": f"{os.cpu_count()} cores, {platform.machine()}, Python {platform.python_version()}",
+        "machine": machine(),
         "images": images,
         "bytes": size,
         "bare_loop_threads": best,
@@ -170,10 +169,7 @@ def main() -> int:
             else (lambda: ingest(endpoint, bucket, Path(last)))
         )
         return 0
-    text = json.dumps(measure(options.images, options.turns), indent=2) + "\n"
-    if options.output is not None:
-        options.output.write_text(text)
-    sys.stdout.write(text)
+    show(measure(options.images, options.turns), options.output)
     return 0
 
 

@@ -10,8 +10,6 @@ times, in a process of its own, whose peak memory is read before the first look 
 import argparse
 import io
 import json
-import os
-import platform
 import statistics
 import subprocess
 import sys
@@ -21,6 +19,7 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
+from benchmarks.result import machine, show
 from handlers.settings import UpdaterSettings
 from handlers.updater.metrics import Metrics
 from handlers.updater.status import Status
@@ -93,17 +92,14 @@ def main() -> int:
         bucket = server.bucket()
         result: dict[str, Any] = {
             "command": f"python -m benchmarks.listing.run --objects {options.objects}",
-            "machine": f"{os.cpu_count()} cores, {platform.machine()}, Python {platform.python_version()}",
+            "machine": machine(),
             "empty": measured(server, bucket, 50),
         }
         result["seconds_to_upload"] = fill(server, bucket, "archive/000001/", options.objects)
         result["archived"] = measured(server, bucket, 50)
         fill(server, bucket, "incoming/", options.objects)
         result["waiting"] = measured(server, bucket, 5)
-    text = json.dumps(result, indent=2) + "\n"
-    if options.output is not None:
-        options.output.write_text(text)
-    sys.stdout.write(text)
+    show(result, options.output)
     return 0
 
 

@@ -8,9 +8,6 @@ child, the export and its check, evaluation, upload, the start of TorchServe's w
 """
 
 import argparse
-import json
-import os
-import platform
 import sys
 import tempfile
 from pathlib import Path
@@ -18,6 +15,7 @@ from typing import Any
 
 from rich.console import Console
 
+from benchmarks.result import machine, show
 from handlers.cli.story.phases import as_options, run_service
 from handlers.updater.documents import Done
 from model_store.directory import DirectoryStore
@@ -65,16 +63,13 @@ def main() -> int:
     overhead = sum(update["overhead_seconds"] for update in found)
     result = {
         "command": f"python -m benchmarks.overhead.run --preset {options.preset}",
-        "machine": f"{os.cpu_count()} cores, {platform.machine()}, Python {platform.python_version()}",
+        "machine": machine(),
         "overhead_share": round(overhead / (epochs + overhead), 3),
         "epochs_seconds": round(epochs, 2),
         "overhead_seconds": round(overhead, 2),
         "updates": found,
     }
-    text = json.dumps(result, indent=2) + "\n"
-    if options.output is not None:
-        options.output.write_text(text)
-    sys.stdout.write(text)
+    show(result, options.output)
     return 0
 
 
