@@ -24,9 +24,9 @@ test-fast: $(VENV)/.dev  ## the everyday tests (under 5 minutes)
 	$(BIN)/pytest -m "not slow"
 
 test-servers: $(VENV)/.dev  ## the store on MinIO, rclone, Swift and Ceph (installs them: Go; root on Debian)
-	sh tests/servers/install_minio.sh
-	PYTHON=$(BIN)/python sh tests/servers/install_rclone.sh
-	sh tests/servers/install_debian.sh swift ceph
+	sh tools/servers/install_minio.sh
+	PYTHON=$(BIN)/python sh tools/servers/install_rclone.sh
+	sh tools/servers/install_debian.sh swift ceph
 	$(BIN)/pytest tests/model_store
 
 check: $(VENV)/.dev  ## lint, types, import rules

@@ -13,11 +13,11 @@ from typing import Any
 
 import numpy as np
 
-from handlers.preprocess import BadImageError, Limits
-from handlers.torchserve import open_inference
-from handlers.torchserve.request import BadRequestError, Request, read_request
-from handlers.torchserve.worker import NOTHING_LEARNT_FILE, read_options
-from handlers.version_model import Prediction, VersionModel
+from handlers.inference import open_inference
+from handlers.inference.preprocess import BadImageError, Limits
+from handlers.inference.request import BadRequestError, Request, read_request
+from handlers.inference.version_model import Prediction, VersionModel
+from handlers.inference.worker import NOTHING_LEARNT_FILE, read_options
 
 logger = logging.getLogger(__name__)
 

@@ -184,7 +184,7 @@ class GateSettings(Section):
 
 
 class RetentionSettings(Section):
-    """What is kept of the past; see ``handlers/updater/keep.py`` for what stays whatever stands here."""
+    """What is kept of the past; see ``handlers/retention/policy.py`` for what stays whatever stands here."""
 
     keep_versions: int = Field(10, ge=2)
     """Learnt versions that stay: so many of the served line, and so many of the newest, refused ones too."""

@@ -10,17 +10,17 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
-from lucir_core.blobs import ImageBlobs
-from lucir_core.config import PhaseConfig
-from lucir_core.data import ImageSet, PhaseData
+from lucir_core.config.phase_config import PhaseConfig
+from lucir_core.data.phase_data import ImageSet, PhaseData
 from lucir_core.errors import ConfigError, DataError
-from lucir_core.features import extract_features
-from lucir_core.heads import CosineHead
-from lucir_core.memory import choose_exemplars, exemplars_per_class
+from lucir_core.memory.exemplars import choose_exemplars, exemplars_per_class
+from lucir_core.memory.image_blobs import ImageBlobs
+from lucir_core.memory.prototypes import class_prototypes
 from lucir_core.methods.base import grown_model
-from lucir_core.model import place
+from lucir_core.models.features import extract_features
+from lucir_core.models.heads import CosineHead
+from lucir_core.models.model import place
 from lucir_core.phase import check_previous
-from lucir_core.prototypes import class_prototypes
 from lucir_core.state import LearnerState
 
 

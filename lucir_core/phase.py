@@ -8,25 +8,25 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from lucir_core.acceleration import AUTO, Acceleration, accelerated
-from lucir_core.blobs import ImageBlobs, encode_picture
-from lucir_core.config import PhaseConfig
-from lucir_core.data import ImageSet, PhaseData
-from lucir_core.device_memory import explained
-from lucir_core.distributed import agree_on, world
+from lucir_core.config.phase_config import PhaseConfig
+from lucir_core.data.image_source import EncodedPictures
+from lucir_core.data.phase_data import ImageSet, PhaseData
 from lucir_core.errors import ConfigError, DataError, StateError
-from lucir_core.features import extract_features
-from lucir_core.heads import LinearHead
-from lucir_core.memory import exemplars_per_class
+from lucir_core.memory.exemplars import exemplars_per_class
+from lucir_core.memory.image_blobs import ImageBlobs, encode_picture
+from lucir_core.memory.prototypes import class_prototypes
 from lucir_core.methods import IncrementalMethod, create_method
-from lucir_core.model import place, teacher_of
-from lucir_core.networks.global_norm import share_statistics
-from lucir_core.phase_run import PhaseRun, Progress
-from lucir_core.pictures import EncodedPictures
-from lucir_core.prototypes import class_prototypes
-from lucir_core.randomness import derived_seed
-from lucir_core.resume import Journal, phase_fingerprint
+from lucir_core.models.features import extract_features
+from lucir_core.models.global_norm import share_statistics
+from lucir_core.models.heads import LinearHead
+from lucir_core.models.model import place, teacher_of
+from lucir_core.runtime.acceleration import AUTO, Acceleration, accelerated
+from lucir_core.runtime.device_memory import explained
+from lucir_core.runtime.distributed import agree_on, world
+from lucir_core.runtime.randomness import derived_seed
 from lucir_core.state import LearnerState
+from lucir_core.training.checkpoint import Journal, phase_fingerprint
+from lucir_core.training.phase_run import PhaseRun, Progress
 
 __all__ = ["PhaseData", "Progress", "run_phase"]
 
@@ -58,7 +58,7 @@ def run_phase(
     CPU (with the same number of threads) ends with bit-identical weights. It is removed at the end.
     acceleration: what is computed in a faster way; the same up to rounding.
 
-    Inside `lucir_core.distributed.processes` every process makes the same call and gets the same state.
+    Inside `lucir_core.runtime.distributed.processes` every process makes the same call and gets the same state.
 
     Raises DataError, ConfigError or StateError where the arguments do not fit together, DivergedError when the loss
     becomes NaN or infinite, DeviceMemoryError when `device` has no memory left. Only `device` memory and `resume` are

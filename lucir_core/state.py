@@ -9,12 +9,12 @@ import torch
 from safetensors import SafetensorError, safe_open
 from torch import Tensor
 
-from lucir_core.blobs import ImageBlobs
-from lucir_core.config import PhaseConfig, config_from_dict
+from lucir_core.config.phase_config import PhaseConfig, config_from_dict
 from lucir_core.errors import StateError
 from lucir_core.files import save_tensors_atomically
-from lucir_core.model import IncrementalModel, empty_model
-from lucir_core.networks.branched import branch_count
+from lucir_core.memory.image_blobs import ImageBlobs
+from lucir_core.models.branched import branch_count
+from lucir_core.models.model import IncrementalModel, empty_model
 
 CHECKPOINT = "checkpoint.safetensors"
 EXEMPLARS = "exemplars.safetensors"

@@ -5,9 +5,9 @@ from typing import Any
 
 import numpy as np
 
-from lucir_core.config import PhaseConfig, config_from_dict
-from lucir_core.data import PhaseData
-from lucir_core.parsing import merged, nested
+from lucir_core.config.parsing import merged, nested
+from lucir_core.config.phase_config import PhaseConfig, config_from_dict
+from lucir_core.data.phase_data import PhaseData
 
 TINY_SIDE = 16
 

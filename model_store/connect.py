@@ -4,7 +4,7 @@ import os
 from pathlib import Path
 from urllib.parse import unquote_to_bytes, urlsplit
 
-from model_store.directory import DirectoryStore
+from model_store.directory.directory_store import DirectoryStore
 from model_store.objects import ObjectStore, StoreError
 
 
@@ -27,7 +27,9 @@ def open_store(
     if parts.scheme == "file" and parts.netloc in {"", "localhost"} and parts.path.startswith("/"):
         return DirectoryStore(Path(os.fsdecode(unquote_to_bytes(parts.path))))
     if parts.scheme == "s3" and parts.netloc and parts.path in {"", "/"} and not parts.query:
-        from model_store.s3 import S3Store  # the SDK takes half a second to import: only who needs it waits for it
+        from model_store.s3.s3_store import (
+            S3Store,  # the SDK takes half a second to import: only who needs it waits for it
+        )
 
         return S3Store(
             parts.netloc,

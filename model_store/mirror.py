@@ -10,7 +10,7 @@ from pathlib import Path
 from pydantic import ValidationError
 
 from model_store.documents import encode
-from model_store.local import os_errors, record
+from model_store.local_files import os_errors, record
 from model_store.manifest import Document, FileRecord, Manifest
 from model_store.objects import StoreError
 from model_store.versions import MANIFEST, VersionStore

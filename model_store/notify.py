@@ -10,10 +10,10 @@ from typing import Protocol, runtime_checkable
 
 import watchfiles
 
+from model_store.directory.tree import lost
 from model_store.keys import check_folder
-from model_store.local import make_folders, os_errors
+from model_store.local_files import make_folders, os_errors
 from model_store.objects import StoreError
-from model_store.tree import lost
 
 
 @runtime_checkable

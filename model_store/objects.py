@@ -1,7 +1,7 @@
 """What the project asks of an object store, and how it fails.
 
-Two implementations stand behind it: ``model_store.directory`` and ``model_store.s3``. Keys are ``/``-separated,
-relative, without ``.`` and ``..`` segments. Nothing here deletes by prefix: callers name each object they remove.
+Two implementations: ``model_store.directory`` and ``model_store.s3``. Keys are ``/``-separated, relative, without ``.``
+and ``..`` segments. Nothing here deletes by prefix: callers name each object they remove.
 """
 
 from collections.abc import Iterator

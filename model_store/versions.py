@@ -13,7 +13,7 @@ from pathlib import Path
 from model_store.documents import RESTORE, Claim, encode, parse
 from model_store.documents import CorruptVersionError as CorruptVersionError
 from model_store.documents import VersionNotFoundError as VersionNotFoundError
-from model_store.local import os_errors, record, sibling
+from model_store.local_files import os_errors, record, sibling
 from model_store.manifest import Evaluation, FileRecord, Manifest, Pointer, now
 from model_store.objects import (
     ObjectNotFoundError,

@@ -24,10 +24,10 @@ from onnx import TensorProto, helper
 
 from handlers.settings import Settings
 from handlers.stack.folder import StackRecord, find_stack
-from handlers.torchserve.probe import Probe
-from model_store.directory import DirectoryStore
+from handlers.torchserve.inference_port import Probe
+from model_store.directory.directory_store import DirectoryStore
 from model_store.versions import VersionStore
-from tests.manifests import make_manifest
+from tests.support.manifests import make_manifest
 
 SIDE = 32
 

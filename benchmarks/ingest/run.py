@@ -2,7 +2,7 @@
 
     python -m benchmarks.ingest.run --output benchmarks/ingest/result.json
 
-Starts MinIO (``tests/servers/install_minio.sh`` installs it), puts 10,000 PNG files of 32x32 pixels in ten class
+Starts MinIO (``tools/servers/install_minio.sh`` installs it), puts 10,000 PNG files of 32x32 pixels in ten class
 folders, then in turns, each in a process of its own: the updater's whole ingest (list, download, hash, decode, check,
 resize, plan) and a loop that only gets and decodes, with whatever number of threads is best for it.
 """
@@ -26,15 +26,15 @@ from minio import Minio
 from PIL import Image
 
 from benchmarks.result import machine, show
+from handlers.bucket.updates import UpdateRecords
 from handlers.settings import ImageLimits, Settings
 from handlers.store import open_settings_store
-from handlers.updater.drops import scan
-from handlers.updater.ingest import Ingest
-from handlers.updater.records import UpdateRecords
-from handlers.updater.selection import select
+from handlers.updater.intake.listing import scan
+from handlers.updater.intake.plan import Ingest
+from handlers.updater.intake.selection import select
 from model_store.versions import VersionStore
-from tests.servers.minio_server import minio_server
-from tests.servers.server import ACCESS_KEY, REGION, SECRET_KEY, Server
+from tests.support.servers.minio_server import minio_server
+from tests.support.servers.server import ACCESS_KEY, REGION, SECRET_KEY, Server
 
 CLASSES, PER_CLASS, SIDE = 10, 1000, 32
 THREADS = (4, 8, 16)

@@ -2,7 +2,7 @@
 
     python -m benchmarks.listing.run --output benchmarks/listing/result.json
 
-Starts MinIO (``tests/servers/install_minio.sh`` installs it). First the updater's look at an empty ``incoming/``, then
+Starts MinIO (``tools/servers/install_minio.sh`` installs it). First the updater's look at an empty ``incoming/``, then
 the same with 100,000 objects in ``archive/``, then with as many in ``incoming/`` too, in folders of 1,000; each several
 times, in a process of its own, whose peak memory is read before the first look and after the last.
 """
@@ -21,11 +21,11 @@ from typing import Any
 
 from benchmarks.result import machine, show
 from handlers.settings import UpdaterSettings
+from handlers.updater.intake.watch import Watcher
 from handlers.updater.metrics import Metrics
 from handlers.updater.status import Status
-from handlers.updater.watch import Watcher
-from tests.servers.minio_server import minio_server
-from tests.servers.server import Server
+from tests.support.servers.minio_server import minio_server
+from tests.support.servers.server import Server
 
 FOLDER = 1000
 

@@ -16,9 +16,9 @@ from typing import Any
 from rich.console import Console
 
 from benchmarks.result import machine, show
-from handlers.cli.story.phases import as_options, run_service
-from handlers.updater.documents import Done
-from model_store.directory import DirectoryStore
+from handlers.bucket.update_documents import Done
+from handlers.demo.phases import as_options, run_service
+from model_store.directory.directory_store import DirectoryStore
 from model_store.versions import VersionStore
 
 

@@ -17,15 +17,15 @@ from typing import Any
 
 from rich.console import Console
 
+from handlers.bucket.updates import UpdateRecords
 from handlers.cli.drop_find import find_classes
 from handlers.cli.drop_follow import follow
 from handlers.cli.drop_upload import drop_id, plan_uploads, upload
 from handlers.cli.options import assignments
-from handlers.cli.story.client import LoadClient
-from handlers.cli.story.digits import PHASES, split_digits, write_folders
-from handlers.cli.story.phases import as_options
-from handlers.cli.story.stack import DemoStack
-from handlers.updater.records import UpdateRecords
+from handlers.demo.digits import PHASES, split_digits, write_folders
+from handlers.demo.load import LoadClient
+from handlers.demo.phases import as_options
+from handlers.demo.stack import DemoStack
 from model_store.connect import open_store
 from model_store.objects import ObjectStore
 from model_store.versions import VersionStore

@@ -10,7 +10,7 @@ import psutil
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 
-from tests.end_to_end.stack import Stack, tree
+from tests.support.stack import Stack, tree
 
 ROLES = {
     "TorchServe frontend": "ModelServer",

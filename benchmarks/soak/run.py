@@ -23,8 +23,8 @@ from typing import Any
 import psutil
 
 from benchmarks.soak.memory import ROLES, Memory, flatness, plot, role_of
-from handlers.cli.story.client import LoadClient
-from tests.end_to_end.stack import DIGITS, Stack, picture, running, tree
+from handlers.demo.load import LoadClient
+from tests.support.stack import DIGITS, Stack, picture, running, tree
 
 PER_DROP = 10
 LONGEST_DELAY = 6.0

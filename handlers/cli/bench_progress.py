@@ -9,7 +9,7 @@ from rich.progress import BarColumn, Progress, TaskID, TextColumn, TimeElapsedCo
 from rich.table import Table
 
 from handlers.cli.text import plain
-from lucir_core.bench.runner import RunProgress
+from lucir_core.bench.run_protocol import RunProgress
 
 
 class ProgressLines:

@@ -12,19 +12,19 @@ from rich.console import Console
 from handlers.cli.bench_progress import ProgressLines, show_result
 from handlers.cli.errors import FAILED, USAGE, CommandError
 from handlers.cli.options import assignments
-from lucir_core.acceleration import Acceleration
-from lucir_core.bench.cifar import load_cifar
-from lucir_core.bench.dataset import Dataset
-from lucir_core.bench.folders import FolderOptions, load_folder
-from lucir_core.bench.order import parse_order
+from lucir_core.bench.class_order import parse_order
+from lucir_core.bench.datasets.cifar import load_cifar
+from lucir_core.bench.datasets.dataset import Dataset
+from lucir_core.bench.datasets.image_folders import FolderOptions, load_folder
+from lucir_core.bench.pages.results_page import write_report
 from lucir_core.bench.protocol import make_protocol
-from lucir_core.bench.report import write_report
-from lucir_core.bench.results import read_json
-from lucir_core.bench.runner import Clock, TimeLimitReachedError, result_path, run_benchmark
+from lucir_core.bench.result_file import read_json
+from lucir_core.bench.run_protocol import Clock, TimeLimitReachedError, result_path, run_benchmark
 from lucir_core.bench.spec import RunSpec
-from lucir_core.config import load_preset
-from lucir_core.distributed import processes, world
+from lucir_core.config.phase_config import load_preset
 from lucir_core.errors import ConfigError, LearningError
+from lucir_core.runtime.acceleration import Acceleration
+from lucir_core.runtime.distributed import processes, world
 
 UNFINISHED = 75
 """Exit status when the time limit came first (EX_TEMPFAIL): the same command continues."""

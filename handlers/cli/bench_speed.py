@@ -7,10 +7,10 @@ from rich.console import Console
 from rich.table import Table
 
 from handlers.cli.bench_run import choose_device, known_errors
-from lucir_core.bench.cifar import load_cifar
+from lucir_core.bench.datasets.cifar import load_cifar
 from lucir_core.bench.environment import environment
 from lucir_core.bench.speed.compare import Plan, compare, summary, variants
-from lucir_core.bench.speed.page import rows, write_page
+from lucir_core.bench.speed.speed_page import rows, write_page
 
 
 def run_speed(data: Path, output: Path, device: str, plan: Plan, commit: str | None) -> None:

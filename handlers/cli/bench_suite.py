@@ -17,11 +17,11 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 from handlers.cli.bench_run import UNFINISHED, Carrying, carry_out, choose_device, known_errors, render
 from handlers.cli.errors import USAGE, CommandError
 from handlers.cli.options import assignments
-from lucir_core.bench.cifar import load_cifar
-from lucir_core.bench.runner import Clock
+from lucir_core.bench.datasets.cifar import load_cifar
+from lucir_core.bench.run_protocol import Clock
 from lucir_core.bench.suite import load_suite
-from lucir_core.distributed import processes, world
 from lucir_core.registry import nearest_names
+from lucir_core.runtime.distributed import processes, world
 
 
 @dataclass(frozen=True)

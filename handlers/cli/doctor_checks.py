@@ -19,7 +19,7 @@ from handlers.settings import Settings, SettingsError
 from handlers.stack.errors import StackError
 from handlers.stack.folder import StackRecord
 from handlers.stack.ports import check_ports
-from handlers.stack.up import listeners
+from handlers.stack.run_stack import listeners
 from handlers.store import open_settings_store
 from model_store.objects import StoreError
 

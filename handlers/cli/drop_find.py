@@ -3,9 +3,9 @@
 from dataclasses import dataclass
 from pathlib import Path
 
+from handlers.bucket.layout import class_name, has_image_suffix
 from handlers.cli.errors import CommandError
 from handlers.cli.text import visible
-from handlers.updater.names import class_name, has_image_suffix
 
 
 @dataclass(frozen=True)

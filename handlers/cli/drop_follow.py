@@ -12,11 +12,11 @@ import httpx
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn, TimeElapsedColumn
 
+from handlers.bucket.update_documents import Done, Plan
+from handlers.bucket.updates import UPDATES, UpdateRecords
 from handlers.cli import service
 from handlers.cli.errors import CommandError
 from handlers.cli.text import visible
-from handlers.updater.documents import Done, Plan
-from handlers.updater.records import UPDATES, UpdateRecords
 from model_store.objects import ObjectStore
 
 POLL_SECONDS = 0.5

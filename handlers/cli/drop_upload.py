@@ -7,8 +7,8 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 
+from handlers.bucket.layout import INCOMING, READY_MARKER, safe_segment
 from handlers.cli.drop_find import ClassFolder
-from handlers.updater.names import INCOMING, READY_MARKER, safe_segment
 from model_store.objects import ObjectStore
 
 PARALLEL = 8

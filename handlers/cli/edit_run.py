@@ -13,15 +13,15 @@ from typing import Any
 import typer
 from rich.console import Console
 
+from handlers.bucket.edit_documents import MOST_IMAGES, EditAnswer, Operation
+from handlers.bucket.edit_requests import EditDesk, RequestState
+from handlers.bucket.edit_rules import EditError
+from handlers.bucket.layout import ARCHIVE, REJECTED
+from handlers.bucket.updates import UpdateRecords
 from handlers.cli import service
 from handlers.cli.errors import USAGE, CommandError
 from handlers.cli.rollback_run import wait_served
 from handlers.cli.text import plain
-from handlers.updater.edits.check import EditError
-from handlers.updater.edits.desk import EditDesk, RequestState
-from handlers.updater.edits.documents import MOST_IMAGES, EditAnswer, Operation
-from handlers.updater.names import ARCHIVE, REJECTED
-from handlers.updater.records import UpdateRecords
 from model_store.objects import ObjectNotFoundError, ObjectStore
 
 POLL_SECONDS = 0.25

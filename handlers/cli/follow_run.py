@@ -5,7 +5,7 @@ from typing import TextIO
 from handlers.cli.errors import USAGE, CommandError
 from handlers.cli.up_run import UpRequest, resolve, run_foreground
 from handlers.settings import Settings
-from handlers.stack.follow import run_replica
+from handlers.stack.run_replica import run_replica
 
 PORTS = ("serving.port", "serving.metrics_port", "follower.port")
 

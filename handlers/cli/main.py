@@ -4,7 +4,7 @@ import sys
 
 import typer
 
-from handlers.cli import (
+from handlers.cli.commands import (
     bench,
     class_,
     demo,
@@ -21,7 +21,7 @@ from handlers.cli import (
     versions,
 )
 from handlers.cli.errors import expected
-from lucir_core.threads import wait_asleep
+from lucir_core.runtime.threads import wait_asleep
 
 app = typer.Typer(
     name="lucir",

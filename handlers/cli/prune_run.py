@@ -11,8 +11,8 @@ from rich.table import Table
 from handlers.cli import service
 from handlers.cli.options import assignments, nested
 from handlers.cli.text import plain, visible
+from handlers.retention.prune import Pruned, Retention
 from handlers.settings import RetentionSettings, Settings, SettingsError, load_settings
-from handlers.updater.retention import Pruned, Retention
 
 SHOWN = 20
 EVERYTHING = 1_000_000_000

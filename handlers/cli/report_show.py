@@ -7,11 +7,11 @@ from pathlib import Path
 from rich.console import Console
 from rich.table import Table
 
+from handlers.bucket.report_document import Report
+from handlers.bucket.reports import read_page, read_report
 from handlers.cli import service
 from handlers.cli.errors import CommandError
 from handlers.cli.text import plain
-from handlers.updater.report.document import Report
-from handlers.updater.report.read import read_page, read_report
 from model_store.versions import VersionStore
 
 SHOWN = 20

@@ -12,10 +12,10 @@ from typing import Any, TextIO
 from handlers.cli.options import assignments, environment, settings_from
 from handlers.logs import setup_logging
 from handlers.settings import CONFIG_VARIABLE, Settings
-from handlers.stack.logs import LogSink
 from handlers.stack.minio import key_files, minio_values
 from handlers.stack.ports import free_ports
-from handlers.stack.up import run_stack
+from handlers.stack.run_stack import run_stack
+from handlers.stack.service_logs import LogSink
 from handlers.store import incoming_place
 
 logger = logging.getLogger(__name__)

@@ -4,9 +4,9 @@ import logging
 import sys
 
 from handlers.follower.pages import make_app
-from handlers.follower.service import Follower
+from handlers.follower.replica import Follower
 from handlers.settings import SettingsError
-from handlers.sidecar import EXIT_CONFIG, EXIT_UNAVAILABLE, configure, serve
+from handlers.sidecar.process import EXIT_CONFIG, EXIT_UNAVAILABLE, configure, serve
 from handlers.store import open_existing_store
 from model_store.objects import StoreError
 

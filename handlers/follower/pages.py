@@ -7,8 +7,8 @@ from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import Route
 
-from handlers.follower.service import Follower
-from handlers.web import HEADERS, answer_bug, json_answer
+from handlers.follower.replica import Follower
+from handlers.sidecar.http import HEADERS, answer_bug, json_answer
 
 SILENT_SECONDS = 120.0
 """A loop that has not moved for so long hangs: every wait in it is shorter."""

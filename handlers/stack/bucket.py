@@ -10,8 +10,8 @@ import sys
 from handlers.logs import setup_logging
 from handlers.settings import Settings, SettingsError, load_settings
 from model_store.objects import StoreError
-from model_store.s3_client import check_bucket, make_client, make_pool
-from model_store.s3_errors import Place, s3_errors
+from model_store.s3.connection import check_bucket, make_client, make_pool
+from model_store.s3.errors import Place, s3_errors
 
 logger = logging.getLogger(__name__)
 

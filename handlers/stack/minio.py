@@ -13,7 +13,7 @@ from handlers.settings import Settings
 from handlers.stack.bucket import ensure_bucket
 from handlers.stack.errors import StackError
 from handlers.stack.health import TIMEOUT_SECONDS, Health
-from handlers.stack.service import Service
+from handlers.stack.supervised import Service
 from model_store.objects import StoreError
 
 HOST = "127.0.0.1"
@@ -62,7 +62,7 @@ def find_minio() -> Path:
     found = shutil.which("minio") or (str(built) if built is not None else None)
     if found is None:
         raise StackError(
-            "there is no MinIO server on this machine: build one with tests/servers/install_minio.sh (it needs Go), "
+            "there is no MinIO server on this machine: build one with tools/servers/install_minio.sh (it needs Go), "
             f"put `minio` on the path or name it in {BINARY_VARIABLE}; or leave --minio out: the store is a folder then"
         )
     return Path(found)

@@ -10,7 +10,7 @@ from typing import Final
 
 from pydantic import Field, ValidationError
 
-from handlers.torchserve.probe import Probe, ProbeError
+from handlers.torchserve.inference_port import Probe, ProbeError
 from model_store.manifest import Document, Ratio
 
 FILE: Final = "canary.json"

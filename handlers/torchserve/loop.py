@@ -6,8 +6,8 @@ from random import SystemRandom
 from typing import Final, Protocol
 
 from handlers.settings import Settings
+from handlers.torchserve.outcome import ServingState, SwapResult
 from handlers.torchserve.reconcile import Reconciler
-from handlers.torchserve.state import ServingState, SwapResult
 from model_store.objects import StoreError
 from model_store.versions import VersionStore
 

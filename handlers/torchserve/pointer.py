@@ -7,7 +7,7 @@ from pathlib import Path
 
 from pydantic import ValidationError
 
-from model_store.local import sibling
+from model_store.local_files import sibling
 from model_store.manifest import Document, Pointer
 from model_store.objects import StoreError
 from model_store.versions import VersionStore

@@ -20,6 +20,7 @@ from handlers.torchserve.folders import (
     prepare_nothing_learnt,
     prepare_version_folder,
 )
+from handlers.torchserve.inference_port import Probe, ProbeError
 from handlers.torchserve.launch import management_socket
 from handlers.torchserve.management import (
     ManagementClient,
@@ -27,10 +28,9 @@ from handlers.torchserve.management import (
     ManagementUnavailableError,
     RegisteredVersion,
 )
+from handlers.torchserve.outcome import Phase, ServingState, SwapResult
 from handlers.torchserve.pointer import KnownPointer
-from handlers.torchserve.probe import Probe, ProbeError
 from handlers.torchserve.retire import Retirement, remove_folders
-from handlers.torchserve.state import Phase, ServingState, SwapResult
 from model_store.mirror import mirror
 from model_store.objects import StoreError, StoreUnavailableError
 from model_store.versions import VersionStore

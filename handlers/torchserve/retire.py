@@ -7,8 +7,8 @@ from pathlib import Path
 from typing import Final
 
 from handlers.torchserve.folders import version_of
+from handlers.torchserve.inference_port import Probe, ProbeError
 from handlers.torchserve.management import ManagementClient, RegisteredVersion
-from handlers.torchserve.probe import Probe, ProbeError
 
 logger = logging.getLogger(__name__)
 

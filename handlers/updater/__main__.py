@@ -4,15 +4,15 @@ import logging
 import sys
 from collections.abc import Sequence
 
-from handlers import sidecar
 from handlers.settings import Settings, SettingsError
-from handlers.sidecar import EXIT_CONFIG, EXIT_UNAVAILABLE, configure
+from handlers.sidecar import process as sidecar
+from handlers.sidecar.process import EXIT_CONFIG, EXIT_UNAVAILABLE, configure
 from handlers.store import open_settings_store
-from handlers.updater.holder import DataFolderInUseError
+from handlers.updater.http.app import make_app
+from handlers.updater.leader.data_folder import DataFolderInUseError
 from handlers.updater.service import Updater
-from handlers.updater.steps import STEPS, Step
-from handlers.updater.web import make_app
-from lucir_core.config import load_preset
+from handlers.updater.workflow.learn_steps import STEPS, Step
+from lucir_core.config.phase_config import load_preset
 from model_store.objects import StoreError
 
 logger = logging.getLogger(__name__)

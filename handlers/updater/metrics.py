@@ -5,7 +5,7 @@ from collections.abc import Mapping
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
 
-from handlers.torchserve.metrics import ServingMetrics
+from handlers.torchserve.swap_metrics import ServingMetrics
 from model_store.manifest import Accuracy, Evaluation, Manifest
 
 LOSSES = ("cross_entropy", "less_forget", "margin_ranking")

@@ -4,28 +4,28 @@ import logging
 import threading
 from collections.abc import Sequence
 
+from handlers.bucket.edit_documents import EditRequest
+from handlers.bucket.edit_requests import EditDesk
+from handlers.bucket.update_documents import Done, FolderIntent, Intent
+from handlers.bucket.updates import UpdateRecords
+from handlers.retention.prune import Retention
 from handlers.settings import Settings
-from handlers.updater.child import Child, LearningError, MachineError, StopRequestedError
-from handlers.updater.documents import Done, FolderIntent, Intent
-from handlers.updater.edits.desk import EditDesk
-from handlers.updater.edits.documents import EditRequest
-from handlers.updater.edits.steps import EDIT_STEPS
-from handlers.updater.fenced import FencedStore
-from handlers.updater.leadership import Leadership
-from handlers.updater.lease import LeaseLostError
+from handlers.updater.context.update import BlockedError, Services, Update, current_base
+from handlers.updater.http.versions import VersionsView
+from handlers.updater.intake.readiness import FolderState
+from handlers.updater.intake.selection import select
+from handlers.updater.intake.watch import Watcher
+from handlers.updater.leader.fenced_store import FencedStore
+from handlers.updater.leader.leadership import Leadership
+from handlers.updater.leader.lease import LeaseLostError
 from handlers.updater.metrics import Metrics
-from handlers.updater.readiness import FolderState
-from handlers.updater.records import UpdateRecords
-from handlers.updater.retention import Retention
-from handlers.updater.runner import Runner
-from handlers.updater.selection import select
-from handlers.updater.serving import ServingLoop
+from handlers.updater.release.swap import ServingLoop
 from handlers.updater.status import REJECTED_KEPT, Status
-from handlers.updater.steps import STEPS, Step
-from handlers.updater.update import BlockedError, Services, Update, current_base
-from handlers.updater.versions_view import VersionsView
-from handlers.updater.watch import Watcher
-from lucir_core.config import PhaseConfig
+from handlers.updater.training.process import Child, LearningError, MachineError, StopRequestedError
+from handlers.updater.workflow.edit_steps import EDIT_STEPS
+from handlers.updater.workflow.learn_steps import STEPS, Step
+from handlers.updater.workflow.runner import Runner
+from lucir_core.config.phase_config import PhaseConfig
 from model_store.objects import ObjectStore, PreconditionFailedError, StoreError
 from model_store.versions import POINTER, VersionNotFoundError, VersionStore
 

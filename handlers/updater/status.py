@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from dataclasses import asdict, dataclass, field
 from typing import Any
 
-from handlers.updater.readiness import FolderState
+from handlers.updater.intake.readiness import FolderState
 from model_store.manifest import now
 
 ERRORS_KEPT = 20

@@ -12,7 +12,7 @@ from typing import Any
 
 import torch
 
-from lucir_core.distributed import world
+from lucir_core.runtime.distributed import world
 
 PACKAGES = ("lucir", "torch", "torchvision", "numpy")
 

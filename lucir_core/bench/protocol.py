@@ -8,8 +8,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from lucir_core.bench.order import check_order
-from lucir_core.config import PhaseConfig
+from lucir_core.bench.class_order import check_order
+from lucir_core.config.phase_config import PhaseConfig
 from lucir_core.errors import ConfigError
 
 SCALED_SIZES = (10, 5, 5)

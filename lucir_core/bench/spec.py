@@ -5,7 +5,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from lucir_core.bench.protocol import Protocol
-from lucir_core.config import PhaseConfig, load_preset, preset_names
+from lucir_core.config.phase_config import PhaseConfig, load_preset, preset_names
 from lucir_core.errors import ConfigError
 from lucir_core.methods import create_method
 

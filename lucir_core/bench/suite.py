@@ -8,11 +8,11 @@ from typing import Any
 
 import yaml
 
-from lucir_core.bench.order import PAPERS_SEED, parse_order
+from lucir_core.bench.class_order import PAPERS_SEED, parse_order
 from lucir_core.bench.protocol import make_protocol
 from lucir_core.bench.spec import RunSpec, own_preset
+from lucir_core.config.parsing import from_mapping
 from lucir_core.errors import ConfigError
-from lucir_core.parsing import from_mapping
 from lucir_core.registry import nearest_names
 
 

@@ -10,9 +10,9 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from lucir_core.bench.results import read_json, with_full_config, write_json
-from lucir_core.distributed import world
+from lucir_core.bench.result_file import read_json, with_full_config, write_json
 from lucir_core.errors import StateError
+from lucir_core.runtime.distributed import world
 from lucir_core.state import CHECKPOINT, LearnerState, load_state, save_state
 
 

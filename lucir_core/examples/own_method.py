@@ -9,15 +9,15 @@ from collections.abc import Mapping
 import torch
 from torch import Tensor
 
-from lucir_core.config import PhaseConfig
-from lucir_core.losses import cross_entropy_loss
+from lucir_core.config.phase_config import PhaseConfig
+from lucir_core.losses.rebalancing import cross_entropy_loss
 from lucir_core.methods.base import METHODS, grown_model
-from lucir_core.model import IncrementalModel
+from lucir_core.models.model import IncrementalModel
 from lucir_core.phase import run_phase
-from lucir_core.phase_run import PhaseRun
-from lucir_core.schedule import phase_schedule
 from lucir_core.testing import synthetic_phase, tiny_config
-from lucir_core.trainer import LossTerm
+from lucir_core.training.phase_run import PhaseRun
+from lucir_core.training.schedule import phase_schedule
+from lucir_core.training.trainer import LossTerm
 
 
 @METHODS.register("feature_distance")

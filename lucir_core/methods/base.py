@@ -3,13 +3,13 @@
 import copy
 from typing import Protocol
 
-from lucir_core.config import PhaseConfig
+from lucir_core.config.phase_config import PhaseConfig
 from lucir_core.errors import ConfigError
-from lucir_core.heads import LinearHead
-from lucir_core.model import IncrementalModel, create_model
-from lucir_core.phase_run import PhaseRun
-from lucir_core.randomness import derived_seed, generator
+from lucir_core.models.heads import LinearHead
+from lucir_core.models.model import IncrementalModel, create_model
 from lucir_core.registry import Registry
+from lucir_core.runtime.randomness import derived_seed, generator
+from lucir_core.training.phase_run import PhaseRun
 
 
 class IncrementalMethod(Protocol):

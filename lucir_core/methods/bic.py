@@ -26,18 +26,18 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
-from lucir_core.config import PhaseConfig
-from lucir_core.distillation import distillation_loss
+from lucir_core.config.phase_config import PhaseConfig
 from lucir_core.errors import ConfigError
-from lucir_core.features import extract_features
-from lucir_core.losses import cross_entropy_loss
+from lucir_core.losses.distillation import distillation_loss
+from lucir_core.losses.rebalancing import cross_entropy_loss
 from lucir_core.methods.base import METHODS, grown_linear_model, linear_head
 from lucir_core.methods.finetune import train_all
-from lucir_core.model import IncrementalModel, Output
-from lucir_core.phase_run import PhaseRun
-from lucir_core.randomness import derived_seed
-from lucir_core.schedule import phase_schedule
-from lucir_core.trainer import LossFunction, LossTerm
+from lucir_core.models.features import extract_features
+from lucir_core.models.model import IncrementalModel, Output
+from lucir_core.runtime.randomness import derived_seed
+from lucir_core.training.phase_run import PhaseRun
+from lucir_core.training.schedule import phase_schedule
+from lucir_core.training.trainer import LossFunction, LossTerm
 
 logger = logging.getLogger(__name__)
 

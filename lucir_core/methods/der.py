@@ -28,18 +28,18 @@ from dataclasses import replace
 import torch
 from torch import Tensor, nn
 
-from lucir_core.config import PhaseConfig
+from lucir_core.config.phase_config import PhaseConfig
 from lucir_core.errors import ConfigError
-from lucir_core.heads import LinearHead
-from lucir_core.losses import cross_entropy_loss
+from lucir_core.losses.rebalancing import cross_entropy_loss
 from lucir_core.methods.base import METHODS, grown_linear_model, linear_head
-from lucir_core.model import IncrementalModel, Output
-from lucir_core.networks.branched import BranchedBackbone
-from lucir_core.networks.gates import close_gates, gates_of, open_gates, revive, sparsity_loss
-from lucir_core.phase_run import PhaseRun
-from lucir_core.randomness import generator
-from lucir_core.schedule import Schedule, phase_schedule
-from lucir_core.trainer import LossFunction, LossTerm, batches
+from lucir_core.models.branched import BranchedBackbone
+from lucir_core.models.gates import close_gates, gates_of, open_gates, revive, sparsity_loss
+from lucir_core.models.heads import LinearHead
+from lucir_core.models.model import IncrementalModel, Output
+from lucir_core.runtime.randomness import generator
+from lucir_core.training.phase_run import PhaseRun
+from lucir_core.training.schedule import Schedule, phase_schedule
+from lucir_core.training.trainer import LossFunction, LossTerm, batches
 
 logger = logging.getLogger(__name__)
 

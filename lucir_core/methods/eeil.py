@@ -23,14 +23,14 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from lucir_core.config import PhaseConfig
-from lucir_core.distillation import distillation_loss, grouped_distillation_loss
-from lucir_core.losses import cross_entropy_loss
+from lucir_core.config.phase_config import PhaseConfig
+from lucir_core.losses.distillation import distillation_loss, grouped_distillation_loss
+from lucir_core.losses.rebalancing import cross_entropy_loss
 from lucir_core.methods.base import METHODS, grown_linear_model
-from lucir_core.model import IncrementalModel, Output, frozen_copy
-from lucir_core.phase_run import PhaseRun
-from lucir_core.schedule import Schedule, phase_schedule
-from lucir_core.trainer import LossFunction, LossTerm
+from lucir_core.models.model import IncrementalModel, Output, frozen_copy
+from lucir_core.training.phase_run import PhaseRun
+from lucir_core.training.schedule import Schedule, phase_schedule
+from lucir_core.training.trainer import LossFunction, LossTerm
 
 NOISE_DECAY = 0.55
 

@@ -8,13 +8,13 @@ from collections.abc import Mapping
 
 from torch import Tensor
 
-from lucir_core.config import PhaseConfig
-from lucir_core.losses import cross_entropy_loss
+from lucir_core.config.phase_config import PhaseConfig
+from lucir_core.losses.rebalancing import cross_entropy_loss
 from lucir_core.methods.base import METHODS, grown_model
-from lucir_core.model import IncrementalModel, Output
-from lucir_core.phase_run import PhaseRun
-from lucir_core.schedule import phase_schedule
-from lucir_core.trainer import LossTerm
+from lucir_core.models.model import IncrementalModel, Output
+from lucir_core.training.phase_run import PhaseRun
+from lucir_core.training.schedule import phase_schedule
+from lucir_core.training.trainer import LossTerm
 
 
 @METHODS.register("finetune")

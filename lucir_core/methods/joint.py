@@ -4,11 +4,11 @@ The phase must be given all images, not only those of the new classes; the exemp
 on (they are among those images).
 """
 
-from lucir_core.config import PhaseConfig
+from lucir_core.config.phase_config import PhaseConfig
 from lucir_core.methods.base import METHODS, fresh_model
 from lucir_core.methods.finetune import train_all
-from lucir_core.model import IncrementalModel
-from lucir_core.phase_run import PhaseRun
+from lucir_core.models.model import IncrementalModel
+from lucir_core.training.phase_run import PhaseRun
 
 
 @METHODS.register("joint")

@@ -25,22 +25,22 @@ from collections.abc import Mapping
 import torch
 from torch import Tensor, nn
 
-from lucir_core.config import PhaseConfig
+from lucir_core.config.phase_config import PhaseConfig
 from lucir_core.errors import ConfigError
-from lucir_core.heads import CosineHead
-from lucir_core.losses import (
+from lucir_core.losses.rebalancing import (
     cross_entropy_loss,
     less_forget_loss,
     less_forget_weight,
     margin_ranking_loss,
     score_mimic_loss,
 )
-from lucir_core.memory import exemplars_per_class
+from lucir_core.memory.exemplars import exemplars_per_class
 from lucir_core.methods.base import METHODS, grown_model
-from lucir_core.model import IncrementalModel, Output
-from lucir_core.phase_run import PhaseRun
-from lucir_core.schedule import Schedule, phase_schedule
-from lucir_core.trainer import LossFunction, LossTerm
+from lucir_core.models.heads import CosineHead
+from lucir_core.models.model import IncrementalModel, Output
+from lucir_core.training.phase_run import PhaseRun
+from lucir_core.training.schedule import Schedule, phase_schedule
+from lucir_core.training.trainer import LossFunction, LossTerm
 
 
 @METHODS.register("lucir")

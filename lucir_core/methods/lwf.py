@@ -7,11 +7,11 @@ readout that is LwF's own is the head's. Source: LUCIR's paper, which says that 
 Variant `lwf_task`: `distillation: {cross_entropy: new, weight: 3}`, cross-entropy over the new classes only.
 """
 
-from lucir_core.config import PhaseConfig
+from lucir_core.config.phase_config import PhaseConfig
 from lucir_core.methods.base import METHODS, grown_linear_model
 from lucir_core.methods.icarl import learn_distilled
-from lucir_core.model import IncrementalModel
-from lucir_core.phase_run import PhaseRun
+from lucir_core.models.model import IncrementalModel
+from lucir_core.training.phase_run import PhaseRun
 
 
 @METHODS.register("lwf")

@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 
 from handlers.settings import ENVIRONMENT_PREFIX, keys
-from tests.waiting import PATIENCE
+from tests.support.waiting import PATIENCE
 
 
 @dataclass

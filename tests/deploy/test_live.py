@@ -22,7 +22,7 @@ from sklearn.datasets import load_digits
 
 from handlers.stack.folder import StackRecord
 from handlers.stack.ports import free_ports
-from tests.waiting import PATIENCE, wait_for
+from tests.support.waiting import PATIENCE, wait_for
 
 pytestmark = [pytest.mark.deploy, pytest.mark.slow, pytest.mark.timeout(600)]
 

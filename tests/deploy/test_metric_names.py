@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 import yaml
 
-from handlers.torchserve.metrics import SWAP_RESULTS
+from handlers.torchserve.swap_metrics import SWAP_RESULTS
 from handlers.updater.metrics import IMAGE_RESULTS, KINDS, LOSSES, UPDATE_RESULTS, Metrics
 
 OF_PROMETHEUS = {"up", "ALERTS"}

@@ -9,7 +9,7 @@ import pytest
 import yaml
 
 from handlers.updater.metrics import Metrics
-from tests.waiting import PATIENCE
+from tests.support.waiting import PATIENCE
 
 pytestmark = pytest.mark.deploy
 

@@ -11,9 +11,9 @@ from pathlib import Path
 import pytest
 from PIL import Image
 
-from handlers.cli.story.client import LoadClient
-from tests.end_to_end.stack import DIGITS, Stack, folders, picture
-from tests.waiting import wait_for
+from handlers.demo.load import LoadClient
+from tests.support.stack import DIGITS, Stack, folders, picture
+from tests.support.waiting import wait_for
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(600)]
 

@@ -10,8 +10,8 @@ import psutil
 import pytest
 
 from handlers.stack.ports import free_ports
-from tests.end_to_end.stack import LUCIR, Stack, environment, folders, picture, running, tree, wait_gone
-from tests.waiting import PATIENCE, wait_for
+from tests.support.stack import LUCIR, Stack, environment, folders, picture, running, tree, wait_gone
+from tests.support.waiting import PATIENCE, wait_for
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(600)]
 

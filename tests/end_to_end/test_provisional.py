@@ -5,9 +5,9 @@ from pathlib import Path
 
 import pytest
 
-from handlers.cli.story.client import LoadClient
-from tests.end_to_end.stack import folders, picture, running
-from tests.waiting import wait_for
+from handlers.demo.load import LoadClient
+from tests.support.stack import folders, picture, running
+from tests.support.waiting import wait_for
 
 pytestmark = pytest.mark.slow
 

@@ -6,10 +6,10 @@ import numpy as np
 import pytest
 import torch
 
-from lucir_core.augment import centre_crop
-from lucir_core.data import PhaseData
+from lucir_core.data.augment import centre_crop
+from lucir_core.data.phase_data import PhaseData
 from lucir_core.errors import ConfigError, DataError, StateError
-from lucir_core.export import compare_onnx, export_onnx, predict
+from lucir_core.export.onnx_export import compare_onnx, export_onnx, predict
 from lucir_core.imprint import imprint_phase
 from lucir_core.methods.lucir import cosine_head
 from lucir_core.phase import run_phase

@@ -8,9 +8,9 @@ import numpy as np
 import pytest
 import torch
 
-from lucir_core.data import PhaseData
+from lucir_core.data.phase_data import PhaseData
 from lucir_core.errors import ConfigError, DataError, DivergedError, StateError
-from lucir_core.export import predict
+from lucir_core.export.onnx_export import predict
 from lucir_core.phase import run_phase
 from lucir_core.state import LearnerState, load_state, save_state
 from lucir_core.testing import synthetic_images, synthetic_phase, tiny_config

@@ -16,7 +16,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from model_store.directory import DirectoryStore
+from model_store.directory.directory_store import DirectoryStore
 from model_store.objects import (
     ObjectNotFoundError,
     PreconditionFailedError,
@@ -317,7 +317,7 @@ class TestFailures:
 
 def test_killed_at_any_moment_it_holds_the_old_or_the_new(store: DirectoryStore, root: Path) -> None:
     program = (
-        "import sys; from pathlib import Path; from model_store.directory import DirectoryStore\n"
+        "import sys; from pathlib import Path; from model_store.directory.directory_store import DirectoryStore\n"
         "store = DirectoryStore(Path(sys.argv[1]))\n"
         "while True:\n"
         "    for byte in b'ab':\n"

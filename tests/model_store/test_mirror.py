@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from model_store.directory import DirectoryStore
+from model_store.directory.directory_store import DirectoryStore
 from model_store.manifest import Manifest
 from model_store.mirror import is_intact, mirror
 from model_store.objects import StoreError

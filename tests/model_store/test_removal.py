@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from model_store.directory import DirectoryStore
+from model_store.directory.directory_store import DirectoryStore
 from model_store.manifest import Manifest
 from model_store.mirror import mirror
 from model_store.objects import ObjectStore

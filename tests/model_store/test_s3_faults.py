@@ -23,11 +23,11 @@ from model_store.objects import (
     StoreError,
     StoreUnavailableError,
 )
-from model_store.s3 import COPY_LIMIT
-from tests.servers.server import free_port
+from model_store.s3.s3_store import COPY_LIMIT
+from tests.support.servers.server import free_port
 
 if TYPE_CHECKING:
-    from tests.servers.server import Server
+    from tests.support.servers.server import Server
 
 SECRET = "hush-hush-secret"
 

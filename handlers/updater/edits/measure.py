@@ -5,15 +5,15 @@ from collections.abc import Iterator
 import numpy as np
 from numpy.typing import NDArray
 
-from handlers.updater.base import HOLDOUT, MODEL, Base
-from handlers.updater.edits.documents import Merge, Operation
-from handlers.updater.evaluate import Lineage, Predictions, batched, predict, summarise
-from handlers.updater.own_images import classes_with_own_images, own_images
-from handlers.updater.reading import Reader
-from handlers.updater.report.mistakes import MistakeRecorder
-from handlers.updater.update import Update
-from lucir_core.blobs import ImageBlobs
-from lucir_core.regroup import Regrouping
+from handlers.bucket.edit_documents import Merge, Operation
+from handlers.updater.context.parent import HOLDOUT, MODEL, Base
+from handlers.updater.context.update import Update
+from handlers.updater.intake.evaluation_images import classes_with_own_images, own_images
+from handlers.updater.intake.reader import Reader
+from handlers.updater.release.evaluate import Lineage, Predictions, batched, predict, summarise
+from handlers.updater.release.report.mistakes import MistakeRecorder
+from lucir_core.edit.regroup import Regrouping
+from lucir_core.memory.image_blobs import ImageBlobs
 from model_store.manifest import Evaluation, Gate
 
 

@@ -1,9 +1,9 @@
-"""What the updater tells its editing child; the answer is ``handlers.updater.task.Result``."""
+"""What the updater tells its editing child; the answer is ``handlers.updater.training.messages.Result``."""
 
 from typing import Literal
 
-from handlers.updater.edits.documents import Operation
-from handlers.updater.task import Message
+from handlers.bucket.edit_documents import Operation
+from handlers.updater.training.messages import Message
 
 
 class EditTask(Message):

@@ -5,17 +5,17 @@ from pathlib import Path
 import onnxruntime
 import yaml
 
+from handlers.bucket.edit_documents import EDIT, EditPlan
+from handlers.bucket.edit_rules import regrouping
+from handlers.bucket.seen_images import FILE as LEARNT
 from handlers.torchserve.canary import FILE as CANARY
-from handlers.updater.base import CHECKPOINT, CONFIG, EXEMPLARS, HOLDOUT, MODEL, Base
-from handlers.updater.canary import make_canary
-from handlers.updater.edits.check import regrouping
-from handlers.updater.edits.documents import EDIT, EditPlan
-from handlers.updater.learnt import FILE as LEARNT
-from handlers.updater.reading import Reader
-from handlers.updater.report.write import write_report
-from handlers.updater.task import RESULT, STATE, Result
-from handlers.updater.update import Update
-from lucir_core.blobs import ImageBlobs
+from handlers.updater.context.parent import CHECKPOINT, CONFIG, EXEMPLARS, HOLDOUT, MODEL, Base
+from handlers.updater.context.update import Update
+from handlers.updater.intake.reader import Reader
+from handlers.updater.release.canary import make_canary
+from handlers.updater.release.report.write import write_report
+from handlers.updater.training.messages import RESULT, STATE, Result
+from lucir_core.memory.image_blobs import ImageBlobs
 from model_store.manifest import Counts, Manifest
 from model_store.objects import StoreError
 from model_store.versions import EVALUATION

@@ -15,10 +15,10 @@ from typing import Any, Self
 
 import numpy as np
 
-from lucir_core.acceleration import has_compiler
-from lucir_core.bench.dataset import Dataset
+from lucir_core.bench.datasets.dataset import Dataset
 from lucir_core.errors import LearningError
-from lucir_core.threads import WAIT_POLICY
+from lucir_core.runtime.acceleration import has_compiler
+from lucir_core.runtime.threads import WAIT_POLICY
 
 OLD_CLASSES, NEW_CLASSES = 50, 10
 """The middle of the protocol with 5 phases: the first half of CIFAR-100 known, ten classes new."""
@@ -64,7 +64,7 @@ class Child:
     def __init__(self, job: Mapping[str, Any], *, spins: bool) -> None:
         own = {name: value for name, value in os.environ.items() if name not in WAIT_POLICY}
         environment = own if spins else {**own, **WAIT_POLICY}
-        command = [sys.executable, "-m", "lucir_core.bench.speed.child"]
+        command = [sys.executable, "-m", "lucir_core.bench.speed.loop_process"]
         self._process = subprocess.Popen(
             command, env=environment, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
         )

@@ -17,8 +17,8 @@ from torch.nn import functional
 from torch.utils.data import DataLoader, Dataset
 from torchvision import transforms
 
-from lucir_core.config import PhaseConfig
-from lucir_core.networks import create_backbone
+from lucir_core.config.phase_config import PhaseConfig
+from lucir_core.models import create_backbone
 
 
 class Pictures(Dataset[tuple[Tensor, int]]):

@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 
 from handlers.cli.main import main
-from tests.waiting import PATIENCE
+from tests.support.waiting import PATIENCE
 
 Answer = Callable[[str, str, bytes], tuple[int, bytes]]
 """(method, path, body) -> (status, body)."""

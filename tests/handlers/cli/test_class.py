@@ -8,10 +8,10 @@ from pathlib import Path
 
 import pytest
 
-from handlers.updater.edits.desk import EditDesk
-from handlers.updater.edits.documents import DeleteImages, Merge, Operation, Remove, Rename
-from handlers.updater.records import UpdateRecords
-from model_store.directory import DirectoryStore
+from handlers.bucket.edit_documents import DeleteImages, Merge, Operation, Remove, Rename
+from handlers.bucket.edit_requests import EditDesk
+from handlers.bucket.updates import UpdateRecords
+from model_store.directory.directory_store import DirectoryStore
 from model_store.versions import VersionStore
 from tests.handlers.cli.test_versions import publish
 

@@ -10,7 +10,7 @@ import pytest
 from handlers.cli.drop_find import find_classes
 from handlers.cli.drop_upload import plan_uploads, upload
 from handlers.cli.errors import CommandError
-from model_store.directory import DirectoryStore
+from model_store.directory.directory_store import DirectoryStore
 
 Run = Callable[..., subprocess.CompletedProcess[str]]
 

@@ -9,13 +9,13 @@ from typing import Literal
 import pytest
 from rich.console import Console
 
+from handlers.bucket.update_documents import Done, Entry, Plan, Role
+from handlers.bucket.updates import UpdateRecords
 from handlers.cli.drop_follow import DropTracker, describe, follow
 from handlers.cli.errors import CommandError
-from handlers.updater.documents import Done, Entry, Plan, Role
-from handlers.updater.records import UpdateRecords
-from model_store.directory import DirectoryStore
+from model_store.directory.directory_store import DirectoryStore
 from model_store.manifest import now
-from tests.waiting import PATIENCE
+from tests.support.waiting import PATIENCE
 
 Result = Literal["published", "refused", "rejected", "failed", "superseded"]
 

@@ -4,8 +4,8 @@ import json
 import subprocess
 from collections.abc import Callable
 
-from handlers.updater.drops import Folder
-from handlers.updater.readiness import FolderState
+from handlers.updater.intake.listing import Folder
+from handlers.updater.intake.readiness import FolderState
 from handlers.updater.status import Phase, Status
 
 Run = Callable[..., subprocess.CompletedProcess[str]]

@@ -12,16 +12,16 @@ import httpx
 import pytest
 
 from handlers.follower.pages import make_app
-from handlers.follower.service import Follower
+from handlers.follower.replica import Follower
 from handlers.settings import Settings
+from handlers.sidecar.http import WebServer
 from handlers.stack.ports import free_ports
-from handlers.web import WebServer
-from model_store.directory import DirectoryStore
+from model_store.directory.directory_store import DirectoryStore
 from model_store.objects import ObjectStore, StoreError, StoreUnavailableError
 from model_store.versions import VersionStore
-from tests.handlers.follower.double import TorchServeDouble
-from tests.manifests import make_manifest
-from tests.waiting import PATIENCE, wait_for
+from tests.support.manifests import make_manifest
+from tests.support.torchserve_double import TorchServeDouble
+from tests.support.waiting import PATIENCE, wait_for
 
 READS = {"read", "stat", "download", "list", "folders"}
 

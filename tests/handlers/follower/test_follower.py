@@ -9,8 +9,8 @@ from prometheus_client.parser import text_string_to_metric_families
 
 from model_store.versions import VersionStore
 from tests.handlers.follower.conftest import Replica
-from tests.handlers.follower.double import version_folders
-from tests.waiting import wait_for
+from tests.support.torchserve_double import version_folders
+from tests.support.waiting import wait_for
 
 Start = Callable[..., Replica]
 Publish = Callable[..., int]

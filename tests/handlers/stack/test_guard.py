@@ -11,7 +11,7 @@ import psutil
 import pytest
 
 from handlers.stack.guarded import GuardedProcess, describe_status
-from tests.waiting import PATIENCE, lives, wait_for
+from tests.support.waiting import PATIENCE, lives, wait_for
 
 # Starts a grandchild in a session of its own (as far from its group as a process can go), writes both ids, waits.
 TREE = """

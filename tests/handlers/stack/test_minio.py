@@ -11,14 +11,14 @@ import pytest
 from handlers.cli.up_run import UpRequest, resolve
 from handlers.settings import Settings
 from handlers.stack.errors import StackError
-from handlers.stack.logs import LogSink
 from handlers.stack.minio import find_minio, key_files, minio_service, minio_values
 from handlers.stack.ports import check_ports
+from handlers.stack.run_stack import describe, listeners
+from handlers.stack.service_logs import LogSink
 from handlers.stack.supervisor import Supervisor
-from handlers.stack.up import describe, listeners
 from handlers.store import open_settings_store
-from tests.servers import minio_server
-from tests.waiting import PATIENCE
+from tests.support.servers import minio_server
+from tests.support.waiting import PATIENCE
 
 
 def up(data: Path, **values: object) -> tuple[Settings, dict[str, str]]:

@@ -13,11 +13,11 @@ import pytest
 
 from handlers.stack.errors import StackError
 from handlers.stack.health import UpdaterProbe
-from handlers.stack.logs import LogSink
 from handlers.stack.ports import free_ports
-from handlers.stack.service import Service
+from handlers.stack.service_logs import LogSink
+from handlers.stack.supervised import Service
 from handlers.stack.supervisor import Supervisor
-from tests.waiting import PATIENCE, wait_for
+from tests.support.waiting import PATIENCE, wait_for
 
 # Answers /healthz and /readyz; while the file named by the second argument exists, /readyz hangs for long.
 SERVER = """

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from handlers.sidecar import EXIT_CONFIG, EXIT_UNAVAILABLE
+from handlers.sidecar.process import EXIT_CONFIG, EXIT_UNAVAILABLE
 
 
 def run(data: Path, **environment: str) -> "subprocess.CompletedProcess[str]":

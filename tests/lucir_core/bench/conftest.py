@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 import torch
 
-from lucir_core.bench.dataset import Dataset, Split
+from lucir_core.bench.datasets.dataset import Dataset, Split
 from lucir_core.bench.protocol import Protocol
 from lucir_core.bench.spec import RunSpec
 from lucir_core.testing import synthetic_images

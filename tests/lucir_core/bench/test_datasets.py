@@ -13,10 +13,10 @@ import pytest
 from PIL import Image
 from torchvision.datasets import CIFAR100
 
-from lucir_core.bench import dataset as dataset_module
-from lucir_core.bench.cifar import load_cifar
-from lucir_core.bench.dataset import Dataset, Split, choose
-from lucir_core.bench.folders import FolderOptions, load_folder
+from lucir_core.bench.datasets import dataset as dataset_module
+from lucir_core.bench.datasets.cifar import load_cifar
+from lucir_core.bench.datasets.dataset import Dataset, Split, choose
+from lucir_core.bench.datasets.image_folders import FolderOptions, load_folder
 from lucir_core.errors import ConfigError, DataError
 
 LABELS = {"train": np.array([1, 0, 1, 2, 0], np.uint8), "test": np.array([2, 1, 0], np.uint8)}

@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from lucir_core.bench.order import parse_order, seeded_order
+from lucir_core.bench.class_order import parse_order, seeded_order
 from lucir_core.bench.protocol import Protocol, make_protocol
 from lucir_core.bench.spec import RunSpec
 from lucir_core.errors import ConfigError

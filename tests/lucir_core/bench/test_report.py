@@ -7,11 +7,11 @@ from typing import Any
 import pytest
 from PIL import Image
 
-from lucir_core.bench.order import seeded_order
+from lucir_core.bench.class_order import seeded_order
+from lucir_core.bench.pages.published import published_tables
+from lucir_core.bench.pages.results_page import write_report
 from lucir_core.bench.protocol import make_protocol
-from lucir_core.bench.published import published_tables
-from lucir_core.bench.report import write_report
-from lucir_core.bench.results import read_json, run_result, write_json
+from lucir_core.bench.result_file import read_json, run_result, write_json
 from lucir_core.bench.spec import RunSpec
 from lucir_core.bench.suite import load_suite, suite_names
 from lucir_core.errors import ConfigError, StateError

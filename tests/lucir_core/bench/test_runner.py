@@ -8,9 +8,9 @@ from typing import Any
 import numpy as np
 import pytest
 
-from lucir_core.bench.dataset import Dataset, Split
-from lucir_core.bench.results import read_json
-from lucir_core.bench.runner import Clock, TimeLimitReachedError, run_benchmark
+from lucir_core.bench.datasets.dataset import Dataset, Split
+from lucir_core.bench.result_file import read_json
+from lucir_core.bench.run_protocol import Clock, TimeLimitReachedError, run_benchmark
 from lucir_core.bench.spec import RunSpec
 from lucir_core.errors import ConfigError, DataError, StateError
 from lucir_core.state import load_state

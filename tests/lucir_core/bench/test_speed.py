@@ -5,10 +5,10 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from lucir_core.bench.dataset import Dataset, Split
-from lucir_core.bench.results import read_json
+from lucir_core.bench.datasets.dataset import Dataset, Split
+from lucir_core.bench.result_file import read_json
 from lucir_core.bench.speed.compare import BEST, Plan, Variant, compare, phase_pictures, summary, variants
-from lucir_core.bench.speed.page import rows, write_page
+from lucir_core.bench.speed.speed_page import rows, write_page
 from lucir_core.testing import synthetic_images
 
 

@@ -4,7 +4,7 @@ from pathlib import Path
 import pytest
 
 from lucir_core import examples
-from lucir_core.export import compare_onnx, export_onnx
+from lucir_core.export.onnx_export import compare_onnx, export_onnx
 from lucir_core.methods.base import METHODS
 from lucir_core.phase import run_phase
 from lucir_core.testing import synthetic_phase, tiny_config

@@ -10,17 +10,17 @@ import pytest
 import torch
 from torch import Tensor
 
-from lucir_core.bench.dataset import Dataset, Split
+from lucir_core.bench.datasets.dataset import Dataset, Split
 from lucir_core.bench.protocol import Protocol
-from lucir_core.bench.runner import run_benchmark
+from lucir_core.bench.run_protocol import run_benchmark
 from lucir_core.bench.spec import RunSpec
 from lucir_core.errors import ConfigError, DeviceMemoryError, DivergedError, StateError
 from lucir_core.methods import METHODS
 from lucir_core.phase import PhaseData, Progress, run_phase
 from lucir_core.state import load_state
-from lucir_core.step import Step
 from lucir_core.testing import synthetic_images, synthetic_phase
-from tests.lucir_core.methods.tiny import learnt, second_phase, short_config, weights_equal
+from lucir_core.training.step import Step
+from tests.support.tiny import learnt, second_phase, short_config, weights_equal
 
 EVERY = METHODS.names()
 
@@ -70,7 +70,7 @@ def test_a_diverging_phase_is_named_and_leaves_state_and_resume_file(method: str
 def test_what_was_saved_before_the_loss_became_nan_is_finite_and_is_continued(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("lucir_core.resume.WRITING_SHARE", 1e9)  # saves after every epoch
+    monkeypatch.setattr("lucir_core.training.checkpoint.WRITING_SHARE", 1e9)  # saves after every epoch
     seen: list[tuple[str, int]] = []
 
     def poison(progress: Progress) -> None:
@@ -119,7 +119,7 @@ def test_out_of_memory_in_a_later_stage_goes_on_from_there(tmp_path: Path, monke
         raise torch.OutOfMemoryError("out of memory")
 
     with monkeypatch.context() as patched:
-        patched.setattr("lucir_core.memory.herd", herd)
+        patched.setattr("lucir_core.memory.exemplars.herd", herd)
         with pytest.raises(DeviceMemoryError):
             run_phase(config, second_phase("lucir"), first, seed=1, resume=tmp_path / "resume")
     seen: list[str] = []

@@ -4,12 +4,12 @@ import pytest
 import torch
 
 from lucir_core.errors import ConfigError
-from lucir_core.heads import LinearHead
 from lucir_core.methods import create_method
 from lucir_core.methods.der import auxiliary_head, auxiliary_targets, branched, der_loss, draw_rows
+from lucir_core.models.heads import LinearHead
 from lucir_core.phase import Progress, run_phase
 from lucir_core.testing import synthetic_phase
-from tests.lucir_core.methods.tiny import (
+from tests.support.tiny import (
     about_to_learn,
     learnt,
     pictures,

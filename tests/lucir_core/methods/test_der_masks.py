@@ -5,11 +5,11 @@ import pytest
 import torch
 from torch import nn
 
-from lucir_core.export import compare_onnx, export_onnx
+from lucir_core.export.onnx_export import compare_onnx, export_onnx
 from lucir_core.methods import create_method
 from lucir_core.methods.der import branched
-from lucir_core.networks import create_backbone
-from lucir_core.networks.gates import (
+from lucir_core.models import create_backbone
+from lucir_core.models.gates import (
     ChannelGate,
     close_gates,
     closed,
@@ -22,7 +22,7 @@ from lucir_core.networks.gates import (
 from lucir_core.phase import Progress, run_phase
 from lucir_core.state import load_state, save_state
 from lucir_core.testing import synthetic_phase
-from tests.lucir_core.methods.tiny import first_phase, second_phase, short_config, weights_equal
+from tests.support.tiny import first_phase, second_phase, short_config, weights_equal
 
 
 def images() -> torch.Tensor:

@@ -6,7 +6,7 @@ import pytest
 import torch
 from torch import Tensor
 
-from lucir_core.distillation import (
+from lucir_core.losses.distillation import (
     distillation_loss,
     grouped_distillation_loss,
     new_class_loss,

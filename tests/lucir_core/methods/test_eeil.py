@@ -5,15 +5,15 @@ import pytest
 import torch
 from torch import nn
 
-from lucir_core.augment import augment_batch
-from lucir_core.config import Augmentation
-from lucir_core.distillation import distillation_loss
+from lucir_core.config.phase_config import Augmentation
+from lucir_core.data.augment import augment_batch
+from lucir_core.losses.distillation import distillation_loss
 from lucir_core.methods.eeil import eeil_loss, noise_at
-from lucir_core.model import frozen_copy
+from lucir_core.models.model import frozen_copy
 from lucir_core.phase import Progress, run_phase
 from lucir_core.testing import synthetic_phase
-from lucir_core.trainer import add_gradient_noise
-from tests.lucir_core.methods.tiny import about_to_learn, learnt, pictures, second_phase, short_config
+from lucir_core.training.trainer import add_gradient_noise
+from tests.support.tiny import about_to_learn, learnt, pictures, second_phase, short_config
 
 
 def test_earlier_phases_are_distilled_each_for_itself() -> None:
@@ -73,7 +73,8 @@ def test_noise_is_published_scale_over_the_batch() -> None:
 def test_a_step_adds_noise_for_its_own_batch_size(monkeypatch: pytest.MonkeyPatch) -> None:
     deviations: list[float] = []
     monkeypatch.setattr(
-        "lucir_core.trainer.add_gradient_noise", lambda parameters, deviation, random: deviations.append(deviation)
+        "lucir_core.training.trainer.add_gradient_noise",
+        lambda parameters, deviation, random: deviations.append(deviation),
     )
     config = short_config("eeil", epochs=2, eeil={"gradient_noise": 0.3})
     run_phase(config, synthetic_phase({0: 12, 1: 12}, 2), None)

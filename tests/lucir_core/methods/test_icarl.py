@@ -1,9 +1,9 @@
 import torch
 
-from lucir_core.losses import cross_entropy_loss
+from lucir_core.losses.rebalancing import cross_entropy_loss
 from lucir_core.methods.icarl import distilled_loss
 from lucir_core.phase import run_phase
-from tests.lucir_core.methods.tiny import about_to_learn, learnt, pictures, second_phase, short_config, weights_equal
+from tests.support.tiny import about_to_learn, learnt, pictures, second_phase, short_config, weights_equal
 
 
 def test_icarl_without_memory_is_lwf() -> None:

@@ -11,16 +11,16 @@ import numpy as np
 import pytest
 import torch
 
-from lucir_core.bench.dataset import Dataset, Split
+from lucir_core.bench.datasets.dataset import Dataset, Split
 from lucir_core.bench.protocol import Protocol
-from lucir_core.bench.results import read_json
-from lucir_core.bench.runner import RunProgress, run_benchmark
+from lucir_core.bench.result_file import read_json
+from lucir_core.bench.run_protocol import RunProgress, run_benchmark
 from lucir_core.bench.spec import RunSpec
 from lucir_core.methods import METHODS
 from lucir_core.state import LearnerState, load_state
 from lucir_core.testing import synthetic_images
-from tests.lucir_core.methods.tiny import SHORT, weights_equal
-from tests.lucir_core.processes import Child
+from tests.support.processes import Child
+from tests.support.tiny import SHORT, weights_equal
 
 RANDOM_KILLS = 3
 TINY = {

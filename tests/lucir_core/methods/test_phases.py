@@ -6,15 +6,15 @@ from pathlib import Path
 import pytest
 import torch
 
-from lucir_core.config import load_preset, preset_names
+from lucir_core.config.phase_config import load_preset, preset_names
 from lucir_core.errors import ConfigError, StateError
-from lucir_core.export import compare_onnx, export_onnx
+from lucir_core.export.onnx_export import compare_onnx, export_onnx
 from lucir_core.methods import METHODS
 from lucir_core.phase import Progress, run_phase
-from lucir_core.resume import Journal
 from lucir_core.state import CHECKPOINT, load_state, save_state
 from lucir_core.testing import synthetic_phase
-from tests.lucir_core.methods.tiny import first_phase, learnt, second_phase, short_config, weights_equal
+from lucir_core.training.checkpoint import Journal
+from tests.support.tiny import first_phase, learnt, second_phase, short_config, weights_equal
 
 EVERY = [pytest.param(name, id=name) for name in METHODS.names()]
 

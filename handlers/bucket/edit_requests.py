@@ -1,0 +1,149 @@
+"""Where requests are handed in and taken up: ``requests/<id>.json`` in the store, durable before anybody is told.
+
+Looking for requests costs an idle updater one question about one object, ``requests/last.json``, which every new
+request replaces; only then the folder is listed.
+"""
+
+import logging
+import re
+import secrets
+import threading
+import time
+from typing import Literal
+
+from handlers.bucket.edit_documents import ANSWER, EditAnswer, EditRequest, Operation
+from handlers.bucket.edit_rules import checked
+from handlers.bucket.update_documents import Done, Intent
+from handlers.bucket.updates import DONE, UpdateRecords
+from model_store.documents import encode, parse
+from model_store.manifest import Document, now
+from model_store.objects import ObjectNotFoundError, ObjectStore, StoreError
+from model_store.versions import VersionStore
+
+logger = logging.getLogger(__name__)
+
+REQUESTS = "requests/"
+BELL = f"{REQUESTS}last.json"
+REQUEST_LIMIT = 16 * 1024 * 1024
+SEARCHED = 200
+"""Newest updates that a request is looked for among: anybody may ask, and each is read."""
+_ID = re.compile(r"[0-9]{6,}-[0-9]{13}-[0-9a-f]{8}")
+
+
+class Bell(Document):
+    """``requests/last.json``: the newest request."""
+
+    id: str
+
+
+class RequestState(Document):
+    """How far a request is."""
+
+    state: Literal["waiting", "running", "done", "unknown"]
+    update_id: str | None = None
+    done: Done | None = None
+    answer: EditAnswer | None = None
+
+
+class EditDesk:
+    """Thread-safe where it is used from several threads (``submit``, ``state``); the rest is the main loop's."""
+
+    def __init__(self, objects: ObjectStore, records: UpdateRecords, poll_seconds: float = 5.0) -> None:
+        self._objects = objects
+        self._records = records
+        self._versions = VersionStore(objects)
+        self._poll_seconds = poll_seconds
+        self._woken = threading.Event()
+        self._woken.set()
+        self._looked = -poll_seconds
+        self._heard: str | None = None
+
+    def submit(self, operation: Operation) -> EditRequest:
+        """Write down a request, checked against the classes of the current version. Raises ``EditError``."""
+        pointer = self._versions.current()
+        classes = self._versions.manifest(pointer.version).classes if pointer is not None else ()
+        latest = self._records.latest() or "000000"
+        request = EditRequest(
+            id=f"{latest}-{time.time_ns() // 1_000_000:013d}-{secrets.token_hex(4)}",
+            created_at=now(),
+            operation=checked(operation, classes),
+        )
+        self._objects.write(_key(request.id), encode(request), only_if_absent=True)
+        self._objects.write(BELL, encode(Bell(id=request.id)))
+        self._woken.set()
+        logger.info("requested: %s", request.operation, extra={"request": request.id})
+        return request
+
+    def pending(self) -> list[EditRequest]:
+        """Requests that wait, oldest first; an object that is none is named in the log and left alone."""
+        found = []
+        for info in self._objects.list(REQUESTS):
+            name = info.key.removeprefix(REQUESTS).removesuffix(".json")
+            if info.key == BELL or not _ID.fullmatch(name):
+                continue
+            try:
+                data = self._objects.read(info.key, limit=REQUEST_LIMIT)
+                request = parse(EditRequest, data, f"{self._objects.url}/{info.key}", "remove it and ask again")
+            except ObjectNotFoundError:
+                continue
+            except StoreError as error:
+                logger.warning("a request is left alone: %s", error)
+                continue
+            if request.id == name:
+                found.append(request)
+        return sorted(found, key=lambda request: request.created_at)
+
+    def next(self) -> EditRequest | None:
+        """The oldest waiting request, if it is time to look and there is one."""
+        present = time.monotonic()
+        if not self._woken.is_set() and present - self._looked < self._poll_seconds:
+            return None
+        woken = self._woken.is_set()
+        self._woken.clear()
+        self._looked = present
+        heard = self._hear()
+        if not woken and heard == self._heard:
+            return None
+        waiting = self.pending()
+        self._heard = heard
+        return waiting[0] if waiting else None
+
+    def settle(self, intent: Intent | None, done: Done | None) -> None:
+        """The newest update has ended: its request is over, unless another version got in between."""
+        if intent is not None and intent.edit is not None and done is not None and done.result != "superseded":
+            self._objects.delete(_key(intent.edit.id))
+        self._woken.set()
+
+    def state(self, request_id: str) -> RequestState:
+        """How far a request is. Raises ``ValueError`` for what is no request's id."""
+        if not _ID.fullmatch(request_id):
+            raise ValueError(f"{request_id!r} is no request's id")
+        newest, found = int(self._records.latest() or 0), RequestState(state="unknown")
+        for number in range(max(int(request_id.split("-")[0]) + 1, newest - SEARCHED + 1), newest + 1):
+            intent = self._records.intent(f"{number:06d}")
+            if intent is None or intent.edit is None or intent.edit.id != request_id:
+                continue
+            done = self._records.read(Done, intent.id, DONE)
+            answer = self._records.read(EditAnswer, intent.id, ANSWER) if done is not None else None
+            state: Literal["running", "done"] = "running" if done is None else "done"
+            found = RequestState(state=state, update_id=intent.id, done=done, answer=answer)
+        if found.state == "unknown" or (found.done is not None and found.done.result == "superseded"):
+            return found if not self._exists(_key(request_id)) else RequestState(state="waiting")
+        return found
+
+    def _hear(self) -> str | None:
+        try:
+            return self._objects.stat(BELL).etag
+        except ObjectNotFoundError:
+            return None
+
+    def _exists(self, key: str) -> bool:
+        try:
+            self._objects.stat(key)
+        except ObjectNotFoundError:
+            return False
+        return True
+
+
+def _key(request_id: str) -> str:
+    return f"{REQUESTS}{request_id}.json"

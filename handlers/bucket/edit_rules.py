@@ -1,0 +1,76 @@
+"""Whether an operation can be done on a version, and which classes it makes of which."""
+
+import unicodedata
+from typing import assert_never
+
+from handlers.bucket.edit_documents import DeleteImages, Merge, Operation, Remove, Rename
+from handlers.bucket.layout import class_name
+from lucir_core.edit.regroup import Regrouping, merging, removal, renaming, unchanged
+from lucir_core.errors import DataError
+
+FEWEST_CLASSES = 2
+
+
+class EditError(ValueError):
+    """What was asked for cannot be done; the message says why and what can."""
+
+
+def checked(operation: Operation, classes: tuple[str, ...]) -> Operation:
+    """The operation with its names as the service writes them. Raises ``EditError``."""
+    if not classes:
+        raise EditError("nothing has been learnt yet: there is no class to change")
+    operation = _normalised(operation)
+    try:
+        left = regrouping(operation, classes).classes
+    except DataError as error:
+        raise EditError(_with_remedy(str(error), operation, classes)) from None
+    if len(left) < FEWEST_CLASSES:
+        raise EditError(
+            f"only the class {left[0]!r} would be left, and a classifier needs at least {FEWEST_CLASSES}: "
+            "drop images of another class first"
+        )
+    return operation
+
+
+def regrouping(operation: Operation, classes: tuple[str, ...]) -> Regrouping:
+    """What an operation makes of the classes. Raises ``DataError``."""
+    if isinstance(operation, Rename):
+        return renaming(classes, operation.name, operation.to)
+    if isinstance(operation, Merge):
+        return merging(classes, operation.names, operation.into)
+    if isinstance(operation, Remove):
+        return removal(classes, operation.name)
+    if isinstance(operation, DeleteImages):
+        return unchanged(classes)
+    assert_never(operation)
+
+
+def _normalised(operation: Operation) -> Operation:
+    if isinstance(operation, Rename):
+        return Rename(name=_known(operation.name), to=_new_name(operation.to))
+    if isinstance(operation, Merge):
+        names = tuple(dict.fromkeys(map(_known, operation.names)))
+        return Merge(names=names, into=_new_name(operation.into))
+    if isinstance(operation, Remove):
+        return operation.model_copy(update={"name": _known(operation.name)})
+    return operation.model_copy(update={"hashes": tuple(dict.fromkeys(operation.hashes))})
+
+
+def _known(name: str) -> str:
+    return unicodedata.normalize("NFC", name)
+
+
+def _new_name(name: str) -> str:
+    """The rules of dropped folders; such a name has no slash either."""
+    if "/" in name:
+        raise EditError(f"{name!r} is no class name: it holds a '/'")
+    try:
+        return class_name(name)
+    except ValueError as error:
+        raise EditError(str(error)) from None
+
+
+def _with_remedy(message: str, operation: Operation, classes: tuple[str, ...]) -> str:
+    if isinstance(operation, Rename) and operation.to in classes and operation.name in classes:
+        return f"{message} (lucir class merge {operation.name} --into {operation.to})"
+    return message

@@ -1,0 +1,148 @@
+"""What an update writes down in the store, so that any process can go on with it: ``updates/<id>/*.json``."""
+
+from datetime import datetime
+from typing import Literal
+
+from pydantic import Field
+
+from handlers.bucket.edit_documents import EditRequest
+from model_store.manifest import FORMAT, Document, Sha256
+
+Role = Literal["train", "holdout", "rejected", "marker"]
+Result = Literal["published", "refused", "rejected", "failed", "superseded"]
+
+
+class FolderIntent(Document):
+    """A folder of ``incoming/`` that an update takes up: as it was listed, and how many of its images may join."""
+
+    fingerprint: str
+    limit: int = Field(ge=1)
+    marked: bool
+    """Whether the marker ``_READY`` was there: then few images are enough."""
+
+
+class Intent(Document):
+    """``intent.json``, written first: this update exists and takes up these folders ("": files that lie in none)."""
+
+    format: Literal[1] = FORMAT
+    id: str
+    created_at: datetime
+    folders: dict[str, FolderIntent]
+    edit: EditRequest | None = None
+    """What a person asked for, where that is what the update is about; then ``folders`` is empty."""
+
+
+class Entry(Document):
+    """One object of ``incoming/``: as it was judged, and where it goes."""
+
+    key: str
+    etag: str
+    size: int
+    modified: float
+    sha256: Sha256
+    role: Role
+    class_name: str | None
+    """None where the folder's name is no class name, or the file lay in no folder."""
+    reason: str | None
+    """Why it was rejected."""
+    target: str
+
+
+class Plan(Document):
+    """``plan.json``: every object that the update decides on. Objects that arrived later are not in it."""
+
+    format: Literal[1] = FORMAT
+    id: str
+    created_at: datetime
+    parent: int | None
+    """The version that was served when the plan was made: learning starts from it."""
+    version: int | None
+    """The number that the learnt version will have; None when nothing is left to learn."""
+    provisional: int | None = None
+    """The number of the provisional version that answers for the new classes until then; None without one."""
+    classes: tuple[str, ...]
+    """All classes after the update, in output order."""
+    new_classes: tuple[str, ...]
+    updated_classes: tuple[str, ...]
+    own_evaluation: tuple[str, ...]
+    """Classes for which ``evaluation/`` holds the user's own test images."""
+    resize: int
+    """Side of the pictures that learning gets, in pixels."""
+    dropped_at: float
+    """When the newest of the originals arrived, in seconds since the epoch."""
+    entries: tuple[Entry, ...]
+
+    def of_role(self, *roles: Role) -> tuple[Entry, ...]:
+        """The entries with one of these roles, in plan order."""
+        return tuple(entry for entry in self.entries if entry.role in roles)
+
+
+class Attempts(Document):
+    """``attempts.json``: how often each step was begun without ending, and failed; so that no drop loops for ever."""
+
+    begun: dict[str, int] = Field(default_factory=dict)
+    failed: dict[str, int] = Field(default_factory=dict)
+
+
+class Done(Document):
+    """``done.json``, written last: the update is over and this came of it."""
+
+    format: Literal[1] = FORMAT
+    id: str
+    result: Result
+    version: int | None
+    provisional: int | None = None
+    """The provisional version that came before ``version``, where there was one."""
+    reason: str | None
+    finished_at: datetime
+    images: dict[str, int]
+    """How many objects had each role."""
+    moved: int
+    """How many originals were moved out of ``incoming/``."""
+    left: tuple[str, ...]
+    """Keys that were replaced or removed by somebody while the update ran, and therefore left alone."""
+    timings: dict[str, float]
+    """Seconds, by step."""
+
+
+class Reason(Document):
+    """``rejected/.../<file>.reason.json``."""
+
+    key: str
+    sha256: Sha256
+    size: int
+    reason: str
+    update_id: str
+    rejected_at: datetime
+
+
+class FailedFolder(Document):
+    """A folder whose update was set aside: it is left alone until its content changes."""
+
+    fingerprint: str
+    update_id: str
+    reason: str
+
+
+class FailedFolders(Document):
+    """``updates/failed.json``, by folder name."""
+
+    folders: dict[str, FailedFolder] = Field(default_factory=dict)
+
+
+class LeaseRecord(Document):
+    """``updates/lease.json``: which updater is active on this store."""
+
+    format: Literal[1] = FORMAT
+    holder: str
+    """The data folder of the active updater, by a random name that it keeps."""
+    name: str
+    """Host and process, for people."""
+    term: int = Field(ge=1)
+    """One more at every change of the holder."""
+    nonce: str
+    """Another at every renewal, so that the object's tag changes."""
+    released: bool
+    """Whether the holder has stopped: nobody need wait."""
+    renewed_at: datetime
+    """By the holder's clock: for people, compared by nobody."""

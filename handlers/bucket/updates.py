@@ -1,0 +1,122 @@
+"""Reading and writing the documents of the updates in the store."""
+
+from typing import TypeVar
+
+from handlers.bucket.edit_documents import EditRequest
+from handlers.bucket.update_documents import (
+    Attempts,
+    Done,
+    FailedFolder,
+    FailedFolders,
+    FolderIntent,
+    Intent,
+    Plan,
+)
+from model_store.documents import encode, parse
+from model_store.manifest import Document, now
+from model_store.objects import ObjectNotFoundError, ObjectStore
+
+AnyDocument = TypeVar("AnyDocument", bound=Document)
+
+UPDATES = "updates/"
+FAILED = f"{UPDATES}failed.json"
+INTENT, PLAN, ATTEMPTS, DONE = "intent.json", "plan.json", "attempts.json", "done.json"
+
+PLAN_LIMIT = 1024 * 1024 * 1024
+"""Largest plan that is read, in bytes: a plan has about 500 for each image."""
+_REMEDY = "move the folder of that update out of updates/ and restart; its originals stay where they are"
+
+
+class UpdateRecords:
+    """The documents below ``updates/``. Update ids are numbers, so that they sort by age; none is used twice."""
+
+    def __init__(self, objects: ObjectStore) -> None:
+        self._objects = objects
+
+    def latest(self) -> str | None:
+        """The newest update's id."""
+        ids = [name for name in self._objects.folders(UPDATES) if name.isdecimal() and name.isascii()]
+        return max(ids, key=int, default=None)
+
+    def begin(self, folders: dict[str, FolderIntent], edit: EditRequest | None = None) -> Intent:
+        """Write down that a new update takes up these folders, or a request. Raises ``PreconditionFailedError`` if
+        another updater did."""
+        latest = self.latest()
+        number = int(latest) + 1 if latest else 1
+        intent = Intent(id=f"{number:06d}", created_at=now(), folders=folders, edit=edit)
+        self._objects.write(self._key(intent.id, INTENT), encode(intent), only_if_absent=True)
+        return intent
+
+    def unfinished(self) -> Intent | None:
+        """The newest update, if it has no end yet. Older ones have: a new one begins only after it."""
+        latest = self.latest()
+        if latest is None or self.exists(latest, DONE):
+            return None
+        return self.intent(latest)
+
+    def ids(self) -> list[str]:
+        """Every update, oldest first."""
+        names = self._objects.folders(UPDATES)
+        return sorted((name for name in names if name.isdecimal() and name.isascii()), key=int)
+
+    def intent(self, update_id: str) -> Intent | None:
+        """What an update takes up; None where there is no such update."""
+        return self.read(Intent, update_id, INTENT)
+
+    def read(self, kind: type[AnyDocument], update_id: str, name: str) -> AnyDocument | None:
+        """A document of an update; None while it has not been written."""
+        return self._read(kind, self._key(update_id, name))
+
+    def write(self, update_id: str, name: str, document: Document) -> None:
+        """Write, or write again, a document of an update."""
+        self._objects.write(self._key(update_id, name), encode(document))
+
+    def exists(self, update_id: str, name: str) -> bool:
+        """Whether a document of an update has been written."""
+        try:
+            self._objects.stat(self._key(update_id, name))
+        except ObjectNotFoundError:
+            return False
+        return True
+
+    def write_plan(self, plan: Plan) -> None:
+        """Write the plan, once."""
+        self._objects.write(self._key(plan.id, PLAN), encode(plan), only_if_absent=True)
+
+    def plan(self, update_id: str) -> Plan | None:
+        """The plan of an update; None before it is made."""
+        return self._read(Plan, self._key(update_id, PLAN), limit=PLAN_LIMIT)
+
+    def write_done(self, done: Done) -> None:
+        """End an update. Repeating it changes nothing that matters."""
+        self._objects.write(self._key(done.id, DONE), encode(done))
+
+    def done(self, update_id: str) -> Done | None:
+        """How an update ended; None while it has not."""
+        return self._read(Done, self._key(update_id, DONE))
+
+    def attempts(self, update_id: str) -> Attempts:
+        """How often the steps of an update were begun and failed."""
+        return self._read(Attempts, self._key(update_id, ATTEMPTS)) or Attempts()
+
+    def write_attempts(self, update_id: str, attempts: Attempts) -> None:
+        """Replace the count."""
+        self._objects.write(self._key(update_id, ATTEMPTS), encode(attempts))
+
+    def failed(self) -> dict[str, FailedFolder]:
+        """Folders that are left alone until their content changes."""
+        return (self._read(FailedFolders, FAILED) or FailedFolders()).folders
+
+    def write_failed(self, folders: dict[str, FailedFolder]) -> None:
+        """Replace that list."""
+        self._objects.write(FAILED, encode(FailedFolders(folders=folders)))
+
+    def _read(self, kind: type[AnyDocument], key: str, *, limit: int = 64 * 1024 * 1024) -> AnyDocument | None:
+        try:
+            data = self._objects.read(key, limit=limit)
+        except ObjectNotFoundError:
+            return None
+        return parse(kind, data, f"{self._objects.url}/{key}", _REMEDY)
+
+    def _key(self, update_id: str, name: str) -> str:
+        return f"{UPDATES}{update_id}/{name}"

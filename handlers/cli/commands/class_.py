@@ -1,0 +1,92 @@
+"""``lucir class``: rename, merge and remove what is known, without training."""
+
+from typing import Annotated
+
+import typer
+
+from handlers.cli import options
+
+app = typer.Typer(
+    help="Rename, merge and remove classes.",
+    no_args_is_help=True,
+    rich_markup_mode="rich",
+    context_settings={"help_option_names": ["-h", "--help"]},
+)
+
+Old = Annotated[str, typer.Argument(help="The class's present name.", show_default=False)]
+New = Annotated[str, typer.Argument(help="Its new name.", show_default=False)]
+Names = Annotated[list[str], typer.Argument(help="Classes to join.", show_default=False)]
+Into = Annotated[str, typer.Option("--into", help="Name of the joint class: one of them, another, or a new one.")]
+Name = Annotated[str, typer.Argument(help="The class to remove.", show_default=False)]
+DeleteOriginals = Annotated[bool, typer.Option("--delete-originals", help="Delete its stored originals as well.")]
+Wait = Annotated[bool, typer.Option("--wait", help="Wait until the version without or with it is served.")]
+Timeout = Annotated[float, typer.Option(min=1, help="With --wait: give up after so many seconds.")]
+Yes = Annotated[bool, typer.Option("--yes", "-y", help="Do not ask.")]
+
+
+@app.command()
+def rename(
+    old: Old,
+    new: New,
+    wait: Wait = False,
+    timeout: Timeout = 600.0,
+    data: options.Data = None,
+    store: options.Store = None,
+    config: options.Config = None,
+    json_: options.Json = False,
+) -> None:
+    """Give the class OLD the name NEW. Its images, its exemplars and every answer stay what they are.
+
+    Example: lucir class rename kat cat --wait
+    """
+    from handlers.bucket.edit_documents import Rename
+    from handlers.cli.edit_run import EditCommand, run
+
+    run(EditCommand(Rename(name=old, to=new), timeout if wait else None, json_), data, store, config)
+
+
+@app.command()
+def merge(
+    names: Names,
+    into: Into,
+    wait: Wait = False,
+    timeout: Timeout = 600.0,
+    data: options.Data = None,
+    store: options.Store = None,
+    config: options.Config = None,
+    json_: options.Json = False,
+) -> None:
+    """Join classes. The gate judges the joint class before it is served.
+
+    Example: lucir class merge kitten tomcat --into cat --wait
+    """
+    from handlers.bucket.edit_documents import Merge
+    from handlers.cli.edit_run import EditCommand, run
+
+    run(EditCommand(Merge(names=tuple(names), into=into), timeout if wait else None, json_), data, store, config)
+
+
+@app.command()
+def remove(
+    name: Name,
+    delete_originals: DeleteOriginals = False,
+    yes: Yes = False,
+    wait: Wait = False,
+    timeout: Timeout = 600.0,
+    data: options.Data = None,
+    store: options.Store = None,
+    config: options.Config = None,
+    json_: options.Json = False,
+) -> None:
+    """Forget a class: its exemplars, its held-out images and its place among the answers.
+
+    With --wait it tells which stored originals and which earlier versions still hold its images.
+
+    Example: lucir class remove cat --delete-originals --yes --wait
+    """
+    from handlers.bucket.edit_documents import Remove
+    from handlers.cli.edit_run import EditCommand, confirm, run
+
+    confirm(f"Remove the class {name!r}{' and delete its stored originals' if delete_originals else ''}?", yes=yes)
+    operation = Remove(name=name, delete_originals=delete_originals)
+    run(EditCommand(operation, timeout if wait else None, json_), data, store, config)

@@ -1,0 +1,34 @@
+"""``lucir demo``: the whole story on real data, from an empty store to ten classes, and an end by itself."""
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+Output = Annotated[Path, typer.Option(help="Where the results, the plot and the logs are written.", metavar="DIR")]
+Seed = Annotated[int, typer.Option(min=0, help="Seed of the split, of learning, of everything.")]
+Seeds = Annotated[int, typer.Option(min=1, help="Tell the story so many times, with consecutive seeds.")]
+Keep = Annotated[bool, typer.Option("--keep", help="Keep the folder of the stack; say where it is.")]
+Set = Annotated[
+    list[str] | None, typer.Option("--set", help="A setting of the stack; may be repeated.", metavar="KEY=VALUE")
+]
+
+
+def demo(
+    output: Output = Path("demo-output"),
+    seed: Seed = 1,
+    seeds: Seeds = 1,
+    keep: Keep = False,
+    set_: Set = None,
+) -> None:
+    """Learn handwritten digits in three drops while a client keeps asking, and compare with plain finetuning.
+
+    Everything runs on this machine, in a temporary folder, on free ports, and is stopped at the end. The exit status
+    is 1 when anything fell short.
+
+    Example: lucir demo --seed 7 --output ./demo-output
+    """
+    from handlers.demo.run import StoryRequest, tell
+
+    if not tell(StoryRequest(output, tuple(range(seed, seed + seeds)), keep, tuple(set_ or ()))):
+        raise typer.Exit(1)

@@ -1,0 +1,54 @@
+"""``lucir image``: single images that were dropped once."""
+
+from typing import Annotated
+
+import typer
+
+from handlers.cli import options
+from handlers.cli.commands.class_ import Timeout, Wait, Yes
+
+app = typer.Typer(
+    help="Delete single images.",
+    no_args_is_help=True,
+    rich_markup_mode="rich",
+    context_settings={"help_option_names": ["-h", "--help"]},
+)
+
+Images = Annotated[
+    list[str],
+    typer.Argument(
+        help="Key in the store (archive/000003/cat/1.jpg), sha256, or a local copy of the file.",
+        metavar="KEY|SHA256|FILE...",
+        show_default=False,
+    ),
+]
+
+
+@app.callback()
+def image() -> None:
+    """A group, though it has one command so far."""
+
+
+@app.command()
+def delete(
+    images: Images,
+    yes: Yes = False,
+    wait: Wait = False,
+    timeout: Timeout = 600.0,
+    data: options.Data = None,
+    store: options.Store = None,
+    config: options.Config = None,
+    json_: options.Json = False,
+) -> None:
+    """Delete images on request: stored originals, exemplars, held-out copies. Prototypes are rebuilt without training.
+
+    What earlier versions still hold is told with --wait. The network's weights stay as they were learnt.
+
+    Example: lucir image delete archive/000001/cat/7.jpg --yes --wait
+    """
+    from handlers.bucket.edit_documents import DeleteImages
+    from handlers.cli.edit_run import EditCommand, confirm, hashes_of, run
+
+    hashes = hashes_of(images, data, store, config)
+    confirm(f"Delete {len(hashes)} image{'s' if len(hashes) > 1 else ''} wherever the store keeps them?", yes=yes)
+    run(EditCommand(DeleteImages(hashes=hashes), timeout if wait else None, json_), data, store, config)

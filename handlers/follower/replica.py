@@ -1,0 +1,69 @@
+"""A follower: the reconcile loop, and what it found for pages and metrics."""
+
+import threading
+
+from handlers.settings import Settings
+from handlers.torchserve.loop import ReconcileLoop
+from handlers.torchserve.outcome import ServingState, SwapResult
+from handlers.torchserve.swap_metrics import ServingMetrics
+from handlers.updater.status import Status
+from model_store.objects import ObjectStore, StoreError
+from model_store.versions import VersionStore
+
+
+class Follower:
+    """Everything but the web server. Of the store it only reads: the pointer, and each version that it comes to."""
+
+    def __init__(self, settings: Settings, objects: ObjectStore) -> None:
+        self.settings = settings
+        self.objects = objects
+        self.metrics = ServingMetrics()
+        self.status = Status(objects.url)
+        self.stopping = threading.Event()
+        self._problem: str | None = "nothing is served yet"
+        self._loop = ReconcileLoop(settings, VersionStore(objects), self, settings.follower.pointer_seconds)
+
+    def run(self) -> None:
+        """Follow the pointer until ``stopping`` is set. What is served stays served."""
+        self.beat()
+        self._loop.start()
+        try:
+            self.stopping.wait()
+        finally:
+            self._loop.stop()
+
+    @property
+    def problem(self) -> str | None:
+        """Why requests are not answered by a version that this process has confirmed; None when they are."""
+        return self._problem
+
+    def beat(self) -> None:
+        """The loop is alive."""
+        self.status.beat("reconcile")
+
+    def stepped(self, state: ServingState) -> None:
+        """Show what a step found."""
+        current, served = state.wanted or None, state.served or None
+        if state.stale:
+            self.metrics.store_errors.inc()
+            self.status.store_failed(StoreError(state.message))
+        else:
+            self.status.store_ok()
+            # While the store cannot be read this keeps what it last said: nobody knows better here.
+            self.metrics.current_version.set(current or 0)
+        self.status.set_versions(current, served, state.message or None)
+        self.metrics.served_version.set(served or 0)
+        # Version 0, "nothing learnt yet", is an answer as well: an empty store makes no replica unfit.
+        self._problem = None if state.served is not None else state.message or f"TorchServe is {state.phase}"
+
+    def swapped(self, swap: SwapResult) -> None:
+        """A version took over, or failed to."""
+        self.metrics.count_swap(swap)
+        if swap.result == "failure":
+            self.status.add_error("serving", swap.message)
+
+    def failed(self, error: Exception) -> None:
+        """A step failed and is tried again."""
+        if isinstance(error, StoreError):
+            self.metrics.store_errors.inc()
+        self.status.add_error("serving", f"{type(error).__name__}: {error}")

@@ -1,0 +1,50 @@
+"""What a worker process is told, through its environment and its version's folder. Standard library only."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Final
+
+from handlers.inference.preprocess import Limits
+
+NOTHING_LEARNT_FILE: Final = "nothing_learnt.json"
+"""Stands in the folder of version 0 instead of a model: ``{"error": "..."}`` is the answer to every request."""
+
+# The names by which handlers.settings knows the same values, so that a worker and its stack cannot disagree.
+_TOP_K: Final = "LUCIR_SERVING__TOP_K"
+_THREADS: Final = "LUCIR_SERVING__THREADS"
+_MAX_BYTES: Final = "LUCIR_IMAGES__MAX_BYTES"
+_MAX_PIXELS: Final = "LUCIR_IMAGES__MAX_PIXELS"
+_MIN_SIDE: Final = "LUCIR_IMAGES__MIN_SIDE"
+
+
+@dataclass(frozen=True, slots=True)
+class WorkerOptions:
+    """The settings of the tree that a worker uses."""
+
+    limits: Limits = field(default_factory=Limits)
+    top_k: int = 5
+    threads: int = 1
+
+    def to_environment(self) -> dict[str, str]:
+        """The variables that ``read_options`` reads."""
+        return {
+            _TOP_K: str(self.top_k),
+            _THREADS: str(self.threads),
+            _MAX_BYTES: str(self.limits.max_bytes),
+            _MAX_PIXELS: str(self.limits.max_pixels),
+            _MIN_SIDE: str(self.limits.min_side),
+        }
+
+
+def read_options(environment: Mapping[str, str]) -> WorkerOptions:
+    """The options in ``environment``, with defaults for what it lacks. Raises ``ValueError`` for what is no number."""
+    default = WorkerOptions()
+    return WorkerOptions(
+        limits=Limits(
+            max_bytes=int(environment.get(_MAX_BYTES, default.limits.max_bytes)),
+            max_pixels=int(environment.get(_MAX_PIXELS, default.limits.max_pixels)),
+            min_side=int(environment.get(_MIN_SIDE, default.limits.min_side)),
+        ),
+        top_k=int(environment.get(_TOP_K, default.top_k)),
+        threads=int(environment.get(_THREADS, default.threads)),
+    )

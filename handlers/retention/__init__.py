@@ -1,0 +1,1 @@
+"""Which versions, originals and documents stay, and the removal of the rest."""

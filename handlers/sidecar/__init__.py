@@ -1,0 +1,1 @@
+"""What updater and follower have in common as processes: start, HTTP pages, status, a clean stop."""

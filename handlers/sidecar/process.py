@@ -1,0 +1,67 @@
+"""What the updater and the follower do around their work as processes: settings, log, pages, a clean stop."""
+
+import argparse
+import logging
+import signal
+import sys
+import threading
+from pathlib import Path
+from typing import Protocol
+
+from starlette.applications import Starlette
+
+from handlers.logs import setup_logging
+from handlers.settings import Settings, SettingsError, load_settings
+from handlers.sidecar.http import WebServer
+
+logger = logging.getLogger(__name__)
+
+EXIT_CONFIG = 78
+"""The settings are wrong, or name something this process may not use: a restart changes nothing."""
+EXIT_UNAVAILABLE = 69
+"""The port or the data folder is taken, or the store's folder is not there (yet)."""
+
+
+class Sidecar(Protocol):
+    """The work of such a process."""
+
+    stopping: threading.Event
+
+    def run(self) -> None:
+        """Work until ``stopping`` is set."""
+
+
+def configure(name: str, purpose: str | None, arguments: list[str] | None) -> Settings:
+    """Read the command line and the settings, and set up the log. Raises ``SystemExit`` with a status and a reason."""
+    parser = argparse.ArgumentParser(prog=f"python -m handlers.{name}", description=purpose)
+    parser.add_argument("--config", type=Path, help="a YAML file of settings")
+    options = parser.parse_args(arguments)
+    try:
+        settings = load_settings(options.config)
+    except SettingsError as error:
+        sys.stderr.write(f"{error}\n")
+        raise SystemExit(EXIT_CONFIG) from error
+    setup_logging(settings.log, name)
+    return settings
+
+
+def serve(sidecar: Sidecar, app: Starlette, host: str, port: int, *, variable: str, news: str) -> int:
+    """Answer HTTP and work until SIGTERM or Ctrl-C; return the exit status.
+
+    variable: the environment variable that sets the port. news: what the log says at the start.
+    """
+    try:
+        web = WebServer(app, host, port)
+    except OSError as error:
+        logger.error("cannot listen on %s:%d (%s): stop what uses it, or set %s", host, port, error.strerror, variable)
+        return EXIT_UNAVAILABLE
+    for number in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(number, lambda *_: sidecar.stopping.set())
+    web.start()
+    logger.info("%s, pages on http://%s:%d/", news, host, web.port)
+    try:
+        sidecar.run()
+    finally:
+        web.stop()
+    logger.info("stopped")
+    return 0

@@ -1,0 +1,109 @@
+"""The whole stack on this machine: checks, start, record, supervision, end."""
+
+import logging
+import os
+import threading
+from collections.abc import Callable, Mapping
+from dataclasses import replace
+
+from handlers.settings import Settings
+from handlers.stack.errors import StackError
+from handlers.stack.folder import StackRecord, claimed, write_record
+from handlers.stack.minio import HOST, minio_service, minio_values
+from handlers.stack.ports import Listener, check_ports
+from handlers.stack.service_list import environment_with, remove_sockets, torchserve_service, updater_service
+from handlers.stack.service_logs import LogSink
+from handlers.stack.supervised import Service
+from handlers.stack.supervisor import Supervisor
+from handlers.store import open_settings_store
+from handlers.torchserve.launch import LaunchError
+from model_store.objects import StoreError, StoreUnavailableError
+
+logger = logging.getLogger(__name__)
+
+
+def run_stack(
+    settings: Settings,
+    changes: Mapping[str, str],
+    sink: LogSink,
+    stop: threading.Event,
+    on_ready: Callable[[], None],
+) -> None:
+    """Run until ``stop`` is set. ``changes`` are the environment variables that give the children these settings.
+
+    Raises ``StackError``: a port in use, a folder that cannot be written, a data folder in use, a service that never
+    comes up. Nothing is left running then.
+    """
+    with claimed(settings):
+        check_ports(listeners(settings))
+        updater = updater_service(settings, environment_with(changes))
+        if settings.minio.enabled:
+            storage = minio_service(settings)
+            supervise(settings, replace(updater, needs=storage.name), sink, stop, on_ready, storage)
+        else:
+            check_store(settings)
+            supervise(settings, updater, sink, stop, on_ready)
+
+
+def supervise(
+    settings: Settings,
+    sidecar: Service,
+    sink: LogSink,
+    stop: threading.Event,
+    on_ready: Callable[[], None],
+    *others: Service,
+) -> None:
+    """Run TorchServe, its sidecar and ``others`` until ``stop`` is set; the record says where they are.
+
+    Raises ``StackError``.
+    """
+    try:
+        torchserve = torchserve_service(settings)
+    except LaunchError as error:
+        raise StackError(str(error)) from error
+    status_url = settings.follower_url if sidecar.name == "follower" else settings.updater_url
+    write_record(settings, describe(settings, status_url, ready=False))
+
+    def ready() -> None:
+        write_record(settings, describe(settings, status_url, ready=True))
+        on_ready()
+
+    try:
+        Supervisor([*others, torchserve, sidecar], sink).run(stop, ready)
+    finally:
+        remove_sockets(settings, torchserve)
+
+
+def listeners(settings: Settings) -> list[Listener]:
+    """The ports that the stack listens on."""
+    serving, updater, minio = settings.serving, settings.updater, settings.minio
+    storage = [Listener("the MinIO server", HOST, minio.port, "--minio-port")] if minio.enabled else []
+    return [
+        *storage,
+        Listener("predictions", serving.host, serving.port, "--port"),
+        Listener("TorchServe's metrics", serving.host, serving.metrics_port, "--metrics-port"),
+        Listener("the updater's page and metrics", updater.host, updater.port, "--updater-port"),
+    ]
+
+
+def check_store(settings: Settings) -> None:
+    """Raise ``StackError`` when the store cannot be used; one that does not answer now may do so later."""
+    try:
+        open_settings_store(settings).check()
+    except StoreUnavailableError as error:
+        logger.warning("%s; the updater keeps trying", error)
+    except StoreError as error:
+        raise StackError(f"the store cannot be used: {error} (choose another one with --store)") from error
+
+
+def describe(settings: Settings, status_url: str, *, ready: bool) -> StackRecord:
+    """The record of this process's stack. ``status_url``: where the sidecar answers ``/api/status``."""
+    return StackRecord(
+        pid=os.getpid(),
+        inference_url=settings.inference_url,
+        metrics_url=settings.inference_url.rsplit(":", 1)[0] + f":{settings.serving.metrics_port}",
+        updater_url=status_url,
+        store=settings.store_url,
+        ready=ready,
+        s3={key.removeprefix("s3."): value for key, value in minio_values(settings).items() if key.startswith("s3.")},
+    )

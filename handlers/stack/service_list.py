@@ -1,0 +1,60 @@
+"""The services of a stack, made from the settings: TorchServe and its sidecar, the updater or a follower."""
+
+import os
+import shutil
+import sys
+from collections.abc import Mapping
+from contextlib import suppress
+from pathlib import Path
+
+from handlers.settings import Settings
+from handlers.stack.health import TorchServeProbe, UpdaterProbe
+from handlers.stack.supervised import Service
+from handlers.torchserve.launch import management_socket, prepare_launch
+
+SECRETS = "LUCIR_S3__"
+"""Variables that TorchServe, which answers the outside world, has no use for."""
+
+
+def torchserve_service(settings: Settings) -> Service:
+    """The Java frontend, which starts its own workers. Raises ``LaunchError``."""
+    launch = prepare_launch(settings)
+    return Service(
+        "torchserve",
+        launch.command,
+        TorchServeProbe(settings.inference_url, management_socket(settings)),
+        {name: value for name, value in launch.environment.items() if not name.startswith(SECRETS)},
+        launch.folder,
+        unready_seconds=180.0,
+    )
+
+
+def updater_service(settings: Settings, environment: Mapping[str, str]) -> Service:
+    """The sidecar; ``environment`` carries the command line's values."""
+    return _python_service("updater", settings.updater_url, environment)
+
+
+def follower_service(settings: Settings, environment: Mapping[str, str]) -> Service:
+    """The sidecar of a replica, which has the same pages of health."""
+    return _python_service("follower", settings.follower_url, environment)
+
+
+def _python_service(name: str, url: str, environment: Mapping[str, str]) -> Service:
+    # Safe path: a folder "handlers" where the user happens to stand must not be imported.
+    extra = {"PYTHONUNBUFFERED": "1", "PYTHONSAFEPATH": "1"}
+    return Service(name, (sys.executable, "-m", f"handlers.{name}"), UpdaterProbe(url), {**environment, **extra})
+
+
+def remove_sockets(settings: Settings, torchserve: Service) -> None:
+    """After the stop: remove TorchServe's sockets and temporary files, also those of a worker that was killed."""
+    management_socket(settings).unlink(missing_ok=True)
+    temporary = Path(torchserve.environment["TMPDIR"])
+    shutil.rmtree(temporary, ignore_errors=True)
+    with suppress(OSError):  # not empty: it is the run folder, not a short one in the system's temporary folder
+        temporary.parent.rmdir()
+
+
+def environment_with(changes: Mapping[str, str]) -> dict[str, str]:
+    """This process's environment with ``changes``, whose names win in whatever case the others are written."""
+    kept = {name: value for name, value in os.environ.items() if name.upper() not in changes}
+    return {**kept, **changes}

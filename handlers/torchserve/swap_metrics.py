@@ -1,0 +1,52 @@
+"""The metrics of keeping a TorchServe at the pointer's version: the same in the updater and in a follower."""
+
+from prometheus_client import (
+    CollectorRegistry,
+    Counter,
+    Gauge,
+    GCCollector,
+    Histogram,
+    PlatformCollector,
+    ProcessCollector,
+    generate_latest,
+)
+
+from handlers.torchserve.outcome import SwapResult
+
+SWAP_RESULTS = ("succeeded", "failed")
+_SWAP_SECONDS = (0.5, 1, 2, 3, 5, 7.5, 10, 15, 20, 30, 60, 120, 300)
+
+
+class ServingMetrics:
+    """In a registry of its own, with those of the process."""
+
+    def __init__(self) -> None:
+        registry = self.registry = CollectorRegistry()
+        ProcessCollector(registry=registry)
+        PlatformCollector(registry=registry)
+        GCCollector(registry=registry)
+        self.current_version = Gauge("lucir_current_version", "The version pointed to; 0: none.", registry=registry)
+        self.served_version = Gauge(
+            "lucir_served_version", "The version the server serves; 0: none.", registry=registry
+        )
+        self.swaps = Counter("lucir_swaps", "Swaps of the served version.", ["result"], registry=registry)
+        for result in SWAP_RESULTS:
+            self.swaps.labels(result)
+        self.swap_duration = Histogram(
+            "lucir_swap_duration_seconds",
+            "From a moved pointer to the server's answer.",
+            buckets=_SWAP_SECONDS,
+            registry=registry,
+        )
+        self.store_errors = Counter("lucir_store_errors", "Failed operations on the object store.", registry=registry)
+
+    def count_swap(self, swap: SwapResult) -> None:
+        """A version took over, or failed to."""
+        succeeded = swap.result == "success"
+        self.swaps.labels("succeeded" if succeeded else "failed").inc()
+        if succeeded:
+            self.swap_duration.observe(swap.seconds)
+
+    def render(self) -> bytes:
+        """The Prometheus text format."""
+        return generate_latest(self.registry)

@@ -1,0 +1,52 @@
+"""The version that learning starts from, as a verified local copy."""
+
+import logging
+import shutil
+from dataclasses import dataclass
+from pathlib import Path
+
+from handlers.bucket.seen_images import FILE as LEARNT
+from handlers.bucket.seen_images import Learnt
+from model_store.manifest import Evaluation, Manifest
+from model_store.mirror import mirror
+from model_store.versions import EVALUATION, VersionStore
+
+logger = logging.getLogger(__name__)
+
+MODEL, CHECKPOINT, EXEMPLARS, HOLDOUT, CONFIG = (
+    "model.onnx",
+    "checkpoint.safetensors",
+    "exemplars.safetensors",
+    "holdout.safetensors",
+    "config.yaml",
+)
+STATE_FILES = (MODEL, CHECKPOINT, EXEMPLARS, HOLDOUT, EVALUATION, LEARNT)
+
+
+@dataclass(frozen=True)
+class Base:
+    """A version and the folder that holds its ``STATE_FILES``."""
+
+    manifest: Manifest
+    folder: Path
+
+    @property
+    def evaluation(self) -> Evaluation:
+        """What was measured on it."""
+        return Evaluation.model_validate_json((self.folder / EVALUATION).read_bytes())
+
+    @property
+    def learnt(self) -> Learnt:
+        """What it has learnt."""
+        return Learnt.load(self.folder / LEARNT)
+
+
+def fetch_base(versions: VersionStore, number: int, work: Path) -> Base:
+    """Mirror a version below ``work``; copies of other versions are removed. Raises ``StoreError``."""
+    manifest = versions.manifest(number)
+    names = tuple(name for name in STATE_FILES if name in manifest.files)
+    folder = mirror(versions, number, work / "base" / str(number), names)
+    for other in (work / "base").iterdir():
+        if other.name != str(number):
+            shutil.rmtree(other, ignore_errors=True)
+    return Base(manifest, folder)

@@ -1,0 +1,214 @@
+"""One update in progress: the documents it has written, the folder it works in, the services it uses."""
+
+import json
+import logging
+import threading
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from handlers.bucket.update_documents import Intent, Plan
+from handlers.bucket.updates import UpdateRecords
+from handlers.settings import Settings
+from handlers.updater.context.candidate import Draft, Kind
+from handlers.updater.context.parent import Base, fetch_base
+from handlers.updater.intake.reader import Reader
+from handlers.updater.leader.leadership import Leadership
+from handlers.updater.leader.lease import LeaseLostError
+from handlers.updater.metrics import Metrics
+from handlers.updater.status import Status
+from handlers.updater.training.process import Child, MachineError, StopRequestedError
+from lucir_core.config.phase_config import PhaseConfig
+from model_store.manifest import Evaluation, Manifest
+from model_store.objects import ObjectStore, StoreError, StoreUnavailableError
+from model_store.versions import CorruptVersionError, VersionNotFoundError, VersionStore
+
+logger = logging.getLogger(__name__)
+
+TIMINGS = "timings.json"
+PROVISIONAL = "provisional"
+"""Folder, in the update's, that its provisional version is made in."""
+FIXED = ("method", "network", "head", "size", "resize", "normalisation")
+"""What the phases of one line have in common: a checkpoint fits no other network."""
+
+
+class BlockedError(StoreError):
+    """Learning cannot go on until a person changes something; the drop is not at fault and stays where it is."""
+
+
+class SupersededError(Exception):
+    """Another version is served than the one that the update started from: it is to be planned anew."""
+
+
+NOT_THE_DROP = (
+    StopRequestedError,
+    LeaseLostError,
+    MachineError,
+    BlockedError,
+    StoreUnavailableError,
+    CorruptVersionError,
+    VersionNotFoundError,
+    OSError,
+)
+"""Failures that are waited out, however often they come."""
+
+
+@dataclass
+class Services:
+    """What every update needs; one object for the life of the process."""
+
+    settings: Settings
+    config: PhaseConfig
+    objects: ObjectStore
+    versions: VersionStore
+    records: UpdateRecords
+    metrics: Metrics
+    status: Status
+    wait_served: Callable[[int, float], bool]
+    """(version, when its drop arrived): wait until the server answers with it; False when it does not."""
+    expect_provisional: Callable[[int, float], None]
+    """(version, when its drop arrived): measure when the server answers with it, without waiting for that."""
+    leadership: Leadership
+    """Whether this process is the one that may write."""
+    child: Child
+    """The process that learns and edits."""
+    stop: threading.Event = field(default_factory=threading.Event)
+
+    def tick(self) -> None:
+        """To be called often by long work.
+
+        Raises ``StopRequestedError`` when the process is asked to end, ``LeaseLostError`` when another one is active.
+        """
+        self.status.beat("main")
+        if not self.leadership.active:
+            raise LeaseLostError("another updater is active on this store")
+        if self.stop.is_set():
+            raise StopRequestedError
+
+
+class Update:
+    """One update. What a step needs is read from the store or the folder, so that any process can go on with it."""
+
+    def __init__(self, services: Services, intent: Intent) -> None:
+        self.services = services
+        self.intent = intent
+        self.id = intent.id
+        self.folder = services.settings.work_folder / intent.id
+        self.rows: dict[str, int] = {}
+        """Pictures that this process has decoded: key -> row of ``ingest.DECODED``."""
+        self.left: list[str] = []
+        """Originals that somebody else took or replaced meanwhile."""
+        self._plan: Plan | None = None
+        self._base: Base | None = None
+        self._drafts: dict[Kind, Draft] = {}
+
+    @property
+    def plan(self) -> Plan:
+        """The plan, which has been made. Raises ``StoreError``."""
+        plan = self.find_plan()
+        if plan is None:
+            raise StoreError(f"update {self.id} has no plan")
+        return plan
+
+    def find_plan(self) -> Plan | None:
+        """The plan; None before it is made."""
+        if self._plan is None:
+            self._plan = self.services.records.plan(self.id)
+        return self._plan
+
+    @property
+    def learns(self) -> bool:
+        """Whether anything is left to learn after the ingest."""
+        return self.plan.version is not None
+
+    @property
+    def version(self) -> int:
+        """The number of the version that this update makes."""
+        number = self.plan.version
+        if number is None:
+            raise ValueError(f"update {self.id} learns nothing")
+        return number
+
+    def reader(self) -> Reader:
+        """Reads images as this update's model wants them."""
+        self.folder.mkdir(parents=True, exist_ok=True)
+        settings = self.services.settings
+        return Reader(self.services.objects, settings.images, self.services.config.resize, self.folder)
+
+    def base(self) -> Base | None:
+        """The version that the plan starts from, as a local copy; None for the first phase."""
+        parent = self.plan.parent
+        if parent is not None and self._base is None:
+            self._base = fetch_base(self.services.versions, parent, self.services.settings.work_folder)
+        return self._base
+
+    @property
+    def learnt(self) -> Draft:
+        """The version that this update learns."""
+        return self._draft("learnt", self.version, self.folder)
+
+    @property
+    def provisional(self) -> Draft | None:
+        """The version that is to answer until then; None when the plan has none."""
+        number = self.plan.provisional
+        return None if number is None else self._draft("provisional", number, self.folder / PROVISIONAL)
+
+    def _draft(self, kind: Kind, number: int, folder: Path) -> Draft:
+        if kind not in self._drafts:
+            self._drafts[kind] = Draft(self.services.versions, self.id, number, kind, folder)
+        return self._drafts[kind]
+
+    def stored(self) -> Manifest | None:
+        """The manifest of the version that this update learnt; None while it is not in the store."""
+        return self.learnt.stored() if self.learns else None
+
+    def evaluation(self) -> Evaluation | None:
+        """What was measured on the learnt version; None before it was."""
+        return self.learnt.evaluation()
+
+    def passed(self) -> bool:
+        """Whether the gate lets the learnt version be served."""
+        return self.learnt.passed()
+
+    def timings(self) -> dict[str, float]:
+        """Seconds by step, those of earlier processes included where the folder is still there."""
+        try:
+            timings: dict[str, float] = json.loads((self.folder / TIMINGS).read_bytes())
+        except (OSError, ValueError):
+            return {}
+        return timings
+
+    def add_timing(self, step: str, seconds: float) -> None:
+        """Add to the time of a step."""
+        timings = self.timings()
+        timings[step] = round(timings.get(step, 0.0) + seconds, 3)
+        self.folder.mkdir(parents=True, exist_ok=True)
+        (self.folder / TIMINGS).write_text(json.dumps(timings))
+
+
+def plain(config: Mapping[str, Any]) -> dict[str, Any]:
+    """A configuration as a JSON document gives it back: lists for tuples."""
+    values: dict[str, Any] = json.loads(json.dumps(config))
+    return values
+
+
+def current_base(services: Services) -> Base | None:
+    """The version that the pointer names, as a local copy; None before the first.
+
+    Raises ``BlockedError`` when the settings would learn another network than the one that is served.
+    """
+    pointer = services.versions.current()
+    if pointer is None:
+        return None
+    base = fetch_base(services.versions, pointer.version, services.settings.work_folder)
+    config, served = plain(services.config.to_dict()), base.manifest.config
+    for name in FIXED:
+        wanted = config[name]
+        if name in served and served[name] != wanted:
+            raise BlockedError(
+                f"version {pointer.version} was learnt with {name}={served[name]}, but learning.preset "
+                f"{services.settings.learning.preset!r} says {name}={wanted}: set the preset (or learning.overrides) "
+                "back, or start with an empty store"
+            )
+    return base

@@ -1,0 +1,132 @@
+"""Where the images of a request are: stored originals, pictures in the versions, copies that others have replaced."""
+
+import hashlib
+import logging
+import tempfile
+from collections.abc import Callable, Collection, Iterable, Iterator
+from pathlib import Path
+
+from handlers.bucket.edit_documents import StoredFile
+from handlers.bucket.layout import ARCHIVE, REASON_SUFFIX, REJECTED
+from handlers.bucket.seen_images import FILE as LEARNT
+from handlers.bucket.seen_images import Learnt, short
+from handlers.bucket.updates import UpdateRecords
+from handlers.inference.preprocess import BadImageError
+from handlers.updater.context.parent import EXEMPLARS, HOLDOUT
+from handlers.updater.intake.reader import Reader
+from lucir_core.memory.image_blobs import ImageBlobs, picture_digest
+from model_store.objects import ObjectNotFoundError, ObjectStore, ObjectTooLargeError, StoreError
+from model_store.versions import VersionStore
+
+logger = logging.getLogger(__name__)
+
+Tick = Callable[[], None]
+
+
+def stored_files(
+    objects: ObjectStore, records: UpdateRecords, wanted: Collection[bytes], tick: Tick
+) -> tuple[StoredFile, ...]:
+    """What earlier updates moved to ``archive/`` and ``rejected/`` and has one of these shortened hashes.
+
+    Reads every plan: the names of folders do not tell, for classes are renamed and merged.
+    """
+    found: dict[str, StoredFile] = {}
+    for update_id in records.ids():
+        tick()
+        plan = records.plan(update_id)
+        for entry in plan.entries if plan is not None else ():
+            if entry.role == "marker" or short(entry.sha256) not in wanted:
+                continue
+            if entry.target.startswith((ARCHIVE, REJECTED)) and _is_there(objects, entry.target):
+                found[entry.target] = StoredFile(key=entry.target, sha256=entry.sha256, size=entry.size)
+    return tuple(found[key] for key in sorted(found))
+
+
+def decoded_digests(objects: ObjectStore, files: Iterable[StoredFile], reader: Reader, tick: Tick) -> set[bytes]:
+    """``picture_digest`` of what learning makes of stored originals; of those that are no usable images, none."""
+    digests = set()
+    for file in files:
+        tick()
+        try:
+            data = objects.read(file.key, limit=file.size)
+            digests.add(picture_digest(reader.picture(data)))
+        except (ObjectNotFoundError, ObjectTooLargeError, BadImageError):
+            continue
+    return digests
+
+
+def erase(objects: ObjectStore, files: Iterable[StoredFile], tick: Tick) -> tuple[list[str], list[str]]:
+    """Delete stored originals, and the reasons beside rejected ones.
+
+    Gives the keys that are gone now, and those that were left because something else lies there.
+    """
+    gone, left = [], []
+    for file in files:
+        tick()
+        if not _is_ours(objects, file):
+            left.append(file.key)
+            logger.warning("a stored file is not the one that was stored, and is left alone", extra={"key": file.key})
+            continue
+        objects.delete(file.key)
+        if file.key.startswith(REJECTED):
+            objects.delete(file.key + REASON_SUFFIX)
+        gone.append(file.key)
+    return gone, left
+
+
+def versions_holding(
+    versions: VersionStore,
+    wanted: Collection[bytes],
+    digests: Collection[bytes],
+    numbers: Iterable[int],
+    tick: Tick,
+) -> Iterator[int]:
+    """Those of the versions that hold one of the images as an exemplar or a held-out one.
+
+    ``wanted``: shortened hashes; ``digests``: of the pictures, or empty where any learnt image counts.
+    """
+    for number in numbers:
+        tick()
+        with tempfile.TemporaryDirectory(prefix="lucir-") as name:
+            folder = Path(name)
+            try:
+                names = versions.manifest(number).files
+                if LEARNT not in names:
+                    continue
+                versions.fetch(number, folder, [LEARNT])
+                learnt = Learnt.load(folder / LEARNT)
+                if not learnt.holds(wanted):
+                    continue
+                kept = [name for name in (EXEMPLARS, HOLDOUT) if name in names]
+                versions.fetch(number, folder, kept)
+                if not digests or any(_holds(ImageBlobs.load(folder / name), digests, tick) for name in kept):
+                    yield number
+            except StoreError as error:
+                logger.warning("version %d cannot be searched: %s", number, error)
+
+
+def _holds(blobs: ImageBlobs, digests: Collection[bytes], tick: Tick) -> bool:
+    for index in range(len(blobs)):
+        tick()
+        if picture_digest(blobs.decode(index)) in digests:
+            return True
+    return False
+
+
+def _is_there(objects: ObjectStore, key: str) -> bool:
+    try:
+        objects.stat(key)
+    except ObjectNotFoundError:
+        return False
+    return True
+
+
+def _is_ours(objects: ObjectStore, file: StoredFile) -> bool:
+    """Whether the object is what was stored; one that is gone already counts as such."""
+    try:
+        data = objects.read(file.key, limit=max(file.size, 1))
+    except ObjectNotFoundError:
+        return True
+    except ObjectTooLargeError:
+        return False
+    return hashlib.sha256(data).hexdigest() == file.sha256

@@ -1,0 +1,102 @@
+"""After the version is served: delete what is to be deleted, and tell what is left where."""
+
+import unicodedata
+from collections.abc import Iterator
+
+from handlers.bucket.edit_documents import ANSWER, DeleteImages, EditAnswer, EditPlan, Merge, Remove, Rename
+from handlers.bucket.layout import EVALUATION, INCOMING
+from handlers.bucket.seen_images import short
+from handlers.bucket.update_documents import Intent
+from handlers.updater.context.parent import Base
+from handlers.updater.context.update import Update
+from handlers.updater.edits.find_images import erase, versions_holding
+from handlers.updater.edits.version import edit_plan
+from model_store.manifest import Counts
+from model_store.objects import ObjectStore, StoreError
+
+WEIGHTS = (
+    "the network was trained with these images and its weights stay as they are: only learning anew without them "
+    "removes that influence"
+)
+
+
+def is_accounted(update: Update) -> bool:
+    """Whether the answer has been written, or nothing was done that needs one."""
+    return update.services.records.read(EditAnswer, update.id, ANSWER) is not None
+
+
+def account(update: Update) -> None:
+    """Write ``answer.json``."""
+    services, edit = update.services, edit_plan(update)
+    done = edit.refused is None and (not update.learns or update.passed())
+    gone, left = erase(services.objects, edit.files, services.tick) if done and edit.erases else ([], [])
+    base = update.base() if done else None
+    removed = _removed(update, base)
+    versions = tuple(_still_holding(update, edit, base)) if base is not None else ()
+    answer = EditAnswer(
+        request=_request_id(update.intent),
+        operation=edit.operation,
+        version=update.plan.version,
+        exemplars_removed=removed[0],
+        held_out_removed=removed[1],
+        files=() if edit.erases else tuple(file.key for file in edit.files),
+        deleted=tuple(gone),
+        left=tuple(left),
+        versions=versions,
+        notes=tuple(_notes(services.objects, edit, base)) if done else (),
+    )
+    services.records.write(update.id, ANSWER, answer)
+
+
+def _request_id(intent: Intent) -> str:
+    if intent.edit is None:
+        raise StoreError(f"update {intent.id} takes up a drop, not a request")
+    return intent.edit.id
+
+
+def _removed(update: Update, base: Base | None) -> tuple[int, int]:
+    """How many exemplars and held-out images the new version has less than the one before."""
+    if base is None or not update.learns:
+        return 0, 0
+    stored = update.stored()
+    after = stored.counts if stored is not None else Counts(train={}, holdout={}, exemplars={})
+    before = base.manifest.counts
+    return (
+        max(0, sum(before.exemplars.values()) - sum(after.exemplars.values())),
+        max(0, sum(before.holdout.values()) - sum(after.holdout.values())),
+    )
+
+
+def _still_holding(update: Update, edit: EditPlan, base: Base) -> Iterator[int]:
+    versions, operation = update.services.versions, edit.operation
+    earlier = [number for number in versions.numbers() if not update.learns or number != update.version]
+    digests = {bytes.fromhex(digest) for digest in edit.digests}
+    if isinstance(operation, DeleteImages):
+        wanted = {short(sha) for sha in operation.hashes}
+        yield from versions_holding(versions, wanted, digests, earlier, update.services.tick)
+    elif isinstance(operation, Remove):
+        yield from versions_holding(
+            versions, base.learnt.of_class(operation.name), digests, earlier, update.services.tick
+        )
+
+
+def _notes(objects: ObjectStore, edit: EditPlan, base: Base | None) -> Iterator[str]:
+    operation = edit.operation
+    if isinstance(operation, DeleteImages):
+        yield WEIGHTS
+        if base is not None and edit.learnt and not edit.digests:
+            yield (
+                "which exemplars were made of these images is not known (an old version learnt them, and their "
+                "originals are gone): to be sure, remove their class and drop its other images again"
+            )
+    elif isinstance(operation, Remove):
+        yield WEIGHTS
+    old: tuple[str, ...] = ()
+    if isinstance(operation, Rename | Remove):
+        old = (operation.name,)
+    elif isinstance(operation, Merge):
+        old = tuple(name for name in operation.names if name != operation.into)
+    for prefix, what in ((EVALUATION, "measures nothing now"), (INCOMING, "will be learnt as a new class")):
+        for folder in objects.folders(prefix):
+            if (name := unicodedata.normalize("NFC", folder)) in old:
+                yield f"{prefix}{name}/ still has the old name and {what}: rename or remove it"

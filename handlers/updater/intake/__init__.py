@@ -1,0 +1,1 @@
+"""From files in ``incoming/`` to the plan of an update."""

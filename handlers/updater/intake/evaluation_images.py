@@ -1,0 +1,74 @@
+"""``evaluation/<class>/``: test images of the user's own, which are never trained on and never moved."""
+
+import hashlib
+import logging
+from collections.abc import Collection, Iterator, Mapping
+
+import numpy as np
+from numpy.typing import NDArray
+
+from handlers.bucket.layout import EVALUATION, class_name, has_image_suffix
+from handlers.updater.intake.reader import Item, Reader
+from model_store.objects import ObjectNotFoundError, ObjectStore, ObjectTooLargeError
+
+logger = logging.getLogger(__name__)
+
+
+def own_images(
+    objects: ObjectStore, classes: Collection[str], reader: Reader
+) -> Iterator[tuple[str, NDArray[np.uint8]]]:
+    """(class, picture) for every usable image of these classes; a file that is none is named in the log."""
+    for folder, name in _folders(objects, classes):
+        for read in reader.read_all(_items(objects, folder, name)):
+            if read.picture is not None:
+                yield name, read.picture
+            else:
+                logger.warning("evaluation image left out", extra={"key": read.item.info.key, "reason": read.reason})
+
+
+def classes_with_own_images(objects: ObjectStore, classes: Collection[str], reader: Reader) -> frozenset[str]:
+    """Those of the classes for which at least one usable image lies there."""
+    return frozenset(
+        name
+        for folder, name in _folders(objects, classes)
+        if any(
+            read is not None and read.picture is not None
+            for read in map(reader.read_one, _items(objects, folder, name))
+        )
+    )
+
+
+def evaluation_duplicates(objects: ObjectStore, dropped: Mapping[str, int]) -> dict[str, str]:
+    """sha256 -> key for those of the dropped files (sha256 -> size) that lie below ``evaluation/`` as well.
+
+    Only files of a size that was dropped are read.
+    """
+    sizes = set(dropped.values())
+    found: dict[str, str] = {}
+    for info in objects.list(EVALUATION):
+        if info.size not in sizes:
+            continue
+        try:
+            digest = hashlib.sha256(objects.read(info.key, limit=info.size)).hexdigest()
+        except (ObjectNotFoundError, ObjectTooLargeError):
+            continue
+        if digest in dropped:
+            found.setdefault(digest, info.key)
+    return found
+
+
+def _folders(objects: ObjectStore, classes: Collection[str]) -> Iterator[tuple[str, str]]:
+    for folder in objects.folders(EVALUATION):
+        try:
+            name = class_name(folder)
+        except ValueError:
+            continue
+        if name in classes:
+            yield folder, name
+
+
+def _items(objects: ObjectStore, folder: str, name: str) -> Iterator[Item]:
+    for info in objects.list(f"{EVALUATION}{folder}/"):
+        path = info.key.removeprefix(f"{EVALUATION}{folder}/")
+        if has_image_suffix(path):
+            yield Item(info, folder, path, name, None)

@@ -1,0 +1,179 @@
+"""From the folders that an update takes up to its plan: every object read, judged, and given its role and target."""
+
+import logging
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from handlers.bucket.layout import ARCHIVE, INCOMING, LOOSE_FOLDER, READY_MARKER, REJECTED, target_key
+from handlers.bucket.seen_images import Learnt
+from handlers.bucket.update_documents import Entry, Intent, Plan
+from handlers.settings import Settings
+from handlers.updater.context.parent import Base
+from handlers.updater.intake.evaluation_images import classes_with_own_images, evaluation_duplicates
+from handlers.updater.intake.listing import Folder, list_incoming
+from handlers.updater.intake.reader import Item, Reader, ReadItem
+from handlers.updater.intake.roles import Candidate, Rules, decide
+from model_store.manifest import now
+from model_store.objects import ObjectStore
+from model_store.versions import VersionStore
+
+logger = logging.getLogger(__name__)
+
+DECODED = "decoded.npy"
+
+
+@dataclass(frozen=True)
+class Ingested:
+    """The plan, and where the pictures that were decoded for it lie: ``rows`` of the array in ``DECODED``, by key."""
+
+    plan: Plan
+    rows: dict[str, int]
+
+
+class Ingest:
+    """Makes plans. ``resize`` is the side of the pictures that learning gets."""
+
+    def __init__(self, objects: ObjectStore, versions: VersionStore, settings: Settings, resize: int) -> None:
+        self._objects = objects
+        self._versions = versions
+        self._settings = settings
+        self._resize = resize
+
+    def run(self, intent: Intent, base: Base | None, folder: Path, tick: Callable[[], None]) -> Ingested:
+        """Read everything that ``intent`` names; decoded pictures go to ``folder``. ``tick`` is called for each file.
+
+        Raises ``StoreError``, ``OSError``, and what ``tick`` raises.
+        """
+        folder.mkdir(parents=True, exist_ok=True)
+        reader = Reader(self._objects, self._settings.images, self._resize, folder)
+        store = _PictureStore(
+            folder / DECODED, max(1, sum(part.limit for part in intent.folders.values())), self._resize
+        )
+        found: list[ReadItem] = []
+        rows: dict[str, int] = {}
+        for read in reader.read_all(self._items(intent)):
+            tick()
+            if read.picture is not None:
+                rows[read.item.info.key] = store.add(read.picture)
+            found.append(ReadItem(read.item, read.sha256, read.reason, None))
+        store.close()
+        known = base.manifest.classes if base is not None else ()
+        candidates = [
+            Candidate(read.item.info.key, read.sha256, read.item.class_name, read.reason, read.is_marker)
+            for read in found
+        ]
+        names = sorted({name for candidate in candidates if (name := candidate.class_name) is not None})
+        learnt = base.learnt if base is not None else Learnt.empty()
+        own = classes_with_own_images(self._objects, names, reader)
+        rules = Rules(
+            settings=self._settings.updater,
+            known=known,
+            learnt=learnt.find(candidate.sha256 for candidate in candidates),
+            marked=_marked(intent, found),
+            own_evaluation=own,
+            held_already=base.manifest.counts.holdout if base is not None else {},
+            evaluation=evaluation_duplicates(self._objects, {read.sha256: read.item.info.size for read in found}),
+        )
+        entries = _entries(intent.id, found, candidates, rules)
+        return Ingested(self._plan(intent, base, entries, own), rows)
+
+    def _plan(self, intent: Intent, base: Base | None, entries: tuple[Entry, ...], own: frozenset[str]) -> Plan:
+        known = base.manifest.classes if base is not None else ()
+        touched = {entry.class_name for entry in entries if entry.role in {"train", "holdout"} and entry.class_name}
+        new = tuple(sorted(touched - set(known)))
+        accepted = [entry.modified for entry in entries if entry.role in {"train", "holdout"}]
+        number = self._versions.next_number() if touched else None
+        imprints = self._settings.learning.imprint_first and base is not None and bool(new)
+        return Plan(
+            id=intent.id,
+            created_at=now(),
+            parent=base.manifest.version if base is not None else None,
+            version=number + 1 if number is not None and imprints else number,
+            provisional=number if imprints else None,
+            classes=known + new,
+            new_classes=new,
+            updated_classes=tuple(sorted(touched & set(known))),
+            own_evaluation=tuple(sorted(own)),
+            resize=self._resize,
+            dropped_at=max(accepted, default=0.0),
+            entries=entries,
+        )
+
+    def _items(self, intent: Intent) -> Iterator[Item]:
+        for name, part in sorted(intent.folders.items()):
+            folder = Folder(name)
+            prefix = f"{INCOMING}{name}/" if name else INCOMING
+            # Files in no folder are found among all others, which only costs when somebody left such files.
+            marker: Item | None = None
+            count = 0
+            for info, owner, path in list_incoming(self._objects, prefix):
+                if owner != name:
+                    continue
+                item = Item(info, name, path, folder.class_name, folder.problem)
+                if path == READY_MARKER and folder.problem is None:
+                    marker = item
+                elif count < part.limit:
+                    count += 1
+                    yield item
+                else:
+                    break  # the marker stays as well, for what is left
+            else:
+                if marker is not None:
+                    yield marker
+
+
+def _marked(intent: Intent, found: list[ReadItem]) -> frozenset[str]:
+    folders = {name for name, part in intent.folders.items() if part.marked}
+    folders |= {read.item.folder for read in found if read.is_marker}
+    return frozenset(name for folder in folders if (name := Folder(folder).class_name) is not None)
+
+
+def _entries(update_id: str, found: list[ReadItem], candidates: list[Candidate], rules: Rules) -> tuple[Entry, ...]:
+    taken: set[str] = set()
+    entries = []
+    for read, verdict in zip(found, decide(candidates, rules), strict=True):
+        if verdict.role is None:
+            continue
+        prefix = REJECTED if verdict.role == "rejected" else ARCHIVE
+        folder = read.item.class_name or read.item.folder or LOOSE_FOLDER
+        entries.append(
+            Entry(
+                key=read.item.info.key,
+                etag=read.item.info.etag,
+                size=read.item.info.size,
+                modified=read.item.info.modified,
+                sha256=read.sha256,
+                role=verdict.role,
+                class_name=read.item.class_name,
+                reason=verdict.reason,
+                target=target_key(prefix, update_id, folder, read.item.path, taken),
+            )
+        )
+    return tuple(entries)
+
+
+class _PictureStore:
+    """Decoded pictures in a sparse file: only what is written takes space on the disk."""
+
+    def __init__(self, path: Path, capacity: int, resize: int) -> None:
+        shape = (capacity, resize, resize, 3)
+        self._array: NDArray[np.uint8] | None = np.lib.format.open_memmap(path, "w+", np.uint8, shape)
+        self._count = 0
+
+    def add(self, picture: NDArray[np.uint8]) -> int:
+        """Append; return the row."""
+        if self._array is None:
+            raise RuntimeError("the pictures have been closed")
+        self._array[self._count] = picture
+        self._count += 1
+        return self._count - 1
+
+    def close(self) -> None:
+        """Write everything out and let go of the memory."""
+        if isinstance(self._array, np.memmap):
+            self._array.flush()
+        self._array = None

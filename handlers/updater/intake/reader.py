@@ -1,0 +1,137 @@
+"""Reading dropped files: each is hashed, judged by itself and, when it is an image, decoded; several at a time."""
+
+import hashlib
+import io
+import os
+import threading
+from collections import deque
+from collections.abc import Callable, Iterable, Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import dataclass
+from pathlib import Path
+from tempfile import NamedTemporaryFile
+from typing import TypeVar
+
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image
+
+from handlers.bucket.layout import READY_MARKER, SUFFIXES, has_image_suffix
+from handlers.inference.preprocess import FORMATS, BadImageError, ImageRules, decode, to_array
+from model_store.objects import ObjectInfo, ObjectNotFoundError, ObjectStore, ObjectTooLargeError
+
+LARGEST_FILE = 1 << 50
+LARGE_PIXELS = 6_000_000
+"""Pictures above this are decoded two at a time: 50 million pixels take 300 MB on their way."""
+MOST_WORKERS = 16
+"""As many as an S3 client keeps connections. Reading waits for the store more than it computes, even on two cores."""
+AHEAD = 3
+"""Items per worker that may be under way: a slow one in front does not stop the others."""
+_In = TypeVar("_In")
+_Out = TypeVar("_Out")
+
+
+@dataclass(frozen=True)
+class Item:
+    """An object to read: its folder of ``incoming/``, and what is wrong with that folder's name, if anything."""
+
+    info: ObjectInfo
+    folder: str
+    path: str
+    class_name: str | None
+    problem: str | None
+
+
+@dataclass(frozen=True)
+class ReadItem:
+    """What was found: ``picture`` (resize, resize, 3) for a usable image, else the ``reason`` that it is none."""
+
+    item: Item
+    sha256: str
+    reason: str | None
+    picture: NDArray[np.uint8] | None
+
+    @property
+    def is_marker(self) -> bool:
+        """Whether this is the class's ``_READY``."""
+        return self.item.path == READY_MARKER and self.item.class_name is not None
+
+
+class Reader:
+    """Reads and judges single objects. Holds at most a few decoded images per worker in memory."""
+
+    def __init__(self, objects: ObjectStore, rules: ImageRules, resize: int, scratch: Path) -> None:
+        self._objects = objects
+        self._rules = rules
+        self._resize = resize
+        self._scratch = scratch
+        self._large = threading.Semaphore(2)
+
+    def read_all(self, items: Iterable[Item]) -> Iterator[ReadItem]:
+        """In the order of ``items``; objects that vanished or changed since they were listed are left out."""
+        return (found for found in ordered_map(self.read_one, items) if found is not None)
+
+    def read_one(self, item: Item) -> ReadItem | None:
+        """Judge one object; None when it is not what was listed any more."""
+        try:
+            if item.info.size > self._rules.max_bytes:
+                reason = f"the file has {item.info.size} bytes; at most {self._rules.max_bytes} are accepted"
+                return ReadItem(item, self._hash_large(item.info), item.problem or reason, None)
+            data = self._objects.read(item.info.key, limit=self._rules.max_bytes)
+        except (ObjectNotFoundError, ObjectTooLargeError):
+            return None
+        if len(data) != item.info.size:
+            return None
+        digest = hashlib.sha256(data).hexdigest()
+        if item.problem is not None:
+            return ReadItem(item, digest, item.problem, None)
+        if item.path == READY_MARKER:
+            return ReadItem(item, digest, None, None)
+        if not has_image_suffix(item.path):
+            reason = f"its name does not end as an image's does ({', '.join(sorted(SUFFIXES))})"
+            return ReadItem(item, digest, reason, None)
+        try:
+            return ReadItem(item, digest, None, self.picture(data))
+        except BadImageError as error:
+            return ReadItem(item, digest, str(error), None)
+
+    def picture(self, data: bytes) -> NDArray[np.uint8]:
+        """Decode to (resize, resize, 3). Raises ``BadImageError``."""
+        if _pixels(data) < LARGE_PIXELS:
+            return to_array(decode(data, self._rules), self._resize)
+        with self._large:
+            return to_array(decode(data, self._rules), self._resize)
+
+    def _hash_large(self, info: ObjectInfo) -> str:
+        """The hash of a file that is too large to be held in memory."""
+        with NamedTemporaryFile(dir=self._scratch) as file:
+            path = Path(file.name)
+            self._objects.download(info.key, path, limit=LARGEST_FILE)
+            with path.open("rb") as copy:
+                return hashlib.file_digest(copy, "sha256").hexdigest()
+
+
+def _pixels(data: bytes) -> int:
+    """Width times height as the header tells; 0 where it tells nothing, which ``decode`` will explain."""
+    try:
+        with Image.open(io.BytesIO(data), formats=FORMATS) as image:
+            return image.width * image.height
+    except Exception:  # noqa: BLE001 (Pillow's parsers raise whatever the damage leads to)
+        return 0
+
+
+def ordered_map(function: Callable[[_In], _Out], items: Iterable[_In], workers: int | None = None) -> Iterator[_Out]:
+    """``map`` over threads, in order, never more than a few items ahead of the consumer."""
+    workers = workers or min(MOST_WORKERS, max(8, 2 * (os.cpu_count() or 1)))
+    with ThreadPoolExecutor(workers, thread_name_prefix="read") as pool:
+        pending: deque[Future[_Out]] = deque()
+        try:
+            for item in items:
+                pending.append(pool.submit(function, item))
+                if len(pending) >= AHEAD * workers:
+                    yield pending.popleft().result()
+            while pending:
+                yield pending.popleft().result()
+        finally:
+            for future in pending:
+                future.cancel()

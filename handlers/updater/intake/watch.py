@@ -1,0 +1,135 @@
+"""Notices drops: lists ``incoming/`` at intervals, and at once when the store hints that something changed."""
+
+import logging
+import threading
+import time
+from collections.abc import Mapping
+
+from handlers.bucket.update_documents import FailedFolder
+from handlers.settings import UpdaterSettings
+from handlers.updater.intake.listing import scan
+from handlers.updater.intake.notifications import Hints
+from handlers.updater.intake.readiness import FolderState, Readiness
+from handlers.updater.metrics import Metrics
+from handlers.updater.status import Status
+from model_store.notify import Notifies
+from model_store.objects import ObjectStore, StoreError
+
+logger = logging.getLogger(__name__)
+
+LONGEST_PAUSE = 30.0
+
+
+class Watcher:
+    """A thread that lists and judges; hints only wake it."""
+
+    def __init__(self, objects: ObjectStore, settings: UpdaterSettings, metrics: Metrics, status: Status) -> None:
+        self._objects = objects
+        self._settings = settings
+        self._metrics = metrics
+        self._status = status
+        self._readiness = Readiness(settings)
+        self._lock = threading.Lock()
+        self._wake = threading.Event()
+        self._stop = threading.Event()
+        self._states: list[FolderState] = []
+        self._known: frozenset[str] = frozenset()
+        self._learning: frozenset[str] = frozenset()
+        self._failed: Mapping[str, FailedFolder] = {}
+        self.ready = threading.Event()
+        """Set while folders are ready to be learnt."""
+        self.arriving = threading.Event()
+        """Set while there are such, or some that time alone makes so."""
+        self._thread = threading.Thread(target=self._list_always, name="watch", daemon=True)
+        self._hints = Hints(objects, self._hint) if settings.hints and isinstance(objects, Notifies) else None
+
+    def start(self) -> None:
+        """Begin to watch."""
+        self._thread.start()
+        if self._hints is not None:
+            self._hints.start()
+
+    def stop(self) -> None:
+        """End the threads."""
+        self._stop.set()
+        self._wake.set()
+        self._thread.join(timeout=2.0)
+        if self._hints is not None:
+            self._hints.stop()
+
+    def set_known(self, classes: frozenset[str]) -> None:
+        """The classes of the version that is served now; empty before the first."""
+        with self._lock:
+            self._known = classes
+
+    def set_learning(self, folders: frozenset[str]) -> None:
+        """The folders that an update has taken up."""
+        with self._lock:
+            self._learning = folders
+            if folders:
+                self.ready.clear()
+
+    def set_failed(self, folders: Mapping[str, FailedFolder]) -> None:
+        """The folders that are left alone until their content changes."""
+        with self._lock:
+            self._failed = dict(folders)
+
+    def look(self) -> list[FolderState]:
+        """List and judge now. Raises ``StoreError``."""
+        with self._lock:
+            folders = scan(self._objects)
+            self._states = self._readiness.judge(
+                folders,
+                self._known,
+                self._failed,
+                self._learning,
+                wall=time.time(),
+                monotonic=time.monotonic(),
+            )
+            self._status.set_waiting(self._states)
+            waiting: dict[str, int] = {}
+            for state in self._states:
+                if state.state != "learning" and (name := state.folder.class_name or state.folder.name):
+                    waiting[name] = waiting.get(name, 0) + state.folder.images
+            self._metrics.show_waiting(waiting)
+            _set(self.arriving, any(state.state in {"ready", "settling"} for state in self._states))
+            _set(self.ready, any(state.state == "ready" for state in self._states))
+            return self._states
+
+    def _list_always(self) -> None:
+        failures = 0
+        while not self._stop.is_set():
+            self._status.beat("watch")
+            self._wake.clear()
+            started = time.monotonic()
+            try:
+                states = self.look()
+            except StoreError as error:
+                failures += 1
+                self._metrics.store_errors.inc()
+                self._status.store_failed(error)
+                self._status.add_error("store", str(error))
+                logger.warning("incoming/ cannot be listed: %s", error)
+                pause = min(LONGEST_PAUSE, self._settings.poll_seconds * 2.0 ** min(failures - 1, 10))
+            else:
+                failures = 0
+                self._status.store_ok()
+                due = [state.due_in for state in states if state.due_in is not None]
+                pause = min([self._settings.poll_seconds, *(max(0.05, seconds + 0.02) for seconds in due)])
+            spent = time.monotonic() - started
+            # Also after a failure: a store that sends a hint is there again.
+            self._wake.wait(pause)
+            # A long copy wakes us all the time: listing shall not become all that this machine does.
+            rest = 1.0 if failures else max(0.1, 2 * spent)
+            self._stop.wait(rest if self._wake.is_set() else 0)
+
+    def _hint(self) -> None:
+        self._metrics.store_hints.inc()
+        self._wake.set()
+
+
+def _set(event: threading.Event, value: bool) -> None:
+    if value:
+        event.set()
+    else:
+        event.clear()

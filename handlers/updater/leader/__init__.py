@@ -1,0 +1,1 @@
+"""Which updater is active, and that no other writes."""

@@ -1,0 +1,99 @@
+"""Keeps this process's side of the lease in a thread of its own, and tells metrics and status who is active."""
+
+import logging
+import os
+import platform
+import threading
+
+from handlers.settings import Settings
+from handlers.updater.leader.data_folder import Holder
+from handlers.updater.leader.lease import Lease, LeaseLostError, LeaseState
+from handlers.updater.metrics import Metrics
+from handlers.updater.status import Status
+from model_store.objects import ObjectStore, StoreError
+
+logger = logging.getLogger(__name__)
+
+STOP_SECONDS = 3.0
+"""Longest that a stop waits for the lease to be given back; a standby then waits for it to run out."""
+
+
+class Leadership:
+    """Between ``start`` and ``stop`` this updater is active or a standby. Before and after, it is neither."""
+
+    def __init__(self, settings: Settings, objects: ObjectStore, metrics: Metrics, status: Status) -> None:
+        self._settings = settings
+        self._objects = objects
+        self._metrics = metrics
+        self._status = status
+        self._stop = threading.Event()
+        self._holder: Holder | None = None
+        self._lease: Lease | None = None
+        self._shown: LeaseState | None = None
+        self._thread = threading.Thread(target=self._loop, name="lease", daemon=True)
+
+    @property
+    def active(self) -> bool:
+        """Whether this updater is the one that learns."""
+        return self._lease is not None and self._lease.active
+
+    def start(self) -> None:
+        """Lock the data folder and begin to look. Raises ``OSError``."""
+        self._holder = Holder(self._settings.work_folder)
+        name = f"{platform.node() or 'this host'}, process {os.getpid()}"
+        self._lease = Lease(self._objects, self._settings.updater.lease_seconds, self._holder.name, name)
+        self._thread.start()
+
+    def stop(self) -> None:
+        """Give the lease back."""
+        self._stop.set()
+        if self._thread.is_alive():
+            self._thread.join(timeout=STOP_SECONDS)
+        if self._holder is not None:
+            self._holder.close()
+
+    def wait_active(self, seconds: float) -> bool:
+        """Wait at most so long to become active."""
+        return self._lease is not None and self._lease.wait_active(seconds)
+
+    def hold(self) -> None:
+        """Raise ``LeaseLostError`` when nothing may be written, ``StoreError`` when the store does not tell."""
+        self._started().hold()
+
+    def confirm(self) -> None:
+        """The same, from the store itself."""
+        self._started().confirm()
+
+    def _started(self) -> Lease:
+        if self._lease is None:
+            raise LeaseLostError("this updater has not been started")
+        return self._lease
+
+    def _loop(self) -> None:
+        lease = self._started()
+        while not self._stop.is_set():
+            try:
+                lease.tend()
+            except StoreError as error:
+                self._metrics.store_errors.inc()
+                logger.warning("the lease cannot be looked after: %s", error)
+            self._show(lease.state)
+            self._stop.wait(lease.look_seconds)
+        try:
+            lease.release()
+        except StoreError as error:
+            logger.warning("the lease is not given back, a standby waits for its end: %s", error)
+        self._show(lease.state)
+
+    def _show(self, state: LeaseState) -> None:
+        if state == self._shown:
+            return
+        self._metrics.active.set(self.active)
+        self._status.set_lease(state.state, state.holder, state.term)
+        if state.state == "single writer":
+            logger.warning(
+                "%s does not honour conditional writes: this must be the only updater on it", self._objects.url
+            )
+        elif state.state == "standby" and not self._stop.is_set():
+            logger.info("standby: updater %s is active", state.holder or "(unknown)", extra={"term": state.term})
+        self._shown = state

@@ -1,0 +1,1 @@
+"""From a made model to a served version: evaluation, gate, files, pointer, report."""

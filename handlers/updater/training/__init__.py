@@ -1,0 +1,1 @@
+"""The child process that trains or edits, and its parent's side."""

@@ -1,0 +1,125 @@
+"""From a plan to the arrays that the learning child reads: ``train.npy``, ``labels.npy``, ``holdout.safetensors``."""
+
+import logging
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from handlers.bucket.seen_images import FILE as LEARNT
+from handlers.bucket.seen_images import Learnt
+from handlers.bucket.update_documents import Entry, Plan
+from handlers.inference.preprocess import BadImageError
+from handlers.updater.context.parent import HOLDOUT, Base
+from handlers.updater.intake.plan import DECODED
+from handlers.updater.intake.reader import Item, Reader, ordered_map
+from lucir_core.memory.image_blobs import ImageBlobs, picture_digest
+from model_store.objects import ObjectNotFoundError, ObjectStore, ObjectTooLargeError, StoreError
+
+logger = logging.getLogger(__name__)
+
+TRAIN, LABELS, PREPARED = "train.npy", "labels.npy", "prepared"
+
+
+class OriginalsGoneError(StoreError):
+    """So many originals were taken away while an update ran that it cannot be learnt as planned."""
+
+
+class Preparation:
+    """Writes the arrays of one plan to ``folder``; ``tick`` is called for each picture."""
+
+    def __init__(
+        self, objects: ObjectStore, reader: Reader, plan: Plan, folder: Path, tick: Callable[[], None]
+    ) -> None:
+        self._objects = objects
+        self._reader = reader
+        self._plan = plan
+        self._folder = folder
+        self._tick = tick
+        self._digests: dict[str, bytes] = {}
+
+    def run(self, base: Base | None, rows: Mapping[str, int]) -> None:
+        """Write everything, the file ``PREPARED`` last. ``rows`` tells which pictures the ingest left here, by key.
+
+        Raises ``StoreError``, ``OSError``, and what ``tick`` raises.
+        """
+        self._folder.mkdir(parents=True, exist_ok=True)
+        self._write_train(self._plan.of_role("train"), rows)
+        self._write_holdout(self._plan.of_role("holdout"), base, rows)
+        self._write_learnt(base)
+        (self._folder / DECODED).unlink(missing_ok=True)
+        (self._folder / PREPARED).touch()
+
+    def _write_train(self, entries: Sequence[Entry], rows: Mapping[str, int]) -> None:
+        index = {name: position for position, name in enumerate(self._plan.classes)}
+        side = self._plan.resize
+        partial = self._folder / "train.partial"
+        pictures = np.lib.format.open_memmap(partial, "w+", np.uint8, (len(entries), side, side, 3))
+        labels: list[int] = []
+        for entry, picture in self._pictures(entries, rows):
+            pictures[len(labels)] = picture
+            labels.append(index[entry.class_name or ""])
+        pictures.flush()
+        del pictures
+        self._check_new(labels)
+        # The array may have rows at its end that nothing was left for; the labels tell how many count.
+        np.save(self._folder / LABELS, np.array(labels, np.int64))
+        partial.replace(self._folder / TRAIN)
+
+    def _write_holdout(self, entries: Sequence[Entry], base: Base | None, rows: Mapping[str, int]) -> None:
+        index = {name: position for position, name in enumerate(self._plan.classes)}
+        held = ImageBlobs.load(base.folder / HOLDOUT) if base is not None else ImageBlobs.empty()
+        # Encoded one by one: the pictures of a thousand classes would not fit into memory otherwise.
+        pngs: list[bytes] = []
+        labels: list[int] = []
+        for entry, picture in self._pictures(entries, rows):
+            pngs += ImageBlobs.from_arrays(picture[None], np.zeros(1, np.int64), ("",)).pngs
+            labels.append(index[entry.class_name or ""])
+        together = np.concatenate([held.labels, np.array(labels, np.int64)])
+        ImageBlobs((*held.pngs, *pngs), together, self._plan.classes).save(self._folder / HOLDOUT)
+
+    def _write_learnt(self, base: Base | None) -> None:
+        learnt = base.learnt if base is not None else Learnt.empty()
+        entries = self._plan.of_role("train", "holdout")
+        names = [entry.class_name or "" for entry in entries]
+        hashes = [entry.sha256 for entry in entries]
+        learnt.extended(hashes, names, self._plan.classes, self._digests).save(self._folder / LEARNT)
+
+    def _pictures(self, entries: Sequence[Entry], rows: Mapping[str, int]) -> Iterator[tuple[Entry, NDArray[np.uint8]]]:
+        """Decoded pictures in plan order; those whose originals somebody took away meanwhile are left out."""
+        decoded = np.load(self._folder / DECODED, mmap_mode="r") if rows else None
+
+        def find(entry: Entry) -> tuple[Entry, NDArray[np.uint8] | None]:
+            if decoded is not None and entry.key in rows:
+                return entry, decoded[rows[entry.key]]
+            return entry, self._read_again(entry)
+
+        for entry, picture in ordered_map(find, entries):
+            self._tick()
+            if picture is None:
+                logger.warning("an original is gone: learning goes on without it", extra={"key": entry.key})
+            else:
+                self._digests[entry.sha256] = picture_digest(picture)
+                yield entry, picture
+
+    def _read_again(self, entry: Entry) -> NDArray[np.uint8] | None:
+        """Another process made the plan: read the original where it lies, or where it has been archived to."""
+        for key in (entry.key, entry.target):
+            try:
+                info = self._objects.stat(key)
+                read = self._reader.read_one(Item(info, "", entry.key, entry.class_name, None))
+            except (ObjectNotFoundError, ObjectTooLargeError, BadImageError):
+                continue
+            if read is not None and read.sha256 == entry.sha256:
+                return read.picture
+        return None
+
+    def _check_new(self, labels: Sequence[int]) -> None:
+        counts = np.bincount(np.array(labels, np.int64), minlength=len(self._plan.classes))
+        empty = [name for name in self._plan.new_classes if counts[self._plan.classes.index(name)] == 0]
+        if empty or not labels:
+            raise OriginalsGoneError(
+                f"the originals of update {self._plan.id} were removed or replaced before they could be learnt "
+                f"(classes {', '.join(empty) or 'all'}): drop them again"
+            )

@@ -1,0 +1,101 @@
+"""What the learning child does when it is to edit a version: see ``handlers.updater.training``."""
+
+import json
+import logging
+import shutil
+import time
+from pathlib import Path
+
+import numpy as np
+import torch
+
+from handlers.bucket.edit_documents import DeleteImages, Rename
+from handlers.bucket.edit_rules import regrouping
+from handlers.bucket.seen_images import FILE as LEARNT
+from handlers.bucket.seen_images import Learnt
+from handlers.inference.preprocess import crop
+from handlers.logs import setup_logging
+from handlers.settings import LogSettings
+from handlers.updater.context.parent import HOLDOUT, MODEL
+from handlers.updater.context.update import plain
+from handlers.updater.edits.task import EditTask
+from handlers.updater.training.messages import RESULT, STATE, TASK, Result
+from handlers.updater.training.process import ERROR_FILE, EXIT_ENVIRONMENT
+from handlers.updater.training.train_job import CHECKED_IMAGES, COSINE_TOLERANCE, ExportMismatchError, software
+from lucir_core.edit.edit_state import delete_exemplars, delete_pictures, regroup_state
+from lucir_core.edit.regroup import regroup_blobs
+from lucir_core.export.onnx_export import compare_onnx, export_onnx
+from lucir_core.memory.image_blobs import ImageBlobs
+from lucir_core.state import LearnerState, load_state, save_state
+
+logger = logging.getLogger(__name__)
+
+
+def run(folder: Path) -> int:
+    """Do the task in ``folder``; return the exit status."""
+    task: EditTask = EditTask.read(folder / TASK)
+    setup_logging(LogSettings(level=task.log_level, format=task.log_format), "editing")
+    try:
+        edit(folder, task)
+    except Exception as error:
+        logger.exception("editing failed")
+        (folder / ERROR_FILE).write_text(json.dumps({"message": f"{type(error).__name__}: {error}"}))
+        return EXIT_ENVIRONMENT if isinstance(error, OSError) else 1
+    return 0
+
+
+def edit(folder: Path, task: EditTask) -> None:
+    """Write the edited state, held-out images, hashes and model, then ``result.json``."""
+    if task.threads is not None:
+        torch.set_num_threads(task.threads)
+    started = time.monotonic()
+    base = Path(task.base)
+    state, holdout, learnt = load_state(base), ImageBlobs.load(base / HOLDOUT), Learnt.load(base / LEARNT)
+    digests = {bytes.fromhex(digest) for digest in task.digests}
+    if isinstance(task.operation, DeleteImages):
+        state = delete_exemplars(state, digests)
+        holdout = delete_pictures(holdout, digests)
+        learnt = learnt.without(task.learnt)
+    else:
+        change = regrouping(task.operation, state.classes)
+        state, holdout, learnt = regroup_state(state, change), regroup_blobs(holdout, change), learnt.regrouped(change)
+    shutil.rmtree(folder / STATE, ignore_errors=True)
+    (folder / STATE).mkdir()
+    save_state(state, folder / STATE)
+    holdout.save(folder / HOLDOUT)
+    learnt.save(folder / LEARNT)
+    checked, difference = _write_model(folder, base, state, holdout, renamed=isinstance(task.operation, Rename))
+    counts = state.exemplars.counts().tolist()
+    Result(
+        config=plain(state.config.to_dict()),
+        method=state.config.method,
+        size=state.config.size,
+        resize=state.config.resize,
+        exemplars=dict(zip(state.classes, counts, strict=True)),
+        checked_images=checked,
+        max_cosine_difference=difference,
+        seconds={"edit": round(time.monotonic() - started, 3)},
+        software=software(),
+    ).write(folder / RESULT)
+
+
+def _write_model(
+    folder: Path, base: Path, state: LearnerState, holdout: ImageBlobs, *, renamed: bool
+) -> tuple[int, float]:
+    """The model; how many pictures it was compared with PyTorch on, and how far their cosines are apart at most."""
+    if renamed:  # names are no part of the model
+        shutil.copyfile(base / MODEL, folder / MODEL)
+        return 0, 0.0
+    export_onnx(state, folder / MODEL)
+    sources = [(blobs, index) for blobs in (holdout, state.exemplars) for index in range(len(blobs))]
+    picked = np.linspace(0, len(sources) - 1, min(len(sources), CHECKED_IMAGES)).astype(int).tolist()
+    pictures = [crop(sources[index][0].decode(sources[index][1]), state.config.size) for index in picked]
+    if not pictures:
+        return 0, 0.0
+    check = compare_onnx(state, folder / MODEL, np.stack(pictures))
+    if check.top1_disagreements or not check.max_cosine_difference <= COSINE_TOLERANCE:
+        raise ExportMismatchError(
+            f"the ONNX model differs from PyTorch on {check.images} images: {check.top1_disagreements} other answers, "
+            f"cosines by up to {check.max_cosine_difference:.2g} (allowed: {COSINE_TOLERANCE:g})"
+        )
+    return check.images, check.max_cosine_difference

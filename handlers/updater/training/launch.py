@@ -1,0 +1,106 @@
+"""The parent's side of ``learn`` and ``imprint``: the task, what may be continued, the child and its progress."""
+
+import logging
+import shutil
+from collections.abc import Mapping
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+from handlers.updater.context.candidate import Draft
+from handlers.updater.context.update import Services, Update
+from handlers.updater.training.arrays import PREPARED
+from handlers.updater.training.messages import RESULT, STATE, TASK, Result, Task
+from model_store.versions import EVALUATION
+
+logger = logging.getLogger(__name__)
+
+_MADE = (RESULT, EVALUATION, "model.onnx")
+RESUME_PREFIX = "resume"
+
+
+def make_task(update: Update, draft: Draft) -> Task:
+    """What the settings of this process and the plan make of it."""
+    settings = update.services.settings
+    base = update.base()
+    return Task(
+        kind=draft.kind,
+        arrays=str(update.folder),
+        preset=settings.learning.preset,
+        overrides=dict(settings.learning.overrides),
+        seed=settings.learning.seed,
+        classes=update.plan.classes,
+        base=str(base.folder) if base is not None else None,
+        base_version=update.plan.parent,
+        device=settings.learning.device,
+        threads=settings.learning.threads,
+        nice=settings.learning.nice,
+        log_level=settings.log.level,
+        log_format=settings.log.format,
+    )
+
+
+def is_prepared(update: Update) -> bool:
+    """Whether the arrays are there, made for this plan."""
+    return (update.folder / PREPARED).exists()
+
+
+def is_made(update: Update, draft: Draft) -> bool:
+    """Whether the child has finished the task that the present settings give."""
+    return (draft.folder / RESULT).exists() and _left_task(draft.folder) == make_task(update, draft).identity
+
+
+def run_child(update: Update, draft: Draft) -> Result:
+    """Let the child make a draft's state and model. Raises as ``Child.run`` does."""
+    services = update.services
+    _begin(update, draft)
+    services.child.run("learn", draft.folder, partial(report_progress, services), services.stop, services.tick)
+    if draft.kind == "learnt":  # the last job: a server is about to start a worker, which wants its memory
+        services.child.end()
+    result: Result = Result.read(draft.folder / RESULT)
+    return result
+
+
+def _begin(update: Update, draft: Draft) -> None:
+    """Write the task. What an earlier process left for another task (changed settings) is removed."""
+    task, folder = make_task(update, draft), draft.folder
+    folder.mkdir(parents=True, exist_ok=True)
+    if _left_task(folder) != task.identity:
+        for path in folder.glob(f"{RESUME_PREFIX}*"):
+            path.unlink()
+        shutil.rmtree(folder / STATE, ignore_errors=True)
+        for name in _MADE:
+            (folder / name).unlink(missing_ok=True)
+    (folder / RESULT).unlink(missing_ok=True)
+    (folder / EVALUATION).unlink(missing_ok=True)
+    task.write(folder / TASK)
+
+
+def report_progress(services: Services, message: Mapping[str, Any]) -> None:
+    """Show one line of the child's progress in the metrics and the status."""
+    stage = message.get("stage")
+    ratio = message.get("ratio")
+    if ratio is None:
+        services.status.update_phase(stage=stage)
+        return
+    losses: dict[str, float] = message.get("losses") or {}
+    services.metrics.phase_progress(ratio, losses, message.get("lambda"), message.get("eta"))
+    services.status.update_phase(
+        stage=stage,
+        epoch=message.get("epoch"),
+        epochs=message.get("epochs"),
+        progress=ratio,
+        losses=losses,
+        lambda_=message.get("lambda"),
+        eta=message.get("eta"),
+    )
+    if losses:
+        services.status.add_loss(ratio, sum(losses.values()))
+
+
+def _left_task(folder: Path) -> dict[str, Any] | None:
+    try:
+        identity: dict[str, Any] = Task.read(folder / TASK).identity
+    except (OSError, ValueError):
+        return None
+    return identity

@@ -1,0 +1,65 @@
+"""What the updater tells its learning child (``task.json``) and hears from it (``result.json``)."""
+
+from pathlib import Path
+from typing import Any, Literal
+
+from pydantic import JsonValue
+
+from handlers.updater.context.candidate import Kind
+from model_store.manifest import Document
+
+TASK, RESULT, STATE = "task.json", "result.json", "state"
+
+
+class Message(Document):
+    """What one of the two tells the other, as a file."""
+
+    @classmethod
+    def read(cls, path: Path) -> Any:
+        """Read a file that ``write`` wrote."""
+        return cls.model_validate_json(path.read_bytes())
+
+    def write(self, path: Path) -> None:
+        """Write the file; it is there whole, or not at all."""
+        partial = path.with_suffix(".partial")
+        partial.write_text(self.model_dump_json(indent=2))
+        partial.replace(path)
+
+
+class Task(Message):
+    """What to make. ``identity`` tells whether work that an earlier process left may be continued."""
+
+    kind: Kind
+    arrays: str
+    """Folder of the prepared arrays."""
+    preset: str
+    overrides: dict[str, Any]
+    seed: int
+    classes: tuple[str, ...]
+    base: str | None
+    """Folder of the version that learning starts from."""
+    base_version: int | None
+    device: str
+    threads: int | None
+    nice: int
+    log_level: Literal["DEBUG", "INFO", "WARNING", "ERROR"]
+    log_format: Literal["text", "json"]
+
+    @property
+    def identity(self) -> dict[str, Any]:
+        """Everything that the result depends on."""
+        return self.model_dump(include={"kind", "preset", "overrides", "seed", "classes", "base_version"})
+
+
+class Result(Message):
+    """What the child made, besides the files; written last."""
+
+    config: dict[str, JsonValue]
+    method: str
+    size: int
+    resize: int
+    exemplars: dict[str, int]
+    checked_images: int
+    max_cosine_difference: float
+    seconds: dict[str, float]
+    software: dict[str, str]

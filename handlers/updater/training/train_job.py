@@ -1,0 +1,179 @@
+"""What the learning child does, once it is sure to end with its parent: see ``handlers.updater.training``."""
+
+import errno
+import json
+import logging
+import os
+import platform
+import shutil
+import sys
+import time
+from collections import Counter
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from handlers.inference.preprocess import crop
+from handlers.logs import setup_logging
+from handlers.settings import LogSettings
+from handlers.updater.context.parent import EXEMPLARS, HOLDOUT, MODEL
+from handlers.updater.context.update import plain
+from handlers.updater.training.arrays import LABELS, TRAIN
+from handlers.updater.training.messages import RESULT, STATE, TASK, Result, Task
+from handlers.updater.training.process import ERROR_FILE, EXIT_ENVIRONMENT
+from lucir_core.config.phase_config import PhaseConfig, load_preset
+from lucir_core.export.onnx_export import ExportCheck, compare_onnx, export_onnx
+from lucir_core.imprint import imprint_phase
+from lucir_core.memory.image_blobs import ImageBlobs
+from lucir_core.phase import PhaseData, Progress, run_phase
+from lucir_core.state import LearnerState, load_state, save_state
+
+logger = logging.getLogger(__name__)
+
+RESUME = "resume"
+SECONDS = "seconds.json"
+CHECKED_IMAGES = 256
+COSINE_TOLERANCE = 1e-4
+SMALL_STEP = 10_000
+"""Pixels in a batch. Measured on two shared cores with one thread and with two: an epoch of ``digits`` (2,304 pixels)
+0.6 to 0.9 and 2.1 to 2.9 s, one of ``small`` (32,768) 65 to 69 and 69 to 70 s; two are for larger steps, quieter cores.
+"""
+
+
+class ExportMismatchError(Exception):
+    """The ONNX model does not compute what the PyTorch model computes."""
+
+
+def run(folder: Path) -> int:
+    """Learn the task in ``folder``; return the exit status."""
+    task = Task.read(folder / TASK)
+    setup_logging(LogSettings(level=task.log_level, format=task.log_format), "learning")
+    try:
+        learn(folder, task)
+    except Exception as error:
+        logger.exception("learning failed")
+        return _explain(folder, error)
+    return 0
+
+
+def learn(folder: Path, task: Task) -> None:
+    """One phase or its imprint, its export and the comparison; everything is written to ``folder``."""
+    if task.kind == "learnt":  # an imprint is over in seconds, and somebody waits for it
+        os.nice(max(0, task.nice - os.nice(0)))
+    config = load_preset(task.preset, task.overrides)
+    torch.set_num_threads(choose_threads(task.threads, config))
+    arrays = Path(task.arrays)
+    labels = np.load(arrays / LABELS)
+    images = np.load(arrays / TRAIN, mmap_mode="r")[: len(labels)]
+    data = PhaseData(images=images, labels=labels, classes=task.classes)
+    if not (folder / STATE).exists():  # else an earlier process got so far, with the same task
+        _make_state(folder, task, config, data)
+    state = load_state(folder / STATE)
+    learnt = time.monotonic()
+    _say({"stage": "export"})
+    export_onnx(state, folder / MODEL)
+    check = _check(state, folder / MODEL, ImageBlobs.load(arrays / HOLDOUT), images)
+    exemplars = ImageBlobs.load(folder / STATE / EXEMPLARS)
+    counts = Counter(exemplars.classes[label] for label in exemplars.labels.tolist())
+    Result(
+        config=plain(config.to_dict()),
+        method=config.method,
+        size=config.size,
+        resize=config.resize,
+        exemplars={name: counts.get(name, 0) for name in task.classes},
+        checked_images=CHECKED_IMAGES,
+        max_cosine_difference=check.max_cosine_difference,
+        seconds={
+            "learn" if task.kind == "learnt" else "imprint": json.loads((folder / STATE / SECONDS).read_text()),
+            "export": time.monotonic() - learnt,
+        },
+        software=software(),
+    ).write(folder / RESULT)
+
+
+def _make_state(folder: Path, task: Task, config: PhaseConfig, data: PhaseData) -> None:
+    """Learn or imprint, and save the state: the folder ``STATE`` is there whole, or not at all."""
+    previous = load_state(Path(task.base)) if task.base is not None else None
+    started = time.monotonic()
+    device = choose_device(task.device)
+    if task.kind == "provisional" and previous is not None:
+        state = imprint_phase(config, data, previous, device=device, seed=task.seed)
+    else:
+        state = run_phase(config, data, previous, device=device, seed=task.seed, report=_report, resume=folder / RESUME)
+    partial = folder / "state.partial"
+    shutil.rmtree(partial, ignore_errors=True)
+    partial.mkdir()
+    save_state(state, partial)
+    (partial / SECONDS).write_text(json.dumps(round(time.monotonic() - started, 3)))
+    partial.rename(folder / STATE)
+
+
+def choose_device(wanted: str) -> str:
+    """``auto`` is CUDA where there is one. Raises ``OSError`` for a device that this machine does not have."""
+    if wanted == "auto":
+        return "cuda:0" if torch.cuda.is_available() else "cpu"
+    if wanted.startswith("cuda") and not torch.cuda.is_available():
+        raise OSError(errno.ENODEV, f"learning.device is {wanted}, but no CUDA device can be used; set it to auto")
+    return wanted
+
+
+def choose_threads(wanted: int | None, config: PhaseConfig) -> int:
+    """Threads of a CPU: ``wanted``, else one where a step is over before a second one has woken up, else all cores."""
+    if wanted is not None:
+        return wanted
+    return 1 if config.batch_size * config.size**2 < SMALL_STEP else torch.get_num_threads()
+
+
+def software() -> dict[str, str]:
+    """What this model was made with."""
+    packages = {name: version(name) for name in ("torch", "numpy", "onnx", "pillow", "lucir")}
+    return {"python": platform.python_version(), **packages}
+
+
+def _check(state: LearnerState, model: Path, holdout: ImageBlobs, train: NDArray[np.uint8]) -> ExportCheck:
+    """Compare PyTorch and ONNX on held-out and training images. Raises ``ExportMismatchError``."""
+    picked = np.linspace(0, len(holdout) - 1, min(len(holdout), CHECKED_IMAGES // 2)).astype(int).tolist()
+    pictures = [holdout.decode(index) for index in picked]
+    rows = np.linspace(0, len(train) - 1, min(len(train), CHECKED_IMAGES - len(pictures))).astype(int)
+    pictures += [np.asarray(train[row]) for row in rows]
+    images = np.stack([crop(picture, state.config.size) for picture in pictures])
+    check = compare_onnx(state, model, images)
+    if check.top1_disagreements or not check.max_cosine_difference <= COSINE_TOLERANCE:
+        raise ExportMismatchError(
+            f"the ONNX model differs from PyTorch on {len(images)} images: {check.top1_disagreements} other answers, "
+            f"cosines by up to {check.max_cosine_difference:.2g} (allowed: {COSINE_TOLERANCE:g})"
+        )
+    return check
+
+
+def _report(progress: Progress) -> None:
+    _say(
+        {
+            "stage": progress.stage,
+            "epoch": progress.epoch,
+            "epochs": progress.epochs,
+            "losses": {name: value for name, value in progress.losses.items() if value is not None},
+            "eta": progress.eta,
+            "lambda": progress.lambda_,
+            "ratio": progress.ratio,
+        }
+    )
+
+
+def _say(message: dict[str, Any]) -> None:
+    sys.stdout.write(json.dumps(message) + "\n")
+    sys.stdout.flush()
+
+
+def _explain(folder: Path, error: Exception) -> int:
+    """Write ``error.json``; return the exit status that tells the drop's fault from the machine's."""
+    environment = isinstance(error, OSError)
+    text = f"{type(error).__name__}: {error}"
+    if isinstance(error, torch.OutOfMemoryError):
+        text = f"the GPU has too little memory: lower learning.overrides.batch_size ({error})"
+    (folder / ERROR_FILE).write_text(json.dumps({"message": text}))
+    return EXIT_ENVIRONMENT if environment else 1

@@ -1,0 +1,1 @@
+"""The steps of an update, in order, and the runner that walks through them."""

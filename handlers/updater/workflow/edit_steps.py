@@ -1,0 +1,173 @@
+"""The steps of an update that a person asked for: as durable, and as often repeatable, as those of a drop."""
+
+import logging
+import shutil
+
+from handlers.bucket.edit_documents import EDIT, DeleteImages, EditPlan, EditRequest, Merge, Operation, Remove
+from handlers.bucket.edit_rules import EditError, checked, regrouping
+from handlers.bucket.seen_images import short
+from handlers.bucket.update_documents import Plan
+from handlers.bucket.update_documents import Result as Outcome
+from handlers.updater.context.parent import Base, fetch_base
+from handlers.updater.context.update import SupersededError, Update
+from handlers.updater.edits.find_images import decoded_digests, stored_files
+from handlers.updater.edits.measure import measure_edit
+from handlers.updater.edits.receipt import account, is_accounted
+from handlers.updater.edits.task import EditTask
+from handlers.updater.edits.version import assemble_edit, edit_plan, edit_reader
+from handlers.updater.release import publish as publication
+from handlers.updater.training.messages import RESULT, TASK
+from handlers.updater.workflow.learn_steps import STEPS, Step, end_update
+from model_store.manifest import now
+from model_store.objects import PreconditionFailedError, StoreError
+from model_store.versions import EVALUATION
+
+logger = logging.getLogger(__name__)
+
+LONGEST_REASON = 200
+"""Characters of the pointer's reason."""
+
+
+def resolve(update: Update) -> None:
+    """Find out what the request means for the version that is served; write the plan."""
+    services, request = update.services, _request(update)
+    pointer = services.versions.current()
+    base = fetch_base(services.versions, pointer.version, services.settings.work_folder) if pointer else None
+    classes = base.manifest.classes if base is not None else ()
+    try:
+        operation = checked(request.operation, classes)
+        edit = _resolved(update, operation, base)
+    except EditError as error:
+        edit = EditPlan(operation=request.operation, refused=str(error), digests=(), learnt=(), files=(), erases=False)
+    services.records.write(update.id, EDIT, edit)
+    changes = edit.refused is None and (bool(edit.learnt) or not isinstance(edit.operation, DeleteImages))
+    after = regrouping(edit.operation, classes).classes if changes else classes
+    services.records.write_plan(
+        Plan(
+            id=update.id,
+            created_at=now(),
+            parent=base.manifest.version if base is not None else None,
+            version=services.versions.next_number() if changes else None,
+            classes=after,
+            new_classes=(),
+            updated_classes=(edit.operation.into,) if isinstance(edit.operation, Merge) and changes else (),
+            own_evaluation=(),
+            resize=base.manifest.preprocessing.resize if base is not None else services.config.resize,
+            dropped_at=request.created_at.timestamp(),
+            entries=(),
+        )
+    )
+
+
+def _resolved(update: Update, operation: Operation, base: Base | None) -> EditPlan:
+    """Raises ``EditError`` for images that are nowhere."""
+    services = update.services
+    edit = EditPlan(operation=operation, refused=None, digests=(), learnt=(), files=(), erases=False)
+    if base is None or not isinstance(operation, Remove | DeleteImages):
+        return edit
+    learnt = base.learnt
+    if isinstance(operation, Remove):
+        files = stored_files(services.objects, services.records, learnt.of_class(operation.name), services.tick)
+        return edit.model_copy(update={"files": files, "erases": operation.delete_originals})
+    wanted = {short(sha) for sha in operation.hashes}
+    files = stored_files(services.objects, services.records, wanted, services.tick)
+    known = tuple(learnt.find(operation.hashes))
+    if not files and not known:
+        raise EditError("none of these images has been learnt by the served version, and no stored file has its hash")
+    digests = learnt.digests_of(operation.hashes)
+    digests |= decoded_digests(services.objects, files, edit_reader(update, base), services.tick)
+    found = {"files": files, "erases": True, "learnt": known, "digests": tuple(sorted(d.hex() for d in digests))}
+    return edit.model_copy(update=found)
+
+
+def apply(update: Update) -> None:
+    """Let the learning child do it: it holds a network in memory for some seconds, and may fail."""
+    services, base, edit = update.services, update.base(), edit_plan(update)
+    if base is None:
+        raise StoreError(f"update {update.id} edits no version")
+    update.folder.mkdir(parents=True, exist_ok=True)
+    services.status.update_phase(stage=str(edit.operation))
+    EditTask(
+        operation=edit.operation,
+        base=str(base.folder),
+        digests=edit.digests,
+        learnt=edit.learnt,
+        threads=services.settings.learning.threads,
+        log_level=services.settings.log.level,
+        log_format=services.settings.log.format,
+    ).write(update.folder / TASK)
+    services.child.run("edit", update.folder, lambda _: None, services.stop, services.tick)
+    services.child.end()
+
+
+def evaluate(update: Update) -> None:
+    """Measure the edited model, and decide whether it may be served."""
+    base, edit, services = update.base(), edit_plan(update), update.services
+    if base is None:
+        raise StoreError(f"update {update.id} edits no version")
+    change = regrouping(edit.operation, base.manifest.classes)
+    evaluation = measure_edit(update, base, edit.operation, change, edit_reader(update, base))
+    if not evaluation.gate.passed:
+        services.metrics.show_refused(evaluation)
+        services.status.add_error("gate", f"version {update.version} is refused: {'; '.join(evaluation.gate.reasons)}")
+    partial = update.folder / "evaluation.partial"
+    partial.write_text(evaluation.model_dump_json(indent=2))
+    partial.replace(update.folder / EVALUATION)
+
+
+def store(update: Update) -> None:
+    """Upload the version, its manifest last."""
+    publication.check_parent(update)
+    manifest, files = assemble_edit(update)
+    try:
+        update.services.versions.publish(manifest, files)
+    except PreconditionFailedError as error:
+        raise SupersededError(str(error)) from error
+
+
+def point(update: Update) -> None:
+    """Let every server serve the version."""
+    publication.point(update, update.learnt, str(edit_plan(update).operation)[:LONGEST_REASON])
+
+
+def finish(update: Update) -> None:
+    """Write down how it ended; remove the scratch space, and the local copy of the version before."""
+    edit = edit_plan(update)
+    outcome: Outcome = "published"
+    reason = edit.refused
+    if reason is not None:
+        outcome = "rejected"
+    elif update.learns and not update.passed():
+        evaluation = update.evaluation()
+        outcome, reason = "refused", "; ".join(evaluation.gate.reasons) if evaluation is not None else None
+    shutil.rmtree(update.services.settings.work_folder / "base", ignore_errors=True)
+    end_update(update, outcome, reason)
+
+
+def _request(update: Update) -> EditRequest:
+    if update.intent.edit is None:
+        raise StoreError(f"update {update.id} takes up a drop, not a request")
+    return update.intent.edit
+
+
+def _skip(update: Update) -> bool:
+    return not update.learns or update.stored() is not None
+
+
+_OF_A_DROP = {step.name: step for step in STEPS}
+
+EDIT_STEPS: tuple[Step, ...] = (
+    Step("resolve", resolve, lambda update: update.find_plan() is not None),
+    Step("apply", apply, lambda update: _skip(update) or (update.folder / RESULT).exists()),
+    Step("evaluate", evaluate, lambda update: _skip(update) or (update.folder / EVALUATION).exists()),
+    Step("store", store, _skip),
+    Step(
+        "point",
+        point,
+        lambda update: not update.learns or not update.passed() or update.learnt.was_pointed(),
+        may_set_aside=False,
+    ),
+    _OF_A_DROP["swap"],
+    Step("account", account, is_accounted, may_set_aside=False),
+    Step("finish", finish, lambda _: False, may_set_aside=False),
+)

@@ -1,0 +1,196 @@
+"""The steps of an update, in order. Each may be begun again after a kill, and leaves the same behind.
+
+Where a step's work is a durable fact already, ``done`` says so and it is skipped. ``reject``, ``archive`` and
+``finish`` are always walked through again: they look at each object and do what is missing.
+"""
+
+import logging
+import shutil
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from handlers.bucket.update_documents import Done
+from handlers.bucket.update_documents import Result as Outcome
+from handlers.updater.context.update import Update, current_base
+from handlers.updater.intake.originals import move_all, write_reasons
+from handlers.updater.intake.plan import Ingest
+from handlers.updater.intake.roles import count_roles
+from handlers.updater.release import publish as publication
+from handlers.updater.release.publish import publish, write_evaluation
+from handlers.updater.training.arrays import Preparation
+from handlers.updater.training.launch import is_made, is_prepared, run_child
+from handlers.updater.workflow import provisional_steps as provisional
+from model_store.manifest import now
+from model_store.versions import EVALUATION
+
+logger = logging.getLogger(__name__)
+
+LOGGED_FILES = 10
+"""Rejected files that the log names; each has its reason beside it in the store."""
+
+
+@dataclass(frozen=True)
+class Step:
+    """A step by name: what it does, whether it is done, whether a failure may still set the drop aside."""
+
+    name: str
+    run: Callable[[Update], None]
+    done: Callable[[Update], bool]
+    may_set_aside: bool = True
+
+
+def ingest(update: Update) -> None:
+    """Read and judge every dropped file; write the plan."""
+    services = update.services
+    base = current_base(services)
+    maker = Ingest(services.objects, services.versions, services.settings, services.config.resize)
+    made = maker.run(update.intent, base, update.folder, services.tick)
+    services.records.write_plan(made.plan)
+    update.rows = made.rows
+
+
+def reject(update: Update) -> None:
+    """Move what was refused to ``rejected/``, each with its reason."""
+    services, entries = update.services, update.plan.of_role("rejected")
+    write_reasons(services.objects, update.id, entries)
+    moved, left = move_all(services.objects, entries)
+    update.left += left
+    services.metrics.images.labels("rejected").inc(len(moved))
+    for entry in moved:
+        services.status.add_rejected(entry.key, entry.class_name, entry.reason or "", update.id)
+    for entry in moved[:LOGGED_FILES]:
+        logger.warning("rejected %s: %s", entry.key, entry.reason, extra={"update": update.id})
+    if len(moved) > LOGGED_FILES:
+        logger.warning("... and %d more files", len(moved) - LOGGED_FILES, extra={"update": update.id})
+
+
+def prepare(update: Update) -> None:
+    """Write the arrays that learning reads."""
+    services = update.services
+    preparation = Preparation(services.objects, update.reader(), update.plan, update.folder, services.tick)
+    preparation.run(update.base(), update.rows)
+
+
+def learn(update: Update) -> None:
+    """Run the learning child: one phase, its export, the comparison of the two."""
+    services = update.services
+    shown = provisional.served_in_place(update)
+    services.status.update_phase(provisional=shown.number if shown is not None else None)
+    services.metrics.phase_duration.observe(run_child(update, update.learnt).seconds["learn"])
+
+
+def evaluate(update: Update) -> None:
+    """Measure the exported model, and decide whether it may be served."""
+    write_evaluation(update, update.learnt)
+
+
+def store(update: Update) -> None:
+    """Upload the version, its manifest last; a refused one too."""
+    publish(update, update.learnt)
+
+
+def point(update: Update) -> None:
+    """Let every server serve the version."""
+    publication.point(update, update.learnt, f"learnt by update {update.id}")
+
+
+def swap(update: Update) -> None:
+    """Wait until the server answers with the version. A server that is away does not hold up the archive."""
+    if not update.services.wait_served(update.version, update.plan.dropped_at):
+        logger.warning("version %d is published but not served yet", update.version, extra={"update": update.id})
+
+
+def archive(update: Update) -> None:
+    """Move what was learnt, and the markers, to ``archive/``: of a refused version as well.
+
+    It holds what it learnt, and a person may still let it be served (``lucir rollback``); left in ``incoming/``, its
+    images would be learnt and refused again for ever. Dropped once more, they are learnt anew.
+    """
+    services = update.services
+    moved, left = move_all(services.objects, update.plan.of_role("train", "holdout"))
+    for role, label in (("train", "trained"), ("holdout", "held_out")):
+        services.metrics.images.labels(label).inc(sum(entry.role == role for entry in moved))
+    _, left_markers = move_all(services.objects, update.plan.of_role("marker"))
+    update.left += left + left_markers
+
+
+def finish(update: Update) -> None:
+    """Write down how it ended; remove the scratch space."""
+    plan = update.plan
+    evaluation = update.evaluation() if update.learns else None
+    outcome: Outcome = "rejected"
+    reason: str | None = None if plan.of_role("rejected") else "nothing usable was found"
+    if evaluation is not None:
+        outcome = "published" if evaluation.gate.passed else "refused"
+        reason = "; ".join(evaluation.gate.reasons) or None
+        if outcome == "refused" and (kept := provisional.served_in_place(update)) is not None:
+            reason = f"{reason}; the provisional version {kept.number} stays served"
+    end_update(update, outcome, reason)
+
+
+def end_update(update: Update, outcome: Outcome, reason: str | None) -> None:
+    """Write ``done.json`` and remove the scratch space."""
+    if outcome in {"failed", "superseded"}:
+        provisional.withdraw(update, outcome)
+    plan = update.find_plan()
+    services = update.services
+    entries = plan.entries if plan is not None else ()
+    gone = entries if outcome in {"published", "refused", "rejected"} else [e for e in entries if e.role == "rejected"]
+    done = Done(
+        id=update.id,
+        result=outcome,
+        version=plan.version if plan is not None and outcome in {"published", "refused"} else None,
+        provisional=plan.provisional if plan is not None and outcome in {"published", "refused"} else None,
+        reason=reason,
+        finished_at=now(),
+        images=count_roles([entry.role for entry in entries]),
+        moved=len(gone) - len(update.left),
+        left=tuple(update.left),
+        timings=update.timings(),
+    )
+    services.records.write_done(done)
+    shutil.rmtree(update.folder, ignore_errors=True)
+    services.metrics.updates.labels(outcome).inc()
+    services.status.set_last_update(done.model_dump(mode="json", exclude={"left", "format"}))
+    logger.info("update %s: %s", update.id, outcome, extra={"version": done.version, "reason": reason or "-"})
+
+
+def _never(_: Update) -> bool:
+    return False
+
+
+def _when_learning(done: Callable[[Update], bool]) -> Callable[[Update], bool]:
+    """Steps that have no work when nothing is left to learn, or when the version is in the store already."""
+    return lambda update: not update.learns or update.stored() is not None or done(update)
+
+
+def _is_measured(update: Update) -> bool:
+    return (update.folder / EVALUATION).exists()
+
+
+def _nothing_to_point(update: Update) -> bool:
+    return not update.learns or not update.passed() or update.learnt.was_pointed()
+
+
+def _nothing_to_fall_back_from(update: Update) -> bool:
+    return not update.learns or update.passed() or provisional.served_in_place(update) is None
+
+
+def _nothing_to_swap(update: Update) -> bool:
+    return not update.learns or not update.passed()
+
+
+STEPS: tuple[Step, ...] = (
+    Step("ingest", ingest, lambda update: update.find_plan() is not None),
+    Step("reject", reject, _never),
+    Step("prepare", prepare, _when_learning(is_prepared)),
+    *(Step(name, run, done, may_set_aside=False) for name, run, done in provisional.STEPS),
+    Step("learn", learn, _when_learning(lambda update: is_made(update, update.learnt))),
+    Step("evaluate", evaluate, _when_learning(_is_measured)),
+    Step("store", store, _when_learning(_never)),
+    Step("point", point, _nothing_to_point, may_set_aside=False),
+    Step("fall-back", provisional.fall_back, _nothing_to_fall_back_from, may_set_aside=False),
+    Step("swap", swap, _nothing_to_swap, may_set_aside=False),
+    Step("archive", archive, _never, may_set_aside=False),
+    Step("finish", finish, _never, may_set_aside=False),
+)

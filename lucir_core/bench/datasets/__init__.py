@@ -1,0 +1,1 @@
+"""Data sets as the protocols want them."""

@@ -1,0 +1,142 @@
+"""Folders of pictures, one per class: ImageNet-style with `train` and `val`, or any folder with a split of our own.
+
+Pictures are decoded once into a memory map (shorter side to `resize`, centre-cropped to a square), so that a data set
+larger than the memory can be trained from. The cache belongs to the list of files with their sizes and times.
+"""
+
+import hashlib
+import json
+import logging
+import time
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+
+import numpy as np
+from PIL import Image, ImageOps
+
+from lucir_core.bench.datasets.dataset import Dataset, Split
+from lucir_core.data.image_source import DECODERS
+from lucir_core.errors import ConfigError, DataError
+
+logger = logging.getLogger(__name__)
+
+SUFFIXES = frozenset({".jpg", ".jpeg", ".png", ".webp", ".bmp", ".gif", ".tif", ".tiff", ".ppm"})
+TEST_FOLDERS = ("val", "test")
+
+DECODE_BLOCK = 256
+"""Pictures that are decoded and not yet written at most; 150 kB each at 224 pixels."""
+
+TELL_SECONDS = 10.0
+"""Between two lines of the log about how far the decoding is."""
+
+
+@dataclass(frozen=True)
+class FolderOptions:
+    """How a folder becomes a data set."""
+
+    resize: int
+    """Side of the stored square pictures, in pixels."""
+    test_every: int = 5
+    """Without a folder `val` or `test`: every so-many-th file of a class, by name, is a test picture."""
+    subset: int | None = None
+    """Use so many classes, drawn as the official script draws ImageNet-Subset: without replacement, sorted names."""
+    subset_seed: int = 1993
+
+    def __post_init__(self) -> None:
+        if self.test_every < 2:
+            raise ConfigError(f"test_every is {self.test_every}: give 2 or more, or nothing is left to train on")
+        if self.resize < 1:
+            raise ConfigError(f"resize is {self.resize}: give the side of the pictures in pixels")
+
+
+def load_folder(name: str, path: Path, cache: Path, options: FolderOptions) -> Dataset:
+    """The pictures below `path`, decoded into memory maps in `cache`."""
+    train_folder = path / "train"
+    test_folder = next((path / part for part in TEST_FOLDERS if (path / part).is_dir()), None)
+    separate = train_folder.is_dir() and test_folder is not None
+    root = train_folder if separate else path
+    classes = _chosen(_class_names(root), options)
+    train, test = [], []
+    for label, class_name in enumerate(classes):
+        files = _files(root / class_name)
+        held = (
+            _files(test_folder / class_name)
+            if separate and test_folder
+            else files[options.test_every - 1 :: options.test_every]
+        )
+        kept = set(held)
+        train += [(file, label) for file in files if file not in kept]
+        test += [(file, label) for file in held]
+    if not train or not test:
+        raise DataError(f"{path} has {len(train)} training and {len(test)} test images: give at least one of each")
+    return Dataset(name, _decoded(train, cache, options.resize), _decoded(test, cache, options.resize), classes)
+
+
+def _class_names(root: Path) -> tuple[str, ...]:
+    if not root.is_dir():
+        raise DataError(f"{root} is no folder: give one with a folder of pictures per class")
+    names = tuple(sorted(entry.name for entry in root.iterdir() if entry.is_dir() and not entry.name.startswith(".")))
+    if not names:
+        raise DataError(f"{root} has no class folders: give one with a folder of pictures per class")
+    return names
+
+
+def _chosen(names: tuple[str, ...], options: FolderOptions) -> tuple[str, ...]:
+    if options.subset is None:
+        return names
+    if not 1 <= options.subset <= len(names):
+        raise ConfigError(f"subset is {options.subset}: the folder has {len(names)} classes")
+    picked = np.random.RandomState(options.subset_seed).choice(len(names), options.subset, replace=False)
+    return tuple(sorted(names[i] for i in picked))
+
+
+def _files(folder: Path) -> list[Path]:
+    if not folder.is_dir():
+        return []
+    return sorted(path for path in folder.rglob("*") if path.suffix.lower() in SUFFIXES and path.is_file())
+
+
+def _decoded(files: list[tuple[Path, int]], cache: Path, resize: int) -> Split:
+    labels = np.asarray([label for _, label in files], np.int64)
+    digest = hashlib.blake2b(json.dumps([resize]).encode(), digest_size=12)
+    for path, _ in files:
+        facts = path.stat()
+        digest.update(f"{path.absolute()}\0{facts.st_size}\0{facts.st_mtime_ns}\n".encode())
+    target = cache / f"images-{digest.hexdigest()}.npy"
+    if not target.is_file():
+        logger.info("decoding pictures", extra={"images": len(files), "cache": str(target)})
+        _decode_all(files, target, resize)
+    return Split(np.load(target, mmap_mode="r"), labels)
+
+
+def _decode_all(files: list[tuple[Path, int]], target: Path, resize: int) -> None:
+    """Fill a file under a temporary name, then rename it: a killed run leaves no half cache that looks whole.
+
+    Several threads decode (Pillow lets others run meanwhile), never more than a block of pictures ahead.
+    """
+    target.parent.mkdir(parents=True, exist_ok=True)
+    temporary = target.with_suffix(".part")
+    images = np.lib.format.open_memmap(temporary, "w+", np.uint8, (len(files), resize, resize, 3))
+    told = time.monotonic()
+    with ThreadPoolExecutor(DECODERS, "decode") as pool:
+        for start in range(0, len(files), DECODE_BLOCK):
+            paths = [path for path, _ in files[start : start + DECODE_BLOCK]]
+            for place, pixels in enumerate(pool.map(partial(_decode, resize=resize), paths), start):
+                images[place] = pixels
+            if time.monotonic() - told > TELL_SECONDS:
+                told = time.monotonic()
+                logger.info("decoding pictures", extra={"done": start + len(paths), "images": len(files)})
+    images.flush()
+    del images
+    temporary.replace(target)
+
+
+def _decode(path: Path, resize: int) -> np.ndarray:
+    try:
+        with Image.open(path) as image:
+            upright = ImageOps.exif_transpose(image).convert("RGB")
+            return np.asarray(ImageOps.fit(upright, (resize, resize), Image.Resampling.BILINEAR))
+    except (OSError, ValueError, SyntaxError, Image.DecompressionBombError) as error:
+        raise DataError(f"{path} cannot be read as a picture: {error}; repair or remove it") from error

@@ -1,0 +1,205 @@
+"""The tables of the page of results, as Markdown. What was not run says so."""
+
+from collections.abc import Iterable, Sequence
+from typing import NamedTuple
+
+import numpy as np
+
+from lucir_core.bench.pages.groups import Group
+from lucir_core.bench.pages.published import Figure, PublishedTable
+
+NOT_RUN = "not run"
+
+
+class OwnRow(NamedTuple):
+    """A line of ours beside the published ones."""
+
+    title: str
+    label: str
+    readout: str
+
+
+OWN_ROWS = (
+    OwnRow("joint", "joint", "cnn"),
+    OwnRow("lucir, CNN", "lucir", "cnn"),
+    OwnRow("lucir, NME", "lucir", "nme"),
+    OwnRow("lucir_plus, CNN", "lucir_plus", "cnn"),
+    OwnRow("icarl, CNN", "icarl", "cnn"),
+    OwnRow("icarl, NME", "icarl", "nme"),
+    OwnRow("lwf", "lwf", "cnn"),
+    OwnRow("eeil", "eeil", "cnn"),
+    OwnRow("bic", "bic", "cnn"),
+    OwnRow("der", "der", "cnn"),
+    OwnRow("finetune", "finetune", "cnn"),
+)
+
+ORDERING = (("joint", "cnn"), ("lucir", "cnn"), ("icarl", "nme"), ("finetune", "cnn"))
+"""What the scaled protocol must show, best first."""
+
+
+def markdown(header: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
+    """A Markdown table; text in cells is kept from being read as markup."""
+    lines = [_line(header), _line(["---"] * len(header)), *(_line(row) for row in rows)]
+    return "\n".join(lines) + "\n"
+
+
+def beside_published(table: PublishedTable, groups: Sequence[Group]) -> str:
+    """One published table with our rows below it: average over all phases, the last accuracy in brackets."""
+    header = ["method", *map(str, table.columns), "source"]
+    rows = [
+        [row.method, *(_published(row.figures.get(column)) for column in table.columns), f"{row.source} [{row.trust}]"]
+        for row in table.rows
+    ]
+    for own in OWN_ROWS:
+        found = [_matching(groups, table, own.label, column) for column in table.columns]
+        cells = [_own(group, own.readout) for group in found]
+        rows.append([f"**ours: {own.title}**", *cells, _seeds_of(found)])
+    return markdown(header, rows)
+
+
+def all_runs(groups: Sequence[Group]) -> str:
+    """Every group of runs with what tells it from the others."""
+    header = ["data", "protocol", "run", "settings", "network", "epochs", "seeds"]
+    header += ["CNN average", "CNN last", "NME average", "NME last", "CNN forgetting", "minutes a run", "made with"]
+    rows = []
+    for group in groups:
+        first = group.first
+        minutes = sum(run["seconds"] for run in group.runs) / len(group.runs) / 60
+        rows.append(
+            [
+                str(first["dataset"]),
+                f"{group.title}: {_sizes(first['protocol']['phase_sizes'])}",
+                group.label,
+                _settings(group),
+                str(first["config"]["network"]),
+                str(first["config"]["epochs"]),
+                ", ".join(str(run["seed"]) for run in group.runs),
+                str(group.spread("cnn", "average")),
+                str(group.spread("cnn", "last")),
+                str(group.spread("nme", "average")),
+                str(group.spread("nme", "last")),
+                str(group.spread("cnn", "forgetting")),
+                f"{minutes:.1f}",
+                made_with(group),
+            ]
+        )
+    return markdown(header, rows) if rows else f"{NOT_RUN}\n"
+
+
+def ordering(groups: Sequence[Group]) -> str:
+    """The methods of the scaled protocol from the best down, and whether each step is wider than the seeds' spread."""
+    rows: list[list[str]] = []
+    before: dict[int, float] | None = None
+    for label, readout in ORDERING:
+        group = next((each for each in groups if each.label == label), None)
+        name = f"{label}, {readout.upper()}"
+        if group is None:
+            rows.append([name, NOT_RUN, "", "", "", ""])
+            before = None
+            continue
+        averages = {int(run["seed"]): 100.0 * run[readout]["average"] for run in group.runs}
+        spread, last = group.spread(readout, "average"), group.spread(readout, "last")
+        values = ", ".join(f"{value:.2f}" for value in averages.values())
+        rows.append([name, str(spread), values, str(last), *_step_down(before, averages)])
+        before = averages
+    header = ["method", "average", "each seed", "last", "worst seed of the line above is better than its best"]
+    return markdown([*header, "line above is better by, seed by seed"], rows)
+
+
+def _step_down(before: dict[int, float] | None, now: dict[int, float]) -> tuple[str, str]:
+    if before is None:
+        return "", ""
+    gap = min(before.values()) - max(now.values())
+    verdict = f"yes, by {gap:.2f}" if gap > 0 else f"no: overlap of {-gap:.2f}"
+    return verdict, ", ".join(f"{before[seed] - value:.2f}" for seed, value in now.items() if seed in before)
+
+
+def scaled_methods(groups: Sequence[Group]) -> str:
+    """Every method on the scaled protocol, best classifier first: both readouts, and where the last model errs."""
+    header = [
+        "run",
+        "settings",
+        "CNN average",
+        "NME average",
+        "CNN last: all",
+        "old classes",
+        "new classes",
+        "forgetting",
+    ]
+    rows = []
+    for group in sorted(groups, key=lambda group: -group.spread("cnn", "average").mean):
+        last = [run["phases"][-1]["cnn"] for run in group.runs]
+        shares = [np.mean([100.0 * values[part] for values in last]) for part in ("all", "old", "new")]
+        rows.append(
+            [
+                group.label,
+                _settings(group),
+                str(group.spread("cnn", "average")),
+                str(group.spread("nme", "average")),
+                *(f"{share:.2f}" for share in shares),
+                str(group.spread("cnn", "forgetting")),
+            ]
+        )
+    return markdown(header, rows) if rows else f"{NOT_RUN}\n"
+
+
+def made_with(group: Group) -> str:
+    """Hardware and commits of the pieces of all runs."""
+    pieces = [piece for run in group.runs for piece in run["pieces"]]
+    devices = sorted(
+        {piece["hardware"].get("gpu") or f"CPU, {piece['hardware']['threads']} threads" for piece in pieces}
+    )
+    commits = sorted({_short(piece["commit"]) for piece in pieces})
+    return "; ".join((*devices, *commits))
+
+
+def _short(commit: str | None) -> str:
+    return "unknown commit" if commit is None else commit[:10] + ("+" if commit.endswith("+") else "")
+
+
+def _matching(groups: Sequence[Group], table: PublishedTable, label: str, phases: int) -> Group | None:
+    for group in groups:
+        protocol, config = group.first["protocol"], group.first["config"]
+        same = (group.first["dataset"], protocol["name"], protocol["phases"]) == ("cifar100", table.protocol, phases)
+        if same and group.own_label == label and group.plain and config["network"] == table.network:
+            return group
+    return None
+
+
+def _settings(group: Group) -> str:
+    return ", ".join(f"{key} = {value}" for key, value in group.first["settings"].items()) or "preset"
+
+
+def _seeds_of(groups: Sequence[Group | None]) -> str:
+    counts = sorted({len(group.runs) for group in groups if group is not None})
+    return f"this page, seeds: {' or '.join(map(str, counts))}" if counts else ""
+
+
+def _own(group: Group | None, readout: str) -> str:
+    return (
+        NOT_RUN if group is None else f"{group.spread(readout, 'average')} ({group.spread(readout, 'last').mean:.2f})"
+    )
+
+
+def _published(figure: Figure | None) -> str:
+    if figure is None:
+        return "-"
+    average = "" if figure.average is None else f"{figure.average:.2f}"
+    spread = "" if figure.spread is None else f" ± {figure.spread:.2f}"
+    last = "" if figure.last is None else f"({figure.last:.2f})"
+    return " ".join(part for part in (average + spread, last) if part)
+
+
+def _sizes(sizes: Sequence[int]) -> str:
+    """`50 + 5 x 10`."""
+    parts: list[list[int]] = []
+    for size in sizes:
+        if parts and parts[-1][1] == size:
+            parts[-1][0] += 1
+        else:
+            parts.append([1, size])
+    return " + ".join(str(size) if count == 1 else f"{count} x {size}" for count, size in parts)
+
+
+def _line(cells: Sequence[str]) -> str:
+    return "| " + " | ".join(cell.replace("\\", "\\\\").replace("|", "\\|").replace("\n", " ") for cell in cells) + " |"

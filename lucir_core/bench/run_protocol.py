@@ -1,0 +1,204 @@
+"""Carry out a run: phase after phase, measured with both readouts, in one go or in as many pieces as it takes."""
+
+import logging
+import shutil
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from lucir_core.bench.datasets.dataset import Dataset, choose
+from lucir_core.bench.environment import environment
+from lucir_core.bench.phase_accuracy import measure
+from lucir_core.bench.result_file import FORMAT, read_json, run_result, write_json
+from lucir_core.bench.spec import RunSpec
+from lucir_core.bench.work import Work, require_same
+from lucir_core.data.phase_data import PhaseData
+from lucir_core.methods import create_method
+from lucir_core.phase import Progress, run_phase
+from lucir_core.runtime.acceleration import AUTO, Acceleration
+from lucir_core.runtime.distributed import world
+from lucir_core.state import LearnerState
+
+logger = logging.getLogger(__name__)
+
+
+class TimeLimitReachedError(Exception):
+    """The time is over; everything done so far is kept, and the same call continues from there."""
+
+
+class Clock:
+    """A limit of seconds, from now on, over any number of runs; without one it never stops."""
+
+    def __init__(self, limit: float | None = None) -> None:
+        self._end = None if limit is None else time.monotonic() + limit
+        self._last = time.monotonic()
+
+    def check(self) -> None:
+        """Raise TimeLimitReachedError where another step as long as the one since the last check would end too late.
+
+        Of several processes the first one decides for all; every one must call this equally often.
+        """
+        now = time.monotonic()
+        step, self._last = now - self._last, now
+        if self._end is not None and world().agreed(now + step > self._end):
+            raise TimeLimitReachedError
+
+    def pause(self) -> None:
+        """Between two runs: as `check`, with one second as the least length of what comes."""
+        self._last = min(self._last, time.monotonic() - 1.0)
+        self.check()
+
+    def restart(self) -> None:
+        """Begin a step here: what was before does not count as its length."""
+        self._last = time.monotonic()
+
+
+@dataclass(frozen=True)
+class Means:
+    """With what a run is carried out; no part of its identity."""
+
+    device: str
+    acceleration: Acceleration
+
+
+@dataclass(frozen=True)
+class RunProgress:
+    """How far a run is, after an epoch or a phase."""
+
+    name: str
+    phase: int
+    phases: int
+    ratio: float
+    """Share of the phase, 0 to 1; 1 when it is measured."""
+    training: Progress | None = None
+    accuracy: float | None = None
+    """Of the classifier over all classes seen, once the phase is measured."""
+
+
+def ignore_progress(progress: RunProgress) -> None:
+    """The default of `report`."""
+
+
+def result_path(spec: RunSpec, output: Path) -> Path:
+    """Where the run's result is once it is finished."""
+    return output / f"{spec.name}.json"
+
+
+def run_benchmark(
+    spec: RunSpec,
+    dataset: Dataset,
+    output: Path,
+    *,
+    device: str = "cpu",
+    report: Callable[[RunProgress], None] = ignore_progress,
+    clock: Clock | None = None,
+    commit: str | None = None,
+    keep_states: bool = False,
+    acceleration: Acceleration = AUTO,
+) -> Path:
+    """Carry out a run, or what is left of it, and return the path of its result.
+
+    After a kill at any moment the same call continues; on a CPU with the same number of threads the weights are those
+    of an uninterrupted run. A finished run returns at once. keep_states: keep the last model beside the result.
+
+    Raises TimeLimitReachedError when `clock` says so; ConfigError, DataError and StateError where things do not fit
+    together, and what a phase raises. In every case what was done stays.
+
+    Inside `lucir_core.runtime.distributed.processes` every process makes the same call on the same disk; the first one
+    writes.
+    """
+    path, folder = result_path(spec, output), output / "work" / spec.name
+    dataset.check(spec.protocol.seen(len(spec.protocol.phase_sizes) - 1))
+    identity = {**spec.identity(), "data": dataset.digest()}
+    if path.is_file():
+        result = read_json(path)
+        require_same({key: result.get(key) for key in identity}, identity, path)
+        return path
+    work = Work(folder, identity, environment(device, commit))
+    clock = clock or Clock()
+    learn_all(spec, dataset, work, Means(device, acceleration), report, clock)
+    if not world().leads:
+        world().wait()
+        return path
+    classes = [dataset.classes[label] for label in spec.protocol.seen(len(spec.protocol.phase_sizes) - 1)]
+    facts = {**identity, "studies": list(spec.studies), "classes": classes}
+    write_json(path, run_result(facts, work.phases, work.pieces))
+    logger.info("run finished", extra={"run": spec.name, "format": FORMAT})
+    if not keep_states:
+        shutil.rmtree(folder)
+        if not any(folder.parent.iterdir()):
+            folder.parent.rmdir()
+    world().wait()
+    return path
+
+
+def learn_all(
+    spec: RunSpec, dataset: Dataset, work: Work, means: Means, report: Callable[[RunProgress], None], clock: Clock
+) -> None:
+    """Learn and measure every phase that is not done yet."""
+    total = len(spec.protocol.phase_sizes)
+    done = len(work.phases)
+    state = work.state(done - 1) if 0 < done < total else None
+    for phase in range(done, total):
+        clock.restart()
+        previous, state = state, work.state(phase)
+        if state is None:
+            state = _learn(spec, dataset, work, previous, phase, means, _reporter(spec, work, phase, report, clock))
+            work.keep(state)
+        record = _measured(spec, dataset, work, state, means.device)
+        # What the first process tidies away now, the others have read.
+        world().wait()
+        work.finish_phase(record)
+        report(RunProgress(spec.name, phase, total, 1.0, accuracy=record["cnn"]["all"]))
+        if phase + 1 < total:
+            clock.check()
+
+
+def _reporter(
+    spec: RunSpec, work: Work, phase: int, report: Callable[[RunProgress], None], clock: Clock
+) -> Callable[[Progress], None]:
+    def after_epoch(progress: Progress) -> None:
+        work.tick()
+        report(RunProgress(spec.name, phase, len(spec.protocol.phase_sizes), progress.ratio, training=progress))
+        # After the last epoch the phase is completed in any case: what is left of it is short.
+        if progress.ratio < 1.0:
+            clock.check()
+
+    return after_epoch
+
+
+def _learn(
+    spec: RunSpec,
+    dataset: Dataset,
+    work: Work,
+    previous: LearnerState | None,
+    phase: int,
+    means: Means,
+    report: Callable[[Progress], None],
+) -> LearnerState:
+    protocol = spec.protocol
+    seen = protocol.seen(phase)
+    wanted = seen if create_method(spec.method).needs_every_image else protocol.arriving(phase)
+    images, labels = choose(dataset.train, seen, wanted, work.scratch, protocol.images_per_class)
+    data = PhaseData(images, labels, tuple(dataset.classes[label] for label in seen))
+    return run_phase(
+        spec.config,
+        data,
+        previous,
+        device=means.device,
+        seed=spec.seed,
+        report=report,
+        resume=work.resume_file,
+        acceleration=means.acceleration,
+    )
+
+
+def _measured(spec: RunSpec, dataset: Dataset, work: Work, state: LearnerState, device: str) -> dict[str, Any]:
+    seen = spec.protocol.seen(state.phase)
+    images, labels = choose(dataset.test, seen, seen, work.test_scratch)
+    record = measure(state, images, labels, work.phases, device)
+    del images
+    work.test_scratch.unlink(missing_ok=True)
+    return record

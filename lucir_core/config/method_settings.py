@@ -1,0 +1,120 @@
+"""Settings that belong to single methods: small dataclasses that stand as branches in `PhaseConfig`."""
+
+from dataclasses import dataclass
+from typing import Literal
+
+from lucir_core.config.validation import require, require_milestones
+
+
+@dataclass(frozen=True)
+class BalancedFinetune:
+    """LUCIR's class-balanced fine-tune ("CBF"): after the phase, on the exemplars of all classes alone."""
+
+    enabled: bool = False
+    epochs: int = 20
+    lr: float = 0.01
+    milestones: tuple[int, ...] = (10,)
+    train: Literal["embeddings", "new_embeddings", "everything"] = "embeddings"
+    """What moves. In the first two the backbone is fixed with its normalisation in eval mode, and so is eta."""
+    ranking: bool = True
+    """Keep the margin-ranking term."""
+
+    def __post_init__(self) -> None:
+        require(self.epochs >= 1, "cbf.epochs", self.epochs, "1 or more (to leave it out: cbf.enabled = false)")
+        require(self.lr > 0, "cbf.lr", self.lr, "above 0")
+        require_milestones("cbf.milestones", self.milestones)
+
+
+@dataclass(frozen=True)
+class Distillation:
+    """How icarl, lwf, eeil and bic hold the old classes' logits to the teacher's."""
+
+    temperature: float = 2.0
+    weight: float = 1.0
+    """Of the divergence in icarl, lwf and eeil (3 in the variant `lwf_task`); bic weighs by numbers of classes."""
+    cross_entropy: Literal["all", "new"] = "all"
+    """Classes that icarl's and lwf's cross-entropy runs over; `new` (`lwf_task`) leaves the old ones to the teacher."""
+
+    def __post_init__(self) -> None:
+        require(self.temperature > 0, "distillation.temperature", self.temperature, "above 0")
+        require(self.weight >= 0, "distillation.weight", self.weight, "0 or more")
+
+
+@dataclass(frozen=True)
+class IcarlOriginal:
+    """The sigmoid loss of iCaRL's own code."""
+
+    outputs: int = 100
+    """Outputs that the loss is a mean over: the width of the published fixed head, whatever the classes so far."""
+
+    def __post_init__(self) -> None:
+        require(self.outputs >= 1, "icarl_original.outputs", self.outputs, "1 or more")
+
+
+@dataclass(frozen=True)
+class Eeil:
+    """End-to-end incremental learning: its views, its balanced fine-tune, its noise."""
+
+    views: int = 1
+    """Random views of every picture per epoch; the published code makes 12 copies of each before training."""
+    finetune_epochs: int = 30
+    finetune_lr: float = 0.01
+    finetune_milestones: tuple[int, ...] = (10, 20)
+    gradient_noise: float = 0.0
+    """Standard deviation of noise on the gradient summed over a batch, times (1 + epoch) ** -0.55; 0.3 as published."""
+
+    def __post_init__(self) -> None:
+        require(self.views >= 1, "eeil.views", self.views, "1 or more")
+        require(self.finetune_epochs >= 1, "eeil.finetune_epochs", self.finetune_epochs, "1 or more")
+        require(self.finetune_lr > 0, "eeil.finetune_lr", self.finetune_lr, "above 0")
+        require_milestones("eeil.finetune_milestones", self.finetune_milestones)
+        require(self.gradient_noise >= 0, "eeil.gradient_noise", self.gradient_noise, "0 or more")
+
+
+@dataclass(frozen=True)
+class Bic:
+    """Bias correction: what the two scalars are fitted on."""
+
+    validation_share: float = 0.1
+    """Share of every old class's exemplars that is held out; of every new class as many pictures."""
+    offset_penalty: float = 0.1
+    """Weight of half the square of the offset."""
+
+    def __post_init__(self) -> None:
+        share = self.validation_share
+        require(0 < share < 1, "bic.validation_share", share, "above 0 and below 1")
+        require(self.offset_penalty >= 0, "bic.offset_penalty", self.offset_penalty, "0 or more")
+
+
+@dataclass(frozen=True)
+class Der:
+    """Dynamically expandable representation: warm-up, auxiliary head, classifier stage, and how far it may grow."""
+
+    warmup_epochs: int = 10
+    """Of `epochs`, in phases after the first: the learning rate rises to `lr`, then both heads are drawn anew."""
+    auxiliary_weight: float = 1.0
+    classifier_epochs: int = 30
+    classifier_lr: float = 0.1
+    classifier_milestones: tuple[int, ...] = (15,)
+    temperature: float = 5.0
+    """Divides the logits in the classifier stage; 1 in the ImageNet settings."""
+    max_backbones: int | None = None
+    """Most feature extractors, one per phase with new classes; the phase that needs one more is refused."""
+    masks: bool = False
+    """Experimental: learn which channels inside the newest backbone's blocks may go (`lucir_core.models.gates`)."""
+    mask_sharpness: float = 10.0
+    """How sharp the masks get within an epoch, s_max in the paper."""
+    sparsity_weight: float = 0.5
+    """Of the share of computations that the masks leave. The published weights are not known to us."""
+
+    def __post_init__(self) -> None:
+        require(self.warmup_epochs >= 0, "der.warmup_epochs", self.warmup_epochs, "0 or more")
+        require(self.auxiliary_weight >= 0, "der.auxiliary_weight", self.auxiliary_weight, "0 or more")
+        require(self.classifier_epochs >= 1, "der.classifier_epochs", self.classifier_epochs, "1 or more")
+        require(self.classifier_lr > 0, "der.classifier_lr", self.classifier_lr, "above 0")
+        require_milestones("der.classifier_milestones", self.classifier_milestones)
+        require(self.temperature > 0, "der.temperature", self.temperature, "above 0")
+        require(self.mask_sharpness >= 1, "der.mask_sharpness", self.mask_sharpness, "1 or more")
+        require(self.sparsity_weight >= 0, "der.sparsity_weight", self.sparsity_weight, "0 or more")
+        cap = self.max_backbones
+        require(cap is None or cap >= 1, "der.max_backbones", cap, "1 or more, or null")

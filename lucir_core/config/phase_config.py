@@ -1,0 +1,225 @@
+"""Everything that can be chosen about a phase, in one frozen dataclass, and the presets that name good choices.
+
+Defaults are LUCIR's official settings for CIFAR-100; a preset is a YAML file in `lucir_core/presets`.
+"""
+
+import dataclasses
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from importlib import resources
+from typing import Any, Literal
+
+import yaml
+
+from lucir_core.config.method_settings import BalancedFinetune, Bic, Der, Distillation, Eeil, IcarlOriginal
+from lucir_core.config.parsing import from_mapping, merged, nested
+from lucir_core.config.validation import require, require_milestones
+from lucir_core.errors import ConfigError
+from lucir_core.registry import nearest_names
+
+LINEAR_METHODS = ("icarl", "icarl_original", "lwf", "eeil", "bic", "der")
+"""Methods whose classifier is linear unless the config says otherwise; all others have the cosine head."""
+
+
+@dataclass(frozen=True)
+class Normalisation:
+    """Statistics that pictures are normalised with, on the scale 0 to 1, per colour channel."""
+
+    mean: tuple[float, float, float] = (0.5071, 0.4866, 0.4409)
+    std: tuple[float, float, float] = (0.2009, 0.1984, 0.2023)
+    """The official scripts' triple; the true standard deviation of CIFAR-100 is about (0.267, 0.256, 0.276)."""
+
+    def __post_init__(self) -> None:
+        if min(self.std) <= 0:
+            raise ConfigError(f"normalisation.std is {self.std}: every value must be above 0")
+
+
+@dataclass(frozen=True)
+class Augmentation:
+    """Random changes of the training pictures, drawn anew for every picture and epoch."""
+
+    crop_padding: int = 4
+    """Pixels added on every side before a random crop of `size`; 0 with `resize` = `size` crops nothing."""
+    padding: Literal["black", "edge"] = "black"
+    """What those pixels show: `edge` repeats the picture's border, as pictures on white or any other ground want it."""
+    flip: bool = True
+    """Mirror left-right with probability one half. Off where mirrored pictures mean something else (digits, text)."""
+    brightness: float = 0.0
+    """Factor drawn from 1 +- this. 63/255 is what DER, PyCIL and PODNet add; LUCIR does not."""
+    random_resized_crop: tuple[float, float] | None = None
+    """Range of the crop's share of the picture's area, scaled to `size`; replaces the padded crop."""
+    aspect: tuple[float, float] = (3 / 4, 4 / 3)
+    """Range of width over height of that crop."""
+    offset: float = 0.0
+    """Added to all pixels, drawn from +- this on the scale 0 to 255; 63 in EEIL."""
+    contrast: float = 0.0
+    """Factor on the distance from the picture's mean, drawn from 1 +- this; 0.8 in EEIL. Every picture gets the offset,
+    the contrast or neither, each with the same probability."""
+    strong: bool = False
+    """One strong change of random kind for every picture (`data.augment_strong`); no part of any paper here."""
+    cutout: int = 0
+    """Side of a grey square hole at a random place, in pixels; 0 for none."""
+
+    def __post_init__(self) -> None:
+        require(self.crop_padding >= 0, "augment.crop_padding", self.crop_padding, "0 or more")
+        require(0 <= self.brightness < 1, "augment.brightness", self.brightness, "from 0 to below 1")
+        require(0 <= self.offset <= 255, "augment.offset", self.offset, "from 0 to 255")
+        require(0 <= self.contrast <= 1, "augment.contrast", self.contrast, "from 0 to 1")
+        require(self.cutout >= 0, "augment.cutout", self.cutout, "0 or more")
+        for name, limits in (("random_resized_crop", self.random_resized_crop), ("aspect", self.aspect)):
+            if limits is not None:
+                require(0 < limits[0] <= limits[1], f"augment.{name}", limits, "two rising positive numbers")
+        if self.random_resized_crop is not None:
+            require(self.random_resized_crop[1] <= 1, "augment.random_resized_crop", self.random_resized_crop, "<= 1")
+
+
+@dataclass(frozen=True)
+class PhaseConfig:
+    """One learning phase, resolved. Raises ConfigError on construction when values are out of range or clash."""
+
+    method: str = "lucir"
+    """Name in the registry of methods."""
+    network: str = "resnet32"
+    """Name in the registry of backbones."""
+    head: Literal["cosine", "linear"] | None = None
+    """Default: the method's own (see LINEAR_METHODS); filled in on construction."""
+    last_relu: bool | None = None
+    """The backbone's last ReLU; default: left out before the cosine head, kept before the linear one."""
+    weights: str | None = None
+    """Starting weights of the backbone in phase 0: a local file (.safetensors, or a state dict), or `torchvision`."""
+    size: int = 32
+    """Side of the square picture that the network sees, in pixels."""
+    resize: int = 32
+    """Side of the square pictures that are stored and trained from; at test time their centre `size` is seen."""
+    normalisation: Normalisation = field(default_factory=Normalisation)
+
+    epochs: int = 160
+    initial_epochs: int | None = None
+    """Epochs of phase 0, when they differ."""
+    min_steps: int = 0
+    """Least number of optimiser steps of a phase: the epochs (and milestones) of a small drop are stretched to it."""
+    batch_size: int = 128
+    lr: float = 0.1
+    schedule: Literal["multistep", "cosine"] = "multistep"
+    """`multistep`: times `gamma` once each of `milestones` epochs are finished; `cosine`: half a cosine down to 0."""
+    milestones: tuple[int, ...] = (80, 120)
+    initial_milestones: tuple[int, ...] | None = None
+    """Milestones of phase 0; default: `milestones`, stretched as `initial_epochs` is against `epochs`."""
+    gamma: float = 0.1
+    momentum: float = 0.9
+    weight_decay: float = 5e-4
+
+    less_forget: bool = True
+    lambda_base: float = 5.0
+    lambda_rule: Literal["old_over_new", "paper", "constant"] = "old_over_new"
+    lambda_max: float | None = None
+    """Cap on lambda; none in the benchmark presets, needed where one class joins a thousand."""
+    score_mimic: bool = False
+    """Distil the unscaled cosines of the old classes (the ablation "CN"); usually instead of `less_forget`."""
+    freeze_old: bool = True
+    """Keep the embeddings of old classes as they are during a phase."""
+    ranking_weight: float = 1.0
+    """Weight of the margin-ranking term; 0 leaves it out. 2 gives the printed equation (a sum over K = 2 rivals)."""
+    ranking_against: Literal["new", "any"] = "new"
+    top_k: int = 2
+    """Rivals per exemplar; where a phase has fewer new classes, all of them."""
+    margin: float = 0.5
+    imprint: bool = True
+    """Start new embeddings at the mean normalised feature of their class."""
+    cbf: BalancedFinetune = field(default_factory=BalancedFinetune)
+
+    distillation: Distillation = field(default_factory=Distillation)
+    icarl_original: IcarlOriginal = field(default_factory=IcarlOriginal)
+    eeil: Eeil = field(default_factory=Eeil)
+    bic: Bic = field(default_factory=Bic)
+    der: Der = field(default_factory=Der)
+    align_weights: bool = False
+    """After a phase, scale a linear head's new rows to the mean norm of the old ones (weight alignment, "WA")."""
+
+    exemplars_per_class: int | None = 20
+    memory_total: int | None = None
+    """Exemplars of all classes together; give this or `exemplars_per_class`."""
+    memory_rounding: Literal["floor", "ceil"] = "floor"
+    """How `memory_total` is divided; `ceil`, as the official scripts do, may exceed it."""
+    replay: bool | None = None
+    """Train on the exemplars of earlier phases; default: as the method does."""
+    herding: Literal["greedy", "official"] = "greedy"
+    """`official` may pick an image again and gives up after 1000 tries, as the published code does."""
+    herding_limit: int | None = None
+    """Most picks per class, whatever the memory (500 in the official ImageNet scripts)."""
+    nme_flip: Literal["horizontal", "none", "channel_reverse"] = "horizontal"
+    """Second view averaged into the prototypes; `channel_reverse` is the bug of the official CIFAR script."""
+    augment: Augmentation = field(default_factory=Augmentation)
+
+    def __post_init__(self) -> None:
+        if self.head is None:
+            object.__setattr__(self, "head", "linear" if self.method in LINEAR_METHODS else "cosine")
+        self._check_training()
+        self._check_method()
+
+    def _check_training(self) -> None:
+        require(self.size >= 8, "size", self.size, "8 or more")
+        require(self.resize >= self.size, "resize", self.resize, f"at least size = {self.size}")
+        for name in ("epochs", "batch_size"):
+            require(getattr(self, name) >= 1, name, getattr(self, name), "1 or more")
+        if self.initial_epochs is not None:
+            require(self.initial_epochs >= 1, "initial_epochs", self.initial_epochs, "1 or more")
+        require(self.min_steps >= 0, "min_steps", self.min_steps, "0 or more")
+        require(self.lr > 0, "lr", self.lr, "above 0")
+        require(0 < self.gamma <= 1, "gamma", self.gamma, "above 0, at most 1")
+        require(0 <= self.momentum < 1, "momentum", self.momentum, "from 0 to below 1")
+        require(self.weight_decay >= 0, "weight_decay", self.weight_decay, "0 or more")
+        require_milestones("milestones", self.milestones)
+        require_milestones("initial_milestones", self.initial_milestones or ())
+
+    def _check_method(self) -> None:
+        require(self.lambda_base >= 0, "lambda_base", self.lambda_base, "0 or more")
+        require(self.lambda_max is None or self.lambda_max >= 0, "lambda_max", self.lambda_max, "0 or more, or null")
+        require(self.ranking_weight >= 0, "ranking_weight", self.ranking_weight, "0 or more")
+        require(self.top_k >= 1, "top_k", self.top_k, "1 or more")
+        require(0 <= self.margin <= 2, "margin", self.margin, "from 0 to 2, the range of a cosine difference")
+        if self.align_weights and self.head != "linear":
+            raise ConfigError("align_weights scales the rows of a linear head: set head = linear, or leave it out")
+        if (self.exemplars_per_class is None) == (self.memory_total is None):
+            raise ConfigError("give either exemplars_per_class or memory_total, and set the other to null")
+        for name in ("exemplars_per_class", "memory_total", "herding_limit"):
+            value = getattr(self, name)
+            require(value is None or value >= 1, name, value, "1 or more, or null")
+
+    def to_dict(self) -> dict[str, Any]:
+        """Plain values, as they stand in a YAML or JSON file; `config_from_dict` reads them back."""
+        return _plain(dataclasses.asdict(self))  # type: ignore[no-any-return]  # a mapping gives a dict
+
+
+def config_from_dict(values: Mapping[str, Any]) -> PhaseConfig:
+    """The config that `PhaseConfig.to_dict` wrote; raises ConfigError on unknown keys and wrong types."""
+    return from_mapping(PhaseConfig, values)
+
+
+def preset_names() -> tuple[str, ...]:
+    """All presets of the package, sorted."""
+    folder = resources.files("lucir_core.config") / "presets"
+    return tuple(sorted(item.name.removesuffix(".yaml") for item in folder.iterdir() if item.name.endswith(".yaml")))
+
+
+def load_preset(name: str, overrides: Mapping[str, Any] | None = None) -> PhaseConfig:
+    """A preset with single values changed: `{"epochs": 40, "augment.flip": False}` or nested mappings.
+
+    Choosing `memory_total` or `exemplars_per_class` in the overrides unsets the other.
+    """
+    if name not in preset_names():
+        raise ConfigError(f"unknown preset {name!r}: {nearest_names(name, preset_names())}")
+    text = (resources.files("lucir_core.config") / "presets" / f"{name}.yaml").read_text(encoding="utf-8")
+    changes = nested(overrides or {})
+    for chosen, other in (("memory_total", "exemplars_per_class"), ("exemplars_per_class", "memory_total")):
+        if changes.get(chosen) is not None:
+            changes.setdefault(other, None)
+    return config_from_dict(merged(yaml.safe_load(text), changes))
+
+
+def _plain(value: Any) -> Any:
+    if isinstance(value, Mapping):
+        return {key: _plain(item) for key, item in value.items()}
+    if isinstance(value, tuple):
+        return [_plain(item) for item in value]
+    return value

@@ -1,0 +1,1 @@
+"""The images of a phase, and their random changes."""

@@ -1,0 +1,125 @@
+"""What a phase is given, and the pictures it trains from."""
+
+from collections import deque
+from collections.abc import Iterator, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from lucir_core.data.image_source import ArrayPictures, Pictures
+from lucir_core.errors import DataError
+
+RESIDENT_SHARE = 0.4
+"""Pictures stay on a GPU as a whole where they take less than this share of its free memory."""
+
+UPLOAD_PICTURES = 4096
+
+
+@dataclass(frozen=True, eq=False)
+class PhaseData:
+    """The images of one phase, of new classes and possibly of known ones."""
+
+    images: np.ndarray
+    """(n, resize, resize, 3) uint8, RGB; a memory map is read piece by piece."""
+    labels: np.ndarray
+    """(n,) integers, indices into `classes`."""
+    classes: tuple[str, ...]
+    """All classes after the phase; those known before come first, in their previous order."""
+
+    def __post_init__(self) -> None:
+        if self.images.ndim != 4 or self.images.shape[3] != 3 or self.images.dtype != np.uint8:
+            raise DataError(f"images are uint8 (n, side, side, 3), not {self.images.dtype} {self.images.shape}")
+        if self.labels.shape != (len(self.images),) or not np.issubdtype(self.labels.dtype, np.integer):
+            raise DataError(f"labels are {len(self.images)} integers, not {self.labels.dtype} {self.labels.shape}")
+        if len(self.images) == 0:
+            raise DataError("a phase needs images: it was given none")
+        if not 0 <= self.labels.min() <= self.labels.max() < len(self.classes):
+            raise DataError(f"labels run from {self.labels.min()} to {self.labels.max()}: {len(self.classes)} classes")
+        repeated = sorted({name for name in self.classes if self.classes.count(name) > 1})
+        if repeated:
+            raise DataError(f"class {repeated[0]!r} stands twice in the class list: name each class once")
+
+
+class ImageSet:
+    """Pictures of several sources under one running index, with their labels, handed out in batches on one device."""
+
+    def __init__(
+        self, images: Sequence[np.ndarray | Pictures], labels: Sequence[np.ndarray], device: torch.device
+    ) -> None:
+        parts = [ArrayPictures(part) if isinstance(part, np.ndarray) else part for part in images]
+        self._parts: list[Pictures] = [part for part in parts if len(part)]
+        self._starts = np.cumsum([0, *(len(part) for part in self._parts)])
+        self.device = device
+        self.labels = torch.from_numpy(np.concatenate(labels).astype(np.int64)).to(device)
+        self._resident = self._upload() if device.type == "cuda" else None
+
+    def __len__(self) -> int:
+        return int(self._starts[-1])
+
+    @property
+    def is_slow(self) -> bool:
+        """Whether fetching a batch may wait for a disk, a decoder or a copy to the device."""
+        if self._resident is not None:
+            return False
+        plain = all(isinstance(part, ArrayPictures) and not isinstance(part.images, np.memmap) for part in self._parts)
+        return self.device.type == "cuda" or not plain
+
+    def batches(self, parts: Sequence[Tensor]) -> Iterator[Tensor]:
+        """`gather` of each of `parts`; of a slow set the next one is fetched while the caller works on the last."""
+        if not self.is_slow:
+            for part in parts:
+                yield self.gather(part)
+            return
+        # One copy to the host for all: a thread that asked the device for its indices would wait for its whole queue.
+        host = [part.cpu() for part in parts]
+        with ThreadPoolExecutor(1, "pictures") as pool:
+            coming: deque[Future[Tensor]] = deque()
+            for part in host:
+                coming.append(pool.submit(self.gather, part))
+                if len(coming) > 1:
+                    yield coming.popleft().result()
+            yield from (future.result() for future in coming)
+
+    def gather(self, indices: Tensor) -> Tensor:
+        """Pictures `indices` as uint8 (batch, side, side, 3) on the set's device."""
+        if self._resident is not None:
+            return self._resident[indices]
+        pictures = torch.from_numpy(self.numpy(indices.cpu().numpy()))
+        return pictures.pin_memory().to(self.device, non_blocking=True) if self.device.type == "cuda" else pictures
+
+    def numpy(self, indices: np.ndarray) -> np.ndarray:
+        """The same as an array, copied out of its sources."""
+        if len(self._parts) == 1:
+            return self._parts[0].take(indices)
+        found = [(number, owners) for number, owners in self._owners(indices) if owners.any()]
+        pieces = [
+            (owners, self._parts[number].take(indices[owners] - self._starts[number])) for number, owners in found
+        ]
+        if not pieces:
+            return self._parts[0].take(indices)
+        result = np.empty((len(indices), *pieces[0][1].shape[1:]), np.uint8)
+        for owners, piece in pieces:
+            result[owners] = piece
+        return result
+
+    def _owners(self, indices: np.ndarray) -> Iterator[tuple[int, np.ndarray]]:
+        owner = np.searchsorted(self._starts, indices, side="right") - 1
+        for number in range(len(self._parts)):
+            yield number, owner == number
+
+    def _upload(self) -> Tensor | None:
+        """All pictures on the GPU, piece by piece, where they are a small part of its free memory."""
+        if not self._parts:
+            return None
+        side = self._parts[0].take(np.zeros(1, np.int64)).shape[1]
+        free, _ = torch.cuda.mem_get_info(self.device)
+        if len(self) * side * side * 3 > RESIDENT_SHARE * free:
+            return None
+        resident = torch.empty((len(self), side, side, 3), dtype=torch.uint8, device=self.device)
+        for start in range(0, len(self), UPLOAD_PICTURES):
+            rows = np.arange(start, min(start + UPLOAD_PICTURES, len(self)))
+            resident[start : start + len(rows)] = torch.from_numpy(self.numpy(rows)).to(self.device)
+        return resident

@@ -1,0 +1,1 @@
+"""Changes of a state without training."""

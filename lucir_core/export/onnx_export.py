@@ -1,0 +1,118 @@
+"""The model as one ONNX file: uint8 pictures in, probabilities and cosines out, everything between inside the graph."""
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import onnx
+import onnxruntime
+import torch
+from onnx import TensorProto, helper
+from torch import Tensor
+from torch.nn import functional
+
+from lucir_core.data.augment import centre_crop
+from lucir_core.export.onnx_graph import GraphWriter, write_backbone
+from lucir_core.models.gates import pruned
+from lucir_core.models.heads import CosineHead
+from lucir_core.models.model import IncrementalModel
+from lucir_core.state import LearnerState
+
+OPSET = 18
+OUTPUTS = ("probabilities", "cosines", "prototype_cosines")
+COMPARE_BATCH = 64
+EPSILON = 1e-12
+
+
+@dataclass(frozen=True)
+class ExportCheck:
+    """How far ONNX Runtime and PyTorch are apart on the same pictures."""
+
+    images: int
+    max_cosine_difference: float
+    """Over both kinds of cosines."""
+    max_probability_difference: float
+    top1_disagreements: int
+    """Pictures with another best class, in either readout."""
+
+
+def export_onnx(state: LearnerState, path: Path) -> None:
+    """Write `path`.
+
+    Input `images`: uint8 (batch, size, size, 3), batch free. Outputs, float32 (batch, classes): `probabilities`,
+    `cosines` (unscaled, with the class embeddings), `prototype_cosines` (with the class prototypes).
+    """
+    writer = GraphWriter()
+    model, size, classes = state.model.eval(), state.config.size, len(state.classes)
+    features = write_backbone(writer, pruned(model.backbone), _prepare(writer, model))
+    unit = writer.node("Div", features, _length(writer, features))
+    rows = functional.normalize(model.head.embeddings.detach().float(), dim=1)
+    writer.node("MatMul", unit, writer.constant(rows.t().numpy()), output="cosines")
+    writer.node("Softmax", _logits(writer, model, features), axis=1, output="probabilities")
+    writer.node("MatMul", unit, writer.constant(state.prototypes.t().numpy()), output="prototype_cosines")
+    graph = helper.make_graph(
+        writer.nodes,
+        "lucir",
+        [helper.make_tensor_value_info("images", TensorProto.UINT8, ["batch", size, size, 3])],
+        [helper.make_tensor_value_info(name, TensorProto.FLOAT, ["batch", classes]) for name in OUTPUTS],
+        writer.constants,
+    )
+    # IR version 10 is read by every ONNX Runtime from 1.19 on.
+    proto = helper.make_model(
+        graph, opset_imports=[helper.make_opsetid("", OPSET)], ir_version=10, producer_name="lucir"
+    )
+    onnx.checker.check_model(proto)
+    path.write_bytes(proto.SerializeToString())
+
+
+def _prepare(writer: GraphWriter, model: IncrementalModel) -> str:
+    """uint8 NHWC to normalised float NCHW."""
+    pixels = writer.node("Cast", writer.node("Transpose", "images", perm=[0, 3, 1, 2]), to=TensorProto.FLOAT)
+    scaled = writer.node("Mul", pixels, writer.constant(model.scale.numpy()))
+    return writer.node("Add", scaled, writer.constant(model.shift.numpy()))
+
+
+def _length(writer: GraphWriter, features: str) -> str:
+    norm = writer.node("ReduceL2", features, writer.constant(np.array([1], np.int64)), keepdims=1)
+    return writer.node("Max", norm, writer.constant(np.array(EPSILON, np.float32)))
+
+
+def _logits(writer: GraphWriter, model: IncrementalModel, features: str) -> str:
+    head = model.head
+    if isinstance(head, CosineHead):
+        return writer.node("Mul", "cosines", writer.constant(head.eta.detach().numpy()))
+    rows, bias = head.corrected()
+    weight = writer.constant(rows.detach().t().numpy())
+    return writer.node("Add", writer.node("MatMul", features, weight), writer.constant(bias.detach().numpy()))
+
+
+def compare_onnx(state: LearnerState, path: Path, images: np.ndarray) -> ExportCheck:
+    """Run both on `images` (n, resize, resize, 3) uint8 (their centre `size` pixels are seen)."""
+    session = open_session(path)
+    cosine = probability = 0.0
+    disagreements = 0
+    for start in range(0, len(images), COMPARE_BATCH):
+        cropped = centre_crop(torch.from_numpy(np.array(images[start : start + COMPARE_BATCH])), state.config.size)
+        feed = cropped.permute(0, 2, 3, 1).contiguous().numpy()
+        ours = predict(state, cropped)
+        theirs = [torch.from_numpy(value) for value in session.run(list(OUTPUTS), {"images": feed})]
+        differences = [float((a - b).abs().max()) for a, b in zip(ours, theirs, strict=True)]
+        probability = max(probability, differences[0])
+        cosine = max(cosine, *differences[1:])
+        wrong = [ours[i].argmax(dim=1) != theirs[i].argmax(dim=1) for i in (0, 2)]
+        disagreements += int((wrong[0] | wrong[1]).sum())
+    return ExportCheck(len(images), cosine, probability, disagreements)
+
+
+@torch.no_grad()
+def predict(state: LearnerState, images: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+    """(probabilities, cosines, prototype cosines) by PyTorch; images: (batch, 3, size, size) on the scale 0 to 255."""
+    output = state.model(images)
+    prototype = functional.normalize(output.features, dim=1) @ state.prototypes.t()
+    return output.logits.softmax(dim=1), output.cosines, prototype
+
+
+def open_session(path: Path) -> Any:
+    """An ONNX Runtime session on the CPU."""
+    return onnxruntime.InferenceSession(path, providers=["CPUExecutionProvider"])

@@ -1,0 +1,1 @@
+"""What is kept of old classes: exemplars, herding, prototypes, encoded images."""

@@ -1,0 +1,123 @@
+"""A backbone with its growing head, and normalisation of the pictures in front."""
+
+import copy
+from typing import NamedTuple, cast
+
+import torch
+from torch import Tensor, nn
+
+from lucir_core.config.phase_config import Normalisation, PhaseConfig
+from lucir_core.models import create_backbone
+from lucir_core.models.branched import BranchedBackbone
+from lucir_core.models.folding import folded
+from lucir_core.models.heads import HEADS, Head
+from lucir_core.runtime.acceleration import AUTO, Acceleration
+from lucir_core.runtime.distributed import gathered
+
+
+class Output(NamedTuple):
+    """features (batch, dim) before the head, not normalised; logits and unscaled cosines (batch, classes)."""
+
+    features: Tensor
+    logits: Tensor
+    cosines: Tensor
+
+
+class IncrementalModel(nn.Module):
+    """Pictures to features to scores. Features are returned, never kept in hooks or globals."""
+
+    def __init__(self, backbone: nn.Module, head: Head, normalisation: Normalisation) -> None:
+        super().__init__()
+        self.backbone = backbone
+        self.head = head
+        self.auxiliary: nn.Module | None = None
+        """A second head that a method may train beside the first; gone before the phase ends."""
+        mean, std = (torch.tensor(values).view(1, 3, 1, 1) for values in (normalisation.mean, normalisation.std))
+        # One multiply-add on the scale 0 to 255. Rebuilt from the config, so not part of the state dict.
+        self.scale: Tensor
+        self.shift: Tensor
+        self.register_buffer("scale", 1.0 / (255.0 * std), persistent=False)
+        self.register_buffer("shift", -mean / std, persistent=False)
+        self.backbone_type: torch.dtype | None = None
+        """A type that the backbone computes in while it is trained, or as a teacher; None for float32."""
+        self.frozen = False
+
+    @property
+    def class_count(self) -> int:
+        """Classes that the head tells apart."""
+        return self.head.class_count
+
+    @property
+    def feature_dim(self) -> int:
+        """Length of a feature."""
+        return cast(int, self.backbone.feature_dim)
+
+    @property
+    def device(self) -> torch.device:
+        """Where the parameters are."""
+        return self.head.old.device
+
+    def features(self, images: Tensor) -> Tensor:
+        """images: (batch, 3, size, size) on the scale 0 to 255, any dtype; features: (batch, dim)."""
+        pictures = images.float() * self.scale + self.shift
+        if not (self.training or self.frozen):
+            # Not the compiled one, where there is one: it is made for the batches of training.
+            return gathered(cast(Tensor, self.backbone.forward(pictures)))
+        if self.backbone_type is None:
+            return gathered(cast(Tensor, self.backbone(pictures)))
+        # No cache of converted weights: every weight is used once, and a CUDA graph must convert them each time.
+        with torch.autocast(pictures.device.type, self.backbone_type, cache_enabled=False):
+            features = cast(Tensor, self.backbone(pictures))
+        return gathered(features.float())
+
+    def forward(self, images: Tensor) -> Output:
+        """images: (batch, 3, size, size) on the scale 0 to 255, any dtype."""
+        features = self.features(images)
+        scores = self.head(features)
+        return Output(features, scores.logits, scores.cosines)
+
+
+def create_model(config: PhaseConfig, seed: int) -> IncrementalModel:
+    """A model without classes, as phase 0 begins; its weights depend on `config` and `seed` alone."""
+    backbone = create_backbone(config.network, last_relu=_last_relu(config), seed=seed, weights=config.weights)
+    return IncrementalModel(backbone, _head(config, backbone), config.normalisation)
+
+
+def empty_model(config: PhaseConfig, old_count: int, new_count: int, branches: int | None = None) -> IncrementalModel:
+    """A model of the right shape to load saved weights into; `branches`: how many, where the backbone has branches."""
+    made = [create_backbone(config.network, last_relu=_last_relu(config)) for _ in range(branches or 1)]
+    backbone = made[0] if branches is None else BranchedBackbone(made)
+    return IncrementalModel(backbone, _head(config, backbone, old_count, new_count), config.normalisation)
+
+
+def _head(config: PhaseConfig, backbone: nn.Module, old_count: int = 0, new_count: int = 0) -> Head:
+    return HEADS[config.head or "cosine"](cast(int, backbone.feature_dim), old_count, new_count)
+
+
+def _last_relu(config: PhaseConfig) -> bool:
+    return config.head == "linear" if config.last_relu is None else config.last_relu
+
+
+def frozen_copy(model: IncrementalModel) -> IncrementalModel:
+    """A deep copy in eval mode that takes no gradients: the teacher."""
+    teacher = copy.deepcopy(model).eval()
+    return teacher.requires_grad_(False)
+
+
+def teacher_of(model: IncrementalModel, device: str, acceleration: Acceleration = AUTO) -> IncrementalModel:
+    """A frozen copy of `model` on `device`, made to compute fast; its parameters are not those of `model` any more."""
+    teacher = frozen_copy(model)
+    teacher.frozen = True
+    if acceleration.folded_teacher:
+        teacher.backbone = folded(teacher.backbone)
+    return place(teacher, device, acceleration)
+
+
+def place(model: IncrementalModel, device: str, acceleration: Acceleration = AUTO) -> IncrementalModel:
+    """The model on `device`, its backbone as `acceleration` says."""
+    layout = torch.channels_last if acceleration.channels_last else torch.contiguous_format
+    model.to(device=torch.device(device), memory_format=layout)  # type: ignore[call-overload]  # no stub
+    model.backbone_type = acceleration.backbone_type(torch.device(device))
+    if acceleration.compiles(torch.device(device)):
+        model.backbone.compile()
+    return model

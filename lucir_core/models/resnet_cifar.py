@@ -1,0 +1,59 @@
+"""ResNet for small pictures, as LUCIR's CIFAR experiments use it: 3 stages of 16, 32 and 64 channels.
+
+Shortcuts at a change of stage are 1x1 convolutions with normalisation (He's option B); 466,256 parameters at depth 32.
+"""
+
+from torch import Tensor, nn
+from torch.nn import functional
+
+
+class BasicBlock(nn.Module):
+    """Two 3x3 convolutions beside a shortcut; `last_relu=False` returns the plain sum, so features take both signs."""
+
+    def __init__(self, inputs: int, outputs: int, stride: int = 1, *, last_relu: bool = True) -> None:
+        super().__init__()
+        self.conv1 = nn.Conv2d(inputs, outputs, 3, stride, 1, bias=False)
+        self.bn1 = nn.BatchNorm2d(outputs)
+        self.conv2 = nn.Conv2d(outputs, outputs, 3, 1, 1, bias=False)
+        self.bn2 = nn.BatchNorm2d(outputs)
+        self.downsample: nn.Module | None = None
+        if stride != 1 or inputs != outputs:
+            self.downsample = nn.Sequential(nn.Conv2d(inputs, outputs, 1, stride, bias=False), nn.BatchNorm2d(outputs))
+        self.last_relu = last_relu
+        self.gate: nn.Module | None = None
+        """On the channels between the two convolutions, while masks are learnt (`lucir_core.models.gates`)."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        """x: (batch, inputs, height, width); out: (batch, outputs, height / stride, width / stride)."""
+        residual = x if self.downsample is None else self.downsample(x)
+        out = functional.relu(self.bn1(self.conv1(x)), inplace=True)
+        if self.gate is not None:
+            out = self.gate(out)
+        out = self.bn2(self.conv2(out)) + residual
+        return functional.relu(out, inplace=True) if self.last_relu else out
+
+
+class CifarResNet(nn.Module):
+    """3x3 stem, three stages of `blocks` basic blocks, mean over the remaining pixels; features of 64 dimensions."""
+
+    feature_dim = 64
+
+    def __init__(self, blocks: int, *, last_relu: bool) -> None:
+        super().__init__()
+        self.conv1 = nn.Conv2d(3, 16, 3, 1, 1, bias=False)
+        self.bn1 = nn.BatchNorm2d(16)
+        self.layer1 = _stage(16, 16, blocks, 1)
+        self.layer2 = _stage(16, 32, blocks, 2)
+        self.layer3 = _stage(32, 64, blocks, 2, last_relu=last_relu)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """x: (batch, 3, height, width), normalised; features: (batch, 64)."""
+        out = functional.relu(self.bn1(self.conv1(x)), inplace=True)
+        maps: Tensor = self.layer3(self.layer2(self.layer1(out)))
+        return maps.mean(dim=(2, 3))
+
+
+def _stage(inputs: int, outputs: int, blocks: int, stride: int, *, last_relu: bool = True) -> nn.Sequential:
+    layers = [BasicBlock(inputs, outputs, stride, last_relu=last_relu or blocks > 1)]
+    layers += [BasicBlock(outputs, outputs, last_relu=last_relu or i < blocks - 1) for i in range(1, blocks)]
+    return nn.Sequential(*layers)

@@ -1,0 +1,41 @@
+"""ResNet-18 for small pictures, as DER's CIFAR tables use it: 64 to 512 channels at full resolution from the start.
+
+11,168,832 parameters. Figures of this network cannot be compared with those of ResNet-32.
+"""
+
+from typing import cast
+
+from torch import Tensor, nn
+from torch.nn import functional
+
+from lucir_core.models.resnet_cifar import BasicBlock
+
+
+class WideCifarResNet(nn.Module):
+    """3x3 stem without max-pool, four stages of two basic blocks; features of 512 dimensions.
+
+    The second normalisation of every block starts at scale 0, as DER's code has it: each block begins as its shortcut.
+    """
+
+    feature_dim = 512
+
+    def __init__(self, *, last_relu: bool) -> None:
+        super().__init__()
+        self.conv1 = nn.Conv2d(3, 64, 3, 1, 1, bias=False)
+        self.bn1 = nn.BatchNorm2d(64)
+        self.layer1 = nn.Sequential(BasicBlock(64, 64), BasicBlock(64, 64))
+        self.layer2 = nn.Sequential(BasicBlock(64, 128, 2), BasicBlock(128, 128))
+        self.layer3 = nn.Sequential(BasicBlock(128, 256, 2), BasicBlock(256, 256))
+        self.layer4 = nn.Sequential(BasicBlock(256, 512, 2), BasicBlock(512, 512, last_relu=last_relu))
+
+    def forward(self, x: Tensor) -> Tensor:
+        """x: (batch, 3, height, width), normalised; features: (batch, 512)."""
+        out = functional.relu(self.bn1(self.conv1(x)), inplace=True)
+        maps: Tensor = self.layer4(self.layer3(self.layer2(self.layer1(out))))
+        return maps.mean(dim=(2, 3))
+
+    def start_as_shortcuts(self) -> None:
+        """Put the scale of every block's second normalisation to 0."""
+        for module in self.modules():
+            if isinstance(module, BasicBlock):
+                nn.init.zeros_(cast(Tensor, module.bn2.weight))

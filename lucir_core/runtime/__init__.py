@@ -1,0 +1,1 @@
+"""What a phase runs on: acceleration, processes, threads, seeds."""

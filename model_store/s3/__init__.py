@@ -1,0 +1,1 @@
+"""An object store in an S3 bucket."""

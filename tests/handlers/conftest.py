@@ -1,0 +1,105 @@
+"""Real images (scikit-learn's digits as PNG files) and a real directory store."""
+
+import io
+import subprocess
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+from sklearn.datasets import load_digits
+
+from handlers.settings import Settings
+from handlers.stack.ports import free_ports
+from model_store.directory.directory_store import DirectoryStore
+from tests.support.bucket import BUCKET
+from tests.support.servers.server import ACCESS_KEY, REGION, SECRET_KEY
+
+Drop = Callable[..., Path]
+DigitFiles = dict[int, list[bytes]]
+Processes = list["subprocess.Popen[bytes]"]
+
+
+def png(picture: np.ndarray, side: int = 16) -> bytes:
+    """An 8x8 digit (levels 0 to 16) as the bytes of a PNG file."""
+    buffer = io.BytesIO()
+    Image.fromarray((picture * 15).astype(np.uint8)).resize((side, side)).save(buffer, "PNG")
+    return buffer.getvalue()
+
+
+@pytest.fixture(scope="session")
+def digit_files() -> DigitFiles:
+    """Different PNG files by digit."""
+    digits = load_digits()
+    files: dict[int, dict[bytes, None]] = {digit: {} for digit in range(10)}
+    for picture, target in zip(digits.images, digits.target, strict=True):
+        files[int(target)][png(picture)] = None
+    return {digit: list(found) for digit, found in files.items()}
+
+
+@pytest.fixture
+def root(tmp_path: Path) -> Path:
+    return tmp_path / "data" / "store"
+
+
+@pytest.fixture
+def store(root: Path) -> DirectoryStore:
+    return DirectoryStore(root)
+
+
+@pytest.fixture
+def drop(root: Path, digit_files: DigitFiles) -> Drop:
+    """Write images of a digit into the folder of a class, as a file manager would."""
+
+    def write(name: str, digit: int, count: int = 12, first: int = 0, *, marked: bool = False) -> Path:
+        folder = root / "incoming" / name
+        folder.mkdir(parents=True, exist_ok=True)
+        for index in range(first, first + count):
+            (folder / f"{digit}-{index:03d}.png").write_bytes(digit_files[digit][index])
+        if marked:
+            (folder / "_READY").touch()
+        return folder
+
+    return write
+
+
+@pytest.fixture
+def settings(tmp_path: Path) -> Settings:
+    """Everything quick: folders settle at once, one epoch, one thread."""
+    return Settings.model_validate(
+        {
+            "data": tmp_path / "data",
+            "updater": {"settle_seconds": 0, "min_images": 4, "poll_seconds": 0.2, "pointer_seconds": 0.2},
+            "learning": {
+                "preset": "digits",
+                "overrides": {"epochs": 1, "milestones": [], "exemplars_per_class": 3, "cbf": {"enabled": False}},
+                "device": "cpu",
+                "threads": 1,
+                "nice": 0,
+            },
+            "gate": {"max_old_accuracy_loss": 1.0, "min_new_accuracy": 0.0},
+        }
+    )
+
+
+@pytest.fixture
+def running() -> Iterator[Processes]:
+    """A list for the processes that a test starts: what still runs at its end is killed."""
+    processes: Processes = []
+    yield processes
+    for process in processes:
+        if process.poll() is None:
+            process.kill()
+        process.wait()
+
+
+@pytest.fixture
+def bucket_settings(settings: Settings, monkeypatch: pytest.MonkeyPatch) -> Settings:
+    """The bucket of a server that the test starts at this endpoint; the key reaches a process by its environment."""
+    port, minio_port = free_ports(2)
+    values = {"endpoint": f"http://127.0.0.1:{minio_port}", "region": REGION}
+    for name, value in (values | {"access_key": ACCESS_KEY, "secret_key": SECRET_KEY}).items():
+        monkeypatch.setenv(f"LUCIR_S3__{name.upper()}", value)
+    updater = settings.updater.model_copy(update={"port": port, "lease_seconds": 3})
+    return settings.model_copy(update={"store": f"s3://{BUCKET}", "updater": updater})

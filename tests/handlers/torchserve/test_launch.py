@@ -1,0 +1,107 @@
+import stat
+from pathlib import Path
+
+import pytest
+
+from handlers.inference.worker import WorkerOptions, read_options
+from handlers.settings import Settings
+from handlers.torchserve.folders import drop_place, prepare_nothing_learnt, version_of
+from handlers.torchserve.launch import LaunchError, management_socket, prepare_launch, render_config, render_log4j
+
+
+def parse(text: str) -> dict[str, str]:
+    return dict(line.split("=", 1) for line in text.splitlines())
+
+
+def settings(data: Path, **values: object) -> Settings:
+    return Settings.model_validate({"data": data, **values})
+
+
+def test_config_says_what_the_settings_say(tmp_path: Path) -> None:
+    tree = settings(
+        tmp_path,
+        serving={"host": "0.0.0.0", "port": 18080, "metrics_port": 18082, "queue_size": 7, "max_request_mb": 3},
+    )
+    config = parse(render_config(tree))
+    assert config["inference_address"] == "http://0.0.0.0:18080"
+    assert config["metrics_address"] == "http://0.0.0.0:18082"
+    assert config["management_address"] == f"unix:{tmp_path}/run/management.sock"
+    assert config["model_store"] == str(tmp_path / "models")
+    assert config["job_queue_size"] == "7"
+    assert config["max_request_size"] == str(3 * 1024 * 1024)
+    assert config["metrics_mode"] == "prometheus"
+    assert config["disable_token_authorization"] == "true"
+
+
+def test_only_inference_and_metrics_listen_beyond_this_machine(tmp_path: Path) -> None:
+    config = parse(render_config(settings(tmp_path, serving={"host": "0.0.0.0"})))
+    addresses = {key: value for key, value in config.items() if key.endswith("_address")}
+    assert {key for key, value in addresses.items() if "0.0.0.0" in value} == {"inference_address", "metrics_address"}
+    assert addresses["management_address"].startswith("unix:")
+
+
+def test_paths_beyond_ascii_survive_the_properties_file(tmp_path: Path) -> None:
+    line = next(line for line in render_config(settings(tmp_path / "größe")).splitlines() if line.startswith("model_s"))
+    assert line.isascii()
+    assert line.encode().decode("unicode_escape").endswith("größe/models")
+
+
+def test_log_level_reaches_torchserve(tmp_path: Path) -> None:
+    assert 'org.pytorch.serve" level="warn"' in render_log4j(settings(tmp_path))
+    assert 'org.pytorch.serve" level="debug"' in render_log4j(settings(tmp_path, log={"level": "DEBUG"}))
+    assert "RollingFile" not in render_log4j(settings(tmp_path))
+
+
+def test_launch_is_private_and_repeatable(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("TS_CONFIG_FILE", "/somebody/elses")
+    tree = settings(tmp_path)
+    launch = prepare_launch(tree)
+    assert prepare_launch(tree) == launch
+    assert "TS_CONFIG_FILE" not in launch.environment
+    for folder in (management_socket(tree).parent, Path(launch.environment["TMPDIR"])):
+        assert stat.S_IMODE(folder.stat().st_mode) == 0o700
+    assert Path(launch.command[0]).is_file()
+
+
+def test_two_stacks_share_nothing(tmp_path: Path) -> None:
+    first, second = prepare_launch(settings(tmp_path / "a")), prepare_launch(settings(tmp_path / "b"))
+    assert first.folder != second.folder
+    assert first.environment["TMPDIR"] != second.environment["TMPDIR"]
+
+
+def test_socket_path_fits_whatever_the_data_folder_is_called(tmp_path: Path) -> None:
+    deep = tmp_path / ("x" * 100)
+    socket = management_socket(settings(deep))
+    assert len(str(socket)) < 107
+    assert socket == management_socket(settings(deep))
+    assert socket != management_socket(settings(tmp_path / ("y" * 100)))
+
+
+def test_somebody_elses_folder_is_not_used(tmp_path: Path) -> None:
+    (tmp_path / "run").mkdir()
+    (tmp_path / "run" / "ts").symlink_to(tmp_path)
+    with pytest.raises(LaunchError, match="ts"):
+        prepare_launch(settings(tmp_path))
+
+
+def test_worker_options_survive_the_environment() -> None:
+    options = WorkerOptions(top_k=3, threads=2)
+    assert read_options(options.to_environment()) == options
+    assert read_options({}) == WorkerOptions()
+
+
+def test_defaults_of_the_worker_are_those_of_the_settings(tmp_path: Path) -> None:
+    environment = prepare_launch(settings(tmp_path)).environment
+    assert read_options(environment) == WorkerOptions()
+
+
+def test_place_to_drop(tmp_path: Path) -> None:
+    assert drop_place(settings(tmp_path / "a b")) == str(tmp_path / "a b" / "store" / "incoming")
+    assert drop_place(settings(tmp_path, store="s3://bucket")) == "s3://bucket/incoming"
+
+
+def test_nothing_learnt_folder_names_the_place(tmp_path: Path) -> None:
+    tree = settings(tmp_path)
+    folder = prepare_nothing_learnt(tree)
+    assert version_of(folder) == 0
+    assert drop_place(tree) in (folder / "nothing_learnt.json").read_text()

@@ -1,0 +1,333 @@
+"""Real TorchServe: first start, swaps under load, and everything that can go wrong between two versions."""
+
+import base64
+import io
+import json
+import os
+import signal
+import threading
+import time
+from collections.abc import Callable
+from typing import Any
+
+import httpx
+import numpy as np
+import onnxruntime
+import psutil
+import pytest
+from PIL import Image
+
+from handlers.torchserve.canary import Canary, CanaryPicture
+from handlers.torchserve.launch import management_socket
+from handlers.torchserve.management import ManagementClient, ManagementUnavailableError
+from handlers.torchserve.reconcile import Reconciler, SwapResult
+from tests.support.waiting import lives, wait_for
+
+pytestmark = [pytest.mark.slow, pytest.mark.timeout(600)]
+
+Stack = Any  # the one of conftest.py, which pytest imports by no name
+MakeStack = Callable[..., Stack]
+MakeImage = Callable[..., bytes]
+
+
+class Clients:
+    """Closed-loop clients on kept-alive connections; every answer and its seconds are kept."""
+
+    def __init__(self, url: str, image: bytes, count: int = 4) -> None:
+        self.answers: list[tuple[float, int, int | None, str]] = []
+        self._stop = threading.Event()
+        self._url, self._image = url, image
+        self._threads = [threading.Thread(target=self._loop) for _ in range(count)]
+
+    def __enter__(self) -> "Clients":
+        for thread in self._threads:
+            thread.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._stop.set()
+        for thread in self._threads:
+            thread.join()
+
+    def _loop(self) -> None:
+        with httpx.Client(timeout=60) as client:
+            while not self._stop.is_set():
+                started = time.monotonic()
+                try:
+                    response = client.post(self._url, content=self._image)
+                    version = response.json().get("model_version") if response.is_success else None
+                    answer = (time.monotonic() - started, response.status_code, version, response.text)
+                except httpx.HTTPError as error:
+                    answer = (time.monotonic() - started, 0, None, repr(error))
+                self.answers.append(answer)
+
+    @property
+    def failed(self) -> list[tuple[float, int, int | None, str]]:
+        return [answer for answer in self.answers if answer[1] != 200]
+
+    @property
+    def longest(self) -> float:
+        return max(answer[0] for answer in self.answers)
+
+
+def worker_pid(stack: Stack, version: int) -> int | None:
+    """Of the one worker, when it is ready."""
+    with ManagementClient(management_socket(stack.settings)) as management:
+        (worker,) = management.versions()[version].workers
+    return worker.pid if worker.ready else None
+
+
+def test_from_nothing_to_the_first_version(stack: Stack, reconciler: Reconciler, make_image: MakeImage) -> None:
+    stack.serve(reconciler, 0)
+    answer = stack.post(make_image())
+    assert answer.status_code == 503
+    place = stack.settings.data / "store" / "incoming"
+    assert answer.json() == {"error": f"nothing learnt yet: drop at least two class folders into {place}"}
+    stack.publish(1)
+    stack.serve(reconciler, 1)
+    assert stack.post(make_image("grün")).json()["predictions"][0]["class"] == "grün"
+    assert stack.post(make_image(), "/predictions/lucir/0").status_code == 404
+    with ManagementClient(management_socket(stack.settings)) as management:
+        assert list(management.versions()) == [1]
+
+
+def test_ways_to_send_an_image(stack: Stack, reconciler: Reconciler, make_image: MakeImage) -> None:
+    stack.publish(1)
+    stack.serve(reconciler, 1)
+    image, url = make_image("青"), f"{stack.settings.inference_url}/predictions/lucir"
+    expected = stack.post(image).json()
+    assert expected["predictions"][0]["class"] == "青"
+    for kind in ("image/jpeg", "application/octet-stream", "text/plain", "application/json"):
+        assert stack.post(image, **{"Content-Type": kind}).json() == expected
+    assert httpx.post(url, files={"data": ("x.jpg", image)}, timeout=60).json() == expected
+    assert httpx.post(url, files={"body": ("x.jpg", image)}, timeout=60).json() == expected
+    for answer in (
+        stack.post(image, **{"X-Top-K": "1"}),
+        httpx.post(url, files={"data": ("x.jpg", image)}, data={"top_k": "1"}, timeout=60),
+        stack.post(image, "/lucir/predict?top_k=1"),
+        stack.post(image, "/models/lucir/invoke?top_k=1"),
+    ):
+        assert answer.json() == {**expected, "predictions": expected["predictions"][:1]}
+    document = {
+        "inputs": [{"name": "i", "shape": [1], "datatype": "BYTES", "data": [base64.b64encode(image).decode()]}]
+    }
+    answer = stack.post(json.dumps(document).encode(), "/v2/models/lucir/infer", **{"Content-Type": "application/json"})
+    assert answer.json()["outputs"][0]["data"][0] == "青"
+    assert httpx.get(f"{stack.settings.inference_url}/v2/health/ready", timeout=60).json() == {"ready": True}
+
+
+def test_bad_requests_get_their_codes_and_harm_nobody(new_stack: MakeStack, make_image: MakeImage) -> None:
+    stack = new_stack(batch_delay_ms=100, max_request_mb=1)
+    stack.start()
+    stack.publish(1)
+    with Reconciler(stack.settings, stack.versions) as reconciler:
+        stack.serve(reconciler, 1)
+    good = make_image()
+    bodies = [good, b"no image", good[:300], b'{"a": 1}', good, b"", good, b"GIF89a"]
+    answers: list[httpx.Response | None] = [None] * len(bodies)
+
+    def post(index: int) -> None:
+        answers[index] = stack.post(bodies[index])
+
+    threads = [threading.Thread(target=post, args=(index,)) for index in range(len(bodies))]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert [a.status_code for a in answers if a] == [200, 400, 400, 400, 200, 400, 200, 400]
+    for answer in answers:
+        assert answer is not None
+        assert answer.headers["content-type"] == "application/json"
+        assert list(answer.json()) == (["error"] if answer.status_code == 400 else ["model_version", "predictions"])
+    assert stack.post(good, "/predictions/unknown").status_code == 404
+    assert stack.post(bytes(2_000_000)).status_code == 413
+    assert stack.post(good).status_code == 200
+
+
+def test_swap_under_load_loses_nothing(stack: Stack, make_image: MakeImage) -> None:
+    swaps: list[SwapResult] = []
+    stack.publish(1)
+    with Reconciler(stack.settings, stack.versions, on_swap=swaps.append) as reconciler:
+        stack.serve(reconciler, 1)
+        with Clients(f"{stack.settings.inference_url}/predictions/lucir", make_image()) as clients:
+            for version in (2, 3):
+                stack.publish(version)
+                stack.serve(reconciler, version)
+            stack.versions.rollback(2)
+            stack.serve(reconciler, 2)
+    assert not clients.failed
+    assert {answer[2] for answer in clients.answers} == {1, 2, 3}
+    assert [(swap.version, swap.previous, swap.result) for swap in swaps] == [
+        (1, None, "success"),
+        (2, 1, "success"),
+        (3, 2, "success"),
+        (2, 3, "success"),
+    ]
+
+
+def test_killed_worker_comes_back(stack: Stack, reconciler: Reconciler, make_image: MakeImage) -> None:
+    stack.publish(1)
+    stack.serve(reconciler, 1)
+    pid = wait_for(lambda: worker_pid(stack, 1))
+    os.kill(pid, signal.SIGKILL)
+    wait_for(lambda: reconciler.step().served == 1 and worker_pid(stack, 1) not in (pid, None))
+    assert stack.post(make_image()).json()["model_version"] == 1
+
+
+def test_restarted_torchserve_is_healed(stack: Stack, reconciler: Reconciler, make_image: MakeImage) -> None:
+    stack.publish(1)
+    stack.publish(2)
+    stack.serve(reconciler, 2)
+    stack.stop(signal.SIGKILL)
+    stack.settle(reconciler, lambda state: state.phase == "unreachable" and state.served is None)
+    stack.start()
+    stack.serve(reconciler, 2)
+    assert stack.post(make_image()).json()["model_version"] == 2
+
+
+def test_half_registered_version_is_completed(stack: Stack, reconciler: Reconciler) -> None:
+    """What a reconciler leaves that died between two calls, in two ways."""
+    stack.publish(1)
+    stack.serve(reconciler, 1)
+    stack.publish(2, point=False)
+    with (
+        Reconciler(stack.settings, stack.versions) as other,
+        ManagementClient(management_socket(stack.settings)) as management,
+    ):
+        other._mirror(2)
+        management.register("lucir-2", batch_size=8, batch_delay_ms=2, response_timeout=30)
+        management.register("lucir-2", batch_size=8, batch_delay_ms=2, response_timeout=30)
+        stack.versions.point_to(2, "test")
+        stack.serve(other, 2)
+        stack.publish(3)
+        stack.settle(other, lambda _: 3 in management.versions())
+    with Reconciler(stack.settings, stack.versions) as successor:
+        stack.serve(successor, 3)
+
+
+def test_damaged_version_is_never_served(stack: Stack, reconciler: Reconciler, make_image: MakeImage) -> None:
+    stack.publish(1)
+    stack.serve(reconciler, 1)
+    stack.publish(2, point=False)
+    model = stack.settings.data / "store" / "versions" / "2" / "model.onnx"
+    model.write_bytes(model.read_bytes()[:-1] + b"x")
+    stack.versions.point_to(2, "test")
+    state = stack.settle(reconciler, lambda state: state.phase == "failed")
+    assert (state.wanted, state.served) == (2, 1)
+    assert "model.onnx" in state.message
+    assert not (stack.settings.models_folder / "lucir-2").exists()
+    assert stack.post(make_image()).json()["model_version"] == 1
+    stack.publish(3)
+    stack.serve(reconciler, 3)
+
+
+def test_version_that_answers_otherwise_than_evaluated_is_not_let_in(
+    stack: Stack, reconciler: Reconciler, make_image: MakeImage
+) -> None:
+    """The canary's pictures are asked through TorchServe; what is right is known from ONNX Runtime alone."""
+    names = ("rot", "grün", "青")
+    pictures = [make_image(name, "PNG", side=20) for name in names]
+    model = stack.make_version(stack.scratch / "to-ask") / "model.onnx"
+    session = onnxruntime.InferenceSession(model, providers=["CPUExecutionProvider"])
+    images = np.stack([np.asarray(Image.open(io.BytesIO(data)))[2:-2, 2:-2] for data in pictures])
+    (probabilities,) = session.run(["probabilities"], {"images": images})
+    good = [
+        CanaryPicture(png=base64.b64encode(data).decode(), answer=name, probability=float(row.max()))
+        for data, name, row in zip(pictures, names, probabilities, strict=True)
+    ]
+    stack.publish(1, canary=Canary(side=20, pictures=tuple(good)))
+    stack.serve(reconciler, 1)
+    wrong = good[-1].model_copy(update={"probability": max(0.0, good[-1].probability - 0.1)})
+    stack.publish(2, canary=Canary(side=20, pictures=(*good[:-1], wrong)))
+    state = stack.settle(reconciler, lambda state: state.phase == "failed" and bool(state.message))
+    assert (state.wanted, state.served) == (2, 1)
+    assert "held-out picture 3 of 3 is '青'" in state.message
+    assert stack.post(make_image()).json()["model_version"] == 1
+    stack.publish(3, canary=Canary(side=3, pictures=(wrong,)))  # smaller than this server lets pass: not asked
+    stack.serve(reconciler, 3)
+
+
+def test_version_whose_worker_dies_leaves_the_old_one(stack: Stack, make_image: MakeImage) -> None:
+    """Its files are what the manifest says, but the model does not fit the class list."""
+    swaps: list[SwapResult] = []
+    stack.publish(1)
+    with Reconciler(stack.settings, stack.versions, on_swap=swaps.append) as reconciler:
+        stack.serve(reconciler, 1)
+        classes = ["a", "b"]
+        counts = {part: dict.fromkeys(classes, 1) for part in ("train", "holdout", "exemplars")}
+        with Clients(f"{stack.settings.inference_url}/predictions/lucir", make_image(), count=1) as clients:
+            stack.publish(2, classes=classes, new_classes=classes, counts=counts)
+            state = stack.settle(reconciler, lambda state: state.phase == "failed" and bool(state.message))
+            assert (state.wanted, state.served) == (2, 1)
+            assert [swap.result for swap in swaps] == ["success", "failure"]
+            stack.versions.rollback(1)
+            stack.serve(reconciler, 1)
+    assert not clients.failed
+    assert "2 classes" in stack.log()
+    with ManagementClient(management_socket(stack.settings)) as management:
+        assert list(management.versions()) == [1]
+
+
+def test_two_stacks_side_by_side(new_stack: MakeStack, make_image: MakeImage) -> None:
+    stacks = [new_stack(), new_stack()]
+    for number, stack in enumerate(stacks, start=1):
+        stack.start()
+        for version in range(1, number + 1):
+            stack.publish(version)
+    for number, stack in enumerate(stacks, start=1):
+        with Reconciler(stack.settings, stack.versions) as reconciler:
+            stack.serve(reconciler, number)
+    assert [stack.post(make_image()).json()["model_version"] for stack in stacks] == [1, 2]
+
+
+def test_stop_leaves_no_process_and_no_log_files(stack: Stack, reconciler: Reconciler) -> None:
+    stack.publish(1)
+    stack.serve(reconciler, 1)
+    worker = psutil.Process(wait_for(lambda: worker_pid(stack, 1)))
+    stack.stop()
+    wait_for(lambda: not lives(worker), patience=10)
+    run = stack.settings.run_folder
+    assert not [path for path in run.rglob("*") if path.suffix == ".log" or path.name == "key_file.json"]
+    with ManagementClient(management_socket(stack.settings)) as management, pytest.raises(ManagementUnavailableError):
+        management.versions()
+
+
+def test_unreadable_store_changes_nothing(stack: Stack, make_image: MakeImage) -> None:
+    stack.publish(1)
+    with Reconciler(stack.settings, stack.versions) as reconciler:
+        stack.serve(reconciler, 1)
+    pointer = stack.settings.data / "store" / "versions" / "current.json"
+    pointer.write_text("broken")
+    with Reconciler(stack.settings, stack.versions) as reconciler:
+        state = stack.settle(reconciler, lambda state: state.phase == "serving")
+        assert (state.wanted, state.served, state.stale) == (1, 1, True)
+        assert "the pointer cannot be read" in state.message
+    assert stack.post(make_image()).json()["model_version"] == 1
+
+
+def test_lost_pointer_changes_nothing(stack: Stack, reconciler: Reconciler, make_image: MakeImage) -> None:
+    """An unmounted store looks empty."""
+    stack.publish(1)
+    stack.serve(reconciler, 1)
+    versions = stack.settings.data / "store" / "versions"
+    versions.rename(versions.with_name("elsewhere"))
+    for _ in range(3):
+        state = reconciler.step()
+    assert (state.wanted, state.served) == (1, 1)
+    stack.settle(reconciler, lambda state: "pointer" in state.message)
+    assert stack.post(make_image()).json()["model_version"] == 1
+
+
+def test_several_workers(new_stack: MakeStack, make_image: MakeImage) -> None:
+    stack = new_stack(workers=2)
+    stack.start()
+    stack.publish(1)
+    with Reconciler(stack.settings, stack.versions) as reconciler:
+        stack.serve(reconciler, 1)
+        with Clients(f"{stack.settings.inference_url}/predictions/lucir", make_image()) as clients:
+            stack.publish(2)
+            stack.serve(reconciler, 2)
+        with ManagementClient(management_socket(stack.settings)) as management:
+            assert {number: version.ready_workers for number, version in management.versions().items()} == {2: 2}
+    assert not clients.failed
+    assert {answer[2] for answer in clients.answers} == {1, 2}

@@ -1,0 +1,119 @@
+"""The pages of a real server, over HTTP."""
+
+import base64
+import hashlib
+import re
+import shutil
+import socket
+from collections.abc import Iterator
+from pathlib import Path
+
+import httpx
+import pytest
+from prometheus_client.parser import text_string_to_metric_families
+
+from handlers.settings import Settings
+from handlers.sidecar.http import WebServer
+from handlers.updater.http.app import SILENT_SECONDS, make_app
+from handlers.updater.service import Updater
+from handlers.updater.status import Phase
+from lucir_core.config.phase_config import load_preset
+from model_store.directory.directory_store import DirectoryStore
+
+
+@pytest.fixture
+def updater(settings: Settings, store: DirectoryStore) -> Updater:
+    return Updater(settings, load_preset("digits"), store)
+
+
+@pytest.fixture
+def client(updater: Updater) -> Iterator[httpx.Client]:
+    server = WebServer(make_app(updater), "127.0.0.1", 0)
+    server.start()
+    try:
+        with httpx.Client(base_url=f"http://127.0.0.1:{server.port}", timeout=10) as http:
+            yield http
+    finally:
+        server.stop()
+
+
+def test_the_page_is_one_file_that_only_runs_its_own_code(client: httpx.Client) -> None:
+    answer = client.get("/")
+    assert answer.status_code == 200
+    policy = answer.headers["content-security-policy"]
+    assert "default-src 'none'" in policy
+    for tag in ("script", "style"):
+        (inside,) = re.findall(f"<{tag}>(.*?)</{tag}>", answer.text, re.DOTALL)
+        digest = base64.b64encode(hashlib.sha256(inside.encode()).digest()).decode()
+        assert f"{tag}-src 'sha256-{digest}'" in policy
+    assert "http://" not in answer.text.replace("http://www.w3.org/2000/svg", "")
+    assert "https://" not in answer.text
+    assert "innerHTML" not in answer.text
+    assert " style=" not in answer.text
+
+
+def test_status_of_a_new_store(client: httpx.Client, store: DirectoryStore) -> None:
+    status = client.get("/api/status").json()
+    assert status["current_version"] is None
+    assert status["phase"] is None
+    assert status["store"] == {"url": store.url, "ok": True, "error": None}
+    assert client.get("/api/versions").json() == {"current": None, "served": None, "versions": []}
+
+
+def test_status_tells_of_the_running_phase_and_of_errors(client: httpx.Client, updater: Updater) -> None:
+    updater.status.set_phase(Phase(update="000007", step="learn"))
+    updater.status.update_phase(progress=0.5, lambda_=2.0, losses={"cross_entropy": 1.0})
+    for point in range(1000):
+        updater.status.add_loss(point / 1000, 1.0)
+    updater.status.add_error("store", "<b>gone</b>")
+    updater.status.add_error("store", "<b>gone</b>")
+    status = client.get("/api/status").json()
+    assert status["phase"]["lambda"] == 2.0
+    assert len(status["phase"]["loss_history"]) <= 400
+    assert [(error["message"], error["count"]) for error in status["errors"]] == [("<b>gone</b>", 2)]
+
+
+def test_metrics_are_prometheus_text(client: httpx.Client) -> None:
+    answer = client.get("/metrics")
+    assert answer.headers["content-type"].startswith("text/plain; version=")
+    families = {family.name for family in text_string_to_metric_families(answer.text)}
+    for name in ("lucir_accuracy_ratio", "lucir_drop_to_served_seconds", "lucir_updates", "process_cpu_seconds"):
+        assert name in families
+
+
+def test_health_fails_when_a_loop_hangs(
+    client: httpx.Client, updater: Updater, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    updater.status.beat("main")
+    assert client.get("/healthz").status_code == 200
+    with updater.status._lock:
+        updater.status._beats["main"] -= SILENT_SECONDS + 1
+    answer = client.get("/healthz")
+    assert answer.status_code == 503
+    assert "main" in answer.json()["error"]
+
+
+def test_ready_says_what_is_wrong_with_the_store(client: httpx.Client, root: Path) -> None:
+    shutil.rmtree(root)
+    answer = client.get("/readyz")
+    assert answer.status_code == 503
+    assert "is gone" in answer.json()["error"]
+
+
+def test_errors_are_json(client: httpx.Client) -> None:
+    missing, wrong = client.get("/api/nothing"), client.post("/api/status")
+    assert (missing.status_code, wrong.status_code) == (404, 405)
+    assert "/api/status" in missing.json()["error"]
+    assert "GET" in wrong.json()["error"]
+
+
+def test_versions_that_cannot_be_listed_are_a_clear_error(client: httpx.Client, root: Path) -> None:
+    shutil.rmtree(root)
+    answer = client.get("/api/versions")
+    assert answer.status_code == 503
+    assert "is gone" in answer.json()["error"]
+
+
+def test_a_port_in_use_is_an_error_at_once(updater: Updater) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as taken, pytest.raises(OSError, match="in use"):
+        WebServer(make_app(updater), "127.0.0.1", taken.getsockname()[1])

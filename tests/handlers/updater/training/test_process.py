@@ -1,0 +1,190 @@
+"""The learning child as a real process: ready before there is work, one job after the other, gone when it is over."""
+
+import logging
+import os
+import shutil
+import signal
+import threading
+from collections.abc import Iterator
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from sklearn.datasets import load_digits
+
+from handlers.settings import Settings
+from handlers.updater.context.parent import HOLDOUT
+from handlers.updater.service import Updater
+from handlers.updater.training.arrays import LABELS, TRAIN
+from handlers.updater.training.messages import RESULT, STATE, TASK, Result, Task
+from handlers.updater.training.process import Child, LearningError, MachineError, StopRequestedError
+from handlers.updater.training.train_job import choose_threads
+from lucir_core.config.phase_config import load_preset
+from lucir_core.memory.image_blobs import ImageBlobs
+from model_store.directory.directory_store import DirectoryStore
+from tests.handlers.conftest import Drop
+from tests.support.waiting import wait_for
+
+CLASSES = ("zero", "one")
+NEVER = threading.Event()
+
+
+@pytest.fixture
+def child() -> Iterator[Child]:
+    child = Child()
+    yield child
+    child.end()
+
+
+@pytest.fixture
+def arrays(tmp_path: Path) -> Path:
+    """Fifteen pictures of each of two digits."""
+    digits = load_digits()
+    chosen = np.concatenate([np.flatnonzero(digits.target == label)[:15] for label in range(len(CLASSES))])
+    pictures = np.repeat((digits.images[chosen] * 15.9).astype(np.uint8)[..., None], 3, axis=3)
+    labels = digits.target[chosen].astype(np.int64)
+    np.save(tmp_path / TRAIN, pictures)
+    np.save(tmp_path / LABELS, labels)
+    ImageBlobs.from_arrays(pictures[::4], labels[::4], CLASSES).save(tmp_path / HOLDOUT)
+    return tmp_path
+
+
+def write_task(folder: Path, arrays: Path) -> Path:
+    overrides = {"network": "resnet8", "size": 8, "resize": 8, "epochs": 1, "cbf": {"enabled": False}}
+    folder.mkdir()
+    Task(
+        kind="learnt",
+        arrays=str(arrays),
+        preset="digits",
+        overrides=overrides,
+        seed=1,
+        classes=CLASSES,
+        base=None,
+        base_version=None,
+        device="cpu",
+        threads=1,
+        nice=0,
+        log_level="INFO",
+        log_format="text",
+    ).write(folder / TASK)
+    return folder
+
+
+def pid_of(child: Child) -> int:
+    assert child._process is not None
+    return child._process.popen.pid
+
+
+def is_gone(pid: int) -> bool:
+    try:
+        os.kill(pid, 0)
+    except ProcessLookupError:
+        return True
+    return False
+
+
+@pytest.mark.slow
+def test_one_process_does_one_job_after_the_other_and_each_as_if_it_were_the_first(
+    child: Child, arrays: Path, tmp_path: Path
+) -> None:
+    child.warm()
+    pid = pid_of(child)
+    child.warm()
+    heard: list[object] = []
+    ticks: list[int] = []
+    folders = [write_task(tmp_path / name, arrays) for name in ("first", "second")]
+    for folder in folders:
+        child.run("learn", folder, heard.append, NEVER, lambda: ticks.append(1))
+        assert Result.read(folder / RESULT).exemplars == {"zero": 15, "one": 15}
+        assert pid_of(child) == pid
+    assert heard.count({"stage": "export"}) == 2
+    assert {"done": True} not in heard
+    assert ticks
+    first, second = ({path.name: path.read_bytes() for path in (f / STATE).glob("*.safetensors")} for f in folders)
+    assert first == second
+    assert first
+    child.end()
+    assert is_gone(pid)
+
+
+def test_small_steps_are_not_shared_among_threads(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(torch, "get_num_threads", lambda: 16)
+    tiny, small = load_preset("digits"), load_preset("small")
+    assert (choose_threads(None, tiny), choose_threads(None, small)) == (1, 16)
+    assert (choose_threads(3, tiny), choose_threads(3, small)) == (3, 3)
+
+
+def test_a_process_that_died_before_it_had_work_is_replaced(child: Child, caplog: pytest.LogCaptureFixture) -> None:
+    child.warm()
+    pid = pid_of(child)
+    os.kill(pid, signal.SIGKILL)
+    wait_for(lambda: child._process is not None and child._process.popen.poll() is not None)
+    child.warm()
+    assert pid_of(child) != pid
+    assert "ended before it had anything to do" in caplog.text
+
+
+@pytest.mark.slow  # three processes that import everything
+def test_failures_are_told_apart_and_end_the_process(child: Child, arrays: Path, tmp_path: Path) -> None:
+    (arrays / LABELS).unlink()
+    with pytest.raises(MachineError, match=r"No such file .*labels\.npy"):
+        child.run("learn", write_task(tmp_path / "no-arrays", arrays), print, NEVER, lambda: None)
+    assert child._process is None
+    (arrays / LABELS).write_bytes(b"no array")
+    with pytest.raises(LearningError, match="ValueError"):
+        child.run("learn", write_task(tmp_path / "no-labels", arrays), print, NEVER, lambda: None)
+    with pytest.raises(LearningError, match="ended with status 1"):
+        child.run("learn", tmp_path / "no-task", print, NEVER, lambda: None)
+
+
+def test_a_killed_process_is_told_of(child: Child, arrays: Path, tmp_path: Path) -> None:
+    child.warm()
+    os.kill(pid_of(child), signal.SIGSTOP)
+    with pytest.raises(LearningError, match=r"was killed \(signal 9\)"):
+        child.run(
+            "learn", write_task(tmp_path / "x", arrays), print, NEVER, lambda: os.kill(pid_of(child), signal.SIGKILL)
+        )
+
+
+def test_a_stop_ends_it_at_work_and_idle(
+    child: Child, arrays: Path, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level(logging.INFO)
+    child.warm()
+    idle = pid_of(child)
+    child.end()
+    assert is_gone(idle)
+    child.end()  # there is none: nothing happens
+    stop = threading.Event()
+    pids: list[int] = []
+
+    def tick() -> None:
+        pids.append(pid_of(child))
+        stop.set()
+
+    with pytest.raises(StopRequestedError):
+        child.run("learn", write_task(tmp_path / "x", arrays), print, stop, tick)
+    assert is_gone(pids[0])
+    assert "the job 'learn' began" in caplog.text
+
+
+def test_an_updater_has_one_while_a_drop_settles(settings: Settings, store: DirectoryStore, drop: Drop) -> None:
+    slow = settings.updater.model_copy(update={"settle_seconds": 600})
+    updater = Updater(settings.model_copy(update={"updater": slow}), load_preset("digits"), store)
+    thread = threading.Thread(target=updater.run)
+    thread.start()
+    try:
+        wait_for(lambda: updater.status.snapshot()["lease"]["state"] == "active")
+        assert updater._child._process is None
+        folders = [drop(name, digit) for digit, name in enumerate(CLASSES)]
+        wait_for(lambda: updater._child._process)
+        pid = pid_of(updater._child)
+        assert not list(store.folders("updates/"))
+        for folder in folders:
+            shutil.rmtree(folder)
+        wait_for(lambda: is_gone(pid))
+    finally:
+        updater.stopping.set()
+        thread.join(60)
+    assert not thread.is_alive()

@@ -1,0 +1,117 @@
+from typing import Any
+
+import pytest
+
+from lucir_core.config.phase_config import PhaseConfig, config_from_dict, load_preset, preset_names
+from lucir_core.errors import ConfigError
+
+LUCIR_DEFAULTS = {
+    "method": "lucir",
+    "head": "cosine",
+    "lr": 0.1,
+    "batch_size": 128,
+    "momentum": 0.9,
+    "gamma": 0.1,
+    "lambda_rule": "old_over_new",
+    "lambda_max": None,
+    "top_k": 2,
+    "margin": 0.5,
+    "ranking_weight": 1.0,
+    "ranking_against": "new",
+    "less_forget": True,
+    "score_mimic": False,
+    "freeze_old": True,
+    "imprint": True,
+    "exemplars_per_class": 20,
+    "memory_total": None,
+    "memory_rounding": "floor",
+    "herding": "greedy",
+    "nme_flip": "horizontal",
+    "schedule": "multistep",
+    "min_steps": 0,
+}
+CIFAR = {"network": "resnet32", "size": 32, "epochs": 160, "milestones": (80, 120), "weight_decay": 5e-4,
+         "lambda_base": 5.0}  # fmt: skip
+IMAGENET = {"network": "resnet18", "size": 224, "resize": 256, "epochs": 90, "milestones": (30, 60),
+            "weight_decay": 1e-4, "lambda_base": 10.0, "herding_limit": 500}  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("preset", "expected", "cbf"),
+    [("cifar100", CIFAR, False), ("imagenet_subset", IMAGENET, False), ("imagenet_full", IMAGENET, True)],
+)
+def test_benchmark_presets_are_the_official_settings(preset: str, expected: dict[str, Any], cbf: bool) -> None:
+    config = load_preset(preset)
+    for name, value in (LUCIR_DEFAULTS | expected).items():
+        assert getattr(config, name) == value, name
+    assert config.cbf.enabled is cbf
+    assert (config.cbf.epochs, config.cbf.lr, config.cbf.milestones) == (20, 0.01, (10,))
+    assert config.augment.brightness == 0.0
+
+
+def test_cifar_normalisation_is_the_official_triple() -> None:
+    normalisation = load_preset("cifar100").normalisation
+    assert normalisation.mean == (0.5071, 0.4866, 0.4409)
+    assert normalisation.std == (0.2009, 0.1984, 0.2023)
+
+
+@pytest.mark.parametrize("preset", ["small", "photo", "digits"])
+def test_service_presets_balance_and_cap(preset: str) -> None:
+    config = load_preset(preset)
+    assert config.cbf.enabled
+    assert config.lambda_max is not None
+
+
+def test_digits_are_never_mirrored() -> None:
+    config = load_preset("digits")
+    assert not config.augment.flip
+    assert config.nme_flip == "none"
+
+
+@pytest.mark.parametrize("preset", preset_names())
+def test_every_preset_survives_a_round_trip(preset: str) -> None:
+    config = load_preset(preset)
+    assert config_from_dict(config.to_dict()) == config
+
+
+def test_overrides_nested_and_dotted() -> None:
+    config = load_preset("digits", {"epochs": 3, "augment.crop_padding": 1, "cbf": {"epochs": 2}, "cbf.lr": "5e-3"})
+    assert (config.epochs, config.augment.crop_padding, config.augment.flip) == (3, 1, False)
+    assert (config.cbf.enabled, config.cbf.epochs, config.cbf.lr) == (True, 2, 5e-3)
+
+
+def test_choosing_one_memory_unsets_the_other() -> None:
+    config = load_preset("digits", {"memory_total": 200})
+    assert (config.memory_total, config.exemplars_per_class) == (200, None)
+
+
+@pytest.mark.parametrize(
+    ("preset", "overrides", "message"),
+    [
+        ("digitz", {}, "did you mean digits"),
+        ("digits", {"epoch": 3}, "did you mean epochs"),
+        ("digits", {"augment.flop": True}, "augment.flop"),
+        ("digits", {"epochs": "many"}, "whole number"),
+        ("digits", {"epochs": 2.5}, "whole number"),
+        ("digits", {"epochs": True}, "whole number"),
+        ("digits", {"epochs": 0}, "epochs is 0"),
+        ("digits", {"lambda_rule": "new_over_old"}, "old_over_new, paper, constant"),
+        ("digits", {"size": 64}, "resize"),
+        ("digits", {"cbf": 3}, "mapping"),
+        ("digits", {"normalisation.mean": [0.5]}, "3 values"),
+        ("digits", {"normalisation.std": [0.5, 0.5, 0.0]}, "above 0"),
+        ("digits", {"milestones": [20, 10]}, "rising"),
+        ("digits", {"memory_total": 100, "exemplars_per_class": 10}, "either"),
+        ("digits", {"exemplars_per_class": None}, "either"),
+        ("digits", {"augment.random_resized_crop": [0.5, 1.5]}, "random_resized_crop"),
+        ("digits", {"weights": 3}, "text"),
+    ],
+)
+def test_wrong_choices_name_the_value_and_the_remedy(preset: str, overrides: dict[str, Any], message: str) -> None:
+    with pytest.raises(ConfigError, match=message):
+        load_preset(preset, overrides)
+
+
+def test_config_is_immutable() -> None:
+    with pytest.raises(AttributeError):
+        PhaseConfig().lr = 1.0  # type: ignore[misc]

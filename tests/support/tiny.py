@@ -1,0 +1,80 @@
+"""Two tiny phases of any method, and a phase about to begin."""
+
+from functools import lru_cache
+from typing import Any
+
+import numpy as np
+import torch
+
+from lucir_core.config.phase_config import PhaseConfig
+from lucir_core.data.phase_data import ImageSet
+from lucir_core.methods import create_method
+from lucir_core.models.model import frozen_copy
+from lucir_core.phase import PhaseData, run_phase
+from lucir_core.state import LearnerState
+from lucir_core.testing import synthetic_phase, tiny_config
+from lucir_core.training.checkpoint import Journal
+from lucir_core.training.phase_run import PhaseRun
+
+SHORT = {
+    "epochs": 3,
+    "milestones": [2],
+    "lr": 0.05,
+    "cbf": {"enabled": True, "epochs": 2},
+    "eeil": {"finetune_epochs": 2, "finetune_milestones": [1], "gradient_noise": 0.3},
+    "der": {"warmup_epochs": 1, "classifier_epochs": 2, "classifier_milestones": [1]},
+}
+
+
+def short_config(method: str, **changes: Any) -> PhaseConfig:
+    return tiny_config(SHORT | {"method": method} | changes)
+
+
+def first_phase() -> PhaseData:
+    return synthetic_phase({0: 12, 1: 12, 2: 12}, 3)
+
+
+def second_phase(method: str) -> PhaseData:
+    labels = range(5) if method == "joint" else (3, 4)
+    return synthetic_phase(dict.fromkeys(labels, 12), 5)
+
+
+@lru_cache
+def learnt(method: str) -> tuple[LearnerState, LearnerState]:
+    """Three classes, then two more; learnt once for all tests, so they only read it."""
+    config = short_config(method)
+    first = run_phase(config, first_phase(), None, seed=1)
+    return first, run_phase(config, second_phase(method), first, seed=1)
+
+
+def about_to_learn(method: str, **changes: Any) -> PhaseRun:
+    """Phase 1 of `method`, before it is learnt."""
+    previous, config, data = learnt(method)[0], short_config(method, **changes), second_phase(method)
+    labels = np.concatenate([data.labels, previous.exemplars.labels])
+    pictures = [data.images, previous.exemplars.decode_all(config.resize)]
+    return PhaseRun(
+        config=config,
+        model=create_method(method).start(config, previous.model, 3, 2, seed=5),
+        teacher=frozen_copy(previous.model),
+        images=ImageSet(pictures, [labels], torch.device("cpu")),
+        labels=labels,
+        kept=np.arange(len(labels)) >= len(data.labels),
+        old_count=3,
+        new_count=2,
+        seed=5,
+        journal=Journal(None, ""),
+        report=lambda progress: None,
+        phase_sizes=previous.phase_sizes,
+    )
+
+
+def pictures(count: int = 8) -> torch.Tensor:
+    """(count, 3, side, side) on the scale 0 to 255, of all five classes in turn."""
+    images = synthetic_phase(dict.fromkeys(range(5), 4), 5, seed=7).images
+    return torch.from_numpy(images[np.arange(count) * 3 % len(images)]).permute(0, 3, 1, 2).float()
+
+
+def weights_equal(one: torch.nn.Module, other: torch.nn.Module) -> bool:
+    """Same names, and bit-identical values, buffers included."""
+    a, b = one.state_dict(), other.state_dict()
+    return a.keys() == b.keys() and all(torch.equal(a[name], b[name]) for name in a)

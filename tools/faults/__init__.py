@@ -1,0 +1,1 @@
+"""Updates killed at every point, and what must be the same afterwards."""

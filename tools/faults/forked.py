@@ -1,0 +1,141 @@
+"""An updater and its learning child as forks of one process that has imported everything: a start costs no seconds.
+
+What is replaced besides ``exec``: pauses, and the wait for a server that is not there. Everything else is the
+updater's own code, killed with signal 9 like any process.
+"""
+
+import os
+import sys
+import threading
+import time
+import traceback
+from collections.abc import Callable
+from pathlib import Path
+from typing import IO, Any, ClassVar
+
+import torch._dynamo  # (an optimiser imports it at its first use, which would cost every fork seconds)
+import torch.onnx  # noqa: F401  (as does this)
+
+from handlers.logs import setup_logging
+from handlers.settings import LogSettings, Settings
+from handlers.store import open_settings_store
+from handlers.updater import service
+from handlers.updater.training import edit_job as editor
+from handlers.updater.training import process as child
+from handlers.updater.training import train_job as learner
+from handlers.updater.training.__main__ import die_with_parent, serve
+from lucir_core.config.phase_config import load_preset
+from tools.faults.points import CountedStore, ForgetfulStore, Kill, Points
+
+PAUSE = 0.05
+JOBS = {"learn": learner.run, "edit": editor.run}
+
+
+def run_updater(settings: Settings, update: str, kill: Kill | None, notes: Path) -> int:
+    """Fork an updater that ends when ``update`` has ended, or is killed; return its process id."""
+    process = os.fork()
+    if process:
+        return process
+    try:
+        _run(settings, update, kill, notes)
+    except BaseException:  # noqa: BLE001 (this process ends here, and its log says why)
+        traceback.print_exc()
+    finally:
+        os._exit(1)
+
+
+def _run(settings: Settings, update: str, kill: Kill | None, notes: Path) -> None:
+    descriptor = os.open(settings.data / "updater.log", os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o644)
+    os.dup2(descriptor, 2)
+    setup_logging(LogSettings(), "updater")
+    service.FIRST_PAUSE = service.LONGEST_PAUSE = service.IDLE_SECONDS = PAUSE  # type: ignore[misc]  # only here
+    points = Points(settings.data, "updater", kill, notes)
+    child.subprocess.Popen = _forking(settings.data, kill, notes)  # type: ignore[attr-defined]  # its own import
+    points.install()
+    store: Any = CountedStore(open_settings_store(settings), points)
+    number = kill.number if kill is not None and kill.role == "store" else None
+    objects: Any = ForgetfulStore(store, number, Points(settings.data, "store", None, notes))
+    config = load_preset(settings.learning.preset, settings.learning.overrides)
+    updater = service.Updater(settings, config, objects)
+    updater._services.wait_served = lambda *_: True
+    threading.Thread(target=_end, args=(updater, update, points, objects), name="observer", daemon=True).start()
+    updater.run()
+
+
+def _end(updater: service.Updater, update: str, points: Points, objects: ForgetfulStore) -> None:
+    """Leave when the update has ended: nothing is left to be done, and an orderly stop takes a second."""
+    while (updater.status.snapshot()["last_update"] or {}).get("id") != update:
+        time.sleep(PAUSE / 2)
+    points.note({"calls": points.count})
+    objects.note_calls()
+    os._exit(0)
+
+
+def _forking(data: Path, kill: Kill | None, notes: Path) -> type:
+    """What ``Child`` starts instead of a new interpreter."""
+
+    class ForkedLearner:
+        kills: ClassVar[list[Kill | None]] = [kill]
+        """For the first child only: one that dies again and again is not a kill but a drop that cannot be learnt."""
+
+        def __init__(self, words: list[str], **_: Any) -> None:
+            point = self.kills.pop() if self.kills else None
+            requests, requesting = os.pipe()
+            answers, answering = os.pipe()
+            self.returncode: int | None = None
+            self.pid = os.fork()
+            if self.pid == 0:
+                os.close(requesting)
+                _learn(requests, answering, int(words[3]), Points(data, "learner", point, notes))
+            os.close(requests)
+            os.close(answering)
+            self.stdin: IO[bytes] = os.fdopen(requesting, "wb")
+            self.stdout: IO[bytes] = os.fdopen(answers, "rb")
+
+        def poll(self) -> int | None:
+            if self.returncode is None:
+                process, status = os.waitpid(self.pid, os.WNOHANG)
+                if process:
+                    self.returncode = os.waitstatus_to_exitcode(status)
+            return self.returncode
+
+        def wait(self, timeout: float = 60.0) -> int:
+            end = time.monotonic() + timeout
+            while (status := self.poll()) is None:
+                if time.monotonic() > end:
+                    raise child.subprocess.TimeoutExpired("learner", timeout)
+                time.sleep(0.01)
+            return status
+
+        def terminate(self) -> None:
+            os.kill(self.pid, 15)
+
+    return ForkedLearner
+
+
+def _learn(requests: int, answers: int, parent: int, points: Points) -> None:
+    status = 1
+    try:
+        os.setpgid(0, 0)
+        os.dup2(answers, 1)
+        sys.stdout = os.fdopen(os.dup(1), "w")
+        die_with_parent(parent)
+        points.install()
+        jobs = {name: _noted(job, points) for name, job in JOBS.items()}
+        with os.fdopen(requests) as lines:
+            status = serve(lines, sys.stdout, jobs)
+    except BaseException:  # noqa: BLE001 (this process ends here, and its log says why)
+        traceback.print_exc()
+    finally:
+        os._exit(status)
+
+
+def _noted(job: Callable[[Path], int], points: Points) -> Callable[[Path], int]:
+    """Note after a job how many calls the process has made until then."""
+
+    def run(folder: Path) -> int:
+        status = job(folder)
+        points.note({"calls": points.count})
+        return status
+
+    return run
