@@ -3,7 +3,7 @@
 Class labels are output positions, old classes first. Shares are 0 to 1.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -40,12 +40,6 @@ def confusion_matrix(labels: np.ndarray, predictions: np.ndarray, class_count: i
     return matrix
 
 
-def class_accuracy(confusion: np.ndarray) -> np.ndarray:
-    """(classes,) share of each class's images that are right; NaN for a class without images."""
-    counts = confusion.sum(axis=1)
-    return np.where(counts > 0, np.diagonal(confusion) / np.maximum(counts, 1), np.nan)
-
-
 def old_as_new(labels: np.ndarray, predictions: np.ndarray, old_count: int) -> float | None:
     """Share of old-class images that are taken for a new class; None without old images."""
     _check(labels, predictions)
@@ -60,11 +54,30 @@ def average_incremental_accuracy(curve: Sequence[float]) -> float:
     return float(np.mean(curve))
 
 
-def forgetting(best_before: Sequence[float], now: Sequence[float]) -> float:
-    """Mean over class groups of the best earlier accuracy minus the present one; 0 without groups."""
+def forgetting_by_group(best_before: Sequence[float], now: Sequence[float]) -> float:
+    """Forgetting as the papers report it: mean over groups of the best earlier accuracy minus the present one.
+
+    One pair of accuracies for each group of classes that an earlier phase learnt; every group weighs the same, however
+    many classes and images it has. Negative where old classes became better; 0 without groups.
+    Source: Chaudhry et al., "Riemannian walk for incremental learning", ECCV 2018, section 3.2, a task being a phase.
+    """
     if len(best_before) != len(now):
         raise DataError(f"{len(best_before)} earlier and {len(now)} present accuracies: give one pair per group")
     return float(np.mean(np.asarray(best_before) - np.asarray(now))) if len(now) else 0.0
+
+
+def forgetting_by_class(best_before: Mapping[str, float], now: Mapping[str, float]) -> float:
+    """Forgetting of a served version: mean over single classes of the best earlier accuracy minus the present one.
+
+    best_before: the best accuracy of each old class so far; now: the accuracies of this version. Both by class name; a
+    class that stands in one of them only (new, removed, without test images now) is left out. Every class weighs the
+    same, so the figure survives phases of different sizes and edits that regroup classes. 0 without common classes.
+    Source: the measure of `forgetting_by_group` with each class as a group of its own. With accuracy averaged over
+    classes before the best is taken, that function gives less or the same: the best of a mean is at most the mean of
+    the bests.
+    """
+    falls = [best - now[name] for name, best in best_before.items() if name in now]
+    return float(np.mean(falls)) if falls else 0.0
 
 
 def group_accuracies(confusion: np.ndarray, phase_sizes: Sequence[int]) -> list[float]:

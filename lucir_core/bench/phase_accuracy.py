@@ -9,7 +9,7 @@ import torch
 from torch.nn import functional
 
 from lucir_core.data.augment import centre_crop
-from lucir_core.evaluate import accuracy, confusion_matrix, forgetting, group_accuracies, old_as_new
+from lucir_core.evaluate import accuracy, confusion_matrix, forgetting_by_group, group_accuracies, old_as_new
 from lucir_core.models.model import place
 from lucir_core.state import LearnerState
 
@@ -64,7 +64,7 @@ def _readout(
         "old": shares.old,
         "new": shares.new,
         "groups": groups,
-        "forgetting": forgetting(best, groups[:-1]),
+        "forgetting": forgetting_by_group(best, groups[:-1]),
         "old_as_new": old_as_new(labels, predictions, state.old_count),
         "confusion": confusion.tolist(),
     }

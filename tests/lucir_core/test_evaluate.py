@@ -5,9 +5,9 @@ from lucir_core.errors import DataError
 from lucir_core.evaluate import (
     accuracy,
     average_incremental_accuracy,
-    class_accuracy,
     confusion_matrix,
-    forgetting,
+    forgetting_by_class,
+    forgetting_by_group,
     group_accuracies,
     old_as_new,
 )
@@ -29,11 +29,9 @@ def test_accuracy_split_into_old_and_new() -> None:
     assert accuracy(LABELS, PREDICTIONS, 3).new is None
 
 
-def test_confusion_and_class_accuracy() -> None:
+def test_confusion_and_group_accuracies() -> None:
     matrix = confusion_matrix(LABELS, PREDICTIONS, 4)
     assert matrix.tolist() == [[1, 0, 1, 0], [1, 1, 0, 0], [0, 1, 3, 0], [0, 0, 0, 0]]
-    assert class_accuracy(matrix)[:3].tolist() == [0.5, 0.5, 0.75]
-    assert np.isnan(class_accuracy(matrix)[3])
     assert group_accuracies(matrix, (2, 1, 1)) == [0.5, 0.75]
 
 
@@ -42,9 +40,27 @@ def test_old_taken_for_new() -> None:
     assert old_as_new(LABELS, PREDICTIONS, 0) is None
 
 
-def test_forgetting_is_the_mean_fall_from_the_best() -> None:
-    assert forgetting([0.9, 0.8], [0.7, 0.85]) == pytest.approx((0.2 - 0.05) / 2)
-    assert forgetting([], []) == 0.0
+def test_forgetting_by_group_is_the_mean_fall_from_the_best() -> None:
+    assert forgetting_by_group([0.9, 0.8], [0.7, 0.85]) == pytest.approx((0.2 - 0.05) / 2)
+    assert forgetting_by_group([], []) == 0.0
+    with pytest.raises(DataError, match="2 earlier and 1 present"):
+        forgetting_by_group([0.9, 0.8], [0.7])
+
+
+def test_forgetting_by_class_leaves_out_what_has_no_pair() -> None:
+    best = {"cat": 0.9, "dog": 0.8, "removed": 1.0}
+    assert forgetting_by_class(best, {"cat": 0.7, "dog": 0.85, "new": 0.1}) == pytest.approx((0.2 - 0.05) / 2)
+    assert forgetting_by_class(best, {"new": 0.5}) == 0.0
+
+
+def test_the_two_kinds_of_forgetting_differ() -> None:
+    # One group of two classes whose bests were reached by different versions.
+    history = [{"cat": 0.9, "dog": 0.5}, {"cat": 0.5, "dog": 0.9}]
+    now = {"cat": 0.6, "dog": 0.6}
+    best_of_group = max(sum(shares.values()) / 2 for shares in history)
+    best_of_class = {name: max(shares[name] for shares in history) for name in now}
+    assert forgetting_by_group([best_of_group], [0.6]) == pytest.approx(0.1)
+    assert forgetting_by_class(best_of_class, now) == pytest.approx(0.3)
 
 
 def test_nothing_to_evaluate() -> None:
