@@ -19,10 +19,10 @@ from numpy.typing import NDArray
 
 from handlers.demo.digits import PHASES, split_digits
 from handlers.inference.preprocess import Limits, crop, decode, to_array
-from handlers.updater.training.train_job import choose_device, choose_threads
 from lucir_core.config.phase_config import PhaseConfig, load_preset
 from lucir_core.export.onnx_export import export_onnx
 from lucir_core.phase import PhaseData, run_phase
+from lucir_core.runtime.devices import choose_device, choose_threads
 from lucir_core.state import LearnerState
 
 

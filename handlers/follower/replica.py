@@ -3,10 +3,10 @@
 import threading
 
 from handlers.settings import Settings
+from handlers.sidecar.status import SidecarStatus
 from handlers.torchserve.loop import ReconcileLoop
 from handlers.torchserve.outcome import ServingState, SwapResult
 from handlers.torchserve.swap_metrics import ServingMetrics
-from handlers.updater.status import Status
 from model_store.objects import ObjectStore, StoreError
 from model_store.versions import VersionStore
 
@@ -18,7 +18,7 @@ class Follower:
         self.settings = settings
         self.objects = objects
         self.metrics = ServingMetrics()
-        self.status = Status(objects.url)
+        self.status = SidecarStatus(objects.url)
         self.stopping = threading.Event()
         self._problem: str | None = "nothing is served yet"
         self._loop = ReconcileLoop(settings, VersionStore(objects), self, settings.follower.pointer_seconds)

@@ -16,11 +16,11 @@ from handlers.bucket.report_document import REPORT_HTML, REPORT_JSON
 from handlers.bucket.seen_images import FILE as LEARNT
 from handlers.bucket.update_documents import Done
 from handlers.bucket.updates import ATTEMPTS, DONE, INTENT, PLAN, UPDATES, UpdateRecords
+from handlers.parallel import ordered_map
 from handlers.retention.policy import Decision, Facts, decide
 from handlers.settings import RetentionSettings
 from handlers.torchserve.canary import FILE as CANARY
 from handlers.updater.context.parent import CHECKPOINT, CONFIG, EXEMPLARS, HOLDOUT, MODEL
-from handlers.updater.intake.reader import ordered_map
 from model_store.documents import Claim, CorruptVersionError, parse
 from model_store.manifest import Manifest, now
 from model_store.objects import ObjectNotFoundError, ObjectStore

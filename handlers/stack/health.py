@@ -2,12 +2,12 @@
 
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import httpx
 
+from handlers.torchserve.model_status import MODEL_PATH, worker_problem
+
 TIMEOUT_SECONDS = 3.0
-MODEL = "lucir"
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,18 +38,16 @@ class TorchServeProbe:
         """Ask once."""
         try:
             self._inference.get("/ping")
-            answer = self._management.get(f"/models/{MODEL}")
+            answer = self._management.get(MODEL_PATH)
         except httpx.HTTPError as error:
             return Health(alive=False, ready=False, reason=f"does not answer ({error or type(error).__name__})")
         if answer.status_code != httpx.codes.OK:
             return Health(alive=True, ready=False, reason="no version is registered yet")
-        return self._workers(answer.json())
-
-    def _workers(self, versions: list[dict[str, Any]]) -> Health:
-        states = [worker.get("status") for version in versions for worker in version.get("workers", ())]
-        if "READY" in states:
-            return Health(alive=True, ready=True)
-        return Health(alive=True, ready=False, reason=f"no worker is ready ({', '.join(map(str, states)) or 'none'})")
+        try:
+            problem = worker_problem(answer.json())
+        except ValueError as error:
+            return Health(alive=True, ready=False, reason=str(error))
+        return Health(alive=True, ready=not problem, reason=problem)
 
 
 class UpdaterProbe:

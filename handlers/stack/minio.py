@@ -47,7 +47,7 @@ def key_files(settings: Settings) -> tuple[Path, Path]:
 
 
 def find_minio() -> Path:
-    """The server's program: named by ``MINIO_BINARY``, on the path, or where the script of the tests leaves it.
+    """The server's program: named by ``MINIO_BINARY``, on the path, or where ``tools/servers`` leaves it.
 
     Raises ``StackError`` saying how to get it.
     """
@@ -62,8 +62,9 @@ def find_minio() -> Path:
     found = shutil.which("minio") or (str(built) if built is not None else None)
     if found is None:
         raise StackError(
-            "there is no MinIO server on this machine: build one with tools/servers/install_minio.sh (it needs Go), "
-            f"put `minio` on the path or name it in {BINARY_VARIABLE}; or leave --minio out: the store is a folder then"
+            "there is no MinIO server on this machine: get its program (min.io, your package manager, or `go install "
+            f"github.com/minio/minio@latest`), put `minio` on the path or name it in {BINARY_VARIABLE}; "
+            "or leave --minio out: the store is a folder then"
         )
     return Path(found)
 

@@ -17,8 +17,9 @@ import urllib.request
 from collections.abc import Callable
 from contextlib import closing
 
+from handlers.torchserve.model_status import MODEL_PATH, worker_problem
+
 TIMEOUT_SECONDS = 5.0
-MODEL = "lucir"
 USAGE = "usage: python -m handlers.stack.probe worker SOCKET | page URL\n"
 
 
@@ -36,16 +37,15 @@ class UnixConnection(http.client.HTTPConnection):
         self.sock.connect(self._path)
 
 
-def worker_problem(path: str) -> str:
+def socket_problem(path: str) -> str:
     """Why no worker of the served version is ready; empty when one is. Raises ``OSError`` when nobody answers."""
     with closing(UnixConnection(path)) as connection:
-        connection.request("GET", f"/models/{MODEL}")
+        connection.request("GET", MODEL_PATH)
         answer = connection.getresponse()
         body = answer.read()
     if answer.status != http.client.OK:
         return f"no version is registered yet (status {answer.status})"
-    states = [str(worker["status"]) for version in json.loads(body) for worker in version["workers"]]
-    return "" if "READY" in states else f"no worker is ready ({', '.join(states) or 'none'})"
+    return worker_problem(json.loads(body))
 
 
 def page_problem(url: str) -> str:
@@ -61,7 +61,7 @@ def page_problem(url: str) -> str:
             return f"status {error.code}: {error.read(500).decode(errors='replace').strip()}"
 
 
-PROBES: dict[str, Callable[[str], str]] = {"worker": worker_problem, "page": page_problem}
+PROBES: dict[str, Callable[[str], str]] = {"worker": socket_problem, "page": page_problem}
 
 
 def main(arguments: list[str]) -> int:
@@ -72,7 +72,7 @@ def main(arguments: list[str]) -> int:
     what, target = arguments
     try:
         problem = PROBES[what](target)
-    except (OSError, http.client.HTTPException, ValueError, LookupError) as error:
+    except (OSError, http.client.HTTPException, ValueError) as error:
         problem = f"does not answer: {error or type(error).__name__}"
     if problem:
         sys.stderr.write(f"{target}: {problem}\n")

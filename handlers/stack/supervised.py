@@ -8,6 +8,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from handlers.backoff import backoff
 from handlers.stack.guarded import GuardedProcess, describe_status
 from handlers.stack.health import Health
 
@@ -120,7 +121,7 @@ class RunningService:
             self._prober.start()
 
     def _failed(self, now: float, reason: str) -> None:
-        pause = min(self.service.longest_pause, self.service.first_pause * 2.0**self.failures)
+        pause = backoff(self.failures + 1, self.service.first_pause, self.service.longest_pause)
         with self._lock:
             self._process = None
             self.health = Health(alive=False, ready=False, reason=reason)

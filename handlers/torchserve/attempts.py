@@ -4,6 +4,8 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Final
 
+from handlers.backoff import backoff
+
 STARTUP_SECONDS: Final = 60.0
 """Longest that workers may take to become ready; TorchServe itself gives up after 120."""
 WORKER_DEATHS: Final = 3
@@ -64,7 +66,7 @@ class Attempts:
         record.started = None
         record.pids.clear()
         record.reason = reason
-        pause = min(FIRST_PAUSE_SECONDS * 2 ** (record.failures - 1), LONGEST_PAUSE_SECONDS)
+        pause = backoff(record.failures, FIRST_PAUSE_SECONDS, LONGEST_PAUSE_SECONDS)
         record.not_before = self._clock() + pause
 
     def postpone(self, version: int) -> None:

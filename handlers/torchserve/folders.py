@@ -5,9 +5,10 @@ from pathlib import Path
 from typing import Final
 from urllib.parse import unquote, urlsplit
 
+from handlers.inference.open_inference import MODEL_NAME
 from handlers.inference.worker import NOTHING_LEARNT_FILE
 from handlers.settings import Settings
-from handlers.torchserve.launch import HANDLER, MODEL_NAME
+from handlers.torchserve.launch import HANDLER
 from model_store.manifest import Manifest
 
 NOTHING_LEARNT: Final = 0

@@ -8,7 +8,7 @@ from PIL import Image
 
 from handlers.settings import Settings
 from handlers.torchserve.folders import NOTHING_LEARNT
-from handlers.torchserve.launch import MODEL_NAME
+from handlers.torchserve.model_status import PREDICTIONS_PATH
 
 _SIDE: Final = 64
 
@@ -41,7 +41,7 @@ class Probe:
 
     def classify(self, version: int, image: bytes) -> dict[str, float]:
         """The five best classes of a picture and their probabilities, by ``version``. Raises ``ProbeError``."""
-        path = f"/predictions/{MODEL_NAME}/{version}"
+        path = f"{PREDICTIONS_PATH}/{version}"
         headers = {"Content-Type": "image/png", "X-Top-K": "5"}
         try:
             response = self._client.post(path, content=image, headers=headers)
@@ -55,7 +55,7 @@ class Probe:
 
         Raises ``ProbeError``.
         """
-        path = f"/predictions/{MODEL_NAME}" + ("" if version is None else f"/{version}")
+        path = PREDICTIONS_PATH + ("" if version is None else f"/{version}")
         try:
             response = self._client.post(path, content=self._image, headers={"Content-Type": "image/png"})
             answer = response.json()

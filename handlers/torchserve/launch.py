@@ -20,7 +20,6 @@ from handlers.inference.preprocess import Limits
 from handlers.inference.worker import WorkerOptions
 from handlers.settings import Settings
 
-MODEL_NAME: Final = "lucir"
 HANDLER: Final = "handlers.classifier"
 
 _LONGEST_SOCKET: Final = 90

@@ -6,13 +6,12 @@ The calls are chosen so that none blocks a network thread of the server: no sync
 import socket
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Final, Self
+from typing import Any, Self
 
 import httpx
 
-from handlers.torchserve.launch import MODEL_NAME
-
-_READY: Final = "READY"
+from handlers.inference.open_inference import MODEL_NAME
+from handlers.torchserve.model_status import MODEL_PATH, READY, model_items
 
 
 class ManagementError(RuntimeError):
@@ -74,8 +73,8 @@ class ManagementClient:
     def versions(self) -> dict[int, RegisteredVersion]:
         """Every registered version by number. Versions with other names than numbers are not ours and left out."""
         try:
-            default = _items(self._call("GET", f"/models/{MODEL_NAME}"))
-            everything = _items(self._call("GET", f"/models/{MODEL_NAME}/all"))
+            default = _items(self._call("GET", MODEL_PATH))
+            everything = _items(self._call("GET", f"{MODEL_PATH}/all"))
         except VersionMissingError:
             return {}
         defaults = {str(item.get("modelVersion")) for item in default}
@@ -100,17 +99,17 @@ class ManagementClient:
         count = str(workers)
         self._call(
             "PUT",
-            f"/models/{MODEL_NAME}/{version}",
+            f"{MODEL_PATH}/{version}",
             {"min_worker": count, "max_worker": count, "synchronous": "false"},
         )
 
     def set_default(self, version: int) -> None:
         """Requests without a version go to ``version`` from now on."""
-        self._call("PUT", f"/models/{MODEL_NAME}/{version}/set-default")
+        self._call("PUT", f"{MODEL_PATH}/{version}/set-default")
 
     def unregister(self, version: int) -> None:
         """Forget a version and kill its workers, with whatever they hold. One that is unknown is no error."""
-        self._call("DELETE", f"/models/{MODEL_NAME}/{version}", allowed=(httpx.codes.NOT_FOUND,))
+        self._call("DELETE", f"{MODEL_PATH}/{version}", allowed=(httpx.codes.NOT_FOUND,))
 
     def _call(
         self, method: str, address: str, parameters: dict[str, str] | None = None, allowed: tuple[int, ...] = ()
@@ -136,9 +135,10 @@ class ManagementClient:
 
 
 def _items(answer: Any) -> list[dict[str, Any]]:
-    if not isinstance(answer, list):
-        raise ManagementError(f"TorchServe described its models as {str(answer)[:200]}")
-    return answer
+    try:
+        return model_items(answer)
+    except ValueError as error:
+        raise ManagementError(str(error)) from None
 
 
 def _registered(item: dict[str, Any], defaults: set[str]) -> RegisteredVersion:
@@ -148,8 +148,8 @@ def _registered(item: dict[str, Any], defaults: set[str]) -> RegisteredVersion:
         default=version in defaults,
         target_workers=int(item.get("minWorkers", 0)),
         workers=tuple(
-            Worker(worker.get("pid"), worker.get("status") == _READY, bool(worker.get("gpu")))
-            for worker in item.get("workers", ())
+            Worker(worker.get("pid"), worker.get("status") == READY, bool(worker.get("gpu")))
+            for worker in item["workers"]
         ),
         pending=int(item.get("jobQueueStatus", {}).get("pendingRequests", 0)),
     )

@@ -4,6 +4,7 @@ import logging
 import threading
 from collections.abc import Sequence
 
+from handlers.backoff import backoff
 from handlers.bucket.edit_documents import EditRequest
 from handlers.bucket.edit_requests import EditDesk
 from handlers.bucket.update_documents import Done, FolderIntent, Intent
@@ -98,7 +99,7 @@ class Updater:
                     failures += 1
                     self._child.end()
                     self._report(error)
-                    self._pause(min(LONGEST_PAUSE, FIRST_PAUSE * 2.0 ** min(failures - 1, 10)))
+                    self._pause(backoff(failures, FIRST_PAUSE, LONGEST_PAUSE))
         finally:
             self._child.end()
             self._watcher.stop()

@@ -1,22 +1,15 @@
 """What the updater is doing, shared between its threads and shown on the page and in ``/api/status``."""
 
-import threading
-import time
 from collections import deque
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass, field
 from typing import Any
 
+from handlers.sidecar.status import SidecarStatus, timestamp
 from handlers.updater.intake.readiness import FolderState
-from model_store.manifest import now
 
-ERRORS_KEPT = 20
 REJECTED_KEPT = 100
 WAITING_SHOWN = 1000
-
-
-def _timestamp() -> str:
-    return now().isoformat(timespec="seconds")
 
 
 @dataclass
@@ -42,58 +35,25 @@ class Phase:
     """(progress, sum of the losses), at most a few hundred points."""
     lambda_: float | None = None
     eta: float | None = None
-    started_at: str = field(default_factory=_timestamp)
+    started_at: str = field(default_factory=timestamp)
 
 
-class Status:
-    """Thread-safe; ``snapshot`` is what ``/api/status`` answers."""
+class Status(SidecarStatus):
+    """What every sidecar tells, and the running update, what waits, what was rejected, who holds the lease."""
 
     def __init__(self, store_url: str) -> None:
-        self._lock = threading.Lock()
-        self._store = {"url": store_url, "ok": True, "error": None}
+        super().__init__(store_url)
         self._lease: dict[str, Any] = {"state": "starting", "holder": None, "term": None}
-        self._current: int | None = None
-        self._served: int | None = None
-        self._server_error: str | None = None
         self._phase: Phase | None = None
         self._waiting: list[dict[str, Any]] = []
         self._waiting_total = 0
         self._rejected: deque[dict[str, Any]] = deque(maxlen=REJECTED_KEPT)
-        self._errors: deque[dict[str, Any]] = deque(maxlen=ERRORS_KEPT)
         self._last_update: dict[str, Any] | None = None
-        self._started_at = _timestamp()
-        self._beats: dict[str, float] = {}
-
-    def beat(self, loop: str) -> None:
-        """A loop tells that it is alive."""
-        with self._lock:
-            self._beats[loop] = time.monotonic()
-
-    def silent_loops(self, longest: float) -> list[str]:
-        """Loops that have not told for more than ``longest`` seconds."""
-        with self._lock:
-            present = time.monotonic()
-            return sorted(name for name, beat in self._beats.items() if present - beat > longest)
-
-    def store_ok(self) -> None:
-        """The store answered."""
-        with self._lock:
-            self._store.update(ok=True, error=None)
-
-    def store_failed(self, error: Exception) -> None:
-        """The store did not do what it was asked."""
-        with self._lock:
-            self._store.update(ok=False, error=str(error))
 
     def set_lease(self, state: str, holder: str | None, term: int | None) -> None:
         """Whether this updater is active or stands by, and for which other one."""
         with self._lock:
             self._lease = {"state": state, "holder": holder, "term": term}
-
-    def set_versions(self, current: int | None, served: int | None, server_error: str | None) -> None:
-        """What is pointed to, what is served, and why they differ."""
-        with self._lock:
-            self._current, self._served, self._server_error = current, served, server_error
 
     def set_phase(self, phase: Phase | None) -> None:
         """An update begins, or none runs any more."""
@@ -134,46 +94,24 @@ class Status:
 
     def add_rejected(self, key: str, class_name: str | None, reason: str, update: str) -> None:
         """A file was rejected."""
-        entry = {"key": key, "class": class_name, "reason": reason, "update": update, "at": _timestamp()}
+        entry = {"key": key, "class": class_name, "reason": reason, "update": update, "at": timestamp()}
         with self._lock:
             self._rejected.appendleft(entry)
-
-    def add_error(self, where: str, message: str) -> None:
-        """Something failed; the same failure again only renews its time."""
-        with self._lock:
-            if self._errors and (self._errors[0]["where"], self._errors[0]["message"]) == (where, message):
-                self._errors[0].update(at=_timestamp(), count=self._errors[0]["count"] + 1)
-            else:
-                self._errors.appendleft({"at": _timestamp(), "where": where, "message": message, "count": 1})
 
     def set_last_update(self, last: dict[str, Any]) -> None:
         """How the newest update ended."""
         with self._lock:
             self._last_update = last
 
-    @property
-    def served(self) -> int | None:
-        """The version the server last reported."""
-        with self._lock:
-            return self._served
-
-    def snapshot(self) -> dict[str, Any]:
-        """Everything as JSON values; the phase's ``lambda_`` is called ``lambda``."""
-        with self._lock:
-            phase = asdict(self._phase) if self._phase is not None else None
-            if phase is not None:
-                phase["lambda"] = phase.pop("lambda_")
-            return {
-                "current_version": self._current,
-                "served_version": self._served,
-                "server_error": self._server_error,
-                "phase": phase,
-                "waiting": list(self._waiting),
-                "waiting_total": self._waiting_total,
-                "rejected": list(self._rejected),
-                "errors": [dict(error) for error in self._errors],
-                "last_update": self._last_update,
-                "store": dict(self._store),
-                "lease": dict(self._lease),
-                "started_at": self._started_at,
-            }
+    def _facts(self) -> dict[str, Any]:
+        phase = asdict(self._phase) if self._phase is not None else None
+        if phase is not None:
+            phase["lambda"] = phase.pop("lambda_")
+        return super()._facts() | {
+            "phase": phase,
+            "waiting": list(self._waiting),
+            "waiting_total": self._waiting_total,
+            "rejected": list(self._rejected),
+            "last_update": self._last_update,
+            "lease": dict(self._lease),
+        }

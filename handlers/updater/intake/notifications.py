@@ -5,6 +5,7 @@ import threading
 import time
 from collections.abc import Callable
 
+from handlers.backoff import backoff
 from handlers.bucket.layout import INCOMING
 from model_store.notify import Notifies
 from model_store.objects import StoreError, StoreUnavailableError
@@ -56,7 +57,7 @@ class Hints:
             if passing and failures == 0:
                 logger.warning("notifications from the store are interrupted, listing goes on: %s", reason)
             failures += 1
-            self._stop.wait(min(LONGEST_PAUSE, FIRST_PAUSE * 2.0 ** min(failures - 1, 10)))
+            self._stop.wait(backoff(failures, FIRST_PAUSE, LONGEST_PAUSE))
 
     def _listen(self) -> tuple[str, bool]:
         """Listen until it ends: why it did, and whether that may pass."""

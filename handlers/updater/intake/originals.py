@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 from handlers.bucket.layout import REASON_SUFFIX
 from handlers.bucket.update_documents import Entry, Reason
-from handlers.updater.intake.reader import ordered_map
+from handlers.parallel import ordered_map
 from model_store.documents import encode
 from model_store.manifest import now
 from model_store.objects import ObjectNotFoundError, ObjectStore

@@ -2,15 +2,11 @@
 
 import hashlib
 import io
-import os
 import threading
-from collections import deque
-from collections.abc import Callable, Iterable, Iterator
-from concurrent.futures import Future, ThreadPoolExecutor
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from tempfile import NamedTemporaryFile
-from typing import TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -18,17 +14,12 @@ from PIL import Image
 
 from handlers.bucket.layout import READY_MARKER, SUFFIXES, has_image_suffix
 from handlers.inference.preprocess import FORMATS, BadImageError, ImageRules, decode, to_array
+from handlers.parallel import ordered_map
 from model_store.objects import ObjectInfo, ObjectNotFoundError, ObjectStore, ObjectTooLargeError
 
 LARGEST_FILE = 1 << 50
 LARGE_PIXELS = 6_000_000
 """Pictures above this are decoded two at a time: 50 million pixels take 300 MB on their way."""
-MOST_WORKERS = 16
-"""As many as an S3 client keeps connections. Reading waits for the store more than it computes, even on two cores."""
-AHEAD = 3
-"""Items per worker that may be under way: a slow one in front does not stop the others."""
-_In = TypeVar("_In")
-_Out = TypeVar("_Out")
 
 
 @dataclass(frozen=True)
@@ -118,20 +109,3 @@ def _pixels(data: bytes) -> int:
             return image.width * image.height
     except Exception:  # noqa: BLE001 (Pillow's parsers raise whatever the damage leads to)
         return 0
-
-
-def ordered_map(function: Callable[[_In], _Out], items: Iterable[_In], workers: int | None = None) -> Iterator[_Out]:
-    """``map`` over threads, in order, never more than a few items ahead of the consumer."""
-    workers = workers or min(MOST_WORKERS, max(8, 2 * (os.cpu_count() or 1)))
-    with ThreadPoolExecutor(workers, thread_name_prefix="read") as pool:
-        pending: deque[Future[_Out]] = deque()
-        try:
-            for item in items:
-                pending.append(pool.submit(function, item))
-                if len(pending) >= AHEAD * workers:
-                    yield pending.popleft().result()
-            while pending:
-                yield pending.popleft().result()
-        finally:
-            for future in pending:
-                future.cancel()

@@ -5,6 +5,7 @@ import threading
 import time
 from collections.abc import Mapping
 
+from handlers.backoff import backoff
 from handlers.bucket.update_documents import FailedFolder
 from handlers.settings import UpdaterSettings
 from handlers.updater.intake.listing import scan
@@ -110,7 +111,7 @@ class Watcher:
                 self._status.store_failed(error)
                 self._status.add_error("store", str(error))
                 logger.warning("incoming/ cannot be listed: %s", error)
-                pause = min(LONGEST_PAUSE, self._settings.poll_seconds * 2.0 ** min(failures - 1, 10))
+                pause = backoff(failures, self._settings.poll_seconds, LONGEST_PAUSE)
             else:
                 failures = 0
                 self._status.store_ok()

@@ -11,9 +11,10 @@ from handlers.bucket.seen_images import FILE as LEARNT
 from handlers.bucket.seen_images import Learnt
 from handlers.bucket.update_documents import Entry, Plan
 from handlers.inference.preprocess import BadImageError
+from handlers.parallel import ordered_map
 from handlers.updater.context.parent import HOLDOUT, Base
 from handlers.updater.intake.plan import DECODED
-from handlers.updater.intake.reader import Item, Reader, ordered_map
+from handlers.updater.intake.reader import Item, Reader
 from lucir_core.memory.image_blobs import ImageBlobs, picture_digest
 from model_store.objects import ObjectNotFoundError, ObjectStore, ObjectTooLargeError, StoreError
 

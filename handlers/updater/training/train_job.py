@@ -1,6 +1,5 @@
 """What the learning child does, once it is sure to end with its parent: see ``handlers.updater.training``."""
 
-import errno
 import json
 import logging
 import os
@@ -30,6 +29,7 @@ from lucir_core.export.onnx_export import ExportCheck, compare_onnx, export_onnx
 from lucir_core.imprint import imprint_phase
 from lucir_core.memory.image_blobs import ImageBlobs
 from lucir_core.phase import PhaseData, Progress, run_phase
+from lucir_core.runtime.devices import choose_device, choose_threads
 from lucir_core.state import LearnerState, load_state, save_state
 
 logger = logging.getLogger(__name__)
@@ -38,10 +38,6 @@ RESUME = "resume"
 SECONDS = "seconds.json"
 CHECKED_IMAGES = 256
 COSINE_TOLERANCE = 1e-4
-SMALL_STEP = 10_000
-"""Pixels in a batch. Measured on two shared cores with one thread and with two: an epoch of ``digits`` (2,304 pixels)
-0.6 to 0.9 and 2.1 to 2.9 s, one of ``small`` (32,768) 65 to 69 and 69 to 70 s; two are for larger steps, quieter cores.
-"""
 
 
 class ExportMismatchError(Exception):
@@ -110,22 +106,6 @@ def _make_state(folder: Path, task: Task, config: PhaseConfig, data: PhaseData) 
     save_state(state, partial)
     (partial / SECONDS).write_text(json.dumps(round(time.monotonic() - started, 3)))
     partial.rename(folder / STATE)
-
-
-def choose_device(wanted: str) -> str:
-    """``auto`` is CUDA where there is one. Raises ``OSError`` for a device that this machine does not have."""
-    if wanted == "auto":
-        return "cuda:0" if torch.cuda.is_available() else "cpu"
-    if wanted.startswith("cuda") and not torch.cuda.is_available():
-        raise OSError(errno.ENODEV, f"learning.device is {wanted}, but no CUDA device can be used; set it to auto")
-    return wanted
-
-
-def choose_threads(wanted: int | None, config: PhaseConfig) -> int:
-    """Threads of a CPU: ``wanted``, else one where a step is over before a second one has woken up, else all cores."""
-    if wanted is not None:
-        return wanted
-    return 1 if config.batch_size * config.size**2 < SMALL_STEP else torch.get_num_threads()
 
 
 def software() -> dict[str, str]:

@@ -37,6 +37,14 @@ def test_a_key_that_may_only_read_is_enough(start: Start, publish: Publish, writ
     status = replica.get("/api/status").json()
     assert (status["current_version"], status["served_version"], status["store"]["ok"]) == (1, 1, True)
     assert status["errors"] == []
+    assert set(status) == {
+        "current_version",
+        "served_version",
+        "server_error",
+        "errors",
+        "store",
+        "started_at",
+    }  # what only an updater has: a lease, a phase, what waits
 
 
 def test_an_idle_follower_asks_for_the_pointer_and_for_nothing_else(start: Start, publish: Publish) -> None:

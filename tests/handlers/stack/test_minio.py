@@ -30,7 +30,7 @@ class TestFinding:
         monkeypatch.delenv("MINIO_BINARY", raising=False)
         monkeypatch.setenv("PATH", str(tmp_path))
         monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
-        with pytest.raises(StackError, match=r"install_minio\.sh.*MINIO_BINARY.*leave --minio out"):
+        with pytest.raises(StackError, match=r"get its program.*MINIO_BINARY.*leave --minio out"):
             find_minio()
 
     def test_a_wrong_name_is_said(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

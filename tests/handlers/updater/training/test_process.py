@@ -10,7 +10,6 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-import torch
 from sklearn.datasets import load_digits
 
 from handlers.settings import Settings
@@ -19,7 +18,6 @@ from handlers.updater.service import Updater
 from handlers.updater.training.arrays import LABELS, TRAIN
 from handlers.updater.training.messages import RESULT, STATE, TASK, Result, Task
 from handlers.updater.training.process import Child, LearningError, MachineError, StopRequestedError
-from handlers.updater.training.train_job import choose_threads
 from lucir_core.config.phase_config import load_preset
 from lucir_core.memory.image_blobs import ImageBlobs
 from model_store.directory.directory_store import DirectoryStore
@@ -106,13 +104,6 @@ def test_one_process_does_one_job_after_the_other_and_each_as_if_it_were_the_fir
     assert first
     child.end()
     assert is_gone(pid)
-
-
-def test_small_steps_are_not_shared_among_threads(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(torch, "get_num_threads", lambda: 16)
-    tiny, small = load_preset("digits"), load_preset("small")
-    assert (choose_threads(None, tiny), choose_threads(None, small)) == (1, 16)
-    assert (choose_threads(3, tiny), choose_threads(3, small)) == (3, 3)
 
 
 def test_a_process_that_died_before_it_had_work_is_replaced(child: Child, caplog: pytest.LogCaptureFixture) -> None:
