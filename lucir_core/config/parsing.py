@@ -12,15 +12,24 @@ from lucir_core.registry import nearest_names
 T = TypeVar("T")
 
 
-def from_mapping(kind: type[T], values: Mapping[str, Any], where: str = "") -> T:
-    """Build the dataclass `kind`; nested dataclasses come from nested mappings, tuples from lists."""
+def from_mapping(
+    kind: type[T], values: Mapping[str, Any], where: str = "", branches: Mapping[str, type[Any]] | None = None
+) -> T:
+    """Build the dataclass `kind`; nested dataclasses come from nested mappings, tuples from lists.
+
+    branches: further dataclasses by key; what is given of them is collected in the field `settings` of `kind`.
+    """
     hints = typing.get_type_hints(kind)
-    names = [field.name for field in dataclasses.fields(kind)]  # type: ignore[arg-type]  # T is a dataclass here
+    fields = {field.name: hints[field.name] for field in dataclasses.fields(kind)}  # type: ignore[arg-type]  # T is a dataclass here
+    if branches is not None:
+        fields = {name: hint for name, hint in fields.items() if name != "settings"} | dict(branches)
     arguments = {}
     for key, value in values.items():
-        if key not in names:
-            raise ConfigError(f"unknown key {where + str(key)!r}: {nearest_names(str(key), names)}")
-        arguments[key] = _convert(hints[key], value, where + key)
+        if key not in fields:
+            raise ConfigError(f"unknown key {where + str(key)!r}: {nearest_names(str(key), fields)}")
+        arguments[key] = _convert(fields[key], value, where + key)
+    if branches is not None:
+        arguments["settings"] = tuple(arguments.pop(name) for name in branches if name in arguments)
     return kind(**arguments)
 
 

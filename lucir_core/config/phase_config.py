@@ -1,24 +1,24 @@
 """Everything that can be chosen about a phase, in one frozen dataclass, and the presets that name good choices.
 
-Defaults are LUCIR's official settings for CIFAR-100; a preset is a YAML file in `lucir_core/presets`.
+Defaults are LUCIR's official settings for CIFAR-100; a preset is a YAML file in `lucir_core/config/presets`.
 """
 
 import dataclasses
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from importlib import resources
-from typing import Any, Literal
+from typing import Any, Literal, TypeVar
 
 import yaml
 
-from lucir_core.config.method_settings import BalancedFinetune, Bic, Der, Distillation, Eeil, IcarlOriginal
+from lucir_core.config.method_registry import HeadName, branches_of, default_head
+from lucir_core.config.method_settings import BalancedFinetune
 from lucir_core.config.parsing import from_mapping, merged, nested
 from lucir_core.config.validation import require, require_milestones
 from lucir_core.errors import ConfigError
 from lucir_core.registry import nearest_names
 
-LINEAR_METHODS = ("icarl", "icarl_original", "lwf", "eeil", "bic", "der")
-"""Methods whose classifier is linear unless the config says otherwise; all others have the cosine head."""
+Settings = TypeVar("Settings")
 
 
 @dataclass(frozen=True)
@@ -81,8 +81,8 @@ class PhaseConfig:
     """Name in the registry of methods."""
     network: str = "resnet32"
     """Name in the registry of backbones."""
-    head: Literal["cosine", "linear"] | None = None
-    """Default: the method's own (see LINEAR_METHODS); filled in on construction."""
+    head: HeadName | None = None
+    """Default: the one that the method declares; filled in on construction."""
     last_relu: bool | None = None
     """The backbone's last ReLU; default: left out before the cosine head, kept before the linear one."""
     weights: str | None = None
@@ -128,11 +128,9 @@ class PhaseConfig:
     """Start new embeddings at the mean normalised feature of their class."""
     cbf: BalancedFinetune = field(default_factory=BalancedFinetune)
 
-    distillation: Distillation = field(default_factory=Distillation)
-    icarl_original: IcarlOriginal = field(default_factory=IcarlOriginal)
-    eeil: Eeil = field(default_factory=Eeil)
-    bic: Bic = field(default_factory=Bic)
-    der: Der = field(default_factory=Der)
+    settings: tuple[Any, ...] = ()
+    """Settings of single methods, one dataclass each (see `settings_of`); missing ones are filled in on construction.
+    In YAML, in overrides and in `to_dict` they stand as branches of their own: `der.warmup_epochs`."""
     align_weights: bool = False
     """After a phase, scale a linear head's new rows to the mean norm of the old ones (weight alignment, "WA")."""
 
@@ -153,9 +151,21 @@ class PhaseConfig:
 
     def __post_init__(self) -> None:
         if self.head is None:
-            object.__setattr__(self, "head", "linear" if self.method in LINEAR_METHODS else "cosine")
+            object.__setattr__(self, "head", default_head(self.method))
+        self._fill_settings()
         self._check_training()
         self._check_method()
+
+    def _fill_settings(self) -> None:
+        kinds = tuple(branches_of(self.method).values())
+        given = {type(item): item for item in self.settings}
+        strange = [kind.__name__ for kind in given if kind not in kinds]
+        if strange or len(given) < len(self.settings):
+            raise ConfigError(
+                f"settings of method {self.method!r} hold {', '.join(strange) or 'one kind twice'}: give at most one "
+                f"each of {', '.join(kind.__name__ for kind in kinds)}"
+            )
+        object.__setattr__(self, "settings", tuple(given[kind] if kind in given else kind() for kind in kinds))
 
     def _check_training(self) -> None:
         require(self.size >= 8, "size", self.size, "8 or more")
@@ -186,14 +196,26 @@ class PhaseConfig:
             value = getattr(self, name)
             require(value is None or value >= 1, name, value, "1 or more, or null")
 
+    def settings_of(self, kind: type[Settings]) -> Settings:
+        """The settings of class `kind`; raises ConfigError where configs of this method have none."""
+        for item in self.settings:
+            if isinstance(item, kind):
+                return item
+        raise ConfigError(f"a config of method {self.method!r} has no {kind.__name__}: choose the method that has")
+
     def to_dict(self) -> dict[str, Any]:
         """Plain values, as they stand in a YAML or JSON file; `config_from_dict` reads them back."""
-        return _plain(dataclasses.asdict(self))  # type: ignore[no-any-return]  # a mapping gives a dict
+        values = dataclasses.asdict(self)
+        branches = zip(branches_of(self.method), values.pop("settings"), strict=True)
+        return _plain({**values, **dict(branches)})  # type: ignore[no-any-return]  # a mapping gives a dict
 
 
 def config_from_dict(values: Mapping[str, Any]) -> PhaseConfig:
-    """The config that `PhaseConfig.to_dict` wrote; raises ConfigError on unknown keys and wrong types."""
-    return from_mapping(PhaseConfig, values)
+    """The config that `PhaseConfig.to_dict` wrote; raises ConfigError on unknown keys and wrong types.
+
+    The module of a method with settings of its own must have been imported before.
+    """
+    return from_mapping(PhaseConfig, values, branches=branches_of(str(values.get("method", PhaseConfig.method))))
 
 
 def preset_names() -> tuple[str, ...]:

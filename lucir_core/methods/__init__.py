@@ -1,6 +1,6 @@
 """The methods by name. Each is one file that wires head, losses, teacher and fine-tune over the shared parts."""
 
-from lucir_core.methods.base import METHODS, IncrementalMethod, create_method
+from lucir_core.methods.base import METHODS, IncrementalMethod, create_method, register_method
 from lucir_core.methods.bic import BiasCorrection
 from lucir_core.methods.der import ExpandableRepresentation
 from lucir_core.methods.eeil import EndToEnd
@@ -24,4 +24,5 @@ __all__ = [
     "Lucir",
     "Lwf",
     "create_method",
+    "register_method",
 ]

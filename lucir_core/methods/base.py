@@ -1,8 +1,10 @@
 """The contract of a method, its registry, and the two ways a phase's model begins."""
 
 import copy
-from typing import Protocol
+from collections.abc import Callable
+from typing import Any, Protocol
 
+from lucir_core.config.method_registry import HeadName, declare_method
 from lucir_core.config.phase_config import PhaseConfig
 from lucir_core.errors import ConfigError
 from lucir_core.models.heads import LinearHead
@@ -30,6 +32,19 @@ class IncrementalMethod(Protocol):
 
 
 METHODS: Registry[type[IncrementalMethod]] = Registry("method")
+
+
+def register_method(
+    name: str, *, head: HeadName = "cosine", settings: type[Any] | None = None
+) -> Callable[[type[IncrementalMethod]], type[IncrementalMethod]]:
+    """Decorator for a method of your own: its name, default head and settings, all in the method's file.
+
+    settings: a frozen dataclass with a default for every field. It stands in configs of this method as the branch that
+    bears the method's name (YAML, overrides, checkpoints) and is read by `config.settings_of(Settings)`. Importing the
+    file is what makes the method known. Raises ConfigError where the name is taken.
+    """
+    declare_method(name, head=head, settings=settings)
+    return METHODS.register(name)
 
 
 def create_method(name: str) -> IncrementalMethod:

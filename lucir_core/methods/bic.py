@@ -26,6 +26,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
+from lucir_core.config.method_settings import Bic, Distillation
 from lucir_core.config.phase_config import PhaseConfig
 from lucir_core.errors import ConfigError
 from lucir_core.losses.distillation import distillation_loss
@@ -72,7 +73,7 @@ class BiasCorrection:
 
 def split_validation(run: PhaseRun) -> tuple[np.ndarray, np.ndarray]:
     """Positions to train on and positions held out, drawn from the phase's seed; none held out without new classes."""
-    share = run.config.bic.validation_share
+    share = run.config.settings_of(Bic).validation_share
     random = np.random.default_rng(derived_seed(run.seed, "validation"))
     held: list[np.ndarray] = []
     most = 0
@@ -90,7 +91,7 @@ def split_validation(run: PhaseRun) -> tuple[np.ndarray, np.ndarray]:
 
 def bic_loss(run: PhaseRun, teacher: IncrementalModel) -> LossFunction:
     """The objective of stage 1. `teacher` corrects its own newest classes."""
-    model, temperature = run.model, run.config.distillation.temperature
+    model, temperature = run.model, run.config.settings_of(Distillation).temperature
     classes = run.old_count + run.new_count
     old_share = (classes - run.learnt_count) / classes
 
@@ -145,6 +146,6 @@ def _correct(run: PhaseRun, held_out: np.ndarray) -> None:
             logger.warning("no bias correction: too few exemplars to hold any out", extra={"held_out": len(labels)})
         return
     logits = _held_out_logits(run, held_out)
-    pair = fit_correction(logits, labels, run.old_count, run.config.bic.offset_penalty)
+    pair = fit_correction(logits, labels, run.old_count, run.config.settings_of(Bic).offset_penalty)
     linear_head(run.model).correction.copy_(torch.tensor(pair))
     logger.info("bias corrected", extra={"scale": pair[0], "offset": pair[1], "held_out": len(labels)})

@@ -28,6 +28,7 @@ from dataclasses import replace
 import torch
 from torch import Tensor, nn
 
+from lucir_core.config.method_settings import Der
 from lucir_core.config.phase_config import PhaseConfig
 from lucir_core.errors import ConfigError
 from lucir_core.losses.rebalancing import cross_entropy_loss
@@ -60,7 +61,7 @@ class ExpandableRepresentation:
         else:
             model = copy.deepcopy(previous)
             if new_count:
-                model.backbone = _expanded(branched(model), config.der.max_backbones)
+                model.backbone = _expanded(branched(model), config.settings_of(Der).max_backbones)
                 revive(branched(model).newest, generator("cpu", seed, "revived channels"))
         if new_count:
             model.head = LinearHead(model.feature_dim, old_count, new_count)
@@ -69,7 +70,7 @@ class ExpandableRepresentation:
 
     def learn(self, run: PhaseRun) -> None:
         """Warm up, train, balance the classifier."""
-        config, choice, backbone = run.config, run.config.der, branched(run.model)
+        config, choice, backbone = run.config, run.config.settings_of(Der), branched(run.model)
         indices = run.training_indices(replay=config.replay is not False)
         schedule = phase_schedule(config, len(indices), first=run.teacher is None)
         expands = run.teacher is not None and run.new_count > 0
@@ -122,7 +123,7 @@ def auxiliary_targets(labels: Tensor, old_count: int) -> Tensor:
 
 def der_loss(run: PhaseRun, temperature: float = 1.0) -> LossFunction:
     """Cross-entropy of the head and, where there is one, of the auxiliary head."""
-    model, weight, old_count = run.model, run.config.der.auxiliary_weight, run.old_count
+    model, weight, old_count = run.model, run.config.settings_of(Der).auxiliary_weight, run.old_count
     newest = branched(model).newest
 
     def loss(images: Tensor, labels: Tensor) -> Mapping[str, LossTerm]:
@@ -136,7 +137,7 @@ def der_loss(run: PhaseRun, temperature: float = 1.0) -> LossFunction:
             value = cross_entropy_loss(logits, auxiliary_targets(labels, old_count))
             terms["auxiliary"] = LossTerm(value, weight)
         if gates:
-            terms["sparsity"] = LossTerm(sparsity_loss(newest), run.config.der.sparsity_weight)
+            terms["sparsity"] = LossTerm(sparsity_loss(newest), run.config.settings_of(Der).sparsity_weight)
         return terms
 
     return loss
@@ -160,7 +161,7 @@ def _train_newest(run: PhaseRun, stage: str, indices: Tensor, schedule: Schedule
 
 
 def _classifier_stage(run: PhaseRun, start: float) -> None:
-    choice, head = run.config.der, linear_head(run.model)
+    choice, head = run.config.settings_of(Der), linear_head(run.model)
     subset = torch.from_numpy(run.exemplars()).to(run.images.device)
     _redraw_heads(run, "classifier")
     schedule = Schedule(

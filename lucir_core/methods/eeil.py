@@ -23,6 +23,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from lucir_core.config.method_settings import Distillation, Eeil
 from lucir_core.config.phase_config import PhaseConfig
 from lucir_core.losses.distillation import distillation_loss, grouped_distillation_loss
 from lucir_core.losses.rebalancing import cross_entropy_loss
@@ -49,7 +50,7 @@ class EndToEnd:
 
     def learn(self, run: PhaseRun) -> None:
         """Train, balance."""
-        choice = run.config.eeil
+        choice = run.config.settings_of(Eeil)
         indices = run.training_indices(replay=run.config.replay is not False).repeat(choice.views)
         schedule = phase_schedule(run.config, len(indices), first=run.teacher is None)
         balances = run.teacher is not None and run.new_count > 0
@@ -74,7 +75,8 @@ def noise_at(scale: float, epoch: int) -> float:
 
 def eeil_loss(run: PhaseRun, stage_one: IncrementalModel | None) -> LossFunction:
     """Cross-entropy and distillation by earlier phase; with `stage_one` also of the new classes against that model."""
-    model, teacher, old_count, choice = run.model, run.teacher, run.old_count, run.config.distillation
+    model, teacher, old_count = run.model, run.teacher, run.old_count
+    choice = run.config.settings_of(Distillation)
 
     def loss(images: Tensor, labels: Tensor) -> Mapping[str, LossTerm]:
         output: Output = model(images)

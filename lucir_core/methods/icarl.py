@@ -17,6 +17,7 @@ from collections.abc import Mapping
 import torch
 from torch import Tensor
 
+from lucir_core.config.method_settings import Distillation
 from lucir_core.config.phase_config import PhaseConfig
 from lucir_core.losses.distillation import distillation_loss, new_class_loss
 from lucir_core.losses.rebalancing import cross_entropy_loss
@@ -57,7 +58,7 @@ def learn_distilled(run: PhaseRun, *, replay: bool) -> None:
 
 def distilled_loss(run: PhaseRun, teacher: IncrementalModel) -> LossFunction:
     """The objective of a phase after the first."""
-    model, choice, old_count = run.model, run.config.distillation, run.old_count
+    model, choice, old_count = run.model, run.config.settings_of(Distillation), run.old_count
 
     def loss(images: Tensor, labels: Tensor) -> Mapping[str, LossTerm]:
         output: Output = model(images)

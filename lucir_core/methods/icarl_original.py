@@ -18,6 +18,7 @@ from collections.abc import Mapping
 import torch
 from torch import Tensor
 
+from lucir_core.config.method_settings import IcarlOriginal
 from lucir_core.config.phase_config import PhaseConfig
 from lucir_core.losses.distillation import sigmoid_loss
 from lucir_core.methods.base import METHODS, grown_linear_model
@@ -41,7 +42,7 @@ class IcarlOriginalLoss:
 
     def learn(self, run: PhaseRun) -> None:
         """One stage over everything trainable."""
-        model, teacher, outputs = run.model, run.teacher, run.config.icarl_original.outputs
+        model, teacher, outputs = run.model, run.teacher, run.config.settings_of(IcarlOriginal).outputs
 
         def loss(images: Tensor, labels: Tensor) -> Mapping[str, LossTerm]:
             output: Output = model(images)

@@ -1,7 +1,12 @@
+import json
+from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import pytest
 
+from lucir_core.config.method_registry import declare_method
+from lucir_core.config.method_settings import Bic, Der, Eeil
 from lucir_core.config.phase_config import PhaseConfig, config_from_dict, load_preset, preset_names
 from lucir_core.errors import ConfigError
 
@@ -115,3 +120,52 @@ def test_wrong_choices_name_the_value_and_the_remedy(preset: str, overrides: dic
 def test_config_is_immutable() -> None:
     with pytest.raises(AttributeError):
         PhaseConfig().lr = 1.0  # type: ignore[misc]
+
+
+OLD = json.loads(Path(__file__).with_name("presets_a175682.json").read_text())
+"""What `to_dict` gave at commit a175682, by preset; `changed` is cifar100_der with settings of all methods changed."""
+
+
+@pytest.mark.parametrize("name", sorted(OLD))
+def test_documents_of_an_older_version_read_as_before(name: str) -> None:
+    config = config_from_dict(OLD[name])
+    assert {key: config.to_dict()[key] for key in OLD[name]} == OLD[name]
+
+
+@pytest.mark.parametrize("preset", sorted(set(OLD) - {"changed"}))
+def test_presets_resolve_as_before(preset: str) -> None:
+    config = load_preset(preset).to_dict()
+    assert {key: config[key] for key in OLD[preset]} == OLD[preset]
+
+
+def test_settings_of_methods_are_found_by_their_class() -> None:
+    config = config_from_dict(OLD["changed"])
+    assert config.settings_of(Der).warmup_epochs == 3
+    assert config.settings_of(Bic) == Bic(validation_share=0.2)
+    assert config.settings_of(Eeil).views == 2
+    assert PhaseConfig(settings=(Der(masks=True),)).settings_of(Der).masks
+    assert hash(config) == hash(config_from_dict(OLD["changed"]))
+
+
+def test_settings_that_do_not_belong_to_a_config() -> None:
+    with pytest.raises(ConfigError, match="hold int: give at most one each of Bic, Der"):
+        PhaseConfig(settings=(3,))
+    with pytest.raises(ConfigError, match="one kind twice"):
+        PhaseConfig(settings=(Der(), Der()))
+    with pytest.raises(ConfigError, match="unknown key 'settings'"):
+        config_from_dict({"settings": []})
+    with pytest.raises(ConfigError, match=r"der.warmup_epochs is -1"):
+        config_from_dict({"der": {"warmup_epochs": -1}})
+
+
+def test_a_declaration_that_cannot_work_is_refused() -> None:
+    @dataclass
+    class Changeable:
+        weight: float = 1.0
+
+    with pytest.raises(ConfigError, match="must be a frozen dataclass"):
+        declare_method("changeable", settings=Changeable)
+    with pytest.raises(ConfigError, match="shared branch"):
+        declare_method("distillation", settings=Der)
+    with pytest.raises(ConfigError, match="registered twice"):
+        declare_method("der")
