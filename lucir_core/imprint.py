@@ -50,7 +50,7 @@ def imprint_phase(
     model = place(grown_model(config, previous.model, new_count, seed), device).eval()
     if not isinstance(model.head, CosineHead):
         raise ConfigError(f"imprinting needs the cosine head: the model was learnt with head = {config.head}")
-    # The set's own labels are not used: the pictures of known classes keep their places in it.
+    # The set's own labels are not used: the images of known classes keep their places in it.
     images = ImageSet([data.images], [data.labels], torch.device(device))
     features = extract_features(model, images, torch.from_numpy(new), config.size)
     model.head.imprint(_class_means(features, labels - old_count, new_count).to(model.device))

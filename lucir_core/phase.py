@@ -9,11 +9,11 @@ import numpy as np
 import torch
 
 from lucir_core.config.phase_config import PhaseConfig
-from lucir_core.data.image_source import EncodedPictures
+from lucir_core.data.image_source import EncodedImages
 from lucir_core.data.phase_data import ImageSet, PhaseData
 from lucir_core.errors import ConfigError, DataError, StateError
 from lucir_core.memory.exemplars import exemplars_per_class
-from lucir_core.memory.image_blobs import ImageBlobs, encode_picture
+from lucir_core.memory.image_blobs import ImageBlobs, encode_image
 from lucir_core.memory.prototypes import class_prototypes
 from lucir_core.methods import IncrementalMethod, create_method
 from lucir_core.models.features import extract_features
@@ -25,7 +25,7 @@ from lucir_core.runtime.device_memory import explained
 from lucir_core.runtime.distributed import agree_on, world
 from lucir_core.runtime.randomness import derived_seed
 from lucir_core.state import LearnerState
-from lucir_core.training.checkpoint import Journal, phase_fingerprint
+from lucir_core.training.checkpoint import Checkpoint, phase_fingerprint
 from lucir_core.training.phase_run import PhaseRun, Progress
 
 __all__ = ["PhaseData", "Progress", "run_phase"]
@@ -75,7 +75,7 @@ def run_phase(
         if config.align_weights and isinstance(run.model.head, LinearHead):
             run.model.head.align()
         state = _finish(run, data, previous, seed)
-    run.journal.close()
+    run.checkpoint.close()
     fields = {"phase": phase, "classes": len(data.classes), "seconds": round(time.monotonic() - started, 2)}
     logger.info("phase learnt", extra=fields)
     return state
@@ -98,7 +98,7 @@ def _check(config: PhaseConfig, data: PhaseData, previous: LearnerState | None, 
 
 
 def check_previous(config: PhaseConfig, data: PhaseData, previous: LearnerState) -> None:
-    """Raise DataError, StateError or ConfigError where pictures, classes or network do not continue `previous`."""
+    """Raise DataError, StateError or ConfigError where images, classes or network do not continue `previous`."""
     _check_side(config, data)
     known, learnt = previous.classes, previous.config
     if data.classes[: len(known)] != known:
@@ -138,7 +138,7 @@ def _begin(
     replayed = None if method.needs_every_image else previous
     exemplars = ImageBlobs.empty(data.classes) if replayed is None else replayed.exemplars
     labels = np.concatenate([data.labels.astype(np.int64), exemplars.labels])
-    kept = EncodedPictures(exemplars, config.resize)
+    kept = EncodedImages(exemplars, config.resize)
     images = ImageSet([data.images, kept], [labels], torch.device(device))
     share_statistics(model, on=world().size > 1)
     return PhaseRun(
@@ -152,7 +152,7 @@ def _begin(
         new_count=new_count,
         phase_sizes=previous.phase_sizes if previous is not None else (),
         seed=seed,
-        journal=Journal(resume, fingerprint),
+        checkpoint=Checkpoint(resume, fingerprint),
         report=ignore_progress,
         acceleration=acceleration,
     )
@@ -182,8 +182,8 @@ def _finish(run: PhaseRun, data: PhaseData, previous: LearnerState | None, seed:
 
 
 def _encoded(chosen: np.ndarray, labels: np.ndarray, data: PhaseData, previous: LearnerState | None) -> ImageBlobs:
-    """The chosen pictures: those that were exemplars before as they were encoded, others encoded one by one."""
+    """The chosen images: those that were exemplars before as they were encoded, others encoded one by one."""
     given = len(data.images)
     old = previous.exemplars.pngs if previous is not None else ()
-    pngs = [old[i - given] if i >= given else encode_picture(data.images[i]) for i in chosen.tolist()]
+    pngs = [old[i - given] if i >= given else encode_image(data.images[i]) for i in chosen.tolist()]
     return ImageBlobs(tuple(pngs), labels.astype(np.int64), data.classes)

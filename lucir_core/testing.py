@@ -1,4 +1,4 @@
-"""For tests of code that uses this library: tiny pictures that a tiny network learns in seconds."""
+"""For tests of code that uses this library: tiny images that a tiny network learns in seconds."""
 
 from collections.abc import Mapping
 from typing import Any
@@ -40,7 +40,7 @@ def synthetic_images(label: int, count: int, seed: int = 0, side: int = TINY_SID
 
 
 def synthetic_phase(counts: Mapping[int, int], class_count: int, seed: int = 0, side: int = TINY_SIDE) -> PhaseData:
-    """A phase with `counts[label]` pictures of each label; the classes are called `class-0`, `class-1` ..."""
+    """A phase with `counts[label]` images of each label; the classes are called `class-0`, `class-1` ..."""
     images = [synthetic_images(label, count, seed, side) for label, count in counts.items()]
     labels = np.repeat(list(counts), list(counts.values())).astype(np.int64)
     return PhaseData(np.concatenate(images), labels, tuple(f"class-{i}" for i in range(class_count)))

@@ -85,7 +85,7 @@ class EditPlan(Document):
     refused: str | None
     """Why nothing is done."""
     digests: tuple[str, ...]
-    """``picture_digest`` (hex) of the pictures that leave the exemplars and the held-out images."""
+    """``image_digest`` (hex) of the pictures that leave the exemplars and the held-out images."""
     learnt: tuple[Sha256, ...]
     """Of the images to delete, those that the version had learnt."""
     files: tuple[StoredFile, ...]

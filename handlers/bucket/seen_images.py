@@ -32,7 +32,7 @@ class Learnt:
     labels: NDArray[np.int32]
     classes: tuple[str, ...]
     digests: NDArray[np.uint8]
-    """(n, 16): ``picture_digest`` of what was made of each image: it finds the image among exemplars and held-out
+    """(n, 16): ``image_digest`` of what was made of each image: it finds the image among exemplars and held-out
     images. Zeros where it is not known (versions made before this was written down)."""
 
     @classmethod
@@ -66,7 +66,7 @@ class Learnt:
         return {wanted[self.hashes[row].tobytes()]: self.classes[self.labels[row]] for row in rows}
 
     def digests_of(self, hashes: Iterable[str]) -> set[bytes]:
-        """``picture_digest`` of those of the images (sha256, hex) that were learnt, as far as it is known."""
+        """``image_digest`` of those of the images (sha256, hex) that were learnt, as far as it is known."""
         found = {self.digests[row].tobytes() for row in self._rows({short(sha) for sha in hashes})}
         return found - {bytes(HASH_BYTES)}
 
@@ -110,7 +110,7 @@ class Learnt:
     ) -> "Learnt":
         """With more hashes (hex) and their classes; ``classes`` begins with the present ones.
 
-        digests: ``picture_digest`` by hash, where it is known.
+        digests: ``image_digest`` by hash, where it is known.
         """
         if classes[: len(self.classes)] != self.classes:
             raise ValueError("the classes of a version begin with those of its parent")

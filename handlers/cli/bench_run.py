@@ -105,17 +105,17 @@ def render(results: Path, output: Path | None) -> None:
 
 def _first_in_turn(load: Callable[[], Dataset]) -> Dataset:
     """Of several processes the first one loads alone: it may be filling a cache that the others read."""
-    if not world().leads:
+    if not world().is_main_process:
         world().wait()
     dataset = load()
-    if world().leads:
+    if world().is_main_process:
         world().wait()
     return dataset
 
 
 def carry_out(specs: Sequence[RunSpec], dataset: Dataset, how: Carrying, clock: Clock, device: str) -> None:
     """Run after run, with progress and a table each. Raises ``CommandError`` when the time limit came first."""
-    console = Console(quiet=not world().leads)
+    console = Console(quiet=not world().is_main_process)
     acceleration = Acceleration.parse(how.acceleration)
     open_runs = sum(not result_path(spec, how.output).is_file() for spec in specs)
     for spec in specs:

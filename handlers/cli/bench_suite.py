@@ -50,7 +50,7 @@ def run_suite(name: str, data: Path, texts: Sequence[str], how: Carrying, choice
             raise CommandError("--jobs is for one process: leave it out under torchrun", USAGE)
         else:
             run_side_by_side(names, _words(name, data, texts, how), choice.jobs, how.time_limit)
-        leads = world().leads
+        leads = world().is_main_process
     if leads and choice.run is None:
         render(how.output, None)
 

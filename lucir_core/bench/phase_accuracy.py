@@ -1,4 +1,4 @@
-"""A phase measured on test pictures, with both readouts: the classifier ("cnn") and the nearest mean ("nme")."""
+"""A phase measured on test images, with both readouts: the classifier ("cnn") and the nearest mean ("nme")."""
 
 import copy
 from collections.abc import Mapping, Sequence
@@ -24,8 +24,8 @@ def predict(state: LearnerState, images: np.ndarray, device: str) -> dict[str, n
     prototypes = state.prototypes.to(device)
     found: dict[str, list[np.ndarray]] = {readout: [] for readout in READOUTS}
     for start in range(0, len(images), BATCH):
-        pictures = torch.from_numpy(np.array(images[start : start + BATCH])).to(device)
-        output = model(centre_crop(pictures, state.config.size))
+        batch = torch.from_numpy(np.array(images[start : start + BATCH])).to(device)
+        output = model(centre_crop(batch, state.config.size))
         nearest = functional.normalize(output.features.float(), dim=1) @ prototypes.T
         found["cnn"].append(output.logits.argmax(dim=1).cpu().numpy())
         found["nme"].append(nearest.argmax(dim=1).cpu().numpy())

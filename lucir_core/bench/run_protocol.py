@@ -42,7 +42,7 @@ class Clock:
         """
         now = time.monotonic()
         step, self._last = now - self._last, now
-        if self._end is not None and world().agreed(now + step > self._end):
+        if self._end is not None and world().broadcast(now + step > self._end):
             raise TimeLimitReachedError
 
     def pause(self) -> None:
@@ -119,7 +119,7 @@ def run_benchmark(
     work = Work(folder, identity, environment(device, commit))
     clock = clock or Clock()
     learn_all(spec, dataset, work, Means(device, acceleration), report, clock)
-    if not world().leads:
+    if not world().is_main_process:
         world().wait()
         return path
     classes = [dataset.classes[label] for label in spec.protocol.seen(len(spec.protocol.phase_sizes) - 1)]

@@ -52,12 +52,12 @@ class Work:
 
     @property
     def scratch(self) -> Path:
-        """For pictures that are too many for the memory."""
+        """For images that are too many for the memory."""
         return self.folder / f"images{self._suffix}.npy"
 
     @property
     def test_scratch(self) -> Path:
-        """The same for test pictures."""
+        """The same for test images."""
         return self.folder / f"test{self._suffix}.npy"
 
     @property
@@ -81,7 +81,7 @@ class Work:
 
     def keep(self, state: LearnerState) -> None:
         """Save the state after a phase, before it is measured."""
-        if self._world.leads:
+        if self._world.is_main_process:
             save_state(state, self._state_folder(state.phase))
 
     def finish_phase(self, record: Mapping[str, Any]) -> None:
@@ -91,14 +91,14 @@ class Work:
         self._facts["open_seconds"] = 0.0
         self._save()
         self.scratch.unlink(missing_ok=True)
-        if record["phase"] and self._world.leads:
+        if record["phase"] and self._world.is_main_process:
             shutil.rmtree(self._state_folder(record["phase"] - 1), ignore_errors=True)
 
     def _state_folder(self, phase: int) -> Path:
         return self.folder / f"phase-{phase}"
 
     def _save(self) -> None:
-        if self._world.leads:
+        if self._world.is_main_process:
             write_json(self._path, self._facts)
 
 

@@ -64,7 +64,7 @@ class Eeil:
     """End-to-end incremental learning: its views, its balanced fine-tune, its noise."""
 
     views: int = 1
-    """Random views of every picture per epoch; the published code makes 12 copies of each before training."""
+    """Random views of every image per epoch; the published code makes 12 copies of each before training."""
     finetune_epochs: int = 30
     finetune_lr: float = 0.01
     finetune_milestones: tuple[int, ...] = (10, 20)
@@ -85,7 +85,7 @@ class Bic:
     """Bias correction: what the two scalars are fitted on."""
 
     validation_share: float = 0.1
-    """Share of every old class's exemplars that is held out; of every new class as many pictures."""
+    """Share of every old class's exemplars that is held out; of every new class as many images."""
     offset_penalty: float = 0.1
     """Weight of half the square of the offset."""
 

@@ -23,7 +23,7 @@ Settings = TypeVar("Settings")
 
 @dataclass(frozen=True)
 class Normalisation:
-    """Statistics that pictures are normalised with, on the scale 0 to 1, per colour channel."""
+    """Statistics that images are normalised with, on the scale 0 to 1, per colour channel."""
 
     mean: tuple[float, float, float] = (0.5071, 0.4866, 0.4409)
     std: tuple[float, float, float] = (0.2009, 0.1984, 0.2023)
@@ -36,27 +36,27 @@ class Normalisation:
 
 @dataclass(frozen=True)
 class Augmentation:
-    """Random changes of the training pictures, drawn anew for every picture and epoch."""
+    """Random changes of the training images, drawn anew for every image and epoch."""
 
     crop_padding: int = 4
     """Pixels added on every side before a random crop of `size`; 0 with `resize` = `size` crops nothing."""
     padding: Literal["black", "edge"] = "black"
-    """What those pixels show: `edge` repeats the picture's border, as pictures on white or any other ground want it."""
+    """What those pixels show: `edge` repeats the image's border, as images on white or any other ground want it."""
     flip: bool = True
-    """Mirror left-right with probability one half. Off where mirrored pictures mean something else (digits, text)."""
+    """Mirror left-right with probability one half. Off where mirrored images mean something else (digits, text)."""
     brightness: float = 0.0
     """Factor drawn from 1 +- this. 63/255 is what DER, PyCIL and PODNet add; LUCIR does not."""
     random_resized_crop: tuple[float, float] | None = None
-    """Range of the crop's share of the picture's area, scaled to `size`; replaces the padded crop."""
+    """Range of the crop's share of the image's area, scaled to `size`; replaces the padded crop."""
     aspect: tuple[float, float] = (3 / 4, 4 / 3)
     """Range of width over height of that crop."""
     offset: float = 0.0
     """Added to all pixels, drawn from +- this on the scale 0 to 255; 63 in EEIL."""
     contrast: float = 0.0
-    """Factor on the distance from the picture's mean, drawn from 1 +- this; 0.8 in EEIL. Every picture gets the offset,
+    """Factor on the distance from the image's mean, drawn from 1 +- this; 0.8 in EEIL. Every image gets the offset,
     the contrast or neither, each with the same probability."""
     strong: bool = False
-    """One strong change of random kind for every picture (`data.augment_strong`); no part of any paper here."""
+    """One strong change of random kind for every image (`data.augment_strong`); no part of any paper here."""
     cutout: int = 0
     """Side of a grey square hole at a random place, in pixels; 0 for none."""
 
@@ -88,9 +88,9 @@ class PhaseConfig:
     weights: str | None = None
     """Starting weights of the backbone in phase 0: a local file (.safetensors, or a state dict), or `torchvision`."""
     size: int = 32
-    """Side of the square picture that the network sees, in pixels."""
+    """Side of the square image that the network sees, in pixels."""
     resize: int = 32
-    """Side of the square pictures that are stored and trained from; at test time their centre `size` is seen."""
+    """Side of the square images that are stored and trained from; at test time their centre `size` is seen."""
     normalisation: Normalisation = field(default_factory=Normalisation)
 
     epochs: int = 160

@@ -1,6 +1,6 @@
-"""Random changes of whole batches of uint8 pictures at once, on their device; and the fixed crop of test time.
+"""Random changes of whole batches of uint8 images at once, on their device; and the fixed crop of test time.
 
-Pictures come in as (batch, side, side, 3) uint8 and leave as (batch, 3, size, size) on the scale 0 to 255, in
+Images come in as (batch, side, side, 3) uint8 and leave as (batch, 3, size, size) on the scale 0 to 255, in
 channels-last memory. Every draw comes from the generator that is passed in.
 """
 
@@ -12,38 +12,16 @@ from torch.nn import functional
 
 from lucir_core.config.phase_config import Augmentation
 from lucir_core.data.augment_strong import change_strongly, cut_out
+from lucir_core.data.random_draws import Draws
 
 CROP_TRIES = 10
-"""Draws of a crop's area and shape before falling back to the whole picture, as torchvision does it."""
+"""Draws of a crop's area and shape before falling back to the whole image, as torchvision does it."""
 
 
 def centre_crop(images: Tensor, size: int) -> Tensor:
     """What the network sees at test time: the centre `size` pixels. Stays uint8."""
     start = (images.shape[1] - size) // 2
     return images[:, start : start + size, start : start + size].permute(0, 3, 1, 2)
-
-
-class Draws:
-    """Random numbers for a batch of which only a part may be at hand: all are drawn, those of the part are given."""
-
-    def __init__(self, generator: torch.Generator, count: int, part: slice | None = None) -> None:
-        self._generator, self._count, self._part = generator, count, part or slice(0, count)
-
-    def uniform(self, *shape: int, low: float = 0.0, high: float = 1.0) -> Tensor:
-        """Float32; -1 in `shape` stands for the batch."""
-        empty = torch.empty(self._full(shape), device=self._generator.device)
-        return self._mine(empty.uniform_(low, high, generator=self._generator), shape)
-
-    def integers(self, below: int, *shape: int) -> Tensor:
-        """0 to `below` - 1; -1 in `shape` stands for the batch."""
-        device = self._generator.device
-        return self._mine(torch.randint(below, self._full(shape), device=device, generator=self._generator), shape)
-
-    def _full(self, shape: tuple[int, ...]) -> tuple[int, ...]:
-        return tuple(self._count if side < 0 else side for side in shape)
-
-    def _mine(self, drawn: Tensor, shape: tuple[int, ...]) -> Tensor:
-        return drawn.narrow(shape.index(-1), self._part.start, self._part.stop - self._part.start)
 
 
 def augment_batch(
@@ -53,9 +31,9 @@ def augment_batch(
     generator: torch.Generator,
     share: tuple[int, slice] | None = None,
 ) -> Tensor:
-    """One random view of every picture; `generator` lives on the pictures' device.
+    """One random view of every image; `generator` lives on the images' device.
 
-    share: (n, part) where `images` are that part of a batch of n pictures: they get the views they have in the batch.
+    share: (n, part) where `images` are that part of a batch of n images: they get the views they have in the batch.
     """
     draws = Draws(generator, *(share or (len(images), None)))
     if choice.random_resized_crop is not None:
@@ -77,18 +55,18 @@ def _around(change: float) -> dict[str, float]:
     return {"low": 1.0 - change, "high": 1.0 + change}
 
 
-def _change_tone(pictures: Tensor, choice: Augmentation, draws: Draws) -> Tensor:
+def _change_tone(images: Tensor, choice: Augmentation, draws: Draws) -> Tensor:
     """One of: nothing, an offset, a contrast; (batch, 3, size, size) on the scale 0 to 255."""
     shape = (-1, 1, 1, 1)
     kinds = 1 + (choice.offset > 0) + (choice.contrast > 0)
     kind = draws.integers(kinds, *shape)
     if choice.offset:
-        pictures = pictures + draws.uniform(*shape, low=-choice.offset, high=choice.offset) * (kind == 1)
+        images = images + draws.uniform(*shape, low=-choice.offset, high=choice.offset) * (kind == 1)
     if choice.contrast:
         factor = draws.uniform(*shape, **_around(choice.contrast))
-        mean = pictures.mean(dim=(1, 2, 3), keepdim=True)
-        pictures = torch.where(kind == kinds - 1, (pictures - mean) * factor + mean, pictures)
-    return pictures.clamp(0.0, 255.0)
+        mean = images.mean(dim=(1, 2, 3), keepdim=True)
+        images = torch.where(kind == kinds - 1, (images - mean) * factor + mean, images)
+    return images.clamp(0.0, 255.0)
 
 
 def _padded_crops(images: Tensor, size: int, choice: Augmentation, draws: Draws) -> Tensor:
@@ -107,8 +85,8 @@ def _padded_crops(images: Tensor, size: int, choice: Augmentation, draws: Draws)
     if choice.flip:
         mirrored = draws.uniform(-1, 1) < 0.5
         columns = torch.where(mirrored, columns.flip(1), columns)
-    picture = torch.arange(batch, device=device).view(-1, 1, 1)
-    return images[picture, rows.unsqueeze(2), columns.unsqueeze(1)].permute(0, 3, 1, 2)
+    image = torch.arange(batch, device=device).view(-1, 1, 1)
+    return images[image, rows.unsqueeze(2), columns.unsqueeze(1)].permute(0, 3, 1, 2)
 
 
 def _resized_crops(images: Tensor, size: int, choice: Augmentation, draws: Draws) -> Tensor:

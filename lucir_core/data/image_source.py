@@ -1,4 +1,4 @@
-"""Encoded pictures as a source of training pictures: decoded on demand, kept decoded up to a bound of bytes."""
+"""Encoded images as a source of training images: decoded on demand, kept decoded up to a bound of bytes."""
 
 import os
 from concurrent.futures import ThreadPoolExecutor
@@ -15,20 +15,20 @@ DECODERS = min(16, os.cpu_count() or 1)
 """Threads that decode at once; Pillow and NumPy let others run meanwhile."""
 
 
-class Pictures(Protocol):
-    """Square pictures under a running index."""
+class Images(Protocol):
+    """Square images under a running index."""
 
     def __len__(self) -> int:
         """How many."""
         ...
 
     def take(self, indices: np.ndarray) -> np.ndarray:
-        """Pictures `indices` as a new array (n, side, side, 3) uint8."""
+        """Images `indices` as a new array (n, side, side, 3) uint8."""
         ...
 
 
-class ArrayPictures:
-    """The pictures of an array or a memory map (n, side, side, 3) uint8."""
+class ArrayImages:
+    """The images of an array or a memory map (n, side, side, 3) uint8."""
 
     def __init__(self, images: np.ndarray) -> None:
         self.images = images
@@ -37,15 +37,15 @@ class ArrayPictures:
         return len(self.images)
 
     def take(self, indices: np.ndarray) -> np.ndarray:
-        """See `Pictures`."""
+        """See `Images`."""
         return np.take(self.images, indices, axis=0)
 
 
-class EncodedPictures:
-    """The pictures of blobs. The first that are asked for stay decoded until `cache_bytes` are used.
+class EncodedImages:
+    """The images of blobs. The first that are asked for stay decoded until `cache_bytes` are used.
 
-    An epoch asks for every picture once, so no rule of replacement would do better than to keep what is there. Raises
-    DataError where a picture is not `side` pixels square.
+    An epoch asks for every image once, so no rule of replacement would do better than to keep what is there. Raises
+    DataError where an image is not `side` pixels square.
     """
 
     def __init__(self, blobs: ImageBlobs, side: int, cache_bytes: int = CACHE_BYTES) -> None:
@@ -61,11 +61,11 @@ class EncodedPictures:
 
     @property
     def cached_bytes(self) -> int:
-        """Bytes of decoded pictures that are kept."""
+        """Bytes of decoded images that are kept."""
         return self._used * self._side * self._side * 3
 
     def take(self, indices: np.ndarray) -> np.ndarray:
-        """See `Pictures`."""
+        """See `Images`."""
         result = np.empty((len(indices), self._side, self._side, 3), np.uint8)
         rows = self._row[indices]
         known = rows >= 0

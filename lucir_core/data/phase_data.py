@@ -1,4 +1,4 @@
-"""What a phase is given, and the pictures it trains from."""
+"""What a phase is given, and the images it trains from."""
 
 from collections import deque
 from collections.abc import Iterator, Sequence
@@ -9,13 +9,13 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from lucir_core.data.image_source import ArrayPictures, Pictures
+from lucir_core.data.image_source import ArrayImages, Images
 from lucir_core.errors import DataError
 
 RESIDENT_SHARE = 0.4
-"""Pictures stay on a GPU as a whole where they take less than this share of its free memory."""
+"""Images stay on a GPU as a whole where they take less than this share of its free memory."""
 
-UPLOAD_PICTURES = 4096
+UPLOAD_IMAGES = 4096
 
 
 @dataclass(frozen=True, eq=False)
@@ -44,13 +44,13 @@ class PhaseData:
 
 
 class ImageSet:
-    """Pictures of several sources under one running index, with their labels, handed out in batches on one device."""
+    """Images of several sources under one running index, with their labels, handed out in batches on one device."""
 
     def __init__(
-        self, images: Sequence[np.ndarray | Pictures], labels: Sequence[np.ndarray], device: torch.device
+        self, images: Sequence[np.ndarray | Images], labels: Sequence[np.ndarray], device: torch.device
     ) -> None:
-        parts = [ArrayPictures(part) if isinstance(part, np.ndarray) else part for part in images]
-        self._parts: list[Pictures] = [part for part in parts if len(part)]
+        parts = [ArrayImages(part) if isinstance(part, np.ndarray) else part for part in images]
+        self._parts: list[Images] = [part for part in parts if len(part)]
         self._starts = np.cumsum([0, *(len(part) for part in self._parts)])
         self.device = device
         self.labels = torch.from_numpy(np.concatenate(labels).astype(np.int64)).to(device)
@@ -64,7 +64,7 @@ class ImageSet:
         """Whether fetching a batch may wait for a disk, a decoder or a copy to the device."""
         if self._resident is not None:
             return False
-        plain = all(isinstance(part, ArrayPictures) and not isinstance(part.images, np.memmap) for part in self._parts)
+        plain = all(isinstance(part, ArrayImages) and not isinstance(part.images, np.memmap) for part in self._parts)
         return self.device.type == "cuda" or not plain
 
     def batches(self, parts: Sequence[Tensor]) -> Iterator[Tensor]:
@@ -75,7 +75,7 @@ class ImageSet:
             return
         # One copy to the host for all: a thread that asked the device for its indices would wait for its whole queue.
         host = [part.cpu() for part in parts]
-        with ThreadPoolExecutor(1, "pictures") as pool:
+        with ThreadPoolExecutor(1, "images") as pool:
             coming: deque[Future[Tensor]] = deque()
             for part in host:
                 coming.append(pool.submit(self.gather, part))
@@ -84,11 +84,11 @@ class ImageSet:
             yield from (future.result() for future in coming)
 
     def gather(self, indices: Tensor) -> Tensor:
-        """Pictures `indices` as uint8 (batch, side, side, 3) on the set's device."""
+        """Images `indices` as uint8 (batch, side, side, 3) on the set's device."""
         if self._resident is not None:
             return self._resident[indices]
-        pictures = torch.from_numpy(self.numpy(indices.cpu().numpy()))
-        return pictures.pin_memory().to(self.device, non_blocking=True) if self.device.type == "cuda" else pictures
+        images = torch.from_numpy(self.numpy(indices.cpu().numpy()))
+        return images.pin_memory().to(self.device, non_blocking=True) if self.device.type == "cuda" else images
 
     def numpy(self, indices: np.ndarray) -> np.ndarray:
         """The same as an array, copied out of its sources."""
@@ -111,7 +111,7 @@ class ImageSet:
             yield number, owner == number
 
     def _upload(self) -> Tensor | None:
-        """All pictures on the GPU, piece by piece, where they are a small part of its free memory."""
+        """All images on the GPU, piece by piece, where they are a small part of its free memory."""
         if not self._parts:
             return None
         side = self._parts[0].take(np.zeros(1, np.int64)).shape[1]
@@ -119,7 +119,7 @@ class ImageSet:
         if len(self) * side * side * 3 > RESIDENT_SHARE * free:
             return None
         resident = torch.empty((len(self), side, side, 3), dtype=torch.uint8, device=self.device)
-        for start in range(0, len(self), UPLOAD_PICTURES):
-            rows = np.arange(start, min(start + UPLOAD_PICTURES, len(self)))
+        for start in range(0, len(self), UPLOAD_IMAGES):
+            rows = np.arange(start, min(start + UPLOAD_IMAGES, len(self)))
             resident[start : start + len(rows)] = torch.from_numpy(self.numpy(rows)).to(self.device)
         return resident

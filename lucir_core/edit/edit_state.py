@@ -1,7 +1,7 @@
-"""Changing what a state knows without training: rename, merge and remove classes, take pictures out of the memory.
+"""Changing what a state knows without training: rename, merge and remove classes, take images out of the memory.
 
 Every function gives a new state and leaves the old one as it is. The backbone never changes, so features, the rows of
-untouched classes and their prototypes stay bit for bit what they were. What the network's weights learnt from pictures
+untouched classes and their prototypes stay bit for bit what they were. What the network's weights learnt from images
 that are taken out stays in the weights; only learning anew without them would remove it.
 
 All heads are edited alike, by row. Under BiC the newest rows have a correction: a row that is merged of old and new
@@ -22,7 +22,7 @@ from lucir_core.edit.regroup import Regrouping, merging, regroup_blobs, removal,
 from lucir_core.errors import DataError
 from lucir_core.memory.exemplars import exemplars_per_class
 from lucir_core.memory.herding import herd
-from lucir_core.memory.image_blobs import ImageBlobs, picture_digest
+from lucir_core.memory.image_blobs import ImageBlobs, image_digest
 from lucir_core.memory.prototypes import class_prototypes
 from lucir_core.models.features import extract_features
 from lucir_core.models.heads import CosineHead, Head, LinearHead
@@ -70,19 +70,19 @@ def regroup_state(state: LearnerState, change: Regrouping) -> LearnerState:
 
 
 def delete_exemplars(state: LearnerState, digests: Collection[bytes]) -> LearnerState:
-    """The state without the exemplars whose `picture_digest` is among `digests`; prototypes of their classes anew.
+    """The state without the exemplars whose `image_digest` is among `digests`; prototypes of their classes anew.
 
     A class may be left without exemplars: it then has the zero prototype, and nothing to be replayed.
     """
-    exemplars = delete_pictures(state.exemplars, digests)
+    exemplars = delete_images(state.exemplars, digests)
     touched = np.flatnonzero(exemplars.counts() != state.exemplars.counts())
     return _with_prototypes(replace(state, exemplars=exemplars), touched.tolist())
 
 
-def delete_pictures(blobs: ImageBlobs, digests: Collection[bytes]) -> ImageBlobs:
-    """The pictures without those whose `picture_digest` is among `digests`."""
+def delete_images(blobs: ImageBlobs, digests: Collection[bytes]) -> ImageBlobs:
+    """The images without those whose `image_digest` is among `digests`."""
     wanted = frozenset(digests)
-    kept = [index for index in range(len(blobs)) if picture_digest(blobs.decode(index)) not in wanted]
+    kept = [index for index in range(len(blobs)) if image_digest(blobs.decode(index)) not in wanted]
     return ImageBlobs(tuple(blobs.pngs[index] for index in kept), blobs.labels[kept], blobs.classes)
 
 
@@ -152,7 +152,7 @@ def _with_prototypes(state: LearnerState, labels: Collection[int]) -> LearnerSta
 
 
 def _features(state: LearnerState, blobs: ImageBlobs, indices: np.ndarray, flip: str) -> Tensor:
-    """Features (n, dim) of some stored pictures."""
+    """Features (n, dim) of some stored images."""
     chosen = ImageBlobs(tuple(blobs.pngs[index] for index in indices.tolist()), blobs.labels[indices], blobs.classes)
     images = ImageSet([chosen.decode_all(state.config.resize)], [chosen.labels], torch.device("cpu"))
     return extract_features(state.model, images, torch.arange(len(chosen)), state.config.size, flip)

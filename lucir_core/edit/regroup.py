@@ -81,10 +81,10 @@ def removal(classes: Sequence[str], name: str) -> Regrouping:
 
 
 def regroup_blobs(blobs: ImageBlobs, change: Regrouping) -> ImageBlobs:
-    """The pictures under their new labels, classes ascending, their order within a class kept; those of classes that
-    are gone are left out. The pictures of a merged class follow the order of its parts."""
+    """The images under their new labels, classes ascending, their order within a class kept; those of classes that
+    are gone are left out. The images of a merged class follow the order of its parts."""
     if blobs.classes != change.before:
-        raise DataError(f"the pictures are of {len(blobs.classes)} classes, the regrouping is of others")
+        raise DataError(f"the images are of {len(blobs.classes)} classes, the regrouping is of others")
     labels = change.new_labels[blobs.labels]
     order = np.lexsort((np.arange(len(labels)), blobs.labels, labels))
     kept = order[labels[order] >= 0]

@@ -1,4 +1,4 @@
-"""The model as one ONNX file: uint8 pictures in, probabilities and cosines out, everything between inside the graph."""
+"""The model as one ONNX file: uint8 images in, probabilities and cosines out, everything between inside the graph."""
 
 from dataclasses import dataclass
 from pathlib import Path
@@ -27,14 +27,14 @@ EPSILON = 1e-12
 
 @dataclass(frozen=True)
 class ExportCheck:
-    """How far ONNX Runtime and PyTorch are apart on the same pictures."""
+    """How far ONNX Runtime and PyTorch are apart on the same images."""
 
     images: int
     max_cosine_difference: float
     """Over both kinds of cosines."""
     max_probability_difference: float
     top1_disagreements: int
-    """Pictures with another best class, in either readout."""
+    """Images with another best class, in either readout."""
 
 
 def export_onnx(state: LearnerState, path: Path) -> None:

@@ -33,9 +33,9 @@ def choose_exemplars(
 ) -> np.ndarray:
     """Positions of the exemplars after a phase: classes ascending, herding order within each.
 
-    labels: (n,) of all pictures at hand; kept: (n,) bool, True for those that were exemplars before, which stand in
-    their old herding order. A class with pictures beyond its old exemplars (new, or known with new images) is herded
-    from all its pictures with `features_of(positions)`; any other class only loses the tail of its list.
+    labels: (n,) of all images at hand; kept: (n,) bool, True for those that were exemplars before, which stand in
+    their old herding order. A class with images beyond its old exemplars (new, or known with new images) is herded
+    from all its images with `features_of(positions)`; any other class only loses the tail of its list.
     budget: of each class; default: what the memory allows for `class_count` classes.
     """
     if budget is None:

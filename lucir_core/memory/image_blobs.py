@@ -1,4 +1,4 @@
-"""Labelled pictures as PNG bytes in one safetensors file: exemplars, held-out images. No pickle, no folder of files.
+"""Labelled images as PNG bytes in one safetensors file: exemplars, held-out images. No pickle, no folder of files.
 
 Tensors: `data` (uint8, the PNG files one after the other), `offsets` (int64, N + 1), `labels` (int64, N, indices into
 the class list); metadata: `classes`, a JSON list of names.
@@ -23,7 +23,7 @@ from lucir_core.files import save_tensors_atomically
 
 @dataclass(frozen=True, eq=False)
 class ImageBlobs:
-    """N encoded square pictures with their labels; picture i is `pngs[i]`, of class `classes[labels[i]]`."""
+    """N encoded square images with their labels; image i is `pngs[i]`, of class `classes[labels[i]]`."""
 
     pngs: tuple[bytes, ...]
     labels: np.ndarray
@@ -32,7 +32,7 @@ class ImageBlobs:
 
     def __post_init__(self) -> None:
         if len(self.pngs) != len(self.labels):
-            raise DataError(f"{len(self.pngs)} pictures have {len(self.labels)} labels: give one for each")
+            raise DataError(f"{len(self.pngs)} images have {len(self.labels)} labels: give one for each")
         if len(self.labels) and not 0 <= self.labels.min() <= self.labels.max() < len(self.classes):
             raise DataError(f"labels {self.labels.min()} to {self.labels.max()} do not fit {len(self.classes)} classes")
 
@@ -41,7 +41,7 @@ class ImageBlobs:
 
     @classmethod
     def empty(cls, classes: Iterable[str] = ()) -> Self:
-        """No pictures of these classes."""
+        """No images of these classes."""
         return cls((), np.zeros(0, np.int64), tuple(classes))
 
     @classmethod
@@ -49,29 +49,27 @@ class ImageBlobs:
         """Encode `images` (N, side, side, 3) uint8 without loss."""
         if images.ndim != 4 or images.shape[3] != 3 or images.dtype != np.uint8:
             raise DataError(f"images are uint8 (N, side, side, 3), not {images.dtype} {images.shape}")
-        return cls(tuple(encode_picture(image) for image in images), np.asarray(labels, np.int64), tuple(classes))
+        return cls(tuple(encode_image(image) for image in images), np.asarray(labels, np.int64), tuple(classes))
 
     @property
     def byte_count(self) -> int:
-        """Encoded size of all pictures."""
+        """Encoded size of all images."""
         return sum(len(png) for png in self.pngs)
 
     def decode(self, index: int) -> np.ndarray:
-        """Picture `index` as uint8 (side, side, 3)."""
+        """Image `index` as uint8 (side, side, 3)."""
         with Image.open(io.BytesIO(self.pngs[index])) as image:
             return np.asarray(image.convert("RGB"))
 
     def decode_square(self, index: int, side: int) -> np.ndarray:
-        """Picture `index` as uint8 (side, side, 3); raises DataError where it has another size."""
+        """Image `index` as uint8 (side, side, 3); raises DataError where it has another size."""
         image = self.decode(index)
         if image.shape != (side, side, 3):
-            raise DataError(
-                f"picture {index} is {image.shape[1]}x{image.shape[0]}, the configuration says {side}x{side}"
-            )
+            raise DataError(f"image {index} is {image.shape[1]}x{image.shape[0]}, the configuration says {side}x{side}")
         return image
 
     def decode_all(self, side: int) -> np.ndarray:
-        """All pictures as uint8 (N, side, side, 3); raises DataError where one has another size."""
+        """All images as uint8 (N, side, side, 3); raises DataError where one has another size."""
         result = np.empty((len(self), side, side, 3), np.uint8)
         for i in range(len(self)):
             result[i] = self.decode_square(i, side)
@@ -82,7 +80,7 @@ class ImageBlobs:
         return np.flatnonzero(self.labels == label)
 
     def counts(self) -> np.ndarray:
-        """(classes,) pictures per class."""
+        """(classes,) images per class."""
         return np.bincount(self.labels, minlength=len(self.classes))
 
     def save(self, path: Path) -> None:
@@ -106,21 +104,21 @@ class ImageBlobs:
                     raise StateError(
                         f"{path} is damaged: its offsets do not fit its {size} bytes and {len(labels)} labels"
                     )
-                # Picture by picture, so that the memory never holds the bytes twice.
+                # Image by image, so that the memory never holds the bytes twice.
                 pngs = tuple(data[start:end].tobytes() for start, end in pairwise(offsets.tolist()))
         except StateError:
             raise
         except (OSError, SafetensorError, KeyError, TypeError, ValueError) as error:
-            raise StateError(f"{path} is no file of labelled pictures, or it is damaged: {error}") from error
+            raise StateError(f"{path} is no file of labelled images, or it is damaged: {error}") from error
         return cls(pngs, labels, classes)
 
 
-def picture_digest(image: np.ndarray) -> bytes:
-    """16 bytes that tell pictures apart by their pixels, however they were encoded; image: (side, side, 3) uint8."""
+def image_digest(image: np.ndarray) -> bytes:
+    """16 bytes that tell images apart by their pixels, however they were encoded; image: (side, side, 3) uint8."""
     return hashlib.sha256(np.asarray(image, np.uint8).tobytes()).digest()[:16]
 
 
-def encode_picture(image: np.ndarray) -> bytes:
+def encode_image(image: np.ndarray) -> bytes:
     """uint8 (side, side, 3) as PNG, without loss."""
     buffer = io.BytesIO()
     Image.fromarray(image).save(buffer, format="PNG")

@@ -1,9 +1,9 @@
 """BiC: large scale incremental learning (Wu et al., CVPR 2019): two scalars take back the bias towards new classes.
 
 Stage 1 minimises L * KL(teacher || student) over the old classes at temperature 2 + (1 - L) * CE over all classes, with
-L = old / (old + new), on all samples but those held out: a tenth of every old class's exemplars and as many pictures of
+L = old / (old + new), on all samples but those held out: a tenth of every old class's exemplars and as many images of
 every new class. The teacher's logits are corrected for its own newest classes. Stage 2 fits scale and offset of the
-newest classes' logits on the held-out pictures; at test time only the newest classes are corrected.
+newest classes' logits on the held-out images; at test time only the newest classes are corrected.
 Source: the authors' TensorFlow code and the paper.
 
 What we do differently, and why:
@@ -13,7 +13,7 @@ What we do differently, and why:
   code spends twice stage 1's epochs. The objective is theirs: CE + 0.1 * offset^2 / 2, every class weighing the same.
 - The temperature is not squared; the divergence has the gradients of the code's soft cross-entropy.
 - The code multiplies the weight decay by phases / (phase + 1) on ImageNet; set `weight_decay` by phase for that.
-- A class with a single exemplar keeps it for training. Without held-out pictures of old and new classes there is no
+- A class with a single exemplar keeps it for training. Without held-out images of old and new classes there is no
   correction. A phase without new classes keeps the previous correction in place.
 """
 
@@ -45,7 +45,7 @@ logger = logging.getLogger(__name__)
 
 @METHODS.register("bic")
 class BiasCorrection:
-    """Distillation with held-out pictures, then two scalars."""
+    """Distillation with held-out images, then two scalars."""
 
     needs_every_image = False
 
@@ -111,7 +111,7 @@ def fit_correction(logits: Tensor, labels: Tensor, old_count: int, penalty: floa
     """(scale, offset) for the logits of the new classes that minimise cross-entropy + penalty * offset^2 / 2.
 
     logits: (n, classes) uncorrected, old classes first; labels: (n,). Every class weighs the same, however many
-    pictures it has.
+    images it has.
     """
     logits = logits.double()
     weights = 1.0 / torch.bincount(labels, minlength=logits.shape[1])[labels].double()

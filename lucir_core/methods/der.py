@@ -4,7 +4,7 @@ Every phase with new classes adds a backbone that starts as a copy of the newest
 eval mode. A fresh linear head without bias sees the concatenated features: CE over all classes, plus an auxiliary head
 on the new features alone that tells the new classes apart from "an old class" (nn + 1 outputs, output 0 for all old).
 After a warm-up both heads are drawn anew. Then the classifier stage: a fresh head, everything else frozen in eval mode,
-on equally many pictures of every class, logits divided by 5. No distillation. Source: the authors' released code.
+on equally many images of every class, logits divided by 5. No distillation. Source: the authors' released code.
 
 What we do differently, and why:
 - No channel masks and no pruning unless `der.masks` says so, as in the released code: memory and time grow by one

@@ -2,12 +2,12 @@
 
 Stage 1 minimises CE over all classes + for every earlier phase a distillation term at temperature 2 whose softmax runs
 over that phase's classes alone, on all samples. Stage 2, the balanced fine-tune, goes on with a small learning rate on
-equally many pictures of every class (new ones herded to the old ones' number before the memory is cut) and has one more
+equally many images of every class (new ones herded to the old ones' number before the memory is cut) and has one more
 term, which holds the new classes to the model as stage 1 left it. Then the exemplars are herded. Linear head with bias.
 Source: the authors' MATLAB code and the notes in FACIL.
 
 What we do differently, and why:
-- The code makes twelve altered copies of every picture; we draw the same changes anew for every view
+- The code makes twelve altered copies of every image; we draw the same changes anew for every view
   (`augment.offset`, `augment.contrast`, crop, flip), and `eeil.views: 12` makes an epoch as long as theirs.
 - The gradient noise (`eeil.gradient_noise`, off unless chosen) is added to the summed gradient, i.e. divided by the
   batch size on the mean, as the code has it; added to the mean it would be 128 times as strong.
@@ -100,7 +100,7 @@ def _remembered_copy(run: PhaseRun) -> IncrementalModel:
     """The model as stage 1 left it. Its weights go into the resume file: a fine-tune under way moves the model's."""
     kept = {}
     for name, value in run.model.state_dict().items():
-        kept[name] = torch.from_numpy(run.journal.remember(f"stage_one.{name}", partial(_array, value)))
+        kept[name] = torch.from_numpy(run.checkpoint.remember(f"stage_one.{name}", partial(_array, value)))
     stage_one = frozen_copy(run.model)
     stage_one.load_state_dict(kept)
     return stage_one

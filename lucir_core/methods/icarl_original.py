@@ -8,7 +8,7 @@ What we do differently, and why:
 - The head grows. The loss is summed over the classes so far and divided by 100 (`icarl_original.outputs`), so that the
   published learning rate of 2.0 keeps its meaning; only the pull of unseen outputs towards 0 is gone.
 - A short last batch is trained on, as everywhere in this library.
-- Normalisation by channel statistics instead of subtracting the mean picture.
+- Normalisation by channel statistics instead of subtracting the mean image.
 - `probabilities` of an exported model are the softmax of the logits, so that they add up to 1 like any other method's;
   the best class is that of the sigmoids.
 """

@@ -148,7 +148,7 @@ def _balanced_finetune(run: PhaseRun, head: CosineHead, start: float) -> None:
 
 
 def _main_share(run: PhaseRun, image_count: int, schedule: Schedule) -> float:
-    """The main stage's part of the phase's pictures; the fine-tune's forward-only ones count a third."""
+    """The main stage's part of the phase's images; the fine-tune's forward-only ones count a third."""
     main = schedule.epochs * image_count
     classes = run.old_count + run.new_count
     balanced = run.config.cbf.epochs * classes * exemplars_per_class(run.config, classes)

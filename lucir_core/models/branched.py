@@ -1,4 +1,4 @@
-"""Several backbones side by side on the same pictures, their features concatenated."""
+"""Several backbones side by side on the same images, their features concatenated."""
 
 from collections.abc import Sequence
 from typing import cast

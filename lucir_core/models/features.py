@@ -1,4 +1,4 @@
-"""Features of pictures as test time sees them: eval mode, centre crop, no augmentation, no gradients."""
+"""Features of images as test time sees them: eval mode, centre crop, no augmentation, no gradients."""
 
 import torch
 from torch import Tensor
@@ -9,14 +9,14 @@ from lucir_core.errors import ConfigError
 from lucir_core.models.model import IncrementalModel
 
 FEATURE_BATCH = 256
-"""Pictures per forward pass; has no influence on the result beyond rounding."""
+"""Images per forward pass; has no influence on the result beyond rounding."""
 
 
 @torch.no_grad()
 def extract_features(
     model: IncrementalModel, images: ImageSet, indices: Tensor, size: int, flip: str = "none"
 ) -> Tensor:
-    """Features (n, dim) float32 on the CPU of pictures `indices`; the model's train or eval mode is put back.
+    """Features (n, dim) float32 on the CPU of images `indices`; the model's train or eval mode is put back.
 
     flip: `none`, `horizontal` (mirrored left-right) or `channel_reverse` (colours; see `PhaseConfig.nme_flip`).
     """
@@ -26,17 +26,17 @@ def extract_features(
     indices = indices.to(images.device)
     for start in range(0, len(indices), FEATURE_BATCH):
         batch = images.gather(indices[start : start + FEATURE_BATCH])
-        pictures = change_view(centre_crop(batch, size), flip)
-        collected.append(model.features(pictures).float())
+        view = change_view(centre_crop(batch, size), flip)
+        collected.append(model.features(view).float())
     model.train(was_training)
     return torch.cat(collected).cpu() if collected else torch.zeros(0, model.feature_dim)
 
 
-def change_view(pictures: Tensor, flip: str) -> Tensor:
-    """pictures: (batch, 3, height, width)."""
+def change_view(images: Tensor, flip: str) -> Tensor:
+    """images: (batch, 3, height, width)."""
     if flip == "none":
-        return pictures
+        return images
     axes = {"horizontal": 3, "channel_reverse": 1}
     if flip not in axes:
         raise ConfigError(f"view {flip!r} is unknown: choose none, horizontal or channel_reverse")
-    return pictures.flip(axes[flip])
+    return images.flip(axes[flip])

@@ -1,4 +1,4 @@
-"""A backbone with its growing head, and normalisation of the pictures in front."""
+"""A backbone with its growing head, and normalisation of the images in front."""
 
 import copy
 from typing import NamedTuple, cast
@@ -24,7 +24,7 @@ class Output(NamedTuple):
 
 
 class IncrementalModel(nn.Module):
-    """Pictures to features to scores. Features are returned, never kept in hooks or globals."""
+    """Images to features to scores. Features are returned, never kept in hooks or globals."""
 
     def __init__(self, backbone: nn.Module, head: Head, normalisation: Normalisation) -> None:
         super().__init__()
@@ -59,15 +59,15 @@ class IncrementalModel(nn.Module):
 
     def features(self, images: Tensor) -> Tensor:
         """images: (batch, 3, size, size) on the scale 0 to 255, any dtype; features: (batch, dim)."""
-        pictures = images.float() * self.scale + self.shift
+        normalised = images.float() * self.scale + self.shift
         if not (self.training or self.frozen):
             # Not the compiled one, where there is one: it is made for the batches of training.
-            return gathered(cast(Tensor, self.backbone.forward(pictures)))
+            return gathered(cast(Tensor, self.backbone.forward(normalised)))
         if self.backbone_type is None:
-            return gathered(cast(Tensor, self.backbone(pictures)))
+            return gathered(cast(Tensor, self.backbone(normalised)))
         # No cache of converted weights: every weight is used once, and a CUDA graph must convert them each time.
-        with torch.autocast(pictures.device.type, self.backbone_type, cache_enabled=False):
-            features = cast(Tensor, self.backbone(pictures))
+        with torch.autocast(normalised.device.type, self.backbone_type, cache_enabled=False):
+            features = cast(Tensor, self.backbone(normalised))
         return gathered(features.float())
 
     def forward(self, images: Tensor) -> Output:

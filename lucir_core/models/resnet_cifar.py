@@ -1,4 +1,4 @@
-"""ResNet for small pictures, as LUCIR's CIFAR experiments use it: 3 stages of 16, 32 and 64 channels.
+"""ResNet for small images, as LUCIR's CIFAR experiments use it: 3 stages of 16, 32 and 64 channels.
 
 Shortcuts at a change of stage are 1x1 convolutions with normalisation (He's option B); 466,256 parameters at depth 32.
 """

@@ -1,4 +1,4 @@
-"""ResNet-18 for small pictures, as DER's CIFAR tables use it: 64 to 512 channels at full resolution from the start.
+"""ResNet-18 for small images, as DER's CIFAR tables use it: 64 to 512 channels at full resolution from the start.
 
 11,168,832 parameters. Figures of this network cannot be compared with those of ResNet-32.
 """

@@ -33,7 +33,7 @@ class Acceleration:
     """Which of them are used, where the device has them; `Acceleration.parse` reads them from a text."""
 
     channels_last: bool = True
-    """Keep pictures and convolutions channels-last."""
+    """Keep images and convolutions channels-last."""
     folded_teacher: bool = True
     """Multiply the normalisation of frozen networks into their convolutions."""
     keep_memory: bool = True

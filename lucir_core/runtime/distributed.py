@@ -34,26 +34,26 @@ class World:
     size: int = 1
 
     @property
-    def leads(self) -> bool:
+    def is_main_process(self) -> bool:
         """Whether this process writes files and talks to people."""
         return self.rank == 0
 
     def share(self, count: int) -> slice:
-        """This process's part of a batch of `count` pictures; parts differ by one picture at most."""
+        """This process's part of a batch of `count` images; parts differ by one image at most."""
         return slice(count * self.rank // self.size, count * (self.rank + 1) // self.size)
 
     def sizes(self, count: int) -> list[int]:
-        """Pictures of every process."""
+        """Images of every process."""
         return [count * (rank + 1) // self.size - count * rank // self.size for rank in range(self.size)]
 
-    def agreed(self, value: T) -> T:
+    def broadcast(self, value: T) -> T:
         """What process 0 says; with one process the value itself. Every process must call it."""
         if self.size == 1:
             return value
         box: list[Any] = [value]
         dist.broadcast_object_list(box, src=0)
-        agreed: T = box[0]
-        return agreed
+        received: T = box[0]
+        return received
 
     def wait(self) -> None:
         """Go on once every process has come here."""
@@ -94,12 +94,12 @@ def processes(device: str) -> Iterator[str]:
         dist.destroy_process_group()
 
 
-_SHARED: ContextVar[int | None] = ContextVar("pictures of the global batch under way", default=None)
+_SHARED: ContextVar[int | None] = ContextVar("images of the global batch under way", default=None)
 
 
 @contextmanager
 def shared_batch(count: int) -> Iterator[None]:
-    """While a loss is computed from this process's share of a batch of `count` pictures."""
+    """While a loss is computed from this process's share of a batch of `count` images."""
     token = _SHARED.set(count)
     try:
         yield
@@ -120,7 +120,7 @@ def gathered(features: Tensor) -> Tensor:
     sizes = world().sizes(count)
     if len(features) != sizes[world().rank]:
         raise ConfigError(
-            f"{len(features)} features for a share of {sizes[world().rank]} pictures: a loss that adds pictures of its "
+            f"{len(features)} features for a share of {sizes[world().rank]} images: a loss that adds images of its "
             "own to the batch runs in one process only"
         )
     result: Tensor = _Gather.apply(features, sizes)
@@ -134,7 +134,7 @@ class _Gather(torch.autograd.Function):
     def forward(ctx: Any, features: Tensor, sizes: list[int]) -> Tensor:
         rank = world().rank
         ctx.place = (sum(sizes[:rank]), sizes[rank])
-        # Shares may differ by one picture; what is sent may not.
+        # Shares may differ by one image; what is sent may not.
         padded = features.new_zeros((max(sizes), *features.shape[1:]))
         padded[: len(features)] = features
         parts = [torch.empty_like(padded) for _ in sizes]

@@ -30,7 +30,7 @@ WRITING_SHARE = 0.05
 """Writing takes at most about this share of the time; between writes a kill costs a few epochs, never exactness."""
 
 SAMPLED_IMAGES = 1024
-"""So many pictures, evenly spaced, enter the fingerprint of the data; labels enter all."""
+"""So many images, evenly spaced, enter the fingerprint of the data; labels enter all."""
 
 
 @dataclass(frozen=True)
@@ -46,8 +46,8 @@ class SavedPosition:
     facts: dict[str, np.ndarray]
 
 
-class Journal:
-    """Reads and writes (in the leading process) the resume file of one phase; without a path it does nothing."""
+class Checkpoint:
+    """Reads and writes (in the main process) the resume file of one phase; without a path it does nothing."""
 
     def __init__(self, path: Path | None, fingerprint: str, *, writing_share: float | None = None) -> None:
         self._path = path
@@ -62,7 +62,7 @@ class Journal:
     def remember(self, name: str, compute: Callable[[], np.ndarray]) -> np.ndarray:
         """A result that later epochs depend on: computed once, saved with every later epoch, then read back."""
         if name not in self.facts:
-            self.facts[name] = world().agreed(compute())
+            self.facts[name] = world().broadcast(compute())
         return self.facts[name]
 
     def enter(self, stage: str, model: nn.Module) -> tuple[bool, Position | None]:
@@ -85,7 +85,7 @@ class Journal:
         now = time.monotonic()
         if (
             self._path is None
-            or not world().leads
+            or not world().is_main_process
             or (epoch < epochs and now - self._last_end < self._last_cost / self._share)
         ):
             return
@@ -110,7 +110,7 @@ class Journal:
 
     def close(self) -> None:
         """The phase is complete and kept elsewhere: the file goes."""
-        if self._path is not None and world().leads:
+        if self._path is not None and world().is_main_process:
             self._path.unlink(missing_ok=True)
 
 

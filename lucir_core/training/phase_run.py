@@ -1,4 +1,4 @@
-"""What a method works with during one phase: model, teacher, pictures, and the shared steps it wires together."""
+"""What a method works with during one phase: model, teacher, images, and the shared steps it wires together."""
 
 import logging
 from collections.abc import Callable
@@ -15,7 +15,7 @@ from lucir_core.memory.exemplars import choose_exemplars, exemplars_per_class
 from lucir_core.models.features import extract_features
 from lucir_core.models.model import IncrementalModel
 from lucir_core.runtime.acceleration import AUTO, Acceleration
-from lucir_core.training.checkpoint import Journal
+from lucir_core.training.checkpoint import Checkpoint
 from lucir_core.training.schedule import Schedule
 from lucir_core.training.trainer import EpochReport, LossFunction, Stage, train_stage
 
@@ -54,7 +54,7 @@ class PhaseRun:
     old_count: int
     new_count: int
     seed: int
-    journal: Journal
+    checkpoint: Checkpoint
     report: Callable[[Progress], None]
     lambda_: float | None = None
     """Set by the method, for the reports."""
@@ -85,13 +85,13 @@ class PhaseRun:
     def exemplars(self) -> np.ndarray:
         """Positions of the exemplars of all classes, chosen once with the model as it is at the first call."""
 
-        return self.journal.remember("exemplars", self._choose)
+        return self.checkpoint.remember("exemplars", self._choose)
 
     def balanced_subset(self) -> np.ndarray:
-        """Positions of equally many pictures per class: the old exemplars before their number is cut, and of every
+        """Positions of equally many images per class: the old exemplars before their number is cut, and of every
         new class as many, herded with the model as it is at the first call."""
         budget = exemplars_per_class(self.config, self.old_count)
-        return self.journal.remember("balanced_subset", lambda: self._choose(budget))
+        return self.checkpoint.remember("balanced_subset", lambda: self._choose(budget))
 
     def _choose(self, budget: int | None = None) -> np.ndarray:
         def features_of(positions: np.ndarray) -> np.ndarray:
@@ -113,7 +113,7 @@ class PhaseRun:
         gradient_noise: Callable[[int], float] | None = None,
     ) -> None:
         """Train one stage, or what a resume file leaves of it. `share`: the stage's part of the phase's progress."""
-        complete, position = self.journal.enter(name, self.model)
+        complete, position = self.checkpoint.enter(name, self.model)
         if complete:
             return
         config = self.config
@@ -132,11 +132,11 @@ class PhaseRun:
         )
 
         def on_epoch(epoch: EpochReport, optimiser: torch.optim.SGD) -> None:
-            self.journal.after_epoch(name, epoch.epoch, epoch.epochs, self.model, optimiser)
+            self.checkpoint.after_epoch(name, epoch.epoch, epoch.epochs, self.model, optimiser)
             self._tell(epoch, share)
 
         train_stage(stage, self.images, config.size, config.augment, self.seed, on_epoch, position, self.acceleration)
-        self.journal.leave(name)
+        self.checkpoint.leave(name)
 
     def _tell(self, epoch: EpochReport, share: tuple[float, float]) -> None:
         self.history.append(epoch)

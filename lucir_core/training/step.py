@@ -39,12 +39,12 @@ class Step:
         """Of the values, known after the first step."""
 
     def __call__(
-        self, pictures: Tensor, labels: Tensor, noise: Callable[[Iterable[nn.Parameter]], None] | None = None
+        self, images: Tensor, labels: Tensor, noise: Callable[[Iterable[nn.Parameter]], None] | None = None
     ) -> Tensor:
-        """pictures: this process's share of the batch; labels: of the whole batch; noise: changes the gradients."""
+        """images: this process's share of the batch; labels: of the whole batch; noise: changes the gradients."""
         alone = self._world.size == 1
         with nullcontext() if alone else shared_batch(len(labels)):
-            terms = self._loss(pictures, labels)
+            terms = self._loss(images, labels)
         total = torch.stack([term.value * term.weight for term in terms.values()]).sum()
         self._optimiser.zero_grad(set_to_none=True)
         total.backward()  # type: ignore[no-untyped-call]  # torch leaves it untyped
@@ -69,7 +69,7 @@ class CapturedStep:
         self._eager = 0
         self._graph: torch.cuda.CUDAGraph | None = None
         self._fails = False
-        self._pictures = self._labels = self._values = torch.empty(0)
+        self._images = self._labels = self._values = torch.empty(0)
         self._stream: torch.cuda.Stream | None = None
 
     @property
@@ -77,37 +77,37 @@ class CapturedStep:
         """See `Step`."""
         return self._step.names
 
-    def __call__(self, pictures: Tensor, labels: Tensor) -> Tensor:
+    def __call__(self, images: Tensor, labels: Tensor) -> Tensor:
         """See `Step`. The values are overwritten by the next step."""
         if self._fails or len(labels) != self._batch_size:
-            return self._step(pictures, labels)
+            return self._step(images, labels)
         if self._eager < EAGER_STEPS:
             self._eager += 1
-            return self._beside(pictures, labels)
-        if self._graph is None and not self._record(pictures, labels):
-            return self._step(pictures, labels)
-        self._pictures.copy_(pictures)
+            return self._beside(images, labels)
+        if self._graph is None and not self._record(images, labels):
+            return self._step(images, labels)
+        self._images.copy_(images)
         self._labels.copy_(labels)
         self._replay()
         return self._values
 
-    def _beside(self, pictures: Tensor, labels: Tensor) -> Tensor:
+    def _beside(self, images: Tensor, labels: Tensor) -> Tensor:
         """A step on a stream of its own, as PyTorch asks for before a recording."""
         if self._stream is None:
             self._stream = torch.cuda.Stream()  # type: ignore[no-untyped-call]  # torch leaves it untyped
         self._stream.wait_stream(torch.cuda.current_stream())
         with torch.cuda.stream(self._stream):
-            values = self._step(pictures, labels)
+            values = self._step(images, labels)
         torch.cuda.current_stream().wait_stream(self._stream)
         return values
 
-    def _record(self, pictures: Tensor, labels: Tensor) -> bool:
+    def _record(self, images: Tensor, labels: Tensor) -> bool:
         """Record the step without carrying it out."""
-        self._pictures, self._labels = pictures.clone(), labels.clone()
+        self._images, self._labels = images.clone(), labels.clone()
         graph = torch.cuda.CUDAGraph()
         try:
             with torch.cuda.graph(graph):
-                self._values = self._step(self._pictures, self._labels)
+                self._values = self._step(self._images, self._labels)
         except RuntimeError as error:
             self._fails = True
             logger.warning("the step cannot be recorded; training goes on without", extra={"error": str(error)})

@@ -24,7 +24,7 @@ __all__ = ["LossFunction", "LossTerm", "Stage", "train_stage"]
 
 @dataclass(frozen=True, eq=False)
 class Stage:
-    """One run of the optimiser: what it trains, on which pictures, by which loss, for how long."""
+    """One run of the optimiser: what it trains, on which images, by which loss, for how long."""
 
     name: str
     model: nn.Module
@@ -32,7 +32,7 @@ class Stage:
     """Trained; every other parameter of the model is frozen during the stage."""
     loss: LossFunction
     indices: Tensor
-    """(n,) which pictures of the set, each once an epoch."""
+    """(n,) which images of the set, each once an epoch."""
     schedule: Schedule
     batch_size: int
     momentum: float
@@ -77,7 +77,7 @@ def train_stage(
     so that whatever the caller last kept is still good.
     """
     if stage.batch_size < world().size:
-        raise ConfigError(f"batch_size is {stage.batch_size} for {world().size} processes: give one picture to each")
+        raise ConfigError(f"batch_size is {stage.batch_size} for {world().size} processes: give one image to each")
     agree_on(stage.model)
     trained = tuple(parameter for parameter in stage.parameters if parameter.numel())
     chosen = {id(parameter) for parameter in trained}
@@ -132,9 +132,9 @@ def restore_momentum(optimiser: torch.optim.SGD, momentum: tuple[Tensor | None, 
 
 
 def batches(indices: Tensor, batch_size: int, shuffle: torch.Generator) -> Iterator[Tensor]:
-    """Shuffled batches; the last one may be short, but is never a single picture.
+    """Shuffled batches; the last one may be short, but is never a single image.
 
-    Batch normalisation has no variance over one picture of one pixel, so a lone last picture joins the batch before.
+    Batch normalisation has no variance over one image of one pixel, so a lone last image joins the batch before.
     """
     order = indices[torch.randperm(len(indices), device=indices.device, generator=shuffle)]
     ends = list(range(batch_size, len(order), batch_size))
@@ -164,16 +164,16 @@ class _Loop:
         noise = stage.gradient_noise(epoch) if stage.gradient_noise else 0.0
         totals: Tensor | None = None
         for indices, share, raw in zip(parts, shares, self.images.batches(mine), strict=True):
-            pictures = augment_batch(raw, self.size, self.augment, random, share)
-            pictures = pictures.contiguous() if self.contiguous else pictures
+            images = augment_batch(raw, self.size, self.augment, random, share)
+            images = images.contiguous() if self.contiguous else images
             labels = self.images.labels[indices]
             if noise and isinstance(self.step, Step):
                 change = partial(add_gradient_noise, deviation=noise / len(indices), random=random)
-                values = self.step(pictures, labels, change)
+                values = self.step(images, labels, change)
             else:
-                values = self.step(pictures, labels)
+                values = self.step(images, labels)
             totals = values.clone() if totals is None else totals + values
-        assert totals is not None  # noqa: S101  # a stage has pictures
+        assert totals is not None  # noqa: S101  # a stage has images
         return dict(zip(self.step.names, totals.div(len(parts)).tolist(), strict=True))
 
 

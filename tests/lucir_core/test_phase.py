@@ -122,7 +122,7 @@ def test_a_memory_map_gives_the_same_result(two_phases: TwoPhases, tmp_path: Pat
     assert all(torch.equal(one[name], two[name]) for name in one)
 
 
-def test_stored_pictures_larger_than_the_network_sees() -> None:
+def test_stored_images_larger_than_the_network_sees() -> None:
     config = tiny_config({"epochs": 1, "resize": 20, "augment.crop_padding": 0})
     state = run_phase(config, synthetic_phase({0: 6, 1: 6}, 2, side=20), None)
     assert state.exemplars.decode(0).shape == (20, 20, 3)

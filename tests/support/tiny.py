@@ -13,7 +13,7 @@ from lucir_core.models.model import frozen_copy
 from lucir_core.phase import PhaseData, run_phase
 from lucir_core.state import LearnerState
 from lucir_core.testing import synthetic_phase, tiny_config
-from lucir_core.training.checkpoint import Journal
+from lucir_core.training.checkpoint import Checkpoint
 from lucir_core.training.phase_run import PhaseRun
 
 SHORT = {
@@ -51,24 +51,24 @@ def about_to_learn(method: str, **changes: Any) -> PhaseRun:
     """Phase 1 of `method`, before it is learnt."""
     previous, config, data = learnt(method)[0], short_config(method, **changes), second_phase(method)
     labels = np.concatenate([data.labels, previous.exemplars.labels])
-    pictures = [data.images, previous.exemplars.decode_all(config.resize)]
+    images = [data.images, previous.exemplars.decode_all(config.resize)]
     return PhaseRun(
         config=config,
         model=create_method(method).start(config, previous.model, 3, 2, seed=5),
         teacher=frozen_copy(previous.model),
-        images=ImageSet(pictures, [labels], torch.device("cpu")),
+        images=ImageSet(images, [labels], torch.device("cpu")),
         labels=labels,
         kept=np.arange(len(labels)) >= len(data.labels),
         old_count=3,
         new_count=2,
         seed=5,
-        journal=Journal(None, ""),
+        checkpoint=Checkpoint(None, ""),
         report=lambda progress: None,
         phase_sizes=previous.phase_sizes,
     )
 
 
-def pictures(count: int = 8) -> torch.Tensor:
+def some_images(count: int = 8) -> torch.Tensor:
     """(count, 3, side, side) on the scale 0 to 255, of all five classes in turn."""
     images = synthetic_phase(dict.fromkeys(range(5), 4), 5, seed=7).images
     return torch.from_numpy(images[np.arange(count) * 3 % len(images)]).permute(0, 3, 1, 2).float()

@@ -41,7 +41,7 @@ def learn(folder: Path, method: str) -> list[dict[str, float]]:
     second = run_phase(
         config, synthetic_phase({3: 25, 4: 25}, 5), first, seed=4, report=report, resume=folder / "resume"
     )
-    if world().leads:
+    if world().is_main_process:
         save_state(first, folder / f"{method}-start")
         save_state(second, folder / method)
     return losses
@@ -65,7 +65,7 @@ def main() -> None:
     with processes("cpu"):
         assert world().size == int(os.environ.get("WORLD_SIZE", "1"))
         losses = [epoch for method in sys.argv[2:] for epoch in learn(folder, method)]
-        if world().leads:
+        if world().is_main_process:
             (folder / "losses.json").write_text(json.dumps(losses))
         bench(folder / "bench")
 

@@ -14,7 +14,7 @@ from handlers.bucket.updates import UpdateRecords
 from handlers.inference.preprocess import BadImageError
 from handlers.updater.context.parent import EXEMPLARS, HOLDOUT
 from handlers.updater.intake.reader import Reader
-from lucir_core.memory.image_blobs import ImageBlobs, picture_digest
+from lucir_core.memory.image_blobs import ImageBlobs, image_digest
 from model_store.objects import ObjectNotFoundError, ObjectStore, ObjectTooLargeError, StoreError
 from model_store.versions import VersionStore
 
@@ -43,13 +43,13 @@ def stored_files(
 
 
 def decoded_digests(objects: ObjectStore, files: Iterable[StoredFile], reader: Reader, tick: Tick) -> set[bytes]:
-    """``picture_digest`` of what learning makes of stored originals; of those that are no usable images, none."""
+    """``image_digest`` of what learning makes of stored originals; of those that are no usable images, none."""
     digests = set()
     for file in files:
         tick()
         try:
             data = objects.read(file.key, limit=file.size)
-            digests.add(picture_digest(reader.picture(data)))
+            digests.add(image_digest(reader.picture(data)))
         except (ObjectNotFoundError, ObjectTooLargeError, BadImageError):
             continue
     return digests
@@ -108,7 +108,7 @@ def versions_holding(
 def _holds(blobs: ImageBlobs, digests: Collection[bytes], tick: Tick) -> bool:
     for index in range(len(blobs)):
         tick()
-        if picture_digest(blobs.decode(index)) in digests:
+        if image_digest(blobs.decode(index)) in digests:
             return True
     return False
 

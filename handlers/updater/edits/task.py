@@ -13,7 +13,7 @@ class EditTask(Message):
     base: str
     """Folder of the version that is edited."""
     digests: tuple[str, ...]
-    """``picture_digest`` (hex) of the pictures to take out."""
+    """``image_digest`` (hex) of the pictures to take out."""
     learnt: tuple[str, ...]
     """Hashes of the images to forget."""
     threads: int | None

@@ -15,7 +15,7 @@ from handlers.parallel import ordered_map
 from handlers.updater.context.parent import HOLDOUT, Base
 from handlers.updater.intake.plan import DECODED
 from handlers.updater.intake.reader import Item, Reader
-from lucir_core.memory.image_blobs import ImageBlobs, picture_digest
+from lucir_core.memory.image_blobs import ImageBlobs, image_digest
 from model_store.objects import ObjectNotFoundError, ObjectStore, ObjectTooLargeError, StoreError
 
 logger = logging.getLogger(__name__)
@@ -101,7 +101,7 @@ class Preparation:
             if picture is None:
                 logger.warning("an original is gone: learning goes on without it", extra={"key": entry.key})
             else:
-                self._digests[entry.sha256] = picture_digest(picture)
+                self._digests[entry.sha256] = image_digest(picture)
                 yield entry, picture
 
     def _read_again(self, entry: Entry) -> NDArray[np.uint8] | None:

@@ -22,7 +22,7 @@ from handlers.updater.edits.task import EditTask
 from handlers.updater.training.messages import RESULT, STATE, TASK, Result
 from handlers.updater.training.process import ERROR_FILE, EXIT_ENVIRONMENT
 from handlers.updater.training.train_job import CHECKED_IMAGES, COSINE_TOLERANCE, ExportMismatchError, software
-from lucir_core.edit.edit_state import delete_exemplars, delete_pictures, regroup_state
+from lucir_core.edit.edit_state import delete_exemplars, delete_images, regroup_state
 from lucir_core.edit.regroup import regroup_blobs
 from lucir_core.export.onnx_export import compare_onnx, export_onnx
 from lucir_core.memory.image_blobs import ImageBlobs
@@ -54,7 +54,7 @@ def edit(folder: Path, task: EditTask) -> None:
     digests = {bytes.fromhex(digest) for digest in task.digests}
     if isinstance(task.operation, DeleteImages):
         state = delete_exemplars(state, digests)
-        holdout = delete_pictures(holdout, digests)
+        holdout = delete_images(holdout, digests)
         learnt = learnt.without(task.learnt)
     else:
         change = regrouping(task.operation, state.classes)

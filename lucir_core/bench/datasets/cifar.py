@@ -59,7 +59,7 @@ def _from_strips(name: str, root: Path) -> Dataset:
 
 
 def _strips(root: Path, split: str, class_count: int) -> Split:
-    """Put every strip's pictures, top to bottom, at the places where its label stands in `<split>_labels.npy`."""
+    """Put every strip's images, top to bottom, at the places where its label stands in `<split>_labels.npy`."""
     try:
         labels = np.load(root / f"{split}_labels.npy", allow_pickle=False).astype(np.int64)
     except (OSError, ValueError) as error:
@@ -71,7 +71,7 @@ def _strips(root: Path, split: str, class_count: int) -> Split:
             with tarfile.open(archive) as tar:
                 for member in tar:
                     label = _label_of(member.name, archive)
-                    images[labels == label] = _pictures(tar, member, int((labels == label).sum()))
+                    images[labels == label] = _images(tar, member, int((labels == label).sum()))
                     found.add(label)
         except (OSError, tarfile.TarError, UnidentifiedImageError) as error:
             raise DataError(f"{archive} is damaged: {error}") from error
@@ -88,7 +88,7 @@ def _label_of(name: str, archive: Path) -> int:
     return int(label)
 
 
-def _pictures(tar: tarfile.TarFile, member: tarfile.TarInfo, count: int) -> np.ndarray:
+def _images(tar: tarfile.TarFile, member: tarfile.TarInfo, count: int) -> np.ndarray:
     file = tar.extractfile(member)
     if file is None:
         raise DataError(f"{member.name} in {tar.name!s} is no file")

@@ -1,4 +1,4 @@
-"""A data set as the runner wants it: arrays of uint8 pictures, or memory maps of them, with labels and class names."""
+"""A data set as the runner wants it: arrays of uint8 images, or memory maps of them, with labels and class names."""
 
 import hashlib
 import json
@@ -11,7 +11,7 @@ import numpy as np
 from lucir_core.errors import DataError
 
 IN_MEMORY_BYTES = 2 << 30
-"""Pictures chosen from a memory map are copied to memory up to this size, beyond it to a file of their own."""
+"""Images chosen from a memory map are copied to memory up to this size, beyond it to a file of their own."""
 
 COPY_IMAGES = 1024
 DIGEST_IMAGES = 256
@@ -19,7 +19,7 @@ DIGEST_IMAGES = 256
 
 @dataclass(frozen=True, eq=False)
 class Split:
-    """Training or test pictures."""
+    """Training or test images."""
 
     images: np.ndarray
     """(n, side, side, 3) uint8, RGB; possibly a memory map."""
@@ -61,7 +61,7 @@ class Dataset:
                     raise DataError(f"{self.name}: class {self.classes[label]!r} has no {name} image: leave it out")
 
     def digest(self) -> str:
-        """A hash of class names, all labels and some evenly spaced pictures: tells data sets apart."""
+        """A hash of class names, all labels and some evenly spaced images: tells data sets apart."""
         digest = hashlib.blake2b(json.dumps(self.classes).encode(), digest_size=16)
         for split in (self.train, self.test):
             digest.update(np.ascontiguousarray(split.labels, np.int64).tobytes())
@@ -74,7 +74,7 @@ class Dataset:
 def choose(
     split: Split, order: Sequence[int], wanted: Sequence[int], scratch: Path, limit: int | None = None
 ) -> tuple[np.ndarray, np.ndarray]:
-    """Pictures of the classes `wanted` in the split's own order, with labels as positions in `order`.
+    """Images of the classes `wanted` in the split's own order, with labels as positions in `order`.
 
     limit: only the first so many of each class. scratch: a file for a choice from a memory map that is too large for
     memory; it is replaced.

@@ -1,6 +1,6 @@
-"""Folders of pictures, one per class: ImageNet-style with `train` and `val`, or any folder with a split of our own.
+"""Folders of images, one per class: ImageNet-style with `train` and `val`, or any folder with a split of our own.
 
-Pictures are decoded once into a memory map (shorter side to `resize`, centre-cropped to a square), so that a data set
+Images are decoded once into a memory map (shorter side to `resize`, centre-cropped to a square), so that a data set
 larger than the memory can be trained from. The cache belongs to the list of files with their sizes and times.
 """
 
@@ -26,7 +26,7 @@ SUFFIXES = frozenset({".jpg", ".jpeg", ".png", ".webp", ".bmp", ".gif", ".tif", 
 TEST_FOLDERS = ("val", "test")
 
 DECODE_BLOCK = 256
-"""Pictures that are decoded and not yet written at most; 150 kB each at 224 pixels."""
+"""Images that are decoded and not yet written at most; 150 kB each at 224 pixels."""
 
 TELL_SECONDS = 10.0
 """Between two lines of the log about how far the decoding is."""
@@ -37,9 +37,9 @@ class FolderOptions:
     """How a folder becomes a data set."""
 
     resize: int
-    """Side of the stored square pictures, in pixels."""
+    """Side of the stored square images, in pixels."""
     test_every: int = 5
-    """Without a folder `val` or `test`: every so-many-th file of a class, by name, is a test picture."""
+    """Without a folder `val` or `test`: every so-many-th file of a class, by name, is a test image."""
     subset: int | None = None
     """Use so many classes, drawn as the official script draws ImageNet-Subset: without replacement, sorted names."""
     subset_seed: int = 1993
@@ -48,11 +48,11 @@ class FolderOptions:
         if self.test_every < 2:
             raise ConfigError(f"test_every is {self.test_every}: give 2 or more, or nothing is left to train on")
         if self.resize < 1:
-            raise ConfigError(f"resize is {self.resize}: give the side of the pictures in pixels")
+            raise ConfigError(f"resize is {self.resize}: give the side of the images in pixels")
 
 
 def load_folder(name: str, path: Path, cache: Path, options: FolderOptions) -> Dataset:
-    """The pictures below `path`, decoded into memory maps in `cache`."""
+    """The images below `path`, decoded into memory maps in `cache`."""
     train_folder = path / "train"
     test_folder = next((path / part for part in TEST_FOLDERS if (path / part).is_dir()), None)
     separate = train_folder.is_dir() and test_folder is not None
@@ -76,10 +76,10 @@ def load_folder(name: str, path: Path, cache: Path, options: FolderOptions) -> D
 
 def _class_names(root: Path) -> tuple[str, ...]:
     if not root.is_dir():
-        raise DataError(f"{root} is no folder: give one with a folder of pictures per class")
+        raise DataError(f"{root} is no folder: give one with a folder of images per class")
     names = tuple(sorted(entry.name for entry in root.iterdir() if entry.is_dir() and not entry.name.startswith(".")))
     if not names:
-        raise DataError(f"{root} has no class folders: give one with a folder of pictures per class")
+        raise DataError(f"{root} has no class folders: give one with a folder of images per class")
     return names
 
 
@@ -106,7 +106,7 @@ def _decoded(files: list[tuple[Path, int]], cache: Path, resize: int) -> Split:
         digest.update(f"{path.absolute()}\0{facts.st_size}\0{facts.st_mtime_ns}\n".encode())
     target = cache / f"images-{digest.hexdigest()}.npy"
     if not target.is_file():
-        logger.info("decoding pictures", extra={"images": len(files), "cache": str(target)})
+        logger.info("decoding images", extra={"images": len(files), "cache": str(target)})
         _decode_all(files, target, resize)
     return Split(np.load(target, mmap_mode="r"), labels)
 
@@ -114,7 +114,7 @@ def _decoded(files: list[tuple[Path, int]], cache: Path, resize: int) -> Split:
 def _decode_all(files: list[tuple[Path, int]], target: Path, resize: int) -> None:
     """Fill a file under a temporary name, then rename it: a killed run leaves no half cache that looks whole.
 
-    Several threads decode (Pillow lets others run meanwhile), never more than a block of pictures ahead.
+    Several threads decode (Pillow lets others run meanwhile), never more than a block of images ahead.
     """
     target.parent.mkdir(parents=True, exist_ok=True)
     temporary = target.with_suffix(".part")
@@ -127,7 +127,7 @@ def _decode_all(files: list[tuple[Path, int]], target: Path, resize: int) -> Non
                 images[place] = pixels
             if time.monotonic() - told > TELL_SECONDS:
                 told = time.monotonic()
-                logger.info("decoding pictures", extra={"done": start + len(paths), "images": len(files)})
+                logger.info("decoding images", extra={"done": start + len(paths), "images": len(files)})
     images.flush()
     del images
     temporary.replace(target)
@@ -139,4 +139,4 @@ def _decode(path: Path, resize: int) -> np.ndarray:
             upright = ImageOps.exif_transpose(image).convert("RGB")
             return np.asarray(ImageOps.fit(upright, (resize, resize), Image.Resampling.BILINEAR))
     except (OSError, ValueError, SyntaxError, Image.DecompressionBombError) as error:
-        raise DataError(f"{path} cannot be read as a picture: {error}; repair or remove it") from error
+        raise DataError(f"{path} cannot be read as an image: {error}; repair or remove it") from error

@@ -108,8 +108,8 @@ class Plan:
     warmup: int = 2
 
 
-def phase_pictures(dataset: Dataset) -> tuple[np.ndarray, np.ndarray]:
-    """What a phase trains from: exemplars of the known classes and all pictures of the new ones."""
+def phase_images(dataset: Dataset) -> tuple[np.ndarray, np.ndarray]:
+    """What a phase trains from: exemplars of the known classes and all images of the new ones."""
     labels = dataset.train.labels
     rows = [np.flatnonzero(labels == label)[:EXEMPLARS] for label in range(OLD_CLASSES)]
     rows += [np.flatnonzero(labels == label) for label in range(OLD_CLASSES, OLD_CLASSES + NEW_CLASSES)]
@@ -125,7 +125,7 @@ def compare(
     report: Callable[[str, int], None] = lambda name, number: None,
 ) -> dict[str, Any]:
     """Images per second of every variant by round, as plain values. report: called before every round of a variant."""
-    images, labels = phase_pictures(dataset)
+    images, labels = phase_images(dataset)
     with _data_file(images, labels) as path, ExitStack() as stack:
         children = {}
         for variant in chosen:
@@ -172,6 +172,6 @@ def summary(rates: Mapping[str, Sequence[float]]) -> dict[str, Any]:
 @contextmanager
 def _data_file(images: np.ndarray, labels: np.ndarray) -> Iterator[Path]:
     with tempfile.TemporaryDirectory() as folder:
-        path = Path(folder) / "pictures.npz"
+        path = Path(folder) / "images.npz"
         np.savez(path, images=images, labels=labels)
         yield path

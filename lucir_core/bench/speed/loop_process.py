@@ -21,7 +21,7 @@ from lucir_core.methods.lucir import incremental_loss
 from lucir_core.models.model import create_model, place, teacher_of
 from lucir_core.runtime.acceleration import Acceleration, accelerated
 from lucir_core.runtime.randomness import generator
-from lucir_core.training.checkpoint import Journal
+from lucir_core.training.checkpoint import Checkpoint
 from lucir_core.training.phase_run import PhaseRun
 from lucir_core.training.schedule import Schedule
 from lucir_core.training.trainer import Stage, train_stage
@@ -60,7 +60,7 @@ class OurLoop:
             old_count=counts[0],
             new_count=counts[1],
             seed=1,
-            journal=Journal(None, ""),
+            checkpoint=Checkpoint(None, ""),
             report=lambda _: None,
             lambda_=5.0,
             acceleration=acceleration,

@@ -21,8 +21,8 @@ from lucir_core.config.phase_config import PhaseConfig
 from lucir_core.models import create_backbone
 
 
-class Pictures(Dataset[tuple[Tensor, int]]):
-    """Pictures through PIL, as torchvision's CIFAR class hands them out."""
+class Images(Dataset[tuple[Tensor, int]]):
+    """Images through PIL, as torchvision's CIFAR class hands them out."""
 
     def __init__(self, images: np.ndarray, labels: np.ndarray, transform: transforms.Compose) -> None:
         self.images, self.labels, self.transform = images, labels, transform
@@ -74,7 +74,7 @@ class ReferenceLoop:
             ]
         )
         self.loader = DataLoader(
-            Pictures(images, labels, transform),
+            Images(images, labels, transform),
             batch_size=config.batch_size,
             shuffle=True,
             num_workers=len(os.sched_getaffinity(0)),

@@ -25,7 +25,7 @@ TINY: dict[str, Any] = {
 
 
 def tiny_split(count: int, seed: int, classes: int = 6) -> Split:
-    """Pictures of all classes mixed, as the files of real data sets have them."""
+    """Images of all classes mixed, as the files of real data sets have them."""
     images = np.concatenate([synthetic_images(label, count, seed) for label in range(classes)])
     labels = np.repeat(np.arange(classes), count)
     mixed = np.random.default_rng(seed).permutation(len(labels))

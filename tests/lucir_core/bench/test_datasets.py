@@ -23,14 +23,14 @@ LABELS = {"train": np.array([1, 0, 1, 2, 0], np.uint8), "test": np.array([2, 1, 
 NAMES = ["apple", "bear", "can"]
 
 
-def pictures(split: str) -> np.ndarray:
+def some_images(split: str) -> np.ndarray:
     seed = sorted(LABELS).index(split)
     return np.random.default_rng(seed).integers(0, 256, (len(LABELS[split]), 32, 32, 3), np.uint8)
 
 
 @pytest.fixture
 def strips(tmp_path: Path) -> Path:
-    """One tar a split, one lossless WebP a class, its pictures top to bottom."""
+    """One tar a split, one lossless WebP a class, its images top to bottom."""
     root = tmp_path / "cifar100"
     root.mkdir()
     (root / "classes.json").write_text(json.dumps({"fine": NAMES}))
@@ -39,7 +39,7 @@ def strips(tmp_path: Path) -> Path:
         with tarfile.open(root / f"{split}-000-002.tar", "w") as tar:
             for label in range(3):
                 file = io.BytesIO()
-                strip = pictures(split)[labels == label].reshape(-1, 32, 3)
+                strip = some_images(split)[labels == label].reshape(-1, 32, 3)
                 Image.fromarray(strip).save(file, "WEBP", lossless=True)
                 info = tarfile.TarInfo(f"{split}-{label:03d}.webp")
                 info.size = file.tell()
@@ -61,7 +61,7 @@ def pickles(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
     sums = {}
     for split, labels in LABELS.items():
-        planes = pictures(split).transpose(0, 3, 1, 2).reshape(len(labels), -1)
+        planes = some_images(split).transpose(0, 3, 1, 2).reshape(len(labels), -1)
         sums[split] = write(split, {"data": planes, "fine_labels": labels.tolist()})
     monkeypatch.setattr(CIFAR100, "train_list", [["train", sums["train"]]])
     monkeypatch.setattr(CIFAR100, "test_list", [["test", sums["test"]]])
@@ -74,7 +74,7 @@ def assert_is_the_set(dataset: Dataset) -> None:
     assert dataset.classes == tuple(NAMES)
     for split, part in (("train", dataset.train), ("test", dataset.test)):
         np.testing.assert_array_equal(part.labels, LABELS[split])
-        np.testing.assert_array_equal(part.images, pictures(split))
+        np.testing.assert_array_equal(part.images, some_images(split))
 
 
 def test_strips_give_the_official_order(strips: Path) -> None:
@@ -121,7 +121,7 @@ def test_a_missing_tar(strips: Path) -> None:
         load_cifar("cifar100", strips)
 
 
-def save_picture(path: Path, colour: int, size: tuple[int, int] = (20, 12)) -> None:
+def save_image(path: Path, colour: int, size: tuple[int, int] = (20, 12)) -> None:
     path.parent.mkdir(parents=True, exist_ok=True)
     Image.new("RGB", size, (colour, colour, colour)).save(path)
 
@@ -130,7 +130,7 @@ def test_folders_with_train_and_val(tmp_path: Path) -> None:
     for part, count in (("train", 3), ("val", 2)):
         for number, name in enumerate(("b", "a")):
             for i in range(count):
-                save_picture(tmp_path / "data" / part / name / f"{i}.png", 100 * number + i)
+                save_image(tmp_path / "data" / part / name / f"{i}.png", 100 * number + i)
     loaded = load_folder("photos", tmp_path / "data", tmp_path / "cache", FolderOptions(8))
     assert loaded.classes == ("a", "b")
     assert loaded.train.images.shape == (6, 8, 8, 3)
@@ -141,7 +141,7 @@ def test_folders_with_train_and_val(tmp_path: Path) -> None:
 
 def test_any_folder_is_split_by_name(tmp_path: Path) -> None:
     for i in range(7):
-        save_picture(tmp_path / "data" / "a" / f"{i}.png", i)
+        save_image(tmp_path / "data" / "a" / f"{i}.png", i)
     loaded = load_folder("photos", tmp_path / "data", tmp_path / "cache", FolderOptions(8, test_every=3))
     assert loaded.test.images[:, 0, 0, 0].tolist() == [2, 5]
     assert loaded.train.images[:, 0, 0, 0].tolist() == [0, 1, 3, 4, 6]
@@ -149,29 +149,29 @@ def test_any_folder_is_split_by_name(tmp_path: Path) -> None:
 
 def test_the_cache_follows_the_files(tmp_path: Path) -> None:
     for i in range(2):
-        save_picture(tmp_path / "data" / "a" / f"{i}.png", 10)
+        save_image(tmp_path / "data" / "a" / f"{i}.png", 10)
     options = FolderOptions(8, test_every=2)
     load_folder("photos", tmp_path / "data", tmp_path / "cache", options)
     before = sorted((tmp_path / "cache").iterdir())
     load_folder("photos", tmp_path / "data", tmp_path / "cache", options)
     assert sorted((tmp_path / "cache").iterdir()) == before
-    save_picture(tmp_path / "data" / "a" / "0.png", 200, (30, 30))
+    save_image(tmp_path / "data" / "a" / "0.png", 200, (30, 30))
     loaded = load_folder("photos", tmp_path / "data", tmp_path / "cache", options)
     assert loaded.train.images[0, 0, 0, 0] == 200
 
 
-def test_a_picture_that_is_none_is_named(tmp_path: Path) -> None:
+def test_an_image_that_is_none_is_named(tmp_path: Path) -> None:
     for i in range(2):
-        save_picture(tmp_path / "data" / "a" / f"{i}.png", 10)
-    (tmp_path / "data" / "a" / "0.png").write_bytes(b"no picture")
-    with pytest.raises(DataError, match=r"0\.png cannot be read as a picture"):
+        save_image(tmp_path / "data" / "a" / f"{i}.png", 10)
+    (tmp_path / "data" / "a" / "0.png").write_bytes(b"no image")
+    with pytest.raises(DataError, match=r"0\.png cannot be read as an image"):
         load_folder("photos", tmp_path / "data", tmp_path / "cache", FolderOptions(8, test_every=2))
 
 
 def test_a_subset_of_classes(tmp_path: Path) -> None:
     for name in "abcdef":
         for i in range(2):
-            save_picture(tmp_path / "data" / name / f"{i}.png", i)
+            save_image(tmp_path / "data" / name / f"{i}.png", i)
     options = FolderOptions(8, test_every=2, subset=3)
     loaded = load_folder("photos", tmp_path / "data", tmp_path / "cache", options)
     drawn = np.random.RandomState(1993).choice(["a", "b", "c", "d", "e", "f"], 3, replace=False)
@@ -198,7 +198,7 @@ def test_a_large_choice_goes_to_a_file(tmp_path: Path, monkeypatch: pytest.Monke
     assert chosen[:, 0, 0, 0].tolist() == [0, 2, 4]
 
 
-def test_a_class_without_pictures() -> None:
+def test_a_class_without_images() -> None:
     split = Split(np.zeros((2, 4, 4, 3), np.uint8), np.array([0, 1]))
     short = Split(np.zeros((1, 4, 4, 3), np.uint8), np.array([0]))
     with pytest.raises(DataError, match="'b' has no test image"):

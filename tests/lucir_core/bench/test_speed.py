@@ -7,7 +7,7 @@ import pytest
 
 from lucir_core.bench.datasets.dataset import Dataset, Split
 from lucir_core.bench.result_file import read_json
-from lucir_core.bench.speed.compare import BEST, Plan, Variant, compare, phase_pictures, summary, variants
+from lucir_core.bench.speed.compare import BEST, Plan, Variant, compare, phase_images, summary, variants
 from lucir_core.bench.speed.speed_page import rows, write_page
 from lucir_core.testing import synthetic_images
 
@@ -33,7 +33,7 @@ def test_figures_are_medians_of_ratios_within_rounds() -> None:
 
 
 def test_a_phase_has_exemplars_of_old_classes_and_all_of_new_ones() -> None:
-    images, labels = phase_pictures(hundred_classes(25))
+    images, labels = phase_images(hundred_classes(25))
     assert np.bincount(labels).tolist() == [20] * 50 + [25] * 10
     assert len(images) == len(labels)
 

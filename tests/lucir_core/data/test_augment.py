@@ -10,25 +10,25 @@ def random(seed: int = 0) -> torch.Generator:
     return torch.Generator().manual_seed(seed)
 
 
-def pictures(count: int = 8, side: int = 10) -> torch.Tensor:
+def some_images(count: int = 8, side: int = 10) -> torch.Tensor:
     return torch.randint(1, 256, (count, side, side, 3), generator=random(9), dtype=torch.uint8)
 
 
 def test_centre_crop_is_the_middle() -> None:
-    images = pictures(side=11)
+    images = some_images(side=11)
     assert torch.equal(centre_crop(images, 8), images[:, 1:9, 1:9].permute(0, 3, 1, 2))
 
 
 def test_no_change_when_nothing_is_chosen() -> None:
-    images = pictures()
+    images = some_images()
     result = augment_batch(images, 10, Augmentation(crop_padding=0, flip=False), random())
     assert torch.equal(result, images.permute(0, 3, 1, 2))
 
 
 @pytest.mark.parametrize("padding", ["black", "edge"])
 @pytest.mark.parametrize("flip", [False, True])
-def test_every_view_is_some_crop_of_the_padded_picture(padding: str, flip: bool) -> None:
-    images = pictures(count=40)
+def test_every_view_is_some_crop_of_the_padded_image(padding: str, flip: bool) -> None:
+    images = some_images(count=40)
     choice = Augmentation(crop_padding=2, padding=padding, flip=flip)  # type: ignore[arg-type]
     views = augment_batch(images, 10, choice, random()).permute(0, 2, 3, 1).numpy()
     seen = set()
@@ -48,8 +48,8 @@ def test_every_view_is_some_crop_of_the_padded_picture(padding: str, flip: bool)
     assert {mirrored for *_, mirrored in seen} == ({False, True} if flip else {False})
 
 
-def test_larger_stored_pictures_are_cropped_without_padding() -> None:
-    images = pictures(side=14)
+def test_larger_stored_images_are_cropped_without_padding() -> None:
+    images = some_images(side=14)
     views = augment_batch(images, 10, Augmentation(crop_padding=0, flip=False), random())
     for image, view in zip(images.permute(0, 3, 1, 2), views, strict=True):
         crops = [image[:, y : y + 10, x : x + 10] for y in range(5) for x in range(5)]
@@ -58,13 +58,13 @@ def test_larger_stored_pictures_are_cropped_without_padding() -> None:
 
 def test_draws_follow_from_the_generator() -> None:
     choice = Augmentation(brightness=0.2, random_resized_crop=(0.3, 1.0))
-    one, same, other = (augment_batch(pictures(), 10, choice, random(seed)) for seed in (1, 1, 2))
+    one, same, other = (augment_batch(some_images(), 10, choice, random(seed)) for seed in (1, 1, 2))
     assert torch.equal(one, same)
     assert not torch.equal(one, other)
 
 
-def test_brightness_is_one_factor_per_picture_within_its_range() -> None:
-    images = pictures().clamp(max=150)
+def test_brightness_is_one_factor_per_image_within_its_range() -> None:
+    images = some_images().clamp(max=150)
     views = augment_batch(images, 10, Augmentation(crop_padding=0, flip=False, brightness=0.25), random())
     factors = views / images.permute(0, 3, 1, 2)
     spread = factors.amax(dim=(1, 2, 3)) - factors.amin(dim=(1, 2, 3))
@@ -72,15 +72,15 @@ def test_brightness_is_one_factor_per_picture_within_its_range() -> None:
     assert 0.75 <= factors.min() < factors.max() <= 1.25
 
 
-def test_a_resized_crop_of_everything_is_the_picture() -> None:
+def test_a_resized_crop_of_everything_is_the_image() -> None:
     choice = Augmentation(random_resized_crop=(1.0, 1.0), aspect=(1.0, 1.0), flip=False)
-    images = pictures()
+    images = some_images()
     torch.testing.assert_close(
         augment_batch(images, 10, choice, random()), images.permute(0, 3, 1, 2).float(), atol=0.01, rtol=0
     )
 
 
-def test_resized_crops_stay_inside_the_picture() -> None:
+def test_resized_crops_stay_inside_the_image() -> None:
     # On a ramp, what a crop shows tells where it is: never outside, and over the draws nearly everywhere.
     ramp = torch.arange(100, 200, dtype=torch.uint8).view(1, 1, 100, 1).expand(64, 100, 100, 3)
     choice = Augmentation(random_resized_crop=(0.08, 1.0))

@@ -21,7 +21,7 @@ def views(choice: Augmentation, count: int = 800, seed: int = 3) -> np.ndarray:
     return changed.float().numpy().transpose(0, 2, 3, 1)
 
 
-def test_every_picture_gets_one_of_eight_changes() -> None:
+def test_every_image_gets_one_of_eight_changes() -> None:
     original, changed = ramps(1)[0].numpy().astype(float), views(Augmentation(strong=True, **STILL))
     ratio = changed.mean(axis=(1, 2)) / original.mean(axis=(0, 1))
     alike = np.ptp(ratio, axis=1) < 1e-3
@@ -38,7 +38,7 @@ def test_every_picture_gets_one_of_eight_changes() -> None:
     assert changed.max() <= 255
 
 
-def test_no_picture_has_a_border_of_another_colour() -> None:
+def test_no_image_has_a_border_of_another_colour() -> None:
     """What a rotation brings in from outside repeats the border: values stay near those of the ramp."""
     white = torch.full((300, 16, 16, 3), 250, dtype=torch.uint8)
     changed = augment_batch(white, 16, Augmentation(strong=True, **STILL), torch.Generator().manual_seed(1))

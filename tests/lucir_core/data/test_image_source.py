@@ -1,4 +1,4 @@
-"""Encoded pictures: the same as decoded ones, within a bound of memory."""
+"""Encoded images: the same as decoded ones, within a bound of memory."""
 
 import tracemalloc
 from pathlib import Path
@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 import torch
 
-from lucir_core.data.image_source import ArrayPictures, EncodedPictures
+from lucir_core.data.image_source import ArrayImages, EncodedImages
 from lucir_core.data.phase_data import ImageSet
 from lucir_core.errors import DataError
 from lucir_core.memory.image_blobs import ImageBlobs
@@ -16,7 +16,7 @@ SIDE = 64
 PICTURE = SIDE * SIDE * 3
 
 
-def pictures(count: int) -> np.ndarray:
+def some_images(count: int) -> np.ndarray:
     """Smooth, so that they are small when encoded."""
     steps = np.linspace(0, 255, SIDE)
     grid = np.stack(np.broadcast_arrays(steps[:, None], steps[None, :], 0.0), axis=-1)
@@ -25,21 +25,21 @@ def pictures(count: int) -> np.ndarray:
 
 @pytest.fixture(scope="module")
 def blobs() -> ImageBlobs:
-    return ImageBlobs.from_arrays(pictures(60), np.zeros(60, np.int64), ("a",))
+    return ImageBlobs.from_arrays(some_images(60), np.zeros(60, np.int64), ("a",))
 
 
 @pytest.mark.parametrize("room", [0, 7, 60])
-def test_any_bound_gives_the_same_pictures(blobs: ImageBlobs, room: int) -> None:
-    encoded = EncodedPictures(blobs, SIDE, room * PICTURE + 5)
+def test_any_bound_gives_the_same_images(blobs: ImageBlobs, room: int) -> None:
+    encoded = EncodedImages(blobs, SIDE, room * PICTURE + 5)
     random = np.random.default_rng(0)
     for _ in range(4):
         wanted = random.integers(0, 60, 40)
-        assert np.array_equal(encoded.take(wanted), pictures(60)[wanted])
+        assert np.array_equal(encoded.take(wanted), some_images(60)[wanted])
         assert encoded.cached_bytes <= room * PICTURE
     assert encoded.cached_bytes == room * PICTURE or room == 60
 
 
-def test_a_picture_is_decoded_once_while_there_is_room(blobs: ImageBlobs, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_an_image_is_decoded_once_while_there_is_room(blobs: ImageBlobs, monkeypatch: pytest.MonkeyPatch) -> None:
     decoded: list[int] = []
     original = ImageBlobs.decode
 
@@ -48,7 +48,7 @@ def test_a_picture_is_decoded_once_while_there_is_room(blobs: ImageBlobs, monkey
         return original(self, index)
 
     monkeypatch.setattr(ImageBlobs, "decode", decode)
-    encoded = EncodedPictures(blobs, SIDE, 60 * PICTURE)
+    encoded = EncodedImages(blobs, SIDE, 60 * PICTURE)
     for _ in range(3):
         encoded.take(np.arange(60))
     assert sorted(decoded) == list(range(60))
@@ -57,20 +57,20 @@ def test_a_picture_is_decoded_once_while_there_is_room(blobs: ImageBlobs, monkey
 def test_the_bound_holds_while_epochs_pass(blobs: ImageBlobs) -> None:
     tracemalloc.start()
     try:
-        images = ImageSet([EncodedPictures(blobs, SIDE, 10 * PICTURE)], [blobs.labels], torch.device("cpu"))
+        images = ImageSet([EncodedImages(blobs, SIDE, 10 * PICTURE)], [blobs.labels], torch.device("cpu"))
         for _ in range(2):
             for batch in images.batches(torch.arange(60).split(6)):
                 assert batch.shape == (6, SIDE, SIDE, 3)
         peak = tracemalloc.get_traced_memory()[1]
     finally:
         tracemalloc.stop()
-    # Ten pictures in the cache, six in each of three batches (at hand, ready, under way), and what decoders use.
+    # Ten images in the cache, six in each of three batches (at hand, ready, under way), and what decoders use.
     assert 10 * PICTURE < peak < 45 * PICTURE
 
 
 def test_a_wrong_size_is_named(blobs: ImageBlobs) -> None:
-    with pytest.raises(DataError, match=f"picture 3 is {SIDE}x{SIDE}, the configuration says 32x32"):
-        EncodedPictures(blobs, 32).take(np.array([3]))
+    with pytest.raises(DataError, match=f"image 3 is {SIDE}x{SIDE}, the configuration says 32x32"):
+        EncodedImages(blobs, 32).take(np.array([3]))
 
 
 def test_loading_holds_the_encoded_bytes_once(tmp_path: Path) -> None:
@@ -87,11 +87,11 @@ def test_loading_holds_the_encoded_bytes_once(tmp_path: Path) -> None:
 
 
 def test_batches_of_a_slow_set_come_in_order_and_equal_those_of_a_quick_one(blobs: ImageBlobs, tmp_path: Path) -> None:
-    np.save(tmp_path / "images.npy", pictures(30))
+    np.save(tmp_path / "images.npy", some_images(30))
     mapped = np.load(tmp_path / "images.npy", mmap_mode="r")
     labels = [np.zeros(90, np.int64)]
-    slow = ImageSet([mapped, EncodedPictures(blobs, SIDE)], labels, torch.device("cpu"))
-    quick = ImageSet([pictures(30), pictures(60)], labels, torch.device("cpu"))
+    slow = ImageSet([mapped, EncodedImages(blobs, SIDE)], labels, torch.device("cpu"))
+    quick = ImageSet([some_images(30), some_images(60)], labels, torch.device("cpu"))
     assert slow.is_slow
     assert not quick.is_slow
     parts = torch.randperm(90, generator=torch.Generator().manual_seed(1)).split(8)
@@ -100,7 +100,7 @@ def test_batches_of_a_slow_set_come_in_order_and_equal_those_of_a_quick_one(blob
 
 
 def test_an_error_in_the_thread_reaches_the_caller(blobs: ImageBlobs) -> None:
-    images = ImageSet([EncodedPictures(blobs, 32)], [blobs.labels], torch.device("cpu"))
+    images = ImageSet([EncodedImages(blobs, 32)], [blobs.labels], torch.device("cpu"))
     with pytest.raises(DataError, match="the configuration says 32x32"):
         list(images.batches([torch.arange(4), torch.arange(4, 8)]))
 
@@ -112,7 +112,7 @@ def test_a_memory_map_is_not_read_into_memory(tmp_path: Path) -> None:
     big.flush()
     del big
     images = ImageSet(
-        [ArrayPictures(np.load(tmp_path / "big.npy", mmap_mode="r"))], [np.zeros(count)], torch.device("cpu")
+        [ArrayImages(np.load(tmp_path / "big.npy", mmap_mode="r"))], [np.zeros(count)], torch.device("cpu")
     )
     tracemalloc.start()
     try:

@@ -10,7 +10,7 @@ from torch.nn import functional
 
 from lucir_core.edit.edit_state import (
     delete_exemplars,
-    delete_pictures,
+    delete_images,
     merge_classes,
     regroup_state,
     regrouped_head,
@@ -20,12 +20,12 @@ from lucir_core.edit.edit_state import (
 from lucir_core.edit.regroup import merging, regroup_blobs, removal, renaming, unchanged
 from lucir_core.errors import DataError
 from lucir_core.export.onnx_export import compare_onnx, export_onnx, predict
-from lucir_core.memory.image_blobs import ImageBlobs, picture_digest
+from lucir_core.memory.image_blobs import ImageBlobs, image_digest
 from lucir_core.models.heads import CosineHead, LinearHead
 from lucir_core.phase import run_phase
 from lucir_core.state import LearnerState, load_state, save_state
 from lucir_core.testing import synthetic_phase
-from tests.support.tiny import learnt, pictures, short_config, weights_equal
+from tests.support.tiny import learnt, short_config, some_images, weights_equal
 
 METHODS = ("lucir", "icarl", "bic", "der")
 """Cosine head; linear head; linear head with a correction; several backbones."""
@@ -39,7 +39,7 @@ def state(request: pytest.FixtureRequest) -> LearnerState:
 
 def answers(state: LearnerState) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
     with torch.no_grad():
-        output = state.model(pictures(12))
+        output = state.model(some_images(12))
     return output.logits, output.cosines, functional.normalize(output.features, dim=1) @ state.prototypes.t()
 
 
@@ -103,7 +103,7 @@ def test_merging_joins_rows_exemplars_and_prototypes(state: LearnerState, tmp_pa
 
 
 def test_a_merged_class_gets_the_answers_of_its_parts() -> None:
-    """Pictures of either part are taken for the merged class as well as the parts were told from the others."""
+    """Images of either part are taken for the merged class as well as the parts were told from the others."""
     state = learnt("lucir")[1]
     data = synthetic_phase(dict.fromkeys(range(5), 10), 5, seed=9)
     images = torch.from_numpy(data.images).permute(0, 3, 1, 2).float()
@@ -143,9 +143,9 @@ def test_bias_correction_goes_into_a_row_that_is_merged_of_old_and_new() -> None
     torch.testing.assert_close(new(features).logits, torch.stack([torch.tensor(3.0), expected])[None])
 
 
-def test_deleting_takes_the_pictures_out_and_rebuilds_their_prototypes(state: LearnerState, tmp_path: Path) -> None:
+def test_deleting_takes_the_images_out_and_rebuilds_their_prototypes(state: LearnerState, tmp_path: Path) -> None:
     doomed = [int(state.exemplars.indices_of(2)[0]), int(state.exemplars.indices_of(2)[3])]
-    digests = [picture_digest(state.exemplars.decode(index)) for index in doomed]
+    digests = [image_digest(state.exemplars.decode(index)) for index in doomed]
     edited = delete_exemplars(state, digests)
     assert edited.exemplars.counts().tolist() == [5, 5, 3, 5, 5]
     assert edited.exemplars.pngs == tuple(png for i, png in enumerate(state.exemplars.pngs) if i not in doomed)
@@ -160,7 +160,7 @@ def test_deleting_takes_the_pictures_out_and_rebuilds_their_prototypes(state: Le
 def test_a_class_may_lose_all_its_exemplars() -> None:
     state = learnt("lucir")[1]
     mine = state.exemplars.indices_of(0)
-    edited = delete_exemplars(state, [picture_digest(state.exemplars.decode(index)) for index in mine.tolist()])
+    edited = delete_exemplars(state, [image_digest(state.exemplars.decode(index)) for index in mine.tolist()])
     assert edited.exemplars.counts()[0] == 0
     assert edited.prototypes[0].abs().sum() == 0
 
@@ -171,7 +171,7 @@ def test_learning_goes_on_after_an_edit(method: str) -> None:
     state = remove_class(learnt(method)[1], "class-3")
     state = merge_classes(state, ["class-0", "class-2"], "joined")
     state = rename_class(state, "class-4", "four")
-    state = delete_exemplars(state, [picture_digest(state.exemplars.decode(0))])
+    state = delete_exemplars(state, [image_digest(state.exemplars.decode(0))])
     assert state.classes == ("joined", "class-1", "four")
     data = synthetic_phase({3: 12}, 4)
     after = run_phase(short_config(method), replace(data, classes=(*state.classes, "next")), state, seed=1)
@@ -213,6 +213,6 @@ def test_blobs_follow_their_classes() -> None:
     joined = regroup_blobs(blobs, merging(blobs.classes, ["c"], "a"))
     assert joined.labels.tolist() == [0, 0, 0, 0, 1]
     assert [int(joined.decode(i)[0, 0, 0]) for i in range(5)] == [1, 4, 0, 3, 2]
-    thinned = delete_pictures(regroup_blobs(blobs, removal(blobs.classes, "b")), [picture_digest(images[3])])
+    thinned = delete_images(regroup_blobs(blobs, removal(blobs.classes, "b")), [image_digest(images[3])])
     assert thinned.classes == ("a", "c")
     assert [int(thinned.decode(i)[0, 0, 0]) for i in range(3)] == [1, 4, 0]

@@ -65,7 +65,7 @@ def test_damaged_and_absent_files(blobs: ImageBlobs, tmp_path: Path) -> None:
 
 
 def test_labels_and_sizes_are_checked(blobs: ImageBlobs) -> None:
-    with pytest.raises(DataError, match="5 pictures have 4 labels"):
+    with pytest.raises(DataError, match="5 images have 4 labels"):
         ImageBlobs.from_arrays(IMAGES, LABELS[:4], CLASSES)
     with pytest.raises(DataError, match="do not fit 2 classes"):
         ImageBlobs.from_arrays(IMAGES, LABELS, CLASSES[:2])

@@ -32,7 +32,7 @@ def test_a_class_without_exemplars_gets_zero() -> None:
 
 
 def test_the_horizontal_view_mirrors_left_and_right_only() -> None:
-    picture = torch.arange(12.0).view(1, 3, 2, 2)
-    assert change_view(picture, "horizontal")[0, 0].tolist() == [[1.0, 0.0], [3.0, 2.0]]
-    assert change_view(picture, "channel_reverse")[0, 0].tolist() == picture[0, 2].tolist()
-    assert change_view(picture, "none") is picture
+    image = torch.arange(12.0).view(1, 3, 2, 2)
+    assert change_view(image, "horizontal")[0, 0].tolist() == [[1.0, 0.0], [3.0, 2.0]]
+    assert change_view(image, "channel_reverse")[0, 0].tolist() == image[0, 2].tolist()
+    assert change_view(image, "none") is image

@@ -26,7 +26,7 @@ EVERY = METHODS.names()
 
 
 def second_labels(method: str, new: Mapping[int, int]) -> dict[int, int]:
-    """Pictures by label of a phase after three known classes; joint is given the known ones too."""
+    """Images by label of a phase after three known classes; joint is given the known ones too."""
     return {**(dict.fromkeys(range(3), 12) if method == "joint" else {}), **new}
 
 
@@ -46,7 +46,7 @@ def test_fewer_images_than_exemplars_keeps_all_of_them(method: str) -> None:
     labels = {**({0: 6, 1: 4} if method == "joint" else {}), 2: 3}
     second = run_phase(config, synthetic_phase(labels, 3), first, seed=1)
     assert second.exemplars.counts().tolist() == [6, 4, 3]
-    # The same pictures, however often they came: the old ones and the three new ones.
+    # The same images, however often they came: the old ones and the three new ones.
     assert set(first.exemplars.pngs) <= set(second.exemplars.pngs)
 
 

@@ -9,12 +9,12 @@ from lucir_core.methods import create_method
 from lucir_core.methods.bic import bic_loss, fit_correction, split_validation
 from lucir_core.phase import run_phase
 from lucir_core.testing import synthetic_phase
-from tests.support.tiny import about_to_learn, learnt, pictures, second_phase, short_config
+from tests.support.tiny import about_to_learn, learnt, second_phase, short_config, some_images
 
 
 def test_a_correction_touches_only_the_newest_group() -> None:
     state = learnt("bic")[1]
-    head, features = state.model.head, state.model.features(pictures())
+    head, features = state.model.head, state.model.features(some_images())
     raw = features @ torch.cat([head.old, head.new]).t() + head.bias
     scale, offset = head.correction.tolist()
     assert (scale, offset) != (1.0, 0.0)
@@ -28,8 +28,8 @@ def test_the_teacher_corrects_its_newest_group_and_the_student_none() -> None:
     student = create_method("bic").start(short_config("bic"), state.model, 5, 1, seed=3)
     assert student.head.correction.tolist() == [1.0, 0.0]
     assert state.model.head.correction.tolist() != [1.0, 0.0]
-    raw = state.model.features(pictures()) @ student.head.old.t() + student.head.bias[:5]
-    difference = (state.model(pictures()).logits - raw).abs()
+    raw = state.model.features(some_images()) @ student.head.old.t() + student.head.bias[:5]
+    difference = (state.model(some_images()).logits - raw).abs()
     assert difference[:, :3].max() < 1e-5
     assert difference[:, 3:].min() > 1e-4
 
@@ -69,7 +69,7 @@ def test_a_single_exemplar_stays_in_training() -> None:
 def test_weights_are_shares_of_classes() -> None:
     run = about_to_learn("bic")
     assert run.teacher is not None
-    terms = bic_loss(run, run.teacher)(pictures(), torch.tensor([0, 1, 2, 3, 4, 3, 4, 0]))
+    terms = bic_loss(run, run.teacher)(some_images(), torch.tensor([0, 1, 2, 3, 4, 3, 4, 0]))
     assert terms["distillation"].weight == pytest.approx(3 / 5)
     assert terms["cross_entropy"].weight == pytest.approx(2 / 5)
 

@@ -12,9 +12,9 @@ from lucir_core.testing import synthetic_phase
 from tests.support.tiny import (
     about_to_learn,
     learnt,
-    pictures,
     second_phase,
     short_config,
+    some_images,
     weights_equal,
 )
 
@@ -37,9 +37,9 @@ def test_a_new_branch_starts_as_the_newest_one() -> None:
 
 def test_features_are_those_of_all_branches_side_by_side() -> None:
     model = learnt("der")[1].model
-    pixels = pictures() * model.scale + model.shift
+    pixels = some_images() * model.scale + model.shift
     expected = torch.cat([branch(pixels) for branch in branched(model).branches], dim=1)
-    torch.testing.assert_close(model.features(pictures()), expected)
+    torch.testing.assert_close(model.features(some_images()), expected)
     assert model.feature_dim == model.head.old.shape[1] == 128
 
 
@@ -61,10 +61,10 @@ def test_the_auxiliary_loss_by_a_loop() -> None:
     run, labels = about_to_learn("der"), torch.tensor([0, 1, 2, 3, 4, 3, 4, 0])
     run.model.eval()
     run.model.auxiliary = auxiliary_head(run, branched(run.model).newest)
-    terms = der_loss(run)(pictures(), labels)
+    terms = der_loss(run)(some_images(), labels)
     total = 0.0
-    for picture, label in zip(pictures(), labels.tolist(), strict=True):
-        feature = run.model.features(picture[None])[0, 64:]
+    for image, label in zip(some_images(), labels.tolist(), strict=True):
+        feature = run.model.features(image[None])[0, 64:]
         scores = [(feature @ row).item() for row in run.model.auxiliary.weight]
         target = {3: 1, 4: 2}.get(label, 0)
         total += math.log(sum(map(math.exp, scores))) - scores[target]
@@ -81,8 +81,8 @@ def test_the_auxiliary_head_is_gone_after_the_phase() -> None:
 def test_the_classifier_stage_divides_logits_by_the_temperature() -> None:
     run, labels = about_to_learn("der"), torch.tensor([0, 1, 2, 3, 4, 3, 4, 0])
     run.model.eval()
-    expected = torch.nn.functional.cross_entropy(run.model(pictures()).logits / 5, labels)
-    torch.testing.assert_close(der_loss(run, 5.0)(pictures(), labels)["cross_entropy"].value, expected)
+    expected = torch.nn.functional.cross_entropy(run.model(some_images()).logits / 5, labels)
+    torch.testing.assert_close(der_loss(run, 5.0)(some_images(), labels)["cross_entropy"].value, expected)
 
 
 def test_the_classifier_stage_moves_the_head_alone(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -16,7 +16,7 @@ from lucir_core.losses.distillation import (
 
 @pytest.fixture
 def scores() -> tuple[Tensor, Tensor, Tensor]:
-    """(logits of 6 pictures over 5 classes, the teacher's over 3, labels)."""
+    """(logits of 6 images over 5 classes, the teacher's over 3, labels)."""
     random = torch.Generator().manual_seed(8)
     logits = 2 * torch.randn(6, 5, generator=random)
     return logits, 2 * torch.randn(6, 3, generator=random), torch.tensor([0, 4, 2, 3, 1, 4])
@@ -74,7 +74,7 @@ def test_grouped_distillation_is_one_softmax_per_earlier_phase(scores: tuple[Ten
     torch.testing.assert_close(grouped_distillation_loss(logits, old, (3,)), distillation_loss(logits, old))
 
 
-def test_new_class_loss_sees_new_logits_and_new_pictures_only(scores: tuple[Tensor, Tensor, Tensor]) -> None:
+def test_new_class_loss_sees_new_logits_and_new_images_only(scores: tuple[Tensor, Tensor, Tensor]) -> None:
     logits, _, labels = scores
     losses = [-math.log(softmax(logits[i, 3:].tolist())[int(labels[i]) - 3]) for i in range(6) if labels[i] >= 3]
     assert new_class_loss(logits, labels, 3).item() == pytest.approx(sum(losses) / 3, rel=1e-5)

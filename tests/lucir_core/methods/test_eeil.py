@@ -13,7 +13,7 @@ from lucir_core.models.model import frozen_copy
 from lucir_core.phase import Progress, run_phase
 from lucir_core.testing import synthetic_phase
 from lucir_core.training.trainer import add_gradient_noise
-from tests.support.tiny import about_to_learn, learnt, pictures, second_phase, short_config
+from tests.support.tiny import about_to_learn, learnt, second_phase, short_config, some_images
 
 
 def test_earlier_phases_are_distilled_each_for_itself() -> None:
@@ -21,8 +21,8 @@ def test_earlier_phases_are_distilled_each_for_itself() -> None:
     run.phase_sizes = (1, 2)
     assert run.teacher is not None
     run.model.eval()
-    terms = eeil_loss(run, None)(pictures(), labels)
-    ours, theirs = run.model(pictures()).logits, run.teacher(pictures()).logits
+    terms = eeil_loss(run, None)(some_images(), labels)
+    ours, theirs = run.model(some_images()).logits, run.teacher(some_images()).logits
     torch.testing.assert_close(terms["distillation"].value, distillation_loss(ours[:, 1:3], theirs[:, 1:]))
     assert set(terms) == {"cross_entropy", "distillation"}
 
@@ -31,11 +31,13 @@ def test_the_fine_tune_holds_new_classes_to_stage_one() -> None:
     run, labels = about_to_learn("eeil"), torch.tensor([0, 1, 2, 3, 4, 3, 4, 0])
     run.model.eval()
     stage_one = frozen_copy(run.model)
-    assert eeil_loss(run, stage_one)(pictures(), labels)["new_distillation"].value.item() == pytest.approx(0, abs=1e-6)
+    assert eeil_loss(run, stage_one)(some_images(), labels)["new_distillation"].value.item() == pytest.approx(
+        0, abs=1e-6
+    )
     with torch.no_grad():
         run.model.head.new.mul_(3.0)
-    value = eeil_loss(run, stage_one)(pictures(), labels)["new_distillation"].value
-    expected = distillation_loss(run.model(pictures()).logits[:, 3:], stage_one(pictures()).logits[:, 3:])
+    value = eeil_loss(run, stage_one)(some_images(), labels)["new_distillation"].value
+    expected = distillation_loss(run.model(some_images()).logits[:, 3:], stage_one(some_images()).logits[:, 3:])
     torch.testing.assert_close(value, expected)
     assert value.item() > 0
 

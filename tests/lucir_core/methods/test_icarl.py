@@ -3,7 +3,7 @@ import torch
 from lucir_core.losses.rebalancing import cross_entropy_loss
 from lucir_core.methods.icarl import distilled_loss
 from lucir_core.phase import run_phase
-from tests.support.tiny import about_to_learn, learnt, pictures, second_phase, short_config, weights_equal
+from tests.support.tiny import about_to_learn, learnt, second_phase, short_config, some_images, weights_equal
 
 
 def test_icarl_without_memory_is_lwf() -> None:
@@ -23,7 +23,7 @@ def test_lwf_with_memory_is_icarl_and_another_model_than_without() -> None:
 def test_the_head_has_a_bias_and_features_end_in_a_relu() -> None:
     state = learnt("icarl")[1]
     assert state.model.head.bias.abs().min() > 0
-    assert state.model.features(pictures()).min() >= 0.0
+    assert state.model.features(some_images()).min() >= 0.0
 
 
 def test_nothing_is_frozen() -> None:
@@ -43,7 +43,7 @@ def test_new_rows_start_as_drawn_and_old_ones_are_kept() -> None:
 
 
 def test_every_sample_is_distilled_with_weight_one() -> None:
-    run, images, labels = about_to_learn("icarl"), pictures(), torch.tensor([0, 1, 2, 3, 4, 3, 4, 0])
+    run, images, labels = about_to_learn("icarl"), some_images(), torch.tensor([0, 1, 2, 3, 4, 3, 4, 0])
     assert run.teacher is not None
     run.model.eval()
     terms = distilled_loss(run, run.teacher)(images, labels)
@@ -57,7 +57,7 @@ def test_every_sample_is_distilled_with_weight_one() -> None:
 def test_lwf_task_leaves_old_logits_to_the_teacher() -> None:
     run = about_to_learn("lwf", distillation={"cross_entropy": "new", "weight": 3.0})
     assert run.teacher is not None
-    terms = distilled_loss(run, run.teacher)(pictures(), torch.tensor([3, 4, 3, 4, 3, 4, 3, 4]))
+    terms = distilled_loss(run, run.teacher)(some_images(), torch.tensor([3, 4, 3, 4, 3, 4, 3, 4]))
     assert terms["distillation"].weight == 3.0
     terms["cross_entropy"].value.backward()
     assert run.model.head.old.grad is None or not run.model.head.old.grad.any()
@@ -66,4 +66,4 @@ def test_lwf_task_leaves_old_logits_to_the_teacher() -> None:
 
 def test_original_icarl_may_drop_the_last_relu() -> None:
     state = run_phase(short_config("icarl_original", last_relu=False, epochs=1), second_phase("joint"), None)
-    assert state.model.features(pictures()).min() < 0.0
+    assert state.model.features(some_images()).min() < 0.0

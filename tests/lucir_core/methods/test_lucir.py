@@ -1,4 +1,4 @@
-"""What LUCIR promises about a phase, on tiny pictures."""
+"""What LUCIR promises about a phase, on tiny images."""
 
 import copy
 from typing import Any
@@ -17,7 +17,7 @@ from lucir_core.models.model import frozen_copy
 from lucir_core.phase import Progress, run_phase
 from lucir_core.state import LearnerState
 from lucir_core.testing import synthetic_phase, tiny_config
-from lucir_core.training.checkpoint import Journal
+from lucir_core.training.checkpoint import Checkpoint
 from lucir_core.training.phase_run import PhaseRun
 
 TwoPhases = tuple[LearnerState, LearnerState]
@@ -90,7 +90,7 @@ def begun(first: LearnerState, overrides: dict[str, Any] | None = None) -> Phase
         old_count=3,
         new_count=2,
         seed=1,
-        journal=Journal(None, ""),
+        checkpoint=Checkpoint(None, ""),
         report=lambda progress: None,
         lambda_=6.0,
     )

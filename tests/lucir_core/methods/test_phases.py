@@ -13,7 +13,7 @@ from lucir_core.methods import METHODS
 from lucir_core.phase import Progress, run_phase
 from lucir_core.state import CHECKPOINT, load_state, save_state
 from lucir_core.testing import synthetic_phase
-from lucir_core.training.checkpoint import Journal
+from lucir_core.training.checkpoint import Checkpoint
 from tests.support.tiny import first_phase, learnt, second_phase, short_config, weights_equal
 
 EVERY = [pytest.param(name, id=name) for name in METHODS.names()]
@@ -39,7 +39,9 @@ def test_a_phase_learns_from_a_state_that_was_saved(method: str, tmp_path: Path)
 def test_a_phase_killed_in_any_stage_ends_with_the_same_weights(
     method: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("lucir_core.phase.Journal", partial(Journal, writing_share=1e9))  # saves after every epoch
+    monkeypatch.setattr(
+        "lucir_core.phase.Checkpoint", partial(Checkpoint, writing_share=1e9)
+    )  # saves after every epoch
     first, second = learnt(method)
     learn = partial(run_phase, short_config(method), second_phase(method), first, seed=1, resume=tmp_path / "resume")
     seen: list[Progress] = []

@@ -18,7 +18,7 @@ def test_resnet32_has_the_published_size() -> None:
     assert parameters(create_backbone("resnet32", last_relu=False)) == 466_256
 
 
-def test_resnet18_for_small_pictures_has_the_published_size_and_starts_as_its_shortcuts() -> None:
+def test_resnet18_for_small_images_has_the_published_size_and_starts_as_its_shortcuts() -> None:
     backbone = create_backbone("resnet18_cifar", last_relu=True, seed=3).eval()
     assert parameters(backbone) == 11_168_832
     assert all(not block.bn2.weight.any() for stage in (backbone.layer1, backbone.layer4) for block in stage)

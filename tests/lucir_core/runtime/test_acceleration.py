@@ -152,16 +152,16 @@ def small_step() -> tuple[nn.Linear, Step]:
 class Replayed(CapturedStep):
     """A "graph" that repeats the recorded step on the tensors it was recorded with, as a CUDA graph does."""
 
-    def _beside(self, pictures: Tensor, labels: Tensor) -> Tensor:
-        return self._step(pictures, labels)
+    def _beside(self, images: Tensor, labels: Tensor) -> Tensor:
+        return self._step(images, labels)
 
-    def _record(self, pictures: Tensor, labels: Tensor) -> bool:
-        self._pictures, self._labels, self._graph = pictures.clone(), labels.clone(), object()  # type: ignore[assignment]  # a stand-in
+    def _record(self, images: Tensor, labels: Tensor) -> bool:
+        self._images, self._labels, self._graph = images.clone(), labels.clone(), object()  # type: ignore[assignment]  # a stand-in
         self._values = torch.zeros(2)
         return True
 
     def _replay(self) -> None:
-        self._values.copy_(self._step(self._pictures, self._labels))
+        self._values.copy_(self._step(self._images, self._labels))
 
 
 def test_replayed_steps_and_odd_batches_are_the_steps_themselves() -> None:
@@ -169,8 +169,8 @@ def test_replayed_steps_and_odd_batches_are_the_steps_themselves() -> None:
     captured = Replayed(inner, 4)
     random = torch.Generator().manual_seed(1)
     for size in (4, 4, 3, 4, 4, 4, 2, 4):
-        pictures, labels = torch.randn(size, 3, generator=random), torch.arange(size) % 2
-        expected, got = step(pictures, labels), captured(pictures, labels)
+        images, labels = torch.randn(size, 3, generator=random), torch.arange(size) % 2
+        expected, got = step(images, labels), captured(images, labels)
         assert torch.equal(expected, got)
         assert got[1] == pytest.approx(2 * float(got[0]))
     assert torch.equal(plain.weight, other.weight)
@@ -189,9 +189,9 @@ def test_a_step_that_cannot_be_recorded_goes_on_without(
     monkeypatch.setattr(captured, "_beside", inner)
     monkeypatch.setattr(step_module.torch.cuda, "CUDAGraph", object)
     monkeypatch.setattr(step_module.torch.cuda, "graph", NoGraph)
-    pictures, labels = torch.ones(2, 3), torch.tensor([0, 1])
+    images, labels = torch.ones(2, 3), torch.tensor([0, 1])
     for _ in range(6):
-        assert torch.equal(step(pictures, labels), captured(pictures, labels))
+        assert torch.equal(step(images, labels), captured(images, labels))
     assert torch.equal(plain.weight, other.weight)
     assert [record.levelno for record in caplog.records] == [logging.WARNING]
 

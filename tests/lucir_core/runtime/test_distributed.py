@@ -113,12 +113,12 @@ def test_without_torchrun_there_is_one_process(monkeypatch: pytest.MonkeyPatch) 
     with processes("cpu") as device:
         assert device == "cpu"
         assert world() == World(0, 1)
-        assert world().agreed("yes") == "yes"
+        assert world().broadcast("yes") == "yes"
     features = torch.ones(3, 2)
     assert gathered(features) is features
 
 
-def test_a_loss_that_adds_pictures_of_its_own_is_refused_in_a_shared_batch() -> None:
+def test_a_loss_that_adds_images_of_its_own_is_refused_in_a_shared_batch() -> None:
     with shared_batch(4), pytest.raises(ConfigError, match="runs in one process only"):
         gathered(torch.ones(8, 2))
 

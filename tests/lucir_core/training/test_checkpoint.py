@@ -14,7 +14,7 @@ from lucir_core.data.phase_data import PhaseData
 from lucir_core.phase import Progress, run_phase
 from lucir_core.state import LearnerState, load_state, save_state
 from lucir_core.testing import synthetic_phase, tiny_config
-from lucir_core.training.checkpoint import Journal
+from lucir_core.training.checkpoint import Checkpoint
 
 OVERRIDES = {"epochs": 6, "milestones": [4], "cbf.enabled": True, "cbf.epochs": 4}
 CHILD = """
@@ -141,11 +141,11 @@ def test_writing_is_rationed(tmp_path: Path) -> None:
     optimiser = torch.optim.SGD(model.parameters(), lr=0.1, momentum=0.9)
     path = tmp_path / "resume.safetensors"
     # So small a share that after one write hours must pass before the next.
-    journal = Journal(path, "x", writing_share=1e-9)
-    journal.after_epoch("main", 1, 3, model, optimiser)
+    checkpoint = Checkpoint(path, "x", writing_share=1e-9)
+    checkpoint.after_epoch("main", 1, 3, model, optimiser)
     written = path.stat().st_mtime_ns
     time.sleep(0.02)
-    journal.after_epoch("main", 2, 3, model, optimiser)
+    checkpoint.after_epoch("main", 2, 3, model, optimiser)
     assert path.stat().st_mtime_ns == written
-    journal.after_epoch("main", 3, 3, model, optimiser)
+    checkpoint.after_epoch("main", 3, 3, model, optimiser)
     assert path.stat().st_mtime_ns > written

@@ -7,14 +7,14 @@ def drawn(count: int, batch_size: int) -> list[torch.Tensor]:
     return list(batches(torch.arange(100, 100 + count), batch_size, torch.Generator().manual_seed(1)))
 
 
-def test_every_picture_comes_once_an_epoch_and_the_short_batch_is_kept() -> None:
+def test_every_image_comes_once_an_epoch_and_the_short_batch_is_kept() -> None:
     parts = drawn(23, 10)
     assert [len(part) for part in parts] == [10, 10, 3]
     assert sorted(torch.cat(parts).tolist()) == list(range(100, 123))
     assert torch.cat(parts).tolist() != list(range(100, 123))
 
 
-def test_a_lone_last_picture_joins_the_batch_before() -> None:
+def test_a_lone_last_image_joins_the_batch_before() -> None:
     assert [len(part) for part in drawn(21, 10)] == [10, 11]
     assert [len(part) for part in drawn(1, 10)] == [1]
     assert [len(part) for part in drawn(3, 1)] == [1, 2]
