@@ -132,11 +132,12 @@ def _begin(
     old_count = len(previous.classes) if previous is not None else 0
     new_count = len(data.classes) - old_count
     before = previous.model if previous is not None else None
-    fingerprint = phase_fingerprint(config, data, seed, before, old_count)
     model = method.start(config, before, old_count, new_count, seed)
     # A method that is given every image is given the exemplars' too: herding must not see them twice.
     replayed = None if method.needs_every_image else previous
     exemplars = ImageBlobs.empty(data.classes) if replayed is None else replayed.exemplars
+    phase_sizes = previous.phase_sizes if previous is not None else ()
+    fingerprint = phase_fingerprint(config, data, seed, before, exemplars, phase_sizes)
     labels = np.concatenate([data.labels.astype(np.int64), exemplars.labels])
     kept = EncodedImages(exemplars, config.resize)
     images = ImageSet([data.images, kept], [labels], torch.device(device))
@@ -150,7 +151,7 @@ def _begin(
         kept=np.arange(len(labels)) >= len(data.labels),
         old_count=old_count,
         new_count=new_count,
-        phase_sizes=previous.phase_sizes if previous is not None else (),
+        phase_sizes=phase_sizes,
         seed=seed,
         checkpoint=Checkpoint(resume, fingerprint),
         report=ignore_progress,

@@ -20,7 +20,7 @@ class BalancedFinetune:
     lr: float = 0.01
     milestones: tuple[int, ...] = (10,)
     train: Literal["embeddings", "new_embeddings", "everything"] = "embeddings"
-    """What moves. In the first two the backbone is fixed with its normalisation in eval mode, and so is eta."""
+    """What moves; eta never does, as in the official code. In the first two the backbone is fixed in eval mode."""
     ranking: bool = True
     """Keep the margin-ranking term."""
 
@@ -69,7 +69,8 @@ class Eeil:
     finetune_lr: float = 0.01
     finetune_milestones: tuple[int, ...] = (10, 20)
     gradient_noise: float = 0.0
-    """Standard deviation of noise on the gradient summed over a batch, times (1 + epoch) ** -0.55; 0.3 as published."""
+    """Standard deviation of noise on the gradient summed over a batch, times (1 + epoch) ** -0.55 with the
+    epoch from 1; 0.3 as published."""
 
     def __post_init__(self) -> None:
         require(self.views >= 1, "eeil.views", self.views, "1 or more")

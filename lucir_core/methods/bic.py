@@ -13,6 +13,10 @@ What we do differently, and why:
   code spends twice stage 1's epochs. The objective is theirs: CE + 0.1 * offset^2 / 2, every class weighing the same.
 - The temperature is not squared; the divergence has the gradients of the code's soft cross-entropy.
 - The code multiplies the weight decay by phases / (phase + 1) on ImageNet; set `weight_decay` by phase for that.
+- Old classes' held-out images are exemplars, which earlier phases trained on; the code sets them apart from the start
+  and never trains on them, at the price of a tenth of the memory.
+- A scale of 0 or less would reverse the order of the new classes (it came out so with one held-out image per class):
+  then there is no correction.
 - A class with a single exemplar keeps it for training. Without held-out images of old and new classes there is no
   correction. A phase without new classes keeps the previous correction in place.
 """
@@ -147,5 +151,9 @@ def _correct(run: PhaseRun, held_out: np.ndarray) -> None:
         return
     logits = _held_out_logits(run, held_out)
     pair = fit_correction(logits, labels, run.old_count, run.config.settings_of(Bic).offset_penalty)
+    if pair[0] <= 0:
+        fields = {"scale": pair[0], "offset": pair[1], "held_out": len(labels)}
+        logger.warning("no bias correction: it would reverse the new classes; keep more exemplars", extra=fields)
+        return
     linear_head(run.model).correction.copy_(torch.tensor(pair))
     logger.info("bias corrected", extra={"scale": pair[0], "offset": pair[1], "held_out": len(labels)})

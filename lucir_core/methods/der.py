@@ -3,8 +3,9 @@
 Every phase with new classes adds a backbone that starts as a copy of the newest one; all earlier ones are frozen in
 eval mode. A fresh linear head without bias sees the concatenated features: CE over all classes, plus an auxiliary head
 on the new features alone that tells the new classes apart from "an old class" (nn + 1 outputs, output 0 for all old).
-After a warm-up both heads are drawn anew. Then the classifier stage: a fresh head, everything else frozen in eval mode,
-on equally many images of every class, logits divided by 5. No distillation. Source: the authors' released code.
+After a warm-up both heads are drawn anew; milestones count from its end. Then the classifier stage: a fresh head,
+everything else frozen in eval mode, on equally many images of every class (as many as the memory held of one before it
+is cut), logits divided by 5. No distillation. Source: the authors' released code.
 
 What we do differently, and why:
 - No channel masks and no pruning unless `der.masks` says so, as in the released code: memory and time grow by one
@@ -13,9 +14,8 @@ What we do differently, and why:
 - Masks (experimental) are learnt with the newest backbone, with a term for the share of computations that they leave.
   Before the classifier stage they close for good: closed channels are 0 from then on and are left out of an exported
   model. A later phase, whose backbone starts as a copy, draws them anew.
-- The warm-up is a stage with an optimiser of its own: no momentum of the discarded heads lives on. Phase 0 has none.
-- The classifier stage takes the exemplars that the phase keeps (as many per class), so they are herded before it; the
-  features that herding depends on no longer change.
+- The warm-up is a stage with an optimiser of its own: no momentum of the discarded heads lives on. Phase 0 has none;
+  the code warms up there too when it learns from scratch in equal steps.
 - A phase without new classes adds no backbone: the newest one is trained further with the head it has, without the
   auxiliary head and the warm-up; the classifier stage follows as always.
 """
@@ -102,11 +102,17 @@ def branched(model: IncrementalModel) -> BranchedBackbone:
 
 
 @torch.no_grad()
-def draw_rows(head: LinearHead, random: torch.Generator) -> None:
-    """All rows anew, Kaiming-normal with linear gain; the bias is 0 and is never trained."""
+def draw_rows(head: LinearHead, random: torch.Generator, *, uniform: bool = False) -> None:
+    """All rows anew, Kaiming-normal with linear gain; the bias is 0 and is never trained.
+
+    uniform: in +-1/sqrt(dim) instead, as `nn.Linear` starts, which is what the classifier stage begins with.
+    """
     for rows in (head.old, head.new):
-        drawn = torch.empty(rows.shape).normal_(0.0, rows.shape[1] ** -0.5, generator=random)
-        rows.copy_(drawn)
+        bound = rows.shape[1] ** -0.5
+        drawn = torch.empty(rows.shape)
+        rows.copy_(
+            drawn.uniform_(-bound, bound, generator=random) if uniform else drawn.normal_(0.0, bound, generator=random)
+        )
 
 
 def auxiliary_head(run: PhaseRun, newest: nn.Module) -> nn.Linear:
@@ -162,8 +168,8 @@ def _train_newest(run: PhaseRun, stage: str, indices: Tensor, schedule: Schedule
 
 def _classifier_stage(run: PhaseRun, start: float) -> None:
     choice, head = run.config.settings_of(Der), linear_head(run.model)
-    subset = torch.from_numpy(run.exemplars()).to(run.images.device)
-    _redraw_heads(run, "classifier")
+    subset = torch.from_numpy(run.balanced_subset()).to(run.images.device)
+    draw_rows(head, generator("cpu", run.seed, "head", "classifier"), uniform=True)
     schedule = Schedule(
         choice.classifier_epochs, choice.classifier_lr, "multistep", choice.classifier_milestones, run.config.gamma
     )
@@ -191,6 +197,5 @@ def _draw_auxiliary(head: nn.Linear, seed: int, purpose: str) -> None:
 
 
 def _after(schedule: Schedule, warmup: int) -> Schedule:
-    """What is left of a schedule after the warm-up's epochs; milestones count from the phase's begin."""
-    milestones = tuple(max(1, milestone - warmup) for milestone in schedule.milestones)
-    return replace(schedule, epochs=schedule.epochs - warmup, milestones=milestones)
+    """What is left of a schedule after the warm-up's epochs; milestones count from the warm-up's end."""
+    return replace(schedule, epochs=schedule.epochs - warmup)

@@ -11,6 +11,8 @@ What we do differently, and why:
   (`augment.offset`, `augment.contrast`, crop, flip), and `eeil.views: 12` makes an epoch as long as theirs.
 - The gradient noise (`eeil.gradient_noise`, off unless chosen) is added to the summed gradient, i.e. divided by the
   batch size on the mean, as the code has it; added to the mean it would be 128 times as strong.
+- Momentum lives through a stage and the decay is `weight_decay` times w, as SGD has it; the code resets the momentum
+  every epoch and multiplies its decay of 1e-4 by the squared norm of w as well, which the paper does not say.
 - Terms are divergences, which have the gradients of the published soft cross-entropies and are 0 where nothing is lost.
 - Earlier phases' terms in stage 2 keep the model before the phase as their teacher. No balanced fine-tune in a phase
   without new classes.
@@ -55,7 +57,7 @@ class EndToEnd:
         schedule = phase_schedule(run.config, len(indices), first=run.teacher is None)
         balances = run.teacher is not None and run.new_count > 0
         share = schedule.epochs / (schedule.epochs + choice.finetune_epochs / 2) if balances else 1.0
-        noise = partial(noise_at, choice.gradient_noise) if choice.gradient_noise else None
+        noise = partial(noise_at, choice.gradient_noise, 0) if choice.gradient_noise else None
         parameters = tuple(run.model.parameters())
         run.train("main", eeil_loss(run, None), indices, schedule, parameters, share=(0.0, share), gradient_noise=noise)
         if not balances:
@@ -64,13 +66,17 @@ class EndToEnd:
         gentle = Schedule(
             choice.finetune_epochs, choice.finetune_lr, "multistep", choice.finetune_milestones, run.config.gamma
         )
+        noise = partial(noise_at, choice.gradient_noise, schedule.epochs) if choice.gradient_noise else None
         loss = eeil_loss(run, _remembered_copy(run))
         run.train("balanced", loss, subset, gentle, parameters, share=(share, 1.0), gradient_noise=noise)
 
 
-def noise_at(scale: float, epoch: int) -> float:
-    """Standard deviation of the noise on a batch's summed gradient in epoch 0, 1, ..."""
-    return float(scale * (1.0 + epoch) ** -NOISE_DECAY)
+def noise_at(scale: float, first: int, epoch: int) -> float:
+    """Standard deviation of the noise on a batch's summed gradient in epoch 0, 1, ... of a stage.
+
+    first: epochs of the stages before. The published code counts epochs from 1, through both stages.
+    """
+    return float(scale * (2.0 + first + epoch) ** -NOISE_DECAY)
 
 
 def eeil_loss(run: PhaseRun, stage_one: IncrementalModel | None) -> LossFunction:

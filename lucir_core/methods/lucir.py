@@ -131,7 +131,7 @@ def _balanced_finetune(run: PhaseRun, head: CosineHead, start: float) -> None:
     parameters: tuple[nn.Parameter, ...] = {
         "embeddings": (head.old, head.new),
         "new_embeddings": (head.new,),
-        "everything": tuple(run.model.parameters()),
+        "everything": tuple(parameter for parameter in run.model.parameters() if parameter is not head.eta),
     }[cbf.train]
     if not any(parameter.numel() for parameter in parameters):
         return

@@ -21,6 +21,7 @@ from torch import Tensor, nn
 from lucir_core.config.phase_config import PhaseConfig
 from lucir_core.data.phase_data import PhaseData
 from lucir_core.files import save_tensors_atomically
+from lucir_core.memory.image_blobs import ImageBlobs
 from lucir_core.runtime.distributed import world
 from lucir_core.training.trainer import Position, momentum_of
 
@@ -114,10 +115,24 @@ class Checkpoint:
             self._path.unlink(missing_ok=True)
 
 
-def phase_fingerprint(config: PhaseConfig, data: PhaseData, seed: int, start: nn.Module | None, phase: int) -> str:
-    """What a phase's result depends on, as a hash: settings, data, seed and the model it starts from."""
+def phase_fingerprint(
+    config: PhaseConfig,
+    data: PhaseData,
+    seed: int,
+    start: nn.Module | None,
+    exemplars: ImageBlobs,
+    phase_sizes: tuple[int, ...],
+) -> str:
+    """What a phase's result depends on, as a hash: settings, data, seed, and what the phase before left.
+
+    start, exemplars, phase_sizes: the model, the exemplars and the classes by phase that it starts from.
+    """
     digest = hashlib.blake2b(digest_size=16)
-    digest.update(json.dumps([config.to_dict(), seed, phase, data.classes, data.images.shape], sort_keys=True).encode())
+    facts = [config.to_dict(), seed, phase_sizes, data.classes, data.images.shape]
+    digest.update(json.dumps(facts, sort_keys=True).encode())
+    digest.update(np.ascontiguousarray(exemplars.labels, np.int64).tobytes())
+    for png in exemplars.pngs:
+        digest.update(hashlib.blake2b(png, digest_size=16).digest())
     digest.update(np.ascontiguousarray(data.labels, np.int64).tobytes())
     sampled = np.unique(np.linspace(0, len(data.images) - 1, min(len(data.images), SAMPLED_IMAGES)).astype(np.int64))
     digest.update(np.ascontiguousarray(data.images[sampled]).tobytes())

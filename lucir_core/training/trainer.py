@@ -2,6 +2,7 @@
 
 import math
 from collections.abc import Callable, Iterable, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import partial
 from typing import NamedTuple
@@ -12,7 +13,7 @@ from torch import Tensor, nn
 from lucir_core.config.phase_config import Augmentation
 from lucir_core.data.augment import augment_batch
 from lucir_core.data.phase_data import ImageSet
-from lucir_core.errors import ConfigError, DivergedError
+from lucir_core.errors import ConfigError, DataError, DivergedError
 from lucir_core.runtime.acceleration import AUTO, Acceleration
 from lucir_core.runtime.distributed import agree_on, world
 from lucir_core.runtime.randomness import generator
@@ -100,7 +101,8 @@ def train_stage(
         for module in stage.eval_mode:
             module.eval()
         _set_lr(optimiser, stage.schedule.lr_at(epoch))
-        losses = loop.run(generator(images.device, seed, stage.name, epoch), epoch)
+        with _explained(stage):
+            losses = loop.run(generator(images.device, seed, stage.name, epoch), epoch)
         _check_finite(stage, epoch, losses)
         on_epoch(
             EpochReport(stage.name, epoch + 1, stage.schedule.epochs, losses, stage.schedule.lr_at(epoch)), optimiser
@@ -183,6 +185,20 @@ def add_gradient_noise(parameters: Iterable[nn.Parameter], deviation: float, ran
         if parameter.grad is not None:
             noise = torch.empty_like(parameter.grad, memory_format=torch.contiguous_format)
             parameter.grad.add_(noise.normal_(0.0, deviation, generator=random))
+
+
+@contextmanager
+def _explained(stage: Stage) -> Iterator[None]:
+    """Batch normalisation of one image whose feature map is one pixel has nothing to normalise over: say so."""
+    try:
+        yield
+    except ValueError as error:
+        if "more than 1 value per channel" not in str(error):
+            raise
+        raise DataError(
+            f"stage {stage.name} trains on {len(stage.indices)} image(s) in batches of {stage.batch_size}, and the "
+            "network's last feature map is one pixel: give at least 2 images, batch_size 2 or more, or a larger size"
+        ) from error
 
 
 def _check_finite(stage: Stage, epoch: int, losses: Mapping[str, float]) -> None:

@@ -14,11 +14,11 @@ from lucir_core.bench.datasets.dataset import Dataset, Split
 from lucir_core.bench.protocol import Protocol
 from lucir_core.bench.run_protocol import run_benchmark
 from lucir_core.bench.spec import RunSpec
-from lucir_core.errors import ConfigError, DeviceMemoryError, DivergedError, StateError
+from lucir_core.errors import ConfigError, DataError, DeviceMemoryError, DivergedError, StateError
 from lucir_core.methods import METHODS
 from lucir_core.phase import PhaseData, Progress, run_phase
 from lucir_core.state import load_state
-from lucir_core.testing import synthetic_images, synthetic_phase
+from lucir_core.testing import synthetic_images, synthetic_phase, tiny_config
 from lucir_core.training.step import Step
 from tests.support.tiny import learnt, second_phase, short_config, weights_equal
 
@@ -186,3 +186,12 @@ def test_a_benchmark_run_that_diverges_keeps_its_finished_phases(
     assert not list(tmp_path.glob("*.json"))
     assert load_state(tmp_path / "work" / spec.name / "phase-0").phase == 0
     assert run_benchmark(spec, dataset, tmp_path).is_file()
+
+
+def test_one_image_that_shrinks_to_one_pixel_is_named() -> None:
+    config = tiny_config(
+        {"network": "resnet18", "size": 32, "resize": 32, "method": "finetune", "epochs": 1, "milestones": []}
+    )
+    first = run_phase(config, synthetic_phase({0: 4, 1: 4}, 2, side=32), None)
+    with pytest.raises(DataError, match=r"1 image\(s\) in batches of 16.*give at least 2 images"):
+        run_phase(config, synthetic_phase({2: 1}, 3, side=32), first)

@@ -6,7 +6,7 @@ import torch
 
 from lucir_core.errors import ConfigError
 from lucir_core.methods import create_method
-from lucir_core.methods.bic import bic_loss, fit_correction, split_validation
+from lucir_core.methods.bic import _correct, bic_loss, fit_correction, split_validation
 from lucir_core.phase import run_phase
 from lucir_core.testing import synthetic_phase
 from tests.support.tiny import about_to_learn, learnt, second_phase, short_config, some_images
@@ -106,3 +106,14 @@ def test_without_new_classes_the_correction_stays() -> None:
 def test_replay_is_needed() -> None:
     with pytest.raises(ConfigError, match="replay"):
         run_phase(short_config("bic", replay=False), second_phase("joint"), None)
+
+
+def test_a_correction_that_reverses_the_new_classes_is_left_out(caplog: pytest.LogCaptureFixture) -> None:
+    run = about_to_learn("bic", epochs=12, milestones=[])
+    create_method("bic").learn(run)
+    run.model.head.correction.copy_(torch.tensor([1.0, 0.0]))
+    # The two new classes exchanged: the best scale is below 0.
+    run.labels = np.array([{3: 4, 4: 3}.get(label, label) for label in run.labels.tolist()])
+    _correct(run, np.arange(len(run.labels)))
+    assert run.model.head.correction.tolist() == [1.0, 0.0]
+    assert "would reverse the new classes" in caplog.text

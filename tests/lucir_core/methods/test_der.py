@@ -1,5 +1,6 @@
 import math
 
+import numpy as np
 import pytest
 import torch
 
@@ -115,3 +116,25 @@ def test_without_new_classes_no_branch_is_added() -> None:
     assert len(after.branches) == 2
     assert weights_equal(after.branches[0], before.branches[0])
     assert not weights_equal(after.branches[1], before.branches[1])
+
+
+def test_milestones_count_from_the_end_of_the_warm_up() -> None:
+    changes = {"warmup_epochs": 2, "classifier_epochs": 1, "classifier_milestones": []}
+    run = about_to_learn("der", epochs=5, milestones=[2], der=changes)
+    create_method("der").learn(run)
+    rates = [(epoch.stage, round(epoch.lr / run.config.lr, 3)) for epoch in run.history[:5]]
+    assert rates == [("warmup", 0.5), ("warmup", 1.0), ("main", 1.0), ("main", 1.0), ("main", 0.1)]
+
+
+def test_the_classifier_stage_sees_as_many_as_the_memory_held_before_the_cut() -> None:
+    run = about_to_learn("der", exemplars_per_class=None, memory_total=15)
+    create_method("der").learn(run)
+    assert np.bincount(run.labels[run.checkpoint.facts["balanced_subset"]]).tolist() == [5] * 5
+    assert np.bincount(run.labels[run.exemplars()]).tolist() == [3] * 5
+
+
+def test_the_classifier_stage_starts_uniform() -> None:
+    head = LinearHead(64, 30, 20)
+    draw_rows(head, torch.Generator().manual_seed(3), uniform=True)
+    assert 0.12 < head.embeddings.abs().max().item() <= 0.125
+    assert head.embeddings.std().item() == pytest.approx(0.125 / 3**0.5, rel=0.05)

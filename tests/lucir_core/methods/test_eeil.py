@@ -1,4 +1,5 @@
 import math
+from typing import Any
 
 import numpy as np
 import pytest
@@ -8,10 +9,12 @@ from torch import nn
 from lucir_core.config.phase_config import Augmentation
 from lucir_core.data.augment import augment_batch
 from lucir_core.losses.distillation import distillation_loss
+from lucir_core.methods import create_method
 from lucir_core.methods.eeil import eeil_loss, noise_at
 from lucir_core.models.model import frozen_copy
 from lucir_core.phase import Progress, run_phase
 from lucir_core.testing import synthetic_phase
+from lucir_core.training.phase_run import PhaseRun
 from lucir_core.training.trainer import add_gradient_noise
 from tests.support.tiny import about_to_learn, learnt, second_phase, short_config, some_images
 
@@ -63,8 +66,9 @@ def test_stages_and_views() -> None:
 
 
 def test_noise_is_published_scale_over_the_batch() -> None:
-    assert noise_at(0.3, 0) == pytest.approx(0.3)
-    assert noise_at(0.3, 9) == pytest.approx(0.3 / math.exp(0.55 * math.log(10)))
+    published = [0.205, 0.164, 0.140]
+    assert [round(noise_at(0.3, 0, epoch), 3) for epoch in range(3)] == published
+    assert noise_at(0.3, 40, 0) == pytest.approx(0.3 / math.exp(0.55 * math.log(42)))
     parameter = nn.Parameter(torch.zeros(200, 200))
     parameter.grad = torch.ones(200, 200)
     add_gradient_noise([parameter, nn.Parameter(torch.zeros(1))], 0.3 / 128, torch.Generator().manual_seed(1))
@@ -80,7 +84,7 @@ def test_a_step_adds_noise_for_its_own_batch_size(monkeypatch: pytest.MonkeyPatc
     )
     config = short_config("eeil", epochs=2, eeil={"gradient_noise": 0.3})
     run_phase(config, synthetic_phase({0: 12, 1: 12}, 2), None)
-    expected = [0.3 / 16, 0.3 / 8, 0.3 * 2**-0.55 / 16, 0.3 * 2**-0.55 / 8]
+    expected = [0.3 * epoch**-0.55 / count for epoch in (2, 3) for count in (16, 8)]
     assert deviations == pytest.approx(expected)
 
 
@@ -97,3 +101,16 @@ def test_tones_are_one_of_nothing_offset_and_contrast() -> None:
     assert 60 < np.abs(shift).max() <= 63.001
     assert 0.2 <= spread.min() < 0.25
     assert 1.75 < spread.max() <= 1.801
+
+
+def test_the_noise_goes_on_through_the_balanced_stage(monkeypatch: pytest.MonkeyPatch) -> None:
+    noise: dict[str, float] = {}
+    train = PhaseRun.train
+
+    def spied(run: PhaseRun, name: str, *arguments: Any, gradient_noise: Any, **options: Any) -> None:
+        noise[name] = gradient_noise(0)
+        train(run, name, *arguments, gradient_noise=gradient_noise, **options)
+
+    monkeypatch.setattr(PhaseRun, "train", spied)
+    create_method("eeil").learn(about_to_learn("eeil"))
+    assert noise == {"main": pytest.approx(0.3 * 2**-0.55), "balanced": pytest.approx(0.3 * 5**-0.55)}

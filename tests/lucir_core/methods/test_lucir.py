@@ -19,6 +19,7 @@ from lucir_core.state import LearnerState
 from lucir_core.testing import synthetic_phase, tiny_config
 from lucir_core.training.checkpoint import Checkpoint
 from lucir_core.training.phase_run import PhaseRun
+from tests.support.tiny import learnt, short_config
 
 TwoPhases = tuple[LearnerState, LearnerState]
 
@@ -188,3 +189,11 @@ def test_prototypes_are_those_of_the_final_model(two_phases: TwoPhases) -> None:
     for label in range(5):
         mean = features[owners == label].mean(dim=0)
         torch.testing.assert_close(state.prototypes[label], mean / mean.norm(), atol=1e-5, rtol=1e-4)
+
+
+def test_eta_stays_in_the_balanced_stage_whatever_it_trains() -> None:
+    config = short_config("lucir", cbf={"enabled": True, "epochs": 2, "train": "everything"})
+    seen: list[Progress] = []
+    run_phase(config, synthetic_phase({3: 12, 4: 12}, 5), learnt("lucir")[0], seed=1, report=seen.append)
+    before = [progress.eta for progress in seen if progress.stage == "main"][-1]
+    assert [progress.eta for progress in seen if progress.stage == "balanced"] == [before, before]

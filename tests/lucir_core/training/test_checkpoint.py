@@ -4,6 +4,7 @@ import signal
 import subprocess
 import sys
 import time
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -11,6 +12,7 @@ import torch
 
 from lucir_core.config.phase_config import PhaseConfig
 from lucir_core.data.phase_data import PhaseData
+from lucir_core.memory.image_blobs import ImageBlobs
 from lucir_core.phase import Progress, run_phase
 from lucir_core.state import LearnerState, load_state, save_state
 from lucir_core.testing import synthetic_phase, tiny_config
@@ -89,6 +91,22 @@ def test_stopped_anywhere_the_result_is_the_same(
     assert same(resumed, uninterrupted)
     assert not path.exists()
     assert not set(seen) & set(before)
+
+
+@pytest.mark.parametrize("changed", ["exemplars", "phase_sizes"])
+def test_a_file_of_other_exemplars_or_phase_sizes_is_left_aside(
+    first: LearnerState, tmp_path: Path, changed: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    path = tmp_path / "resume.safetensors"
+    stopped_at(first, path, "main", 2)
+    blobs = first.exemplars
+    if changed == "exemplars":
+        other = replace(first, exemplars=ImageBlobs(blobs.pngs[::-1], blobs.labels[::-1].copy(), blobs.classes))
+    else:
+        other = replace(first, phase_sizes=(1, len(first.classes) - 1))
+    resumed = run_phase(config(), data(), other, seed=1, resume=path)
+    assert "belongs to another phase" in caplog.text
+    assert same(resumed, run_phase(config(), data(), other, seed=1))
 
 
 @pytest.mark.slow
