@@ -1,13 +1,6 @@
-"""Text of others on a terminal: never read as markup, never able to move the cursor."""
+"""Text of others in a message: never able to move a terminal's cursor."""
 
 import unicodedata
-
-from rich.text import Text
-
-
-def plain(text: str, style: str = "") -> Text:
-    """``text`` as it is, control characters made visible."""
-    return Text(visible(text), style=style)
 
 
 def visible(text: str) -> str:

@@ -1,0 +1,1 @@
+"""The work behind ``lucir bench``: runs of the papers' protocols, suites, speed."""

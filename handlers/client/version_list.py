@@ -1,0 +1,80 @@
+"""The versions in a store, with what was measured on them."""
+
+from dataclasses import dataclass, field
+from typing import Any
+
+from model_store.manifest import Evaluation, Manifest
+from model_store.objects import ObjectNotFoundError, ObjectStore, StoreError
+from model_store.versions import VersionStore
+
+
+@dataclass(frozen=True)
+class VersionRow:
+    """One version. A damaged one has an ``error`` and none of the rest; figures are shares of 1, None if not judged."""
+
+    version: int
+    current: bool
+    error: str = ""
+    kind: str = ""
+    created_at: str = ""
+    """ISO 8601, UTC."""
+    parent: int | None = None
+    method: str = ""
+    classes: tuple[str, ...] = ()
+    new_classes: tuple[str, ...] = ()
+    updated_classes: tuple[str, ...] = ()
+    accuracy: float | None = None
+    old_accuracy: float | None = None
+    new_accuracy: float | None = None
+    forgetting: float | None = None
+    gate_passed: bool | None = None
+    gate_reasons: tuple[str, ...] = field(default=())
+
+    def document(self) -> dict[str, Any]:
+        """For ``--json``."""
+        if self.error:
+            return {"version": self.version, "current": self.current, "error": self.error}
+        fields = {name: value for name, value in vars(self).items() if name != "error"}
+        return {name: list(value) if isinstance(value, tuple) else value for name, value in fields.items()}
+
+
+def list_versions(objects: ObjectStore) -> list[VersionRow]:
+    """One row per version, newest last. Raises ``StoreError`` when the store cannot be read."""
+    versions = VersionStore(objects)
+    pointer = versions.current()
+    rows = []
+    for number in versions.numbers():
+        current = pointer is not None and pointer.version == number
+        try:
+            rows.append(_describe(number, current, versions.manifest(number), _evaluation(versions, number)))
+        except StoreError as error:
+            rows.append(VersionRow(number, current, str(error)))
+    return rows
+
+
+def _evaluation(versions: VersionStore, number: int) -> Evaluation | None:
+    try:
+        return versions.evaluation(number)
+    except ObjectNotFoundError:
+        return None
+
+
+def _describe(number: int, current: bool, manifest: Manifest, evaluation: Evaluation | None) -> VersionRow:  # noqa: FBT001
+    measured = None if evaluation is None else getattr(evaluation, manifest.readout)
+    return VersionRow(
+        version=number,
+        current=current,
+        kind=manifest.kind,
+        created_at=manifest.created_at.isoformat(),
+        parent=manifest.parent,
+        method=manifest.method,
+        classes=tuple(manifest.classes),
+        new_classes=tuple(manifest.new_classes),
+        updated_classes=tuple(manifest.updated_classes),
+        accuracy=measured.all if measured else None,
+        old_accuracy=measured.old if measured else None,
+        new_accuracy=measured.new if measured else None,
+        forgetting=evaluation.forgetting if evaluation else None,
+        gate_passed=evaluation.gate.passed if evaluation else None,
+        gate_reasons=tuple(evaluation.gate.reasons) if evaluation else (),
+    )
