@@ -18,14 +18,14 @@ from typing import Any
 from rich.console import Console
 
 from handlers.bucket.updates import UpdateRecords
-from handlers.cli.drop_find import find_classes
-from handlers.cli.drop_follow import follow
-from handlers.cli.drop_upload import drop_id, plan_uploads, upload
-from handlers.cli.options import assignments
+from handlers.client.class_folders import find_classes
+from handlers.client.drop_progress import Outcome, follow
+from handlers.client.drop_upload import drop_id, plan_uploads, upload
 from handlers.demo.digits import PHASES, split_digits, write_folders
 from handlers.demo.load import LoadClient
 from handlers.demo.phases import as_options
 from handlers.demo.stack import DemoStack
+from handlers.setting_values import assignments
 from model_store.connect import open_store
 from model_store.objects import ObjectStore
 from model_store.versions import VersionStore
@@ -76,9 +76,12 @@ def _drop(objects: ObjectStore, url: str, train: dict[str, list[bytes]], number:
     """Drop the folders of a phase and wait until it is served; gives when the drop was complete."""
     classes = find_classes(write_folders(train, PHASES[number], work / f"drop-{number}"))
     uploads = plan_uploads(classes, drop_id())
-    upload(objects, classes, uploads, lambda _: None)
+    for _ in upload(objects, classes, uploads):
+        pass
     complete = time.time()
-    outcome = follow(objects, url, {one.key for one in uploads}, LONGEST_SECONDS, Console(stderr=True))
+    outcome = Outcome()
+    for progress in follow(objects, url, {one.key for one in uploads}, LONGEST_SECONDS):
+        outcome = progress.outcome or outcome
     if outcome.failure:
         raise SystemExit(f"drop {number + 1} was not learnt: {outcome.failure}")
     return complete

@@ -14,6 +14,8 @@ class CommandError(Exception):
 
 def expected(error: Exception) -> tuple[str, int] | None:
     """The message and the exit status of an error that needs no traceback; None for a bug."""
+    from handlers.client.errors import ClientError
+    from handlers.demo.errors import DemoError
     from handlers.settings import SettingsError
     from handlers.stack.errors import StackError
     from model_store.objects import StoreError
@@ -22,6 +24,6 @@ def expected(error: Exception) -> tuple[str, int] | None:
         return str(error), error.status
     if isinstance(error, SettingsError):
         return str(error), USAGE
-    if isinstance(error, StackError | StoreError):
+    if isinstance(error, ClientError | DemoError | StackError | StoreError):
         return str(error), FAILED
     return None

@@ -9,9 +9,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, TextIO
 
-from handlers.cli.options import assignments, environment, settings_from
 from handlers.logs import setup_logging
-from handlers.settings import CONFIG_VARIABLE, Settings
+from handlers.setting_values import assignments, environment, nested
+from handlers.settings import CONFIG_VARIABLE, Settings, load_settings
 from handlers.stack.minio import key_files, minio_values
 from handlers.stack.ports import free_ports
 from handlers.stack.run_stack import run_stack
@@ -65,10 +65,10 @@ def resolve(request: UpRequest, ports: tuple[str, ...] = PORTS) -> tuple[Setting
     if request.free_ports:
         wanted = [key for key in ports if values.get(key) is None]
         values.update(zip(wanted, free_ports(len(wanted)), strict=True))
-    settings = settings_from(request.config, values)
+    settings = load_settings(request.config, nested(values))
     if own := minio_values(settings):
         values.update(own)
-        settings = settings_from(request.config, values)
+        settings = load_settings(request.config, nested(values))
     changes = environment(settings, values)
     settings = settings.model_copy(update={"data": settings.data.absolute()})
     if request.config is not None:

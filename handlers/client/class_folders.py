@@ -4,8 +4,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from handlers.bucket.layout import class_name, has_image_suffix
-from handlers.cli.errors import CommandError
-from handlers.cli.text import visible
+from handlers.client.errors import ClientError
+from handlers.client.visible import visible
 
 
 @dataclass(frozen=True)
@@ -26,17 +26,17 @@ class ClassFolder:
 def find_classes(folder: Path, name: str | None = None) -> list[ClassFolder]:
     """The classes in ``folder``: one, when it holds images itself or ``name`` is given, else one per folder in it.
 
-    Raises ``CommandError`` when there is none, a name is no class name, or a class folder holds no image.
+    Raises ``ClientError`` when there is none, a name is no class name, or a class folder holds no image.
     """
     if not folder.is_dir():
-        raise CommandError(f"{visible(str(folder))} is no folder: name a class folder or a folder of class folders")
+        raise ClientError(f"{visible(str(folder))} is not a folder: name a class folder or a folder of class folders")
     try:
         if name is not None or _holds_images(folder):
             found = [_read_class(folder, name if name is not None else folder.resolve().name)]
         else:
             found = [_read_class(each, each.name) for each in _folders(folder)]
     except OSError as error:
-        raise CommandError(f"{visible(str(error.filename))} cannot be read: {error.strerror}") from error
+        raise ClientError(f"{visible(str(error.filename))} cannot be read: {error.strerror}") from error
     _check(folder, found)
     return found
 
@@ -53,7 +53,7 @@ def _read_class(folder: Path, name: str) -> ClassFolder:
     try:
         checked = class_name(name)
     except ValueError as error:
-        raise CommandError(f"the folder {visible(str(folder))[:200]} cannot be dropped: {error}; rename it") from error
+        raise ClientError(f"the folder {visible(str(folder))[:200]} cannot be dropped: {error}; rename it") from error
     files = sorted(
         path.relative_to(folder)
         for path in folder.rglob("*")
@@ -65,12 +65,12 @@ def _read_class(folder: Path, name: str) -> ClassFolder:
 
 def _check(folder: Path, found: list[ClassFolder]) -> None:
     if not found:
-        raise CommandError(f"{visible(str(folder))} holds neither images nor class folders")
+        raise ClientError(f"{visible(str(folder))} holds neither images nor class folders")
     if empty := [each.name for each in found if not each.images]:
         names = ", ".join(map(repr, empty[:5]))
-        raise CommandError(f"no image in the class folder {names} of {visible(str(folder))}: fill it or remove it")
+        raise ClientError(f"no image in the class folder {names} of {visible(str(folder))}: fill it or remove it")
     names_seen: dict[str, Path] = {}
     for each in found:
         if other := names_seen.get(each.name):
-            raise CommandError(f"{other.name!r} and {each.folder.name!r} are the same class {each.name!r}: merge them")
+            raise ClientError(f"{other.name!r} and {each.folder.name!r} are the same class {each.name!r}: merge them")
         names_seen[each.name] = each.folder

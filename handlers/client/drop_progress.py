@@ -4,19 +4,17 @@ The end is read from the store, where each finished update is a durable fact; th
 """
 
 import time
-from collections.abc import Collection
+from collections.abc import Collection, Iterator
 from dataclasses import dataclass, field
 from typing import Any
 
 import httpx
-from rich.console import Console
-from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn, TimeElapsedColumn
 
 from handlers.bucket.update_documents import Done, Plan
 from handlers.bucket.updates import UPDATES, UpdateRecords
-from handlers.cli import service
-from handlers.cli.errors import CommandError
-from handlers.cli.text import visible
+from handlers.client.connection import open_http
+from handlers.client.errors import ClientError
+from handlers.client.visible import visible
 from model_store.objects import ObjectStore
 
 POLL_SECONDS = 0.5
@@ -96,44 +94,45 @@ class DropTracker:
             self.outcome.failure = f"update {done.id} ended as {done.result}: {done.reason or 'no reason is recorded'}"
 
 
-def follow(objects: ObjectStore, url: str, keys: Collection[str], timeout: float, console: Console) -> Outcome:
-    """Wait until every object of ``keys`` is decided on and the version is served; show the phase's progress.
+@dataclass(frozen=True)
+class DropProgress:
+    """How far a drop is. The last one of a drop has its ``outcome``."""
 
-    Raises ``CommandError`` after ``timeout`` seconds; the drop goes on without this process.
+    text: str
+    """What is going on, in a few words."""
+    ratio: float
+    """Of the running phase, 0 to 1."""
+    seconds: float
+    """Since the following began."""
+    provisional: int | None = None
+    """A provisional version that answers for the new classes until they are learnt."""
+    outcome: Outcome | None = None
+
+
+def follow(objects: ObjectStore, url: str, keys: Collection[str], timeout: float) -> Iterator[DropProgress]:
+    """What happens until every object of ``keys`` is decided on and the version is served, twice a second.
+
+    url: the updater's. Raises ``ClientError`` after ``timeout`` seconds; the drop goes on without this process.
     """
     started = time.monotonic()
     tracker = DropTracker(objects, keys)
-    columns = (
-        TextColumn("{task.description}", markup=False),
-        BarColumn(),
-        TaskProgressColumn(),
-        TimeElapsedColumn(),
-    )
-    # On a small machine this process must not take from what is being learnt: few refreshes, one connection.
-    with (
-        Progress(*columns, console=console, transient=True, refresh_per_second=2) as progress,
-        service.client(url) as session,
-    ):
-        task = progress.add_task("waiting", total=1.0)
+    # On a small machine this process must not take from what is being learnt: one connection, few questions.
+    with open_http(url) as session:
         while True:
             decided = tracker.look()
             status = _status(session)
-            version = tracker.outcome.version
-            if decided and (tracker.outcome.failure or version is None or _serves(status, version)):
-                break
+            outcome = tracker.outcome
+            seconds = time.monotonic() - started
+            if decided and (outcome.failure or outcome.version is None or _serves(status, outcome.version)):
+                outcome.seconds = seconds
+                yield DropProgress("done", 1.0, seconds, outcome.provisional, outcome)
+                return
             if answering := _provisional(tracker, status):
-                tracker.outcome.provisional, tracker.outcome.provisional_seconds = answering, time.monotonic() - started
-                progress.console.print(
-                    f"provisional version {answering} answers, {time.monotonic() - started:.0f} s after the drop; "
-                    "it is being learnt",
-                    highlight=False,
-                )
-            if time.monotonic() - started > timeout:
-                raise CommandError(f"not learnt after {timeout:.0f} s ({describe(status)}); it goes on without waiting")
-            progress.update(task, description=describe(status), completed=_ratio(status))
+                outcome.provisional, outcome.provisional_seconds = answering, seconds
+            if seconds > timeout:
+                raise ClientError(f"not learnt after {timeout:.0f} s ({describe(status)}); it goes on without waiting")
+            yield DropProgress(describe(status), _ratio(status), seconds, outcome.provisional)
             time.sleep(POLL_SECONDS)
-    tracker.outcome.seconds = time.monotonic() - started
-    return tracker.outcome
 
 
 def describe(status: dict[str, Any] | None) -> str:

@@ -1,14 +1,14 @@
 """Copying class folders into ``incoming/``: images first, the markers that say "complete" last."""
 
 import secrets
-from collections.abc import Callable, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 
 from handlers.bucket.layout import INCOMING, READY_MARKER, safe_segment
-from handlers.cli.drop_find import ClassFolder
+from handlers.client.class_folders import ClassFolder
+from handlers.parallel import ordered_map
 from model_store.objects import ObjectStore
 
 PARALLEL = 8
@@ -36,24 +36,20 @@ def plan_uploads(classes: Sequence[ClassFolder], drop: str) -> list[Upload]:
     ]
 
 
-def upload(
-    store: ObjectStore, classes: Sequence[ClassFolder], uploads: Sequence[Upload], done: Callable[[Upload], None]
-) -> None:
+def upload(store: ObjectStore, classes: Sequence[ClassFolder], uploads: Sequence[Upload]) -> Iterator[Upload]:
     """Copy all images, then mark every class as complete, so that all of them are learnt in one phase.
 
-    ``done`` is called after each image. Raises ``StoreError``; what was copied then stays and is learnt when it has
-    settled.
+    Gives each image when it has been copied; the iterator has to be taken to its end. Raises ``StoreError``; what was
+    copied then stays and is learnt when it has settled.
     """
 
-    def put(one: Upload) -> None:
+    def put(one: Upload) -> Upload:
         store.upload(one.key, one.path)
-        done(one)
+        return one
 
     def mark(each: ClassFolder) -> None:
         store.write(f"{INCOMING}{each.name}/{READY_MARKER}", b"")
 
-    with ThreadPoolExecutor(PARALLEL) as pool:
-        for result in [pool.submit(put, one) for one in uploads]:
-            result.result()
-        for result in [pool.submit(mark, each) for each in classes]:
-            result.result()
+    yield from ordered_map(put, uploads, PARALLEL)
+    for _ in ordered_map(mark, classes, PARALLEL):
+        pass

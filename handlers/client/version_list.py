@@ -59,7 +59,7 @@ def _evaluation(versions: VersionStore, number: int) -> Evaluation | None:
         return None
 
 
-def _describe(number: int, current: bool, manifest: Manifest, evaluation: Evaluation | None) -> VersionRow:  # noqa: FBT001
+def _describe(number: int, current: bool, manifest: Manifest, evaluation: Evaluation | None) -> VersionRow:
     measured = None if evaluation is None else getattr(evaluation, manifest.readout)
     return VersionRow(
         version=number,

@@ -9,7 +9,7 @@ from typing import Literal
 
 import httpx
 
-from handlers.cli.predict_run import PREDICTIONS
+from handlers.torchserve.model_status import PREDICTIONS_PATH
 
 THREADS = 2
 THINK_SECONDS = 0.1
@@ -103,7 +103,7 @@ class LoadClient:
     def _ask(self, session: httpx.Client, image: bytes) -> Request:
         began, clock = time.time(), time.monotonic()
         try:
-            answer = session.post(PREDICTIONS, content=image, headers={"content-type": "image/png"})
+            answer = session.post(PREDICTIONS_PATH, content=image, headers={"content-type": "image/png"})
             document = answer.json()
         except (httpx.HTTPError, ValueError) as error:
             return Request(began, time.monotonic() - clock, "failed", problem=f"{type(error).__name__}: {error}")

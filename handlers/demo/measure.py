@@ -1,13 +1,14 @@
 """Accuracy as a user would measure it: over HTTP, on images that the service never had."""
 
 from collections.abc import Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 
 import httpx
 
-from handlers.cli.errors import CommandError
-from handlers.cli.predict_run import PREDICTIONS, TOP_K_HEADER
+from handlers.client.predictions import TOP_K_HEADER
+from handlers.demo.errors import DemoError
+from handlers.parallel import ordered_map
+from handlers.torchserve.model_status import PREDICTIONS_PATH
 
 PARALLEL = 4
 
@@ -67,19 +68,19 @@ def measured(
 def ask_service(
     url: str, version: int, test: Mapping[str, Sequence[bytes]], new: tuple[str, ...], before: Measured | None
 ) -> Measured:
-    """POST every test image. Raises ``CommandError`` when one gets no answer, or one of another version."""
+    """POST every test image. Raises ``DemoError`` when one gets no answer, or one of another version."""
     right = dict.fromkeys(test, 0)
     questions = [(name, image) for name, images in test.items() for image in images]
     headers = {"content-type": "image/png", TOP_K_HEADER: "1"}
-    with httpx.Client(base_url=url, timeout=30.0, trust_env=False) as session, ThreadPoolExecutor(PARALLEL) as pool:
+    with httpx.Client(base_url=url, timeout=30.0, trust_env=False) as session:
 
         def ask(question: tuple[str, bytes]) -> bool:
-            answer = session.post(PREDICTIONS, content=question[1], headers=headers)
+            answer = session.post(PREDICTIONS_PATH, content=question[1], headers=headers)
             document = answer.json()
             if not answer.is_success or document["model_version"] != version:
-                raise CommandError(f"a test image was answered with {answer.status_code}: {answer.text[:200]}")
+                raise DemoError(f"a test image was answered with {answer.status_code}: {answer.text[:200]}")
             return bool(document["predictions"][0]["class"] == question[0])
 
-        for (name, _), correct in zip(questions, pool.map(ask, questions), strict=True):
+        for (name, _), correct in zip(questions, ordered_map(ask, questions, PARALLEL), strict=True):
             right[name] += correct
     return measured(right, {name: len(images) for name, images in test.items()}, new, before)

@@ -8,11 +8,10 @@ from pathlib import Path
 
 from rich.console import Console
 
-from handlers.cli.drop_find import find_classes
-from handlers.cli.drop_follow import Outcome, follow
-from handlers.cli.drop_upload import drop_id, plan_uploads, upload
-from handlers.cli.errors import CommandError
+from handlers.client import Client
+from handlers.client.drop_progress import Outcome
 from handlers.demo.digits import PHASES, Digits, split_digits, write_folders
+from handlers.demo.errors import DemoError
 from handlers.demo.load import LoadClient, Request, Traffic
 from handlers.demo.measure import Measured, ask_service
 from handlers.demo.stack import DemoStack
@@ -55,7 +54,7 @@ class ServiceResult:
 
 
 def run_service(seed: int, work: Path, log: Path, options: Sequence[str], console: Console) -> ServiceResult:
-    """Start a stack, drop, ask, measure, stop. Raises ``CommandError`` when a step fails."""
+    """Start a stack, drop, ask, measure, stop. Raises ``DemoError`` when a step fails."""
     digits = split_digits(seed)
     started = time.monotonic()
     with ExitStack() as running:
@@ -65,7 +64,7 @@ def run_service(seed: int, work: Path, log: Path, options: Sequence[str], consol
         console.print(f"  the stack is ready after {ready_seconds:.1f} s: {record.inference_url}")
         asked = [image for images in digits.test.values() for image in images]
         client = running.enter_context(LoadClient(record.inference_url, asked))
-        story = _Story(record, open_store(record.store), client, digits, work, console)
+        story = _Story(record, work / "data", open_store(record.store), client, digits, work, console)
         phases = tuple(story.phase(number) for number in range(len(PHASES)))
         return ServiceResult(phases, client.traffic(), tuple(client.problems()), ready_seconds)
 
@@ -73,6 +72,7 @@ def run_service(seed: int, work: Path, log: Path, options: Sequence[str], consol
 @dataclass
 class _Story:
     record: StackRecord
+    data: Path
     objects: ObjectStore
     client: LoadClient
     digits: Digits
@@ -88,7 +88,7 @@ class _Story:
         images, outcome, dropped = self._drop(folder)
         version = outcome.version
         if version is None or outcome.failure:
-            raise CommandError(f"drop {number + 1} was not learnt: {outcome.failure or 'every file was refused'}")
+            raise DemoError(f"drop {number + 1} was not learnt: {outcome.failure or 'every file was refused'}")
         first = self._wait_for(version)
         test = {name: self.digits.test[name] for name in known}
         result = ask_service(self.record.inference_url, version, test, new, self.before)
@@ -112,12 +112,10 @@ class _Story:
 
     def _drop(self, folder: Path) -> tuple[int, Outcome, float]:
         """(images, outcome, when the drop was complete)."""
-        classes = find_classes(folder)
-        uploads = plan_uploads(classes, drop_id())
-        upload(self.objects, classes, uploads, lambda _: None)
+        service = Client(self.data)
+        drop = service.drop(folder)
         dropped = time.time()
-        keys = {one.key for one in uploads}
-        return len(keys), follow(self.objects, self.record.updater_url, keys, PHASE_SECONDS, self.console), dropped
+        return len(drop.uploads), service.wait(drop, PHASE_SECONDS), dropped
 
     def _wait_for(self, version: int) -> Request:
         """The client's first answer from ``version``."""
@@ -130,7 +128,7 @@ def _until(find: Callable[[], Request | None], problem: str, timeout: float = 30
         if (found := find()) is not None:
             return found
         time.sleep(0.1)
-    raise CommandError(problem)
+    raise DemoError(problem)
 
 
 def as_options(values: Mapping[str, object]) -> list[str]:

@@ -14,15 +14,15 @@ from typing import Any, NoReturn
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
 
-from handlers.cli.errors import CommandError
-from handlers.cli.options import assignments, nested
 from handlers.demo.digits import PHASES
+from handlers.demo.errors import DemoError
 from handlers.demo.measure import Measured, measured
 from handlers.demo.memory import MemoryPeak
 from handlers.demo.phases import as_options, run_service
 from handlers.demo.plot import save_plot
 from handlers.demo.results_text import document, facts, percent, tables
 from handlers.demo.verdict import StoryResult, mean_accuracy, shortcomings
+from handlers.setting_values import assignments, nested
 from handlers.stack.guarded import GuardedProcess
 
 PRESET = "digits"
@@ -40,13 +40,13 @@ class StoryRequest:
 
 
 def tell(request: StoryRequest) -> bool:
-    """Tell the story once per seed; True when nothing fell short. Raises ``CommandError`` when a step fails."""
+    """Tell the story once per seed; True when nothing fell short. Raises ``DemoError`` when a step fails."""
     signal.signal(signal.SIGTERM, _interrupt)
     console = Console()
     try:
         request.output.mkdir(parents=True, exist_ok=True)
     except OSError as error:
-        raise CommandError(f"{request.output} cannot be written: {error.strerror}; choose another --output") from error
+        raise DemoError(f"{request.output} cannot be written: {error.strerror}; choose another --output") from error
     stories = [_tell_one(request, seed, console) for seed in request.seeds]
     result, plot = request.output / "results.json", request.output / "accuracy.png"
     result.write_text(json.dumps(document(stories), indent=2) + "\n")
@@ -119,7 +119,7 @@ def _finetune(seed: int, values: dict[str, Any], work: Path, log: Path, console:
             process.terminate()
             process.wait(4.0)
     if not ended or process.poll() != 0:
-        raise CommandError(f"finetuning failed; see {log}")
+        raise DemoError(f"finetuning failed; see {log}")
     return _read(json.loads(result.read_text()))
 
 

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from types import TracebackType
 
-from handlers.cli.errors import CommandError
+from handlers.demo.errors import DemoError
 from handlers.settings import ENVIRONMENT_PREFIX, Settings
 from handlers.stack.folder import StackRecord, find_stack
 from handlers.stack.guarded import GuardedProcess
@@ -26,7 +26,7 @@ class DemoStack:
         self._process: GuardedProcess | None = None
 
     def __enter__(self) -> StackRecord:
-        """Start it; gives its addresses once it is ready. Raises ``CommandError``."""
+        """Start it; gives its addresses once it is ready. Raises ``DemoError``."""
         command = (sys.executable, "-P", "-m", "handlers.cli.main", "up", "--data", str(self.data), "--free-ports")
         # A LUCIR_STORE of the user's must not get the demo's digits.
         environment = {k: v for k, v in os.environ.items() if not k.upper().startswith(ENVIRONMENT_PREFIX)}
@@ -41,7 +41,7 @@ class DemoStack:
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, tb: TracebackType | None) -> None:
         status = self._stop()
         if kind is None and status != 0:
-            raise CommandError(f"the stack ended with status {status}; see {self._log}")
+            raise DemoError(f"the stack ended with status {status}; see {self._log}")
 
     def _write(self, line: str) -> None:
         with self._log.open("a", encoding="utf-8") as log:
@@ -54,9 +54,9 @@ class DemoStack:
             if record is not None and record.ready:
                 return record
             if self._process is None or self._process.poll() is not None:
-                raise CommandError(f"the stack did not start; see {self._log}:\n{self._last_lines()}")
+                raise DemoError(f"the stack did not start; see {self._log}:\n{self._last_lines()}")
             time.sleep(0.1)
-        raise CommandError(f"the stack was not ready within {READY_SECONDS:.0f} s; see {self._log}")
+        raise DemoError(f"the stack was not ready within {READY_SECONDS:.0f} s; see {self._log}")
 
     def _stop(self) -> int | None:
         if self._process is None:

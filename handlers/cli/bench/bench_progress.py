@@ -8,7 +8,7 @@ from rich.console import Console
 from rich.progress import BarColumn, Progress, TaskID, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 from rich.table import Table
 
-from handlers.cli.text import plain
+from handlers.cli.output.text import plain
 from lucir_core.bench.run_protocol import RunProgress
 
 

@@ -9,9 +9,9 @@ from pathlib import Path
 import torch
 from rich.console import Console
 
-from handlers.cli.bench_progress import ProgressLines, show_result
+from handlers.cli.bench.bench_progress import ProgressLines, show_result
 from handlers.cli.errors import FAILED, USAGE, CommandError
-from handlers.cli.options import assignments
+from handlers.setting_values import assignments
 from lucir_core.bench.class_order import parse_order
 from lucir_core.bench.datasets.cifar import load_cifar
 from lucir_core.bench.datasets.dataset import Dataset

@@ -6,7 +6,7 @@ from pathlib import Path
 from rich.console import Console
 from rich.table import Table
 
-from handlers.cli.bench_run import choose_device, known_errors
+from handlers.cli.bench.bench_run import choose_device, known_errors
 from lucir_core.bench.datasets.cifar import load_cifar
 from lucir_core.bench.environment import environment
 from lucir_core.bench.speed.compare import Plan, compare, summary, variants

@@ -14,9 +14,9 @@ from pathlib import Path
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 
-from handlers.cli.bench_run import UNFINISHED, Carrying, carry_out, choose_device, known_errors, render
+from handlers.cli.bench.bench_run import UNFINISHED, Carrying, carry_out, choose_device, known_errors, render
 from handlers.cli.errors import USAGE, CommandError
-from handlers.cli.options import assignments
+from handlers.setting_values import assignments
 from lucir_core.bench.datasets.cifar import load_cifar
 from lucir_core.bench.run_protocol import Clock
 from lucir_core.bench.suite import load_suite

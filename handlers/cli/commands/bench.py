@@ -108,7 +108,7 @@ def _cifar(dataset: str) -> Callable[..., None]:
         alone: Alone = False,
     ) -> None:
         choose_waiting(alone)
-        from handlers.cli.bench_run import Carrying, Request, run_protocol
+        from handlers.cli.bench.bench_run import Carrying, Request, run_protocol
         from lucir_core.bench.spec import own_preset
 
         request = Request(protocol, phases, sizes, method, preset or own_preset("cifar100", method), seeds, seed, order)
@@ -156,7 +156,7 @@ def folder(
     Example: lucir bench folder --data ./imagenet --subset 100 --preset imagenet_subset --output ./out
     """
     choose_waiting(alone)
-    from handlers.cli.bench_run import Carrying, FolderSource, Request, run_protocol
+    from handlers.cli.bench.bench_run import Carrying, FolderSource, Request, run_protocol
     from lucir_core.bench.spec import own_preset
 
     request = Request(protocol, phases, sizes, method, preset or own_preset("photo", method), seeds, seed, order)
@@ -191,8 +191,8 @@ def suite(
     Example: lucir bench suite scaled --data ./data --output ./benchmarks/scaled
     """
     choose_waiting(alone)
-    from handlers.cli.bench_run import Carrying
-    from handlers.cli.bench_suite import Choice, run_suite
+    from handlers.cli.bench.bench_run import Carrying
+    from handlers.cli.bench.bench_suite import Choice, run_suite
 
     how = Carrying(output, device, time_limit, commit, keep_states, acceleration)
     run_suite(name, data, set_ or (), how, Choice(jobs, run))
@@ -212,7 +212,7 @@ def speed(
 
     Example: lucir bench speed --data ./data --output ./benchmarks/speed
     """
-    from handlers.cli.bench_speed import run_speed
+    from handlers.cli.bench.bench_speed import run_speed
     from lucir_core.bench.speed.compare import Plan
 
     run_speed(data, output, device, Plan(rounds, steps, network=network), commit)
@@ -229,6 +229,6 @@ def report(
 
     Example: lucir bench report ./out
     """
-    from handlers.cli.bench_run import render
+    from handlers.cli.bench.bench_run import render
 
     render(results, output)

@@ -40,9 +40,13 @@ def rename(
     Example: lucir class rename kat cat --wait
     """
     from handlers.bucket.edit_documents import Rename
-    from handlers.cli.edit_run import EditCommand, run
+    from handlers.cli.output.edit_output import EditCommand, run
+    from handlers.client import Client
 
-    run(EditCommand(Rename(name=old, to=new), timeout if wait else None, json_), data, store, config)
+    run(
+        Client(data, store=store, config=config),
+        EditCommand(Rename(name=old, to=new), timeout if wait else None, json_),
+    )
 
 
 @app.command()
@@ -61,9 +65,13 @@ def merge(
     Example: lucir class merge kitten tomcat --into cat --wait
     """
     from handlers.bucket.edit_documents import Merge
-    from handlers.cli.edit_run import EditCommand, run
+    from handlers.cli.output.edit_output import EditCommand, run
+    from handlers.client import Client
 
-    run(EditCommand(Merge(names=tuple(names), into=into), timeout if wait else None, json_), data, store, config)
+    run(
+        Client(data, store=store, config=config),
+        EditCommand(Merge(names=tuple(names), into=into), timeout if wait else None, json_),
+    )
 
 
 @app.command()
@@ -85,8 +93,9 @@ def remove(
     Example: lucir class remove cat --delete-originals --yes --wait
     """
     from handlers.bucket.edit_documents import Remove
-    from handlers.cli.edit_run import EditCommand, confirm, run
+    from handlers.cli.output.edit_output import EditCommand, confirm, run
+    from handlers.client import Client
 
     confirm(f"Remove the class {name!r}{' and delete its stored originals' if delete_originals else ''}?", yes=yes)
     operation = Remove(name=name, delete_originals=delete_originals)
-    run(EditCommand(operation, timeout if wait else None, json_), data, store, config)
+    run(Client(data, store=store, config=config), EditCommand(operation, timeout if wait else None, json_))

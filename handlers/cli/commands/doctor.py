@@ -15,9 +15,9 @@ def doctor(
 
     Example: lucir doctor --json
     """
-    from handlers.cli import service
     from handlers.cli.doctor_checks import run_checks
-    from handlers.cli.doctor_show import show
+    from handlers.cli.output.doctor_output import show
+    from handlers.client.connection import locate
 
-    settings, record = service.locate(data, store, config)
-    show(run_checks(settings, record), as_json=json_)
+    connection = locate(data, store, config)
+    show(run_checks(connection.settings, connection.record), as_json=json_)

@@ -31,6 +31,8 @@ def drop(
 
     Example: lucir drop ./animals --wait     (with ./animals/cat/1.jpg, ./animals/dog/1.jpg ...)
     """
-    from handlers.cli.drop_run import DropRequest, run
+    from handlers.cli.output.drop_output import DropRequest, run
+    from handlers.client import Client
 
-    run(DropRequest(folder, class_, timeout if wait else None, json_), data, store, config)
+    request = DropRequest(folder, class_, timeout if wait else None, json_)
+    run(Client(data, store=store, config=config), request)

@@ -47,8 +47,10 @@ def delete(
     Example: lucir image delete archive/000001/cat/7.jpg --yes --wait
     """
     from handlers.bucket.edit_documents import DeleteImages
-    from handlers.cli.edit_run import EditCommand, confirm, hashes_of, run
+    from handlers.cli.output.edit_output import EditCommand, confirm, run
+    from handlers.client import Client
 
-    hashes = hashes_of(images, data, store, config)
+    client = Client(data, store=store, config=config)
+    hashes = client.image_hashes(*images)
     confirm(f"Delete {len(hashes)} image{'s' if len(hashes) > 1 else ''} wherever the store keeps them?", yes=yes)
-    run(EditCommand(DeleteImages(hashes=hashes), timeout if wait else None, json_), data, store, config)
+    run(client, EditCommand(DeleteImages(hashes=hashes), timeout if wait else None, json_))

@@ -24,11 +24,10 @@ def predict(
 
     Example: lucir predict cat.jpg dog.png --top-k 3
     """
-    from handlers.cli import service
-    from handlers.cli.predict_run import classify, show
+    from handlers.cli.output.predict_output import show
+    from handlers.client import Client
 
-    settings, record = service.locate(data, config=config)
-    answers = classify(service.inference_url(settings, record, url), images, top_k)
+    answers = Client(data, url=url, config=config).predict(*images, top_k=top_k)
     show(answers, as_json=json_)
     if any(answer.error for answer in answers):
         raise typer.Exit(1)

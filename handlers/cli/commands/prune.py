@@ -25,6 +25,7 @@ def prune(
 
     Example: lucir prune --dry-run --set retention.keep_versions=5
     """
-    from handlers.cli.prune_run import run
+    from handlers.cli.output.prune_output import run
+    from handlers.client import Client
 
-    run(data, store, config, tuple(set_ or ()), dry=dry_run, as_json=json_)
+    run(Client(data, store=store, config=config), config, tuple(set_ or ()), dry=dry_run, as_json=json_)

@@ -11,7 +11,7 @@ Version = Annotated[
     int | None, typer.Argument(min=1, help="The version.  [default: the current one]", show_default=False)
 ]
 Html = Annotated[
-    Path | None, typer.Option("--html", help="Write the page with pictures here.", metavar="FILE", show_default=False)
+    Path | None, typer.Option("--html", help="Write the page with images here.", metavar="FILE", show_default=False)
 ]
 
 
@@ -29,6 +29,7 @@ def report(
 
     Example: lucir report 3 --html report.html
     """
-    from handlers.cli.report_show import run
+    from handlers.cli.output.report_output import run
+    from handlers.client import Client
 
-    run(version, html, data, store, config, as_json=json_)
+    run(Client(data, store=store, config=config), version, html, as_json=json_)

@@ -27,6 +27,7 @@ def rollback(
 
     Example: lucir rollback 3
     """
-    from handlers.cli.rollback_run import RollbackRequest, run
+    from handlers.cli.output.rollback_output import run
+    from handlers.client import Client
 
-    run(RollbackRequest(version, timeout, force, json_), data, store, config)
+    run(Client(data, store=store, config=config), version, timeout, force=force, as_json=json_)

@@ -16,8 +16,7 @@ def status(
 
     Example: lucir status --json
     """
-    from handlers.cli import service
-    from handlers.cli.status_show import show
+    from handlers.cli.output.status_output import show
+    from handlers.client import Client
 
-    settings, record = service.locate(data, config=config)
-    show(service.get_json(service.updater_url(settings, record, url), "/api/status"), as_json=json_)
+    show(Client(data, updater_url=url, config=config).status().document, as_json=json_)

@@ -18,8 +18,7 @@ def versions(
 
     Example: lucir versions --data ./lucir-data
     """
-    from handlers.cli import service
-    from handlers.cli.versions_show import collect, show
+    from handlers.cli.output.versions_output import show
+    from handlers.client import Client
 
-    settings, _ = service.locate(data, store, config)
-    show(collect(service.existing_store(settings)), as_json=json_)
+    show(Client(data, store=store, config=config).versions(), as_json=json_)

@@ -10,7 +10,7 @@ from rich.console import Console
 from rich.table import Table
 
 from handlers.cli.doctor_checks import Check
-from handlers.cli.text import plain
+from handlers.cli.output.text import plain
 
 MARKS = {"ok": "[green]ok[/green]", "note": "[yellow]note[/yellow]", "missing": "[red]missing[/red]"}
 

@@ -9,15 +9,14 @@ from pathlib import Path
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
-from handlers.cli import service
-from handlers.cli.drop_find import ClassFolder, find_classes
-from handlers.cli.drop_follow import Outcome, follow
-from handlers.cli.drop_upload import Upload, drop_id, plan_uploads, upload
 from handlers.cli.errors import CommandError
-from handlers.cli.text import plain
-from handlers.settings import Settings
-from handlers.store import open_settings_store
-from model_store.objects import ObjectStore
+from handlers.cli.output.drop_follow_output import show_progress
+from handlers.cli.output.text import plain
+from handlers.client import Client
+from handlers.client.class_folders import ClassFolder
+from handlers.client.drop_progress import Outcome
+from handlers.client.drop_upload import Upload
+from handlers.client.service_client import Drop
 
 
 @dataclass(frozen=True)
@@ -30,29 +29,25 @@ class DropRequest:
     as_json: bool
 
 
-def run(request: DropRequest, data: Path | None, store: str | None, config: Path | None) -> None:
-    """Drop the folder. Raises ``CommandError`` or ``StoreError``."""
+def run(client: Client, request: DropRequest) -> None:
+    """Drop the folder. Raises ``CommandError``, ``ClientError`` or ``StoreError``."""
     console = Console(stderr=request.as_json)
-    classes = find_classes(request.folder, request.class_name)
-    settings, record = service.locate(data, store, config)
-    url = service.updater_url(settings, record)
+    drop = client.prepare_drop(request.folder, request.class_name)
     if request.wait_seconds is not None:
-        service.get_json(url, "/api/status")  # nobody would learn it: say so before anything is copied
-    objects = open_settings_store(settings)
-    objects.check()
-    uploads = plan_uploads(classes, drop_id())
-    _upload(objects, classes, uploads, console)
+        client.status()  # nobody would learn it: say so before anything is copied
+    _copy(client, drop, console)
     outcome = None
     if request.wait_seconds is not None:
-        outcome = follow(objects, url, {one.key for one in uploads}, request.wait_seconds, console)
-    _report(request, classes, uploads, outcome)
-    if outcome is None and record is None and not request.as_json:
-        _mention_nobody(settings, console)
+        outcome = show_progress(client.follow(drop, request.wait_seconds), console)
+    _report(request, drop.classes, drop.uploads, outcome)
+    if outcome is None and client.connection.record is None and not request.as_json:
+        folder = client.connection.settings.data
+        console.print(plain(f"no stack is running on {folder}: it will be learnt when `lucir up` runs", "yellow"))
     if outcome is not None and outcome.failure:
         raise CommandError(outcome.failure)
 
 
-def _upload(objects: ObjectStore, classes: Sequence[ClassFolder], uploads: Sequence[Upload], console: Console) -> None:
+def _copy(client: Client, drop: Drop, console: Console) -> None:
     columns = (
         TextColumn("copying"),
         BarColumn(),
@@ -61,9 +56,10 @@ def _upload(objects: ObjectStore, classes: Sequence[ClassFolder], uploads: Seque
         TextColumn("{task.fields[name]}", markup=False),
         TimeRemainingColumn(),
     )
-    with Progress(*columns, console=console, transient=True) as progress:
-        task = progress.add_task("copy", total=len(uploads), name="")
-        upload(objects, classes, uploads, lambda one: progress.update(task, advance=1, name=one.key.split("/")[1]))
+    with Progress(*columns, console=console, transient=True) as bar:
+        task = bar.add_task("copy", total=len(drop.uploads), name="")
+        for one in client.copy(drop):
+            bar.update(task, advance=1, name=one.key.split("/")[1])
 
 
 def _report(
@@ -89,7 +85,3 @@ def _report(
             console.print(f"... and {len(outcome.rejected) - 20} more: see rejected/ in the store")
         if outcome.version is not None and not outcome.failure:
             console.print(f"[green]version {outcome.version} is served[/green], {outcome.seconds:.0f} s after the drop")
-
-
-def _mention_nobody(settings: Settings, console: Console) -> None:
-    console.print(plain(f"no stack is running on {settings.data}: it will be learnt when `lucir up` runs", "yellow"))

@@ -8,10 +8,11 @@ from pathlib import Path
 from rich.console import Console
 from rich.table import Table
 
-from handlers.cli import service
-from handlers.cli.options import assignments, nested
-from handlers.cli.text import plain, visible
+from handlers.cli.output.text import plain
+from handlers.client import Client
+from handlers.client.visible import visible
 from handlers.retention.prune import Pruned, Retention
+from handlers.setting_values import assignments, nested
 from handlers.settings import RetentionSettings, Settings, SettingsError, load_settings
 
 SHOWN = 20
@@ -19,12 +20,10 @@ EVERYTHING = 1_000_000_000
 """A person waits for the end; the updater goes in batches."""
 
 
-def run(
-    data: Path | None, store: str | None, config: Path | None, sets: tuple[str, ...], *, dry: bool, as_json: bool
-) -> None:
+def run(client: Client, config: Path | None, sets: tuple[str, ...], *, dry: bool, as_json: bool) -> None:
     """Prune. Raises ``StoreError``, ``SettingsError``."""
-    settings, _ = service.locate(data, store, config)
-    retention = Retention(service.existing_store(settings), _policy(settings, config, sets))
+    connection = client.connection
+    retention = Retention(connection.existing_store(), _policy(connection.settings, config, sets))
     pruned = retention.run(limit=EVERYTHING, dry=dry)
     if as_json:
         sys.stdout.write(json.dumps({"dry_run": dry, **asdict(pruned)}, ensure_ascii=False, indent=2) + "\n")

@@ -8,30 +8,20 @@ from rich.console import Console
 from rich.table import Table
 
 from handlers.bucket.report_document import Report
-from handlers.bucket.reports import read_page, read_report
-from handlers.cli import service
 from handlers.cli.errors import CommandError
-from handlers.cli.text import plain
-from model_store.versions import VersionStore
+from handlers.cli.output.text import plain
+from handlers.client import Client
 
 SHOWN = 20
 """Rows of each table; the page and ``--json`` have more."""
 
 
-def run(
-    version: int | None, html: Path | None, data: Path | None, store: str | None, config: Path | None, *, as_json: bool
-) -> None:
-    """Show it. Raises ``CommandError`` or ``StoreError``."""
-    settings, _ = service.locate(data, store, config)
-    versions = VersionStore(service.existing_store(settings))
-    pointer = versions.current() if version is None else None
-    number = version if version is not None else pointer.version if pointer is not None else None
-    if number is None:
-        raise CommandError("nothing has been learnt yet: drop at least two class folders (lucir drop FOLDER)")
-    report = read_report(versions, number)
+def run(client: Client, version: int | None, html: Path | None, *, as_json: bool) -> None:
+    """Show it. Raises ``CommandError``, ``ClientError`` or ``StoreError``."""
+    report = client.report(version)
     if html is not None:
         try:
-            html.write_bytes(read_page(versions, number))
+            html.write_bytes(client.report_page(report.version))
         except OSError as error:
             raise CommandError(f"{html} cannot be written: {error.strerror}") from None
     if as_json:
@@ -39,7 +29,7 @@ def run(
         return
     show(report, Console())
     if html is not None:
-        Console().print(plain(f"the page with pictures is {html}"))
+        Console().print(plain(f"the page with images is {html}"))
 
 
 def show(report: Report, console: Console) -> None:
@@ -63,7 +53,7 @@ def show(report: Report, console: Console) -> None:
     _table(console, ("class", "images", "before", "now"), changes)
     _table(
         console,
-        ("is", "was taken for", "pictures"),
+        ("is", "was taken for", "images"),
         [(row.true, row.predicted, row.count) for row in report.confusions],
     )
 

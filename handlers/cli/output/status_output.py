@@ -8,7 +8,7 @@ from rich.console import Console
 from rich.progress_bar import ProgressBar
 from rich.table import Table
 
-from handlers.cli.text import plain
+from handlers.cli.output.text import plain
 
 
 def show(status: dict[str, Any], *, as_json: bool) -> None:
@@ -18,9 +18,9 @@ def show(status: dict[str, Any], *, as_json: bool) -> None:
         return
     console = Console()
     console.print(_facts(status))
-    if status["waiting"]:
+    if status.get("waiting"):  # a follower has none of this
         console.print(_waiting(status))
-    for title, entries in (("rejected lately", status["rejected"]), ("errors", status["errors"])):
+    for title, entries in (("rejected lately", status.get("rejected")), ("errors", status["errors"])):
         if entries:
             console.print(f"\n[bold]{title}[/bold]")
         for entry in entries[:5]:
@@ -37,16 +37,18 @@ def _facts(status: dict[str, Any]) -> Table:
         facts.add_row("server", plain(status["server_error"], "red"))
     store = status["store"]
     facts.add_row("store", plain(store["url"]) if store["ok"] else plain(f"{store['url']}: {store['error']}", "red"))
-    lease = status.get("lease")  # a follower has none
+    lease = status.get("lease")
     if lease is not None and lease["state"] == "standby":
         facts.add_row("updater", plain(f"standby: {lease['holder'] or 'another one'} is active", "yellow"))
-    phase = status["phase"]
-    if phase is None:
+    phase = status.get("phase")
+    if lease is None:
+        facts.add_row("phase", "none: this follower serves what another stack learns")
+    elif phase is None:
         facts.add_row("phase", "none is running")
     else:
         facts.add_row("phase", plain(describe_phase(phase)))
         facts.add_row("", ProgressBar(total=1.0, completed=phase["progress"], width=40))
-    last = status["last_update"]
+    last = status.get("last_update")
     if last is not None:
         facts.add_row("last update", plain(", ".join(f"{key} {value}" for key, value in last.items() if _short(value))))
     return facts

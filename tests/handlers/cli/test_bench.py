@@ -87,7 +87,7 @@ def test_a_suite(data: Path, suite: Path, tmp_path: Path) -> None:
 def test_a_suite_in_two_processes_is_the_same(
     data: Path, suite: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("handlers.cli.bench_suite.threads_each", lambda jobs: 1)  # however many cores there are
+    monkeypatch.setattr("handlers.cli.bench.bench_suite.threads_each", lambda jobs: 1)  # however many cores there are
     threads = torch.get_num_threads()
     shown = bench("suite", suite, "--data", data, "--output", tmp_path / "both", "--jobs", 2, "--device", "cpu")
     assert "lucir, custom, seed 1" in shown

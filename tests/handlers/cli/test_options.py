@@ -3,8 +3,8 @@
 import pytest
 
 from handlers.cli.errors import CommandError
-from handlers.cli.options import assignments, environment, nested
 from handlers.cli.up_run import UpRequest, resolve
+from handlers.setting_values import assignments, environment, nested
 from handlers.settings import load_settings
 
 

@@ -1,0 +1,200 @@
+"""The client: one object for one service."""
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
+from functools import cached_property
+from pathlib import Path
+from typing import Any, Self
+
+from handlers.bucket.edit_documents import DeleteImages, EditRequest, Merge, Operation, Remove, Rename
+from handlers.bucket.edit_requests import EditDesk, RequestState
+from handlers.bucket.edit_rules import EditError
+from handlers.bucket.report_document import Report
+from handlers.bucket.reports import read_page, read_report
+from handlers.bucket.updates import UpdateRecords
+from handlers.client.class_folders import ClassFolder, find_classes
+from handlers.client.connection import Connection, locate
+from handlers.client.drop_progress import DropProgress, Outcome, follow
+from handlers.client.drop_upload import Upload, drop_id, plan_uploads, upload
+from handlers.client.edit_waiting import image_hashes, wait_done
+from handlers.client.errors import ClientError
+from handlers.client.predictions import Answer, classify
+from handlers.client.served_version import RolledBack, move_back, wait_served
+from handlers.client.version_list import VersionRow, list_versions
+from model_store.objects import ObjectStore
+from model_store.versions import VersionStore
+
+DROP_SECONDS = 3600.0
+EDIT_SECONDS = 600.0
+SWAP_SECONDS = 120.0
+
+
+@dataclass(frozen=True)
+class Drop:
+    """Class folders on their way into ``incoming/``."""
+
+    classes: tuple[ClassFolder, ...]
+    uploads: tuple[Upload, ...]
+
+    @property
+    def keys(self) -> frozenset[str]:
+        """The objects of the drop."""
+        return frozenset(one.key for one in self.uploads)
+
+
+@dataclass(frozen=True)
+class ServiceStatus:
+    """What the service is doing; ``document`` is ``/api/status`` as it was answered."""
+
+    served_version: int | None
+    current_version: int | None
+    """The version that is to be served: another one for a moment, or while ``server_error`` tells why not."""
+    server_error: str | None
+    phase: dict[str, Any] | None
+    """The running update; None while none runs, and always for a follower."""
+    document: dict[str, Any]
+
+
+class Client:
+    """A running service, by its data folder or by its addresses. See ``handlers.client`` for an example.
+
+    data: folder of the stack (default: as in the settings, ``lucir-data``). url: where images are POSTed.
+    updater_url: where ``/api/status`` is. store: ``file:///path`` or ``s3://bucket``. config: a YAML file of settings.
+    Raises ``SettingsError`` for settings that are wrong.
+    """
+
+    def __init__(
+        self,
+        data: Path | str | None = None,
+        *,
+        url: str | None = None,
+        updater_url: str | None = None,
+        store: str | None = None,
+        config: Path | None = None,
+    ) -> None:
+        folder = Path(data) if data is not None else None
+        self.connection: Connection = locate(folder, store, config, url=url, updater_url=updater_url)
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        """Connections are opened for each call: there is nothing to close."""
+
+    def predict(self, *images: Path | str, top_k: int | None = None) -> list[Answer]:
+        """Classify image files; one answer each, in order. Raises ``ClientError`` when nobody answers."""
+        return classify(self.connection.inference_url, [Path(image) for image in images], top_k)
+
+    def status(self) -> ServiceStatus:
+        """What the service is doing. Raises ``ClientError`` when nobody answers."""
+        document = self.connection.status()
+        return ServiceStatus(
+            document["served_version"],
+            document["current_version"],
+            document["server_error"],
+            document.get("phase"),
+            document,
+        )
+
+    def versions(self) -> list[VersionRow]:
+        """Every version with what was measured on it, newest last; read from the store."""
+        return list_versions(self._objects)
+
+    def prepare_drop(self, folder: Path | str, class_name: str | None = None) -> Drop:
+        """What ``drop`` would copy; nothing is copied. Raises ``ClientError`` for a folder that cannot be dropped."""
+        classes = find_classes(Path(folder), class_name)
+        return Drop(tuple(classes), tuple(plan_uploads(classes, drop_id())))
+
+    def copy(self, drop: Drop) -> Iterator[Upload]:
+        """Copy a prepared drop; gives each image when it has been copied. Raises ``StoreError``."""
+        objects = self.connection.store()
+        objects.check()
+        yield from upload(objects, drop.classes, drop.uploads)
+
+    def drop(self, folder: Path | str, class_name: str | None = None) -> Drop:
+        """Copy class folders, or the images of one class, into the store to be learnt; see ``follow`` and ``wait``."""
+        drop = self.prepare_drop(folder, class_name)
+        for _ in self.copy(drop):
+            pass
+        return drop
+
+    def follow(self, drop: Drop, timeout: float = DROP_SECONDS) -> Iterator[DropProgress]:
+        """What happens to a drop until it is learnt and served. Raises ``ClientError`` after ``timeout`` seconds."""
+        return follow(self.connection.store(), self.connection.updater_url, drop.keys, timeout)
+
+    def wait(self, drop: Drop, timeout: float = DROP_SECONDS) -> Outcome:
+        """What became of a drop. Raises ``ClientError`` after ``timeout`` seconds; look at ``failure`` too."""
+        outcome = Outcome()
+        for progress in self.follow(drop, timeout):
+            outcome = progress.outcome or outcome
+        return outcome
+
+    def rename(self, name: str, to: str) -> EditRequest:
+        """Give a class another name. As for every edit: ``wait_edit`` tells how it ended."""
+        return self.request(Rename(name=name, to=to))
+
+    def merge(self, names: Sequence[str], into: str) -> EditRequest:
+        """Join classes; the gate judges the joint one before it is served."""
+        return self.request(Merge(names=tuple(names), into=into))
+
+    def remove_class(self, name: str, *, delete_originals: bool = False) -> EditRequest:
+        """Forget a class; with ``delete_originals`` also the stored images of it."""
+        return self.request(Remove(name=name, delete_originals=delete_originals))
+
+    def delete_images(self, *images: str) -> EditRequest:
+        """Delete images wherever the store keeps them: each a key in the store, a sha256, or a local copy."""
+        return self.request(DeleteImages(hashes=self.image_hashes(*images)))
+
+    def image_hashes(self, *images: str) -> tuple[str, ...]:
+        """The sha256 of each image, as ``delete_images`` takes them. Raises ``ClientError``."""
+        return image_hashes(self._objects, images)
+
+    def request(self, operation: Operation) -> EditRequest:
+        """Request an edit; it is durable when this returns. Raises ``ClientError`` for one that is not possible."""
+        try:
+            return self._desk.submit(operation)
+        except EditError as error:
+            raise ClientError(str(error)) from None
+
+    def wait_edit(self, request: EditRequest, timeout: float = EDIT_SECONDS) -> RequestState:
+        """How a request ended. Raises ``ClientError`` after ``timeout`` seconds."""
+        return wait_done(self._desk, request.id, timeout)
+
+    def rollback(self, version: int, *, force: bool = False, timeout: float = SWAP_SECONDS) -> RolledBack:
+        """Serve an earlier version; waits for a running stack. Raises ``StoreError``, ``ClientError``."""
+        result = move_back(self._objects, version, force=force)
+        if self.connection.record is None:
+            return result
+        return replace(result, served=self.wait_served(version, timeout))
+
+    def wait_served(self, version: int, timeout: float = SWAP_SECONDS) -> int:
+        """Wait until the running server serves ``version``. Raises ``ClientError`` after ``timeout`` seconds."""
+        return wait_served(self.connection.updater_url, version, timeout)
+
+    def report(self, version: int | None = None) -> Report:
+        """What the update that made a version did; without a number the current one's. Raises ``StoreError``."""
+        return read_report(self._versions, self._number(version))
+
+    def report_page(self, version: int | None = None) -> bytes:
+        """The same as an HTML page with images."""
+        return read_page(self._versions, self._number(version))
+
+    def _number(self, version: int | None) -> int:
+        if version is not None:
+            return version
+        pointer = self._versions.current()
+        if pointer is None or pointer.version is None:
+            raise ClientError("nothing has been learnt yet: drop at least two class folders (lucir drop FOLDER)")
+        return pointer.version
+
+    @cached_property
+    def _objects(self) -> ObjectStore:
+        return self.connection.existing_store()
+
+    @cached_property
+    def _versions(self) -> VersionStore:
+        return VersionStore(self._objects)
+
+    @cached_property
+    def _desk(self) -> EditDesk:
+        return EditDesk(self._objects, UpdateRecords(self._objects))
