@@ -10,7 +10,7 @@ from handlers.settings import ENVIRONMENT_PREFIX, Settings, SettingsError
 
 
 def nested(values: Mapping[str, Any]) -> dict[str, Any]:
-    """``{"serving.port": 1}`` as ``{"serving": {"port": 1}}``, without the values that are None. Raises ``SettingsError``."""
+    """``{"serving.port": 1}`` as ``{"serving": {"port": 1}}``, without what is None. Raises ``SettingsError``."""
     tree: dict[str, Any] = {}
     for key, value in values.items():
         if value is None:

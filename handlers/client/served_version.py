@@ -24,8 +24,8 @@ class RolledBack:
 def move_back(objects: ObjectStore, version: int, *, force: bool) -> RolledBack:
     """Point every server to ``version``, whose files are verified first.
 
-    Raises ``StoreError`` for a version that does not exist or is damaged, ``ClientError`` for one that the gate refused,
-    unless ``force``.
+    Raises ``StoreError`` for a version that does not exist or is damaged, ``ClientError`` for one that the gate
+    refused, unless ``force``.
     """
     versions = VersionStore(objects)
     refused = _refusal(versions, version)

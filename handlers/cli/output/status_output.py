@@ -23,7 +23,7 @@ def show(status: dict[str, Any], *, as_json: bool) -> None:
     for title, entries in (("rejected lately", status.get("rejected")), ("errors", status["errors"])):
         if entries:
             console.print(f"\n[bold]{title}[/bold]")
-        for entry in entries[:5]:
+        for entry in (entries or ())[:5]:
             where = entry.get("key") or entry.get("where")
             console.print(plain(f"  {entry['at']}  {where}: {entry.get('reason') or entry.get('message')}"))
 

@@ -7,9 +7,9 @@ from pathlib import Path
 
 import pytest
 
-from handlers.cli.drop_find import find_classes
-from handlers.cli.drop_upload import plan_uploads, upload
-from handlers.cli.errors import CommandError
+from handlers.client.class_folders import find_classes
+from handlers.client.drop_upload import plan_uploads, upload
+from handlers.client.errors import ClientError
 from model_store.directory.directory_store import DirectoryStore
 
 Run = Callable[..., subprocess.CompletedProcess[str]]
@@ -59,29 +59,28 @@ def test_a_class_folder_and_a_named_class(tmp_path: Path) -> None:
 def test_what_cannot_be_learnt_is_refused_before_anything_is_copied(
     files: list[str], message: str, tmp_path: Path
 ) -> None:
-    with pytest.raises(CommandError, match=message) as caught:
+    with pytest.raises(ClientError, match=message) as caught:
         find_classes(make(tmp_path, *files))
     assert "\n" not in str(caught.value)
 
 
 def test_a_name_of_300_characters_is_refused(tmp_path: Path) -> None:
-    with pytest.raises(CommandError, match="300 characters; at most 100"):
+    with pytest.raises(ClientError, match="300 characters; at most 100"):
         find_classes(make(tmp_path, "1.png"), "x" * 300)
 
 
 def test_a_file_and_a_missing_folder_are_refused(tmp_path: Path) -> None:
     for path in (tmp_path / "missing", make(tmp_path, "1.png") / "1.png"):
-        with pytest.raises(CommandError, match="is no folder"):
+        with pytest.raises(ClientError, match="is not a folder"):
             find_classes(path)
 
 
 def test_markers_come_after_all_images_and_earlier_drops_are_not_replaced(tmp_path: Path) -> None:
     classes = find_classes(make(tmp_path / "drop", "cat/1.jpg", "dog/sub/2.png", "dog/3%.png"))
     store = DirectoryStore(tmp_path / "store")
-    order: list[str] = []
     uploads = plan_uploads(classes, "first")
-    upload(store, classes, uploads, lambda one: order.append(one.key))
-    upload(store, classes, plan_uploads(classes, "second"), lambda _: None)
+    order = [one.key for one in upload(store, classes, uploads)]
+    assert len(list(upload(store, classes, plan_uploads(classes, "second")))) == 3
     assert sorted(order) == [
         "incoming/cat/first/1.jpg",
         "incoming/dog/first/3%25.png",

@@ -2,10 +2,9 @@
 
 import pytest
 
-from handlers.cli.errors import CommandError
 from handlers.cli.up_run import UpRequest, resolve
 from handlers.setting_values import assignments, environment, nested
-from handlers.settings import load_settings
+from handlers.settings import SettingsError, load_settings
 
 
 def test_values_are_typed_as_yaml() -> None:
@@ -19,7 +18,7 @@ def test_dotted_keys_become_a_tree_without_what_was_not_given() -> None:
 
 @pytest.mark.parametrize("text", ["port", "=3", "a..b=1", ".a=1", "a=[1"])
 def test_what_is_no_assignment_is_refused(text: str) -> None:
-    with pytest.raises(CommandError, match=r"--set "):
+    with pytest.raises(SettingsError, match=r"--set "):
         assignments([text])
 
 

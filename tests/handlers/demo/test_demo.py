@@ -13,8 +13,8 @@ from PIL import Image
 from rich.console import Console
 from sklearn.datasets import load_digits
 
-from handlers.cli.errors import CommandError
 from handlers.demo.digits import PHASES, split_digits, write_folders
+from handlers.demo.errors import DemoError
 from handlers.demo.load import LoadClient, Request, Traffic
 from handlers.demo.measure import Measured, ask_service, measured
 from handlers.demo.memory import MemoryPeak
@@ -71,7 +71,7 @@ def test_asking_the_service_counts_right_answers_by_class(serve: Callable[..., s
     test = {"a": [b"a1", b"a2", b"b3"], "b": [b"b1", b"b2"]}
     found = ask_service(url, 3, test, ("a", "b"), None)
     assert found.class_accuracy == {"a": 2 / 3, "b": 1.0}
-    with pytest.raises(CommandError, match="a test image was answered with 200"):
+    with pytest.raises(DemoError, match="a test image was answered with 200"):
         ask_service(url, 4, test, ("a", "b"), None)
 
 

@@ -11,8 +11,9 @@ from rich.console import Console
 
 from handlers.bucket.update_documents import Done, Entry, Plan, Role
 from handlers.bucket.updates import UpdateRecords
-from handlers.cli.drop_follow import DropTracker, describe, follow
-from handlers.cli.errors import CommandError
+from handlers.cli.output.drop_follow_output import show_progress
+from handlers.client.drop_progress import DropTracker, describe, follow
+from handlers.client.errors import ClientError
 from model_store.directory.directory_store import DirectoryStore
 from model_store.manifest import now
 from tests.support.waiting import PATIENCE
@@ -137,7 +138,7 @@ def test_a_provisional_version_is_told_of_once_it_is_served(store: DirectoryStor
         return 200, json.dumps(document).encode()
 
     told = io.StringIO()
-    outcome = follow(store, serve(status), {"a"}, PATIENCE, Console(file=told, width=200))
+    outcome = show_progress(follow(store, serve(status), {"a"}, PATIENCE), Console(file=told, width=200))
     assert (outcome.version, outcome.provisional) == (3, 2)
     assert outcome.document()["provisional_seconds"] == outcome.provisional_seconds
     assert told.getvalue().count("provisional version 2 answers") == 1
@@ -153,7 +154,7 @@ def test_the_end_is_when_the_version_is_served(store: DirectoryStore, serve: Cal
 
     url = serve(status)
     finish(store, {"a": "train"}, "published", 2)
-    outcome = follow(store, url, {"a"}, PATIENCE, Console(quiet=True))
+    outcome = show_progress(follow(store, url, {"a"}, PATIENCE), Console(quiet=True))
     assert outcome.version == 2
     assert last[0] == 2
 
@@ -162,8 +163,8 @@ def test_a_timeout_says_what_is_going_on(store: DirectoryStore, serve: Callable[
     waiting = [{"class": "cat", "images": 3, "state": "waiting", "reason": "3 of at least 10 images"}]
     document = json.dumps({"served_version": None, "phase": None, "waiting": waiting}).encode()
     url = serve(lambda *_: (200, document))
-    with pytest.raises(CommandError, match=r"not learnt after 1 s \(waiting \(cat: 3 of at least 10 images\)\)"):
-        follow(store, url, {"a"}, 1, Console(quiet=True))
+    with pytest.raises(ClientError, match=r"not learnt after 1 s \(waiting \(cat: 3 of at least 10 images\)\)"):
+        list(follow(store, url, {"a"}, 1))
 
 
 def test_the_phase_in_a_few_words() -> None:

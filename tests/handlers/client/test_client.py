@@ -1,0 +1,101 @@
+"""The client: on a store without a stack, and every call against a running one."""
+
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from handlers.client import Client, ClientError
+from model_store.objects import StoreError
+from tests.handlers.cli.test_versions import publish, versions
+from tests.support.stack import folders, picture, running
+from tests.support.waiting import PATIENCE
+
+__all__ = ["publish", "versions"]
+
+
+@pytest.fixture
+def client(tmp_path: Path) -> Client:
+    return Client(tmp_path / "lucir-data")
+
+
+@pytest.mark.usefixtures("versions")
+def test_versions_are_typed(client: Client) -> None:
+    rows = client.versions()
+    assert [(row.version, row.current, row.kind, row.gate_passed) for row in rows] == [
+        (1, False, "learnt", True),
+        (2, True, "learnt", True),
+        (3, False, "provisional", False),
+    ]
+    assert rows[1].classes == ("cat", "dog", "owl")
+    assert rows[1].accuracy == 0.9
+
+
+@pytest.mark.usefixtures("versions")
+def test_a_rollback_without_a_stack_and_one_that_the_gate_refused(client: Client) -> None:
+    result = client.rollback(1)
+    assert (result.version, result.previous, result.forced, result.served) == (1, 2, False, None)
+    with pytest.raises(ClientError, match=r"refused version 3: too bad.*--force"):
+        client.rollback(3)
+    assert client.rollback(3, force=True).forced
+
+
+@pytest.mark.usefixtures("versions")
+def test_an_edit_that_is_not_possible_says_why(client: Client) -> None:
+    with pytest.raises(ClientError, match="zebra"):
+        client.rename("zebra", "horse")
+    with pytest.raises(ClientError, match="neither a file here, nor a sha256, nor a key"):
+        client.delete_images("nothing.jpg")
+
+
+def test_addresses_are_taken_as_told(serve: Callable[..., str], tmp_path: Path) -> None:
+    document = b'{"served_version": 4, "current_version": 5, "server_error": null, "errors": []}'
+    url = serve(lambda *_: (200, document))
+    status = Client(tmp_path, updater_url=url + "/").status()
+    assert (status.served_version, status.current_version, status.phase) == (4, 5, None)
+
+
+def test_a_wrong_address_and_a_missing_store_name_the_remedy(serve: Callable[..., str], tmp_path: Path) -> None:
+    with pytest.raises(ClientError, match="write http://host:port"):
+        Client(tmp_path, url="nonsense").predict(Path(__file__))
+    with pytest.raises(ClientError, match="updater's address"):
+        Client(tmp_path, updater_url=serve(lambda *_: (200, b"<html>"))).status()
+    with pytest.raises(StoreError, match="--data"):
+        Client(tmp_path / "nowhere").versions()
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(600)
+def test_every_call_against_a_running_stack(tmp_path: Path) -> None:
+    with running(tmp_path / "data") as stack, Client(stack.data) as client:
+        steps = list(client.follow(client.drop(folders(tmp_path / "first", "01")), PATIENCE))
+        outcome = steps[-1].outcome
+        assert outcome is not None
+        assert (outcome.version, outcome.failure) == (1, "")
+        assert any(step.text.startswith("update ") for step in steps)
+        assert client.wait(client.drop(folders(tmp_path / "second", "2") / "2", "two"), PATIENCE).version == 2
+        assert client.status().served_version == 2
+
+        image = tmp_path / "one.png"
+        image.write_bytes(picture("1"))
+        by_address = Client(tmp_path / "elsewhere", url=stack.record.inference_url)
+        for (answer,) in (client.predict(image, top_k=2), by_address.predict(image, top_k=2)):
+            assert (answer.version, len(answer.predictions), answer.error) == (2, 2, "")
+            assert 0 < answer.best.probability <= 1
+
+        def carried_out(request: object) -> int:
+            state = client.wait_edit(request, PATIENCE)  # type: ignore[arg-type]
+            assert state.done is not None
+            assert state.done.result == "published", state.done.reason
+            assert state.done.version is not None
+            return client.wait_served(state.done.version, PATIENCE)
+
+        assert carried_out(client.rename("two", "2")) == 3
+        assert carried_out(client.delete_images(str(tmp_path / "first" / "0" / "0.png"))) == 4
+        assert carried_out(client.remove_class("2")) == 5
+        assert client.versions()[-1].classes == ("0", "1")
+        assert client.report().version == 5
+        assert b"<html" in client.report_page(2)
+        result = client.rollback(2)
+        assert (result.previous, result.served) == (5, 2)
+        assert client.status().served_version == 2
