@@ -1,0 +1,32 @@
+import numpy as np
+import pytest
+
+from lucir_core.errors import DataError
+from lucir_core.frozen.intervals import wilson
+
+
+def test_published_values() -> None:
+    # Newcombe, Statistics in Medicine 17 (1998), table I, method 3 (Wilson without continuity correction).
+    for right, count, low, high in ((81, 263, 0.2553, 0.3662), (15, 148, 0.0624, 0.1605), (1, 29, 0.0061, 0.1718)):
+        interval = wilson(right, count)
+        assert (round(interval.low, 4), round(interval.high, 4)) == (low, high)
+
+
+def test_few_images_and_the_ends() -> None:
+    assert wilson(0, 0).low == 0.0
+    assert wilson(0, 0).high == 1.0
+    assert wilson(0, 20).low == 0.0
+    assert wilson(0, 20).high == pytest.approx(0.1611, abs=1e-4)
+    assert wilson(1, 1).high == 1.0
+    assert wilson(1, 1).low == pytest.approx(0.2065, abs=1e-4)
+
+
+def test_it_holds_the_true_share_about_95_times_in_100() -> None:
+    rights = np.random.default_rng(0).binomial(40, 0.9, 4000)
+    held = [wilson(int(right), 40).low <= 0.9 <= wilson(int(right), 40).high for right in rights]
+    assert 0.93 < np.mean(held) < 0.98
+
+
+def test_more_right_than_there_are_is_refused() -> None:
+    with pytest.raises(DataError, match="5 of 4"):
+        wilson(5, 4)
