@@ -99,8 +99,7 @@ class RidgeStats:
         """(classes, dim + 1) head for one-hot targets, the bias last. ridge: above 0, in units of squared features."""
         if ridge <= 0:
             raise ConfigError(f"ridge is {ridge}: give a number above 0, for instance 0.3")
-        solution: Sums = np.linalg.solve(self.gram + ridge * np.eye(len(self.gram)), self.sums.T).T
-        return solution
+        return np.asarray(np.linalg.solve(self.gram + ridge * np.eye(len(self.gram)), self.sums.T).T, np.float64)
 
     def _changed(self, features: Features, labels: Labels, sign: float) -> "RidgeStats":
         dim, classes = len(self.gram) - 1, len(self.sums)
@@ -116,7 +115,9 @@ class RidgeStats:
 
 def with_one(features: Features) -> Sums:
     """(n, dim + 1) float64: the features with a 1 behind each, so that the last weight is the bias."""
-    return np.concatenate([features.astype(np.float64), np.ones((len(features), 1))], axis=1)
+    inputs: Sums = np.ones((len(features), features.shape[1] + 1))
+    inputs[:, :-1] = features
+    return inputs
 
 
 def random_expansion(features: Features, width: int, seed: int) -> Features:
