@@ -1,7 +1,5 @@
 """The updater's HTTP: the operator's page, metrics, health, status, which only read; and requests for changes."""
 
-import base64
-import hashlib
 import time
 from pathlib import Path
 from typing import Protocol
@@ -17,6 +15,7 @@ from starlette.routing import Route
 from handlers.bucket.edit_requests import EditDesk
 from handlers.settings import Settings
 from handlers.sidecar.http import HEADERS, answer_bug, json_answer
+from handlers.templates import policy_hash, render_page, source
 from handlers.updater.http.edits import EditApi
 from handlers.updater.http.reports import ReportApi
 from handlers.updater.http.versions import VersionsView
@@ -25,7 +24,7 @@ from handlers.updater.status import Status
 from model_store.objects import ObjectStore, StoreError
 from model_store.versions import VersionStore
 
-PAGE = Path(__file__).with_name("page.html")
+_FOLDER = Path(__file__).parent
 SILENT_SECONDS = 300.0
 """A loop that has not moved for so long hangs: every wait in it is shorter."""
 READY_SECONDS = 5.0
@@ -62,22 +61,19 @@ def make_app(source: Source) -> Starlette:
 
 
 class _Page:
-    """One file without outside resources; the policy lets exactly its own script and style run."""
+    """One page without outside resources; the policy lets exactly its own script and style run."""
 
     def __init__(self) -> None:
-        self._content = PAGE.read_bytes()
+        style, script = source(_FOLDER / "page.css"), source(_FOLDER / "page.js")
+        self._content = render_page(_FOLDER / "page.html.j2", style=style, script=script)
         policy = (
-            f"default-src 'none'; script-src {self._hash('script')}; style-src {self._hash('style')}; "
+            f"default-src 'none'; script-src {policy_hash(script)}; style-src {policy_hash(style)}; "
             "connect-src 'self'; img-src data:; base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
         )
         self._headers = HEADERS | {"Content-Security-Policy": policy}
 
     async def answer(self, _: Request) -> Response:
         return HTMLResponse(self._content, headers=self._headers)
-
-    def _hash(self, tag: str) -> str:
-        inside = self._content.split(f"<{tag}>".encode())[1].split(f"</{tag}>".encode())[0]
-        return f"'sha256-{base64.b64encode(hashlib.sha256(inside).digest()).decode()}'"
 
 
 class _Metrics:

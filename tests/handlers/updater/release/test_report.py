@@ -17,7 +17,7 @@ from handlers.bucket.update_documents import Entry, Plan, Role
 from handlers.settings import GateSettings
 from handlers.updater.release.evaluate import Lineage, Predictions, summarise
 from handlers.updater.release.report import mistakes
-from handlers.updater.release.report.html import STYLE, policy, policy_of, render
+from handlers.updater.release.report.html import policy, policy_of, render, style
 from handlers.updater.release.report.mistakes import KEPT, PER_PAIR, MistakeRecorder, load_mistakes
 from handlers.updater.release.report.write import make_report
 from model_store.manifest import now
@@ -161,7 +161,7 @@ class Seen(HTMLParser):
 
 
 def test_the_page_is_one_file_that_cannot_run_anything(report: Report) -> None:
-    text = render(report)
+    text, css = render(report), style()
     page = Seen()
     page.feed(text)
     assert page._open == []
@@ -171,15 +171,38 @@ def test_the_page_is_one_file_that_cannot_run_anything(report: Report) -> None:
     assert not names & {"style", "href", "onclick", "onerror", "action"}
     sources = [value or "" for name, value in page.attributes if name == "src"]
     assert all(re.fullmatch(r"data:image/png;base64,[A-Za-z0-9+/=]+", source) for source in sources)
-    assert "url(" not in STYLE
-    assert "@import" not in STYLE
-    assert f"<style>{STYLE}</style>" in text
-    assert policy_of(text) == policy(STYLE)
+    assert "url(" not in css
+    assert "@import" not in css
+    assert f"<style>{css}</style>" in text
+    assert policy_of(text) == policy(css)
     assert "script-src" not in policy_of(text)
-    other = text.replace(STYLE, "p { color: red }")  # as an earlier release had it
+    other = text.replace(css, "p { color: red }")  # as an earlier release had it
     assert f"'sha256-{base64.b64encode(hashlib.sha256(b'p { color: red }').digest()).decode()}'" in policy_of(other)
     for words in ("Version 2", "refused by the gate", "fell from 87.5% to 62.5%", "an exact duplicate of another file"):
         assert words in text, words
+
+
+def test_hostile_names_of_classes_and_files_are_shown_as_text(report: Report) -> None:
+    quote = '" onload="alert(1)'
+    hostile = report.model_copy(
+        update={
+            "update_id": EVIL,
+            "asked": f"rename {EVIL!r} to 'x'",
+            "seconds": {EVIL: 1.0},
+            "matrix_classes": (quote, "dog", EVIL),
+            "mistakes": tuple(one.model_copy(update={"true": quote, "predicted": EVIL}) for one in report.mistakes),
+            "gate": report.gate.model_copy(update={"reasons": (EVIL,)}),
+        }
+    )
+    text = render(hostile)
+    page = Seen()
+    page.feed(text)
+    assert EVIL not in text
+    assert "script" not in page.tags
+    assert "onload" not in {name for name, _ in page.attributes}
+    titles = {value for name, value in page.attributes if name == "title"}
+    assert {quote, EVIL} <= titles  # shown, and whole
+    assert ("alt", f"an image of {quote}") in page.attributes
 
 
 @pytest.mark.parametrize("changes", [{"kind": "edited", "asked": "rename 'a' to 'b'"}, {"matrix": None}, {}])
