@@ -8,7 +8,7 @@ from typing import TextIO
 
 from handlers.settings import LogSettings
 
-QUIET = ("uvicorn", "watchfiles", "httpx", "httpcore", "asyncio", "PIL", "matplotlib", "onnxscript", "torch")
+QUIET = ("uvicorn", "watchfiles", "httpx", "httpcore", "asyncio", "PIL", "matplotlib", "torch")
 """Libraries whose everyday messages would bury ours: their warnings still come through."""
 SILENT = ("urllib3",)
 """It warns of each attempt that it repeats, and what fails in the end is told by whoever asked."""

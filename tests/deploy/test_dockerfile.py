@@ -90,29 +90,39 @@ def test_starts_modules_that_exist_without_a_shell(stages: dict[str, Stage], tar
 def test_base_image_is_one_pinned_argument(lines: list[tuple[str, str]], stages: dict[str, Stage]) -> None:
     arguments = [value for kind, value in lines if kind == "ARG"]
     assert arguments == ["PYTHON_IMAGE=python:3.11-slim-bookworm"]
-    assert {stage.base for stage in stages.values()} == {"${PYTHON_IMAGE}", "runtime"}
+    assert {stage.base for stage in stages.values()} == {"${PYTHON_IMAGE}", "build", "runtime"}
 
 
 def test_installs_only_what_a_hash_or_the_source_tree_vouches_for(text: str, lines: list[tuple[str, str]]) -> None:
     installs = [
         part for kind, arguments in lines if kind == "RUN" for part in arguments.split("&&") if "pip install" in part
     ]
-    assert len(installs) == 2
+    assert len(installs) == 4
     for command in installs:
-        from_hashes = "--require-hashes -r requirements/runtime.txt" in command
+        from_hashes = (
+            re.search(r"--require-hashes -r requirements/(serving|runtime)\.txt$", command.strip()) is not None
+        )
         from_source = {"--no-deps", "--no-build-isolation"} <= set(command.split())
         assert from_hashes or from_source, command
     assert not re.search(r"\w+://(?!127\.0\.0\.1[:/])", text)
     assert "index-url" not in text
 
 
-def test_every_requirement_is_pinned_with_a_hash(root: Path) -> None:
-    text = (root / "requirements" / "runtime.txt").read_text()
+@pytest.mark.parametrize("name", ["serving", "runtime"])
+def test_every_requirement_is_pinned_with_a_hash(root: Path, name: str) -> None:
+    text = (root / "requirements" / f"{name}.txt").read_text()
     blocks = re.split(r"\n(?=[a-zA-Z])", re.sub(r"(?m)^\s*#.*\n", "", text))
     for block in blocks:
         assert re.match(r"[\w.-]+==[\w.!+-]+", block), block[:80]
         assert "--hash=sha256:" in block, block[:80]
     assert any(block.startswith("setuptools==") for block in blocks)  # --no-build-isolation needs it
+
+
+def test_the_serving_image_has_no_torch(root: Path, stages: dict[str, Stage]) -> None:
+    assert "--from=build-serving /opt/lucir /opt/lucir" in [value for _, value in stages["serving"].instructions]
+    assert "serving.txt" in str(stages["build-serving"].instructions)
+    serving = (root / "requirements" / "serving.txt").read_text()
+    assert not re.search(r"(?m)^(torch|torchvision|onnx|nvidia-\S+)==", serving)
 
 
 def test_copies_only_what_exists_and_passes_the_ignore_file(root: Path, stages: dict[str, Stage]) -> None:
@@ -131,8 +141,9 @@ def test_copies_only_what_exists_and_passes_the_ignore_file(root: Path, stages: 
         assert f"!{source}" in allowed, source
 
 
-def test_every_package_of_the_project_is_in_the_image(root: Path, stages: dict[str, Stage]) -> None:
-    copied = " ".join(arguments for kind, arguments in stages["build"].instructions if kind == "COPY").split()
+@pytest.mark.parametrize("target", TARGETS)
+def test_every_package_of_the_project_is_in_the_image(root: Path, stages: dict[str, Stage], target: str) -> None:
+    copied = " ".join(arguments for kind, arguments in stages[f"build-{target}"].instructions if kind == "COPY").split()
     packages = {path.parent.name for path in root.glob("*/__init__.py")} - {"tests", "tools"}
     assert packages <= set(copied)
 
@@ -149,7 +160,7 @@ def test_the_package_built_from_the_copied_files_is_complete(
 ) -> None:
     """As in the image: from these files alone, with nothing fetched."""
     tree = tmp_path / "tree"
-    for kind, arguments in stages["build"].instructions:
+    for kind, arguments in stages["build-updater"].instructions:
         if kind == "COPY" and "requirements" not in arguments:
             for source in arguments.split()[:-1]:
                 copy(root / source, tree / source)
