@@ -51,7 +51,7 @@ def run_phase(
     """Learn one phase with the method that `config` names; `previous` is None for phase 0 and stays unchanged.
 
     Exemplars of `previous` join the images here. Images of known classes are allowed, with or without new classes:
-    the exemplars of those classes are chosen anew from old exemplars and new images. A phase 0 with one class, one
+    the exemplars of those classes are chosen again from old exemplars and new images. A phase 0 with one class, one
     new class, a class of one image, and fewer images than exemplars (then all are kept) are all allowed.
 
     resume: a file that progress is kept in; a call with the same arguments after a kill continues from it, and on a
@@ -109,7 +109,7 @@ def check_previous(config: PhaseConfig, data: PhaseData, previous: LearnerState)
         now, before = getattr(config, name), getattr(learnt, name)
         if now != before:
             raise ConfigError(
-                f"{name} is {now!r}, but the previous phases were learnt with {before!r}: keep it, or begin anew"
+                f"{name} is {now!r}, but the previous phases were learnt with {before!r}: keep it, or start at phase 0"
             )
 
 

@@ -84,7 +84,7 @@ def load_state(folder: Path) -> LearnerState:
             facts: dict[str, Any] = json.loads(file.metadata()["state"])
             tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118  # no mapping, only keys()
     except (OSError, SafetensorError, KeyError, TypeError, ValueError) as error:
-        raise StateError(f"{path} is no checkpoint of this library, or it is damaged: {error}") from error
+        raise StateError(f"{path} is not a checkpoint of this library, or it is damaged: {error}") from error
     if facts["format"] != FORMAT:
         raise StateError(f"{path} has format {facts['format']!r}, this version reads {FORMAT!r}")
     exemplars = ImageBlobs.load(folder / EXEMPLARS)

@@ -60,14 +60,14 @@ def read_json(path: Path) -> dict[str, Any]:
     except (OSError, ValueError) as error:
         raise StateError(f"{path} cannot be read: {error}") from error
     if not isinstance(value, dict):
-        raise StateError(f"{path} is no JSON object")
+        raise StateError(f"{path} is not a JSON object")
     return value
 
 
 def read_results(folder: Path) -> list[dict[str, Any]]:
     """All results of `folder`, sorted by file name; other files are left alone. Configurations are completed."""
     if not folder.is_dir():
-        raise StateError(f"{folder} is no folder: give the --output of finished runs")
+        raise StateError(f"{folder} is not a folder: give the --output of finished runs")
     values = [read_json(path) for path in sorted(folder.glob("*.json"))]
     return [with_full_config(value) for value in values if value.get("format") == FORMAT]
 

@@ -96,7 +96,7 @@ def load_suite(name: str) -> Suite:
     try:
         values = yaml.safe_load(text)
     except yaml.YAMLError as error:
-        raise ConfigError(f"the suite {name} is no YAML: {error}") from error
+        raise ConfigError(f"the suite {name} is not YAML: {error}") from error
     return _suite(path.stem, values)
 
 

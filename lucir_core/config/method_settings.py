@@ -102,7 +102,7 @@ class Der:
     """Dynamically expandable representation: warm-up, auxiliary head, classifier stage, and how far it may grow."""
 
     warmup_epochs: int = 10
-    """Of `epochs`, in phases after the first: the learning rate rises to `lr`, then both heads are drawn anew."""
+    """Of `epochs`, in phases after the first: the learning rate rises to `lr`, then both heads are re-initialised."""
     auxiliary_weight: float = 1.0
     classifier_epochs: int = 30
     classifier_lr: float = 0.1

@@ -36,7 +36,7 @@ class Normalisation:
 
 @dataclass(frozen=True)
 class Augmentation:
-    """Random changes of the training images, drawn anew for every image and epoch."""
+    """Random changes of the training images, drawn afresh for every image and epoch."""
 
     crop_padding: int = 4
     """Pixels added on every side before a random crop of `size`; 0 with `resize` = `size` crops nothing."""

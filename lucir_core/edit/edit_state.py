@@ -2,7 +2,7 @@
 
 Every function gives a new state and leaves the old one as it is. The backbone never changes, so features, the rows of
 untouched classes and their prototypes stay bit for bit what they were. What the network's weights learnt from images
-that are taken out stays in the weights; only learning anew without them would remove it.
+that are taken out stays in the weights; only training again without them removes it.
 
 All heads are edited alike, by row. Under BiC the newest rows have a correction: a row that is merged of old and new
 ones is an old one, with the correction multiplied in.
@@ -48,7 +48,7 @@ def regroup_state(state: LearnerState, change: Regrouping) -> LearnerState:
     """The state with its classes regrouped.
 
     The row of a merged class points to the mean of its parts' directions and has their mean length (bias: the mean);
-    its exemplars are herded to the budget from those of all parts, its prototype is computed anew from them.
+    its exemplars are herded to the budget from those of all parts, its prototype is computed from them.
     """
     if change.before != state.classes:
         raise DataError(f"the regrouping is of other classes than the state's {len(state.classes)}")
@@ -70,7 +70,7 @@ def regroup_state(state: LearnerState, change: Regrouping) -> LearnerState:
 
 
 def delete_exemplars(state: LearnerState, digests: Collection[bytes]) -> LearnerState:
-    """The state without the exemplars whose `image_digest` is among `digests`; prototypes of their classes anew.
+    """The state without the exemplars whose `image_digest` is among `digests`; their classes get new prototypes.
 
     A class may be left without exemplars: it then has the zero prototype, and nothing to be replayed.
     """

@@ -74,7 +74,7 @@ def merging(classes: Sequence[str], sources: Sequence[str], target: str) -> Regr
 
 
 def removal(classes: Sequence[str], name: str) -> Regrouping:
-    """`name` is known no more. Raises DataError for an unknown class."""
+    """Remove class `name`. Raises DataError for an unknown class."""
     gone = _position(classes, name)
     kept = [label for label in range(len(classes)) if label != gone]
     return Regrouping(tuple((label,) for label in kept), tuple(classes[label] for label in kept), tuple(classes))

@@ -109,7 +109,7 @@ class ImageBlobs:
         except StateError:
             raise
         except (OSError, SafetensorError, KeyError, TypeError, ValueError) as error:
-            raise StateError(f"{path} is no file of labelled images, or it is damaged: {error}") from error
+            raise StateError(f"{path} is not a file of labelled images, or it is damaged: {error}") from error
         return cls(pngs, labels, classes)
 
 

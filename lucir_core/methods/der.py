@@ -3,7 +3,7 @@
 Every phase with new classes adds a backbone that starts as a copy of the newest one; all earlier ones are frozen in
 eval mode. A fresh linear head without bias sees the concatenated features: CE over all classes, plus an auxiliary head
 on the new features alone that tells the new classes apart from "an old class" (nn + 1 outputs, output 0 for all old).
-After a warm-up both heads are drawn anew; milestones count from its end. Then the classifier stage: a fresh head,
+After a warm-up both heads are re-initialised; milestones count from its end. Then the classifier stage: a fresh head,
 everything else frozen in eval mode, on equally many images of every class (as many as the memory held of one before it
 is cut), logits divided by 5. No distillation. Source: the authors' released code.
 
@@ -13,7 +13,7 @@ What we do differently, and why:
   the last state stays good.
 - Masks (experimental) are learnt with the newest backbone, with a term for the share of computations that they leave.
   Before the classifier stage they close for good: closed channels are 0 from then on and are left out of an exported
-  model. A later phase, whose backbone starts as a copy, draws them anew.
+  model. A later phase, whose backbone starts as a copy, re-initialises them.
 - The warm-up is a stage with an optimiser of its own: no momentum of the discarded heads lives on. Phase 0 has none;
   the code warms up there too when it learns from scratch in equal steps.
 - A phase without new classes adds no backbone: the newest one is trained further with the head it has, without the
@@ -97,13 +97,13 @@ class ExpandableRepresentation:
 def branched(model: IncrementalModel) -> BranchedBackbone:
     """The model's backbone, checked."""
     if not isinstance(model.backbone, BranchedBackbone):
-        raise ConfigError("der needs a backbone with branches: begin anew with method = der")
+        raise ConfigError("der needs a backbone with branches: start again with method = der")
     return model.backbone
 
 
 @torch.no_grad()
 def draw_rows(head: LinearHead, random: torch.Generator, *, uniform: bool = False) -> None:
-    """All rows anew, Kaiming-normal with linear gain; the bias is 0 and is never trained.
+    """Re-initialise all rows, Kaiming-normal with linear gain; the bias is 0 and is never trained.
 
     uniform: in +-1/sqrt(dim) instead, as `nn.Linear` starts, which is what the classifier stage begins with.
     """
@@ -152,7 +152,7 @@ def der_loss(run: PhaseRun, temperature: float = 1.0) -> LossFunction:
 def _expanded(backbone: BranchedBackbone, most: int | None) -> BranchedBackbone:
     if most is not None and len(backbone.branches) >= most:
         raise ConfigError(
-            f"der has {len(backbone.branches)} backbones and der.max_backbones is {most}: raise it, or begin anew with "
+            f"der has {len(backbone.branches)} backbones and der.max_backbones is {most}: raise it, or start with "
             f"one model over all classes (method joint) or with a method that does not grow"
         )
     return BranchedBackbone([*backbone.branches, copy.deepcopy(backbone.newest)])

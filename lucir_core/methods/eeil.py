@@ -7,7 +7,7 @@ term, which holds the new classes to the model as stage 1 left it. Then the exem
 Source: the authors' MATLAB code and the notes in FACIL.
 
 What we do differently, and why:
-- The code makes twelve altered copies of every image; we draw the same changes anew for every view
+- The code makes twelve altered copies of every image; we draw the same changes for every view
   (`augment.offset`, `augment.contrast`, crop, flip), and `eeil.views: 12` makes an epoch as long as theirs.
 - The gradient noise (`eeil.gradient_noise`, off unless chosen) is added to the summed gradient, i.e. divided by the
   batch size on the mean, as the code has it; added to the mean it would be 128 times as strong.

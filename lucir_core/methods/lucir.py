@@ -86,7 +86,7 @@ def cosine_head(model: IncrementalModel) -> CosineHead:
 
 
 def incremental_loss(run: PhaseRun, *, less_forget: bool = True, ranking: bool = True) -> LossFunction:
-    """The objective of a phase after the first, by the settings; the flags leave a term out altogether."""
+    """The objective of a phase after the first, by the settings; the flags leave a term out."""
     config, model, teacher, old_count = run.config, run.model, run.teacher, run.old_count
     assert teacher is not None  # noqa: S101  # phase 0 has its own loss
     distils = config.score_mimic or (less_forget and config.less_forget)

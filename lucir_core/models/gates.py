@@ -113,7 +113,7 @@ def close_gates(backbone: nn.Module) -> float:
 
 @torch.no_grad()
 def revive(backbone: nn.Module, random: torch.Generator) -> None:
-    """Draw closed channels anew, as at the start of training: as they are, no gradient reaches either side of them."""
+    """Re-initialise closed channels, as at the start of training: without this no gradient reaches them."""
     for block in _blocks(backbone):
         dead = closed(block)
         if dead.any():

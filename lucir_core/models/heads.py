@@ -32,7 +32,7 @@ class CosineHead(nn.Module):
 
     @property
     def class_count(self) -> int:
-        """Rows altogether."""
+        """Number of rows."""
         return self.old.shape[0] + self.new.shape[0]
 
     @property
@@ -87,7 +87,7 @@ class LinearHead(nn.Module):
 
     @property
     def class_count(self) -> int:
-        """Rows altogether."""
+        """Number of rows."""
         return self.old.shape[0] + self.new.shape[0]
 
     @property

@@ -32,7 +32,9 @@ def load_weights(backbone: nn.Module, network: str, source: str) -> None:
 
 def _file_state(path: Path) -> dict[str, Tensor]:
     if not path.is_file():
-        raise ConfigError(f"weights {str(path)!r} is no file: give a .safetensors or state-dict file, or torchvision")
+        raise ConfigError(
+            f"weights {str(path)!r} is not a file: give a .safetensors or state-dict file, or torchvision"
+        )
     if path.suffix == ".safetensors":
         return load_file(path)
     loaded = torch.load(path, map_location="cpu", weights_only=True)

@@ -113,7 +113,7 @@ def keep_freed_memory() -> bool:
     """Let glibc keep what is freed. True where it took the settings; other C libraries are left as they are.
 
     A step allocates and frees some gigabytes in blocks of megabytes. By default glibc gives them back to the system
-    and every step takes them anew, page by page.
+    and every step allocates them again, page by page.
     """
     if not sys.platform.startswith("linux"):
         return False

@@ -155,11 +155,14 @@ def _read(path: Path, fingerprint: str) -> SavedPosition | None:
             tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118  # no mapping, only keys()
     except (OSError, SafetensorError, KeyError, TypeError, ValueError) as error:
         logger.warning(
-            "the resume file is damaged; the phase starts anew", extra={"path": str(path), "error": str(error)}
+            "the resume file is damaged; the phase starts again from the beginning",
+            extra={"path": str(path), "error": str(error)},
         )
         return None
     if position["fingerprint"] != fingerprint:
-        logger.warning("the resume file belongs to another phase; this one starts anew", extra={"path": str(path)})
+        logger.warning(
+            "the resume file belongs to another phase; this one starts from the beginning", extra={"path": str(path)}
+        )
         return None
     return SavedPosition(
         stage=position["stage"],

@@ -86,7 +86,7 @@ def train_stage(
         parameter.requires_grad_(id(parameter) in chosen)
     captured = acceleration.captured and images.device.type == "cuda" and stage.gradient_noise is None
     captured = captured and world().size == 1
-    # A graph keeps the numbers it was recorded with; a tensor it reads anew.
+    # A graph keeps the numbers it was recorded with; a tensor is read again at every step.
     lr = torch.tensor(stage.schedule.lr, device=images.device) if captured else stage.schedule.lr
     optimiser = torch.optim.SGD(trained, lr=lr, momentum=stage.momentum, weight_decay=stage.weight_decay, fused=True)
     start = 0

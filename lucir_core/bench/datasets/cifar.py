@@ -91,7 +91,7 @@ def _label_of(name: str, archive: Path) -> int:
 def _images(tar: tarfile.TarFile, member: tarfile.TarInfo, count: int) -> np.ndarray:
     file = tar.extractfile(member)
     if file is None:
-        raise DataError(f"{member.name} in {tar.name!s} is no file")
+        raise DataError(f"{member.name} in {tar.name!s} is not a file")
     with file, Image.open(file) as strip:
         pixels = np.asarray(strip.convert("RGB"))
     if pixels.shape != (count * SIDE, SIDE, 3):

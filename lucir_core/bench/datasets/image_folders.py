@@ -76,7 +76,7 @@ def load_folder(name: str, path: Path, cache: Path, options: FolderOptions) -> D
 
 def _class_names(root: Path) -> tuple[str, ...]:
     if not root.is_dir():
-        raise DataError(f"{root} is no folder: give one with a folder of images per class")
+        raise DataError(f"{root} is not a folder: give one with a folder of images per class")
     names = tuple(sorted(entry.name for entry in root.iterdir() if entry.is_dir() and not entry.name.startswith(".")))
     if not names:
         raise DataError(f"{root} has no class folders: give one with a folder of images per class")

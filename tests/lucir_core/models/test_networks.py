@@ -99,7 +99,7 @@ def test_weights_that_do_not_fit(tmp_path: Path) -> None:
     save_file(create_backbone("resnet8", last_relu=False).state_dict(), tmp_path / "w.safetensors")
     with pytest.raises(ConfigError, match="do not fit the network resnet14"):
         create_backbone("resnet14", last_relu=False, weights=str(tmp_path / "w.safetensors"))
-    with pytest.raises(ConfigError, match="is no file"):
+    with pytest.raises(ConfigError, match="is not a file"):
         create_backbone("resnet8", last_relu=False, weights=str(tmp_path / "absent.pt"))
     with pytest.raises(ConfigError, match="torchvision has no weights"):
         create_backbone("resnet8", last_relu=False, weights="torchvision")
