@@ -151,6 +151,6 @@ def test_mistakes(data: Path, tmp_path: Path, arguments: tuple[str, ...], messag
 
 
 def test_a_report_of_nothing(tmp_path: Path) -> None:
-    with pytest.raises(CommandError, match="no folder") as raised:
+    with pytest.raises(CommandError, match="not a folder") as raised:
         bench("report", tmp_path / "nowhere")
     assert raised.value.status == FAILED

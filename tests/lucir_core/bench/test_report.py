@@ -148,7 +148,7 @@ def test_published_figures_carry_source_and_trust() -> None:
 
 
 def test_results_of_no_folder(tmp_path: Path) -> None:
-    with pytest.raises(StateError, match="no folder"):
+    with pytest.raises(StateError, match="not a folder"):
         write_report(tmp_path / "nowhere")
 
 
@@ -165,7 +165,7 @@ def test_the_suites_of_the_package_are_sound(name: str) -> None:
         ("runs: []", "a list of runs"),
         ("{description: x, dataset: cifar100, seeds: [], runs: [{method: lucir, protocol: b50}]}", "no seeds"),
         ("{description: x, dataset: cifar100, seeds: [1], runs: [{method: lucir, protokol: b50}]}", "protocol"),
-        ("runs: [", "no YAML"),
+        ("runs: [", "not YAML"),
     ],
 )
 def test_suites_that_are_wrong(tmp_path: Path, text: str, message: str) -> None:
