@@ -38,5 +38,5 @@ def test_damaged_absent_and_foreign_files(two_phases: TwoPhases, tmp_path: Path)
     with pytest.raises(StateError, match="damaged"):
         load_state(tmp_path)
     two_phases[0].exemplars.save(path)
-    with pytest.raises(StateError, match="no checkpoint"):
+    with pytest.raises(StateError, match="not a checkpoint"):
         load_state(tmp_path)
