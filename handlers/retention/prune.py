@@ -20,8 +20,8 @@ from handlers.parallel import ordered_map
 from handlers.retention.policy import Decision, Facts, decide
 from handlers.settings import RetentionSettings
 from handlers.torchserve.canary import FILE as CANARY
-from handlers.updater.context.parent import CHECKPOINT, CONFIG, EXEMPLARS, HOLDOUT, MODEL
 from model_store.documents import Claim, CorruptVersionError, parse
+from model_store.layout import CHECKPOINT, CONFIG, EXEMPLARS, HOLDOUT, MODEL
 from model_store.manifest import Manifest, now
 from model_store.objects import ObjectNotFoundError, ObjectStore
 from model_store.removal import Outcome, VersionRemover

@@ -7,19 +7,15 @@ from pathlib import Path
 
 from handlers.bucket.seen_images import FILE as LEARNT
 from handlers.bucket.seen_images import Learnt
+from model_store.layout import CHECKPOINT, CONFIG, EXEMPLARS, HOLDOUT, MODEL
 from model_store.manifest import Evaluation, Manifest
 from model_store.mirror import mirror
 from model_store.versions import EVALUATION, VersionStore
 
+__all__ = ["CHECKPOINT", "CONFIG", "EXEMPLARS", "HOLDOUT", "MODEL", "STATE_FILES", "Base", "fetch_base"]
+
 logger = logging.getLogger(__name__)
 
-MODEL, CHECKPOINT, EXEMPLARS, HOLDOUT, CONFIG = (
-    "model.onnx",
-    "checkpoint.safetensors",
-    "exemplars.safetensors",
-    "holdout.safetensors",
-    "config.yaml",
-)
 STATE_FILES = (MODEL, CHECKPOINT, EXEMPLARS, HOLDOUT, EVALUATION, LEARNT)
 
 
