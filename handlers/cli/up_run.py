@@ -15,7 +15,7 @@ from handlers.settings import CONFIG_VARIABLE, Settings, load_settings
 from handlers.stack.minio import key_files, minio_values
 from handlers.stack.ports import free_ports
 from handlers.stack.run_stack import run_stack
-from handlers.stack.service_logs import LogSink
+from handlers.stack.supervision.service_logs import LogSink
 from handlers.store import incoming_place
 
 logger = logging.getLogger(__name__)

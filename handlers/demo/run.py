@@ -23,7 +23,7 @@ from handlers.demo.plot import save_plot
 from handlers.demo.results_text import document, facts, percent, tables
 from handlers.demo.verdict import StoryResult, mean_accuracy, shortcomings
 from handlers.setting_values import assignments, nested
-from handlers.stack.guarded import GuardedProcess
+from handlers.stack.supervision.guarded import GuardedProcess
 
 PRESET = "digits"
 FINETUNE_SECONDS = 900.0

@@ -10,7 +10,7 @@ from types import TracebackType
 from handlers.demo.errors import DemoError
 from handlers.settings import ENVIRONMENT_PREFIX, Settings
 from handlers.stack.folder import StackRecord, find_stack
-from handlers.stack.guarded import GuardedProcess
+from handlers.stack.supervision.guarded import GuardedProcess
 
 READY_SECONDS = 90.0
 GRACE_SECONDS = 10.0

@@ -13,7 +13,7 @@ from handlers.settings import Settings
 from handlers.stack.bucket import ensure_bucket
 from handlers.stack.errors import StackError
 from handlers.stack.health import TIMEOUT_SECONDS, Health
-from handlers.stack.supervised import Service
+from handlers.stack.supervision.supervised import Service
 from model_store.objects import StoreError
 
 HOST = "127.0.0.1"

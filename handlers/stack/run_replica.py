@@ -10,7 +10,7 @@ from handlers.stack.folder import claimed
 from handlers.stack.ports import Listener, check_ports
 from handlers.stack.run_stack import supervise
 from handlers.stack.service_list import environment_with, follower_service
-from handlers.stack.service_logs import LogSink
+from handlers.stack.supervision.service_logs import LogSink
 from handlers.store import open_existing_store
 from model_store.documents import CorruptVersionError
 from model_store.objects import StoreError, StoreUnavailableError

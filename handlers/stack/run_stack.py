@@ -12,9 +12,9 @@ from handlers.stack.folder import StackRecord, claimed, write_record
 from handlers.stack.minio import HOST, minio_service, minio_values
 from handlers.stack.ports import Listener, check_ports
 from handlers.stack.service_list import environment_with, remove_sockets, torchserve_service, updater_service
-from handlers.stack.service_logs import LogSink
-from handlers.stack.supervised import Service
-from handlers.stack.supervisor import Supervisor
+from handlers.stack.supervision.service_logs import LogSink
+from handlers.stack.supervision.supervised import Service
+from handlers.stack.supervision.supervisor import Supervisor
 from handlers.store import open_settings_store
 from handlers.torchserve.launch import LaunchError
 from model_store.objects import StoreError, StoreUnavailableError

@@ -9,7 +9,7 @@ from pathlib import Path
 
 from handlers.settings import Settings
 from handlers.stack.health import TorchServeProbe, UpdaterProbe
-from handlers.stack.supervised import Service
+from handlers.stack.supervision.supervised import Service
 from handlers.torchserve.launch import management_socket, prepare_launch
 
 SECRETS = "LUCIR_S3__"

@@ -10,7 +10,7 @@ from pathlib import Path
 import psutil
 import pytest
 
-from handlers.stack.guarded import GuardedProcess, describe_status
+from handlers.stack.supervision.guarded import GuardedProcess, describe_status
 from tests.support.waiting import PATIENCE, lives, wait_for
 
 # Starts a grandchild in a session of its own (as far from its group as a process can go), writes both ids, waits.
@@ -104,7 +104,7 @@ def test_a_killed_guard_takes_the_command_along() -> None:
 def test_a_killed_owner_leaves_nothing(number: signal.Signals, tmp_path: Path) -> None:
     owner_code = f"""
 import os, sys, time
-from handlers.stack.guarded import GuardedProcess
+from handlers.stack.supervision.guarded import GuardedProcess
 GuardedProcess([sys.executable, "-c", {TREE!r}], os.environ, 0.3, lambda line: print(line, flush=True))
 time.sleep(300)
 """

@@ -14,8 +14,8 @@ from handlers.stack.errors import StackError
 from handlers.stack.minio import find_minio, key_files, minio_service, minio_values
 from handlers.stack.ports import check_ports
 from handlers.stack.run_stack import describe, listeners
-from handlers.stack.service_logs import LogSink
-from handlers.stack.supervisor import Supervisor
+from handlers.stack.supervision.service_logs import LogSink
+from handlers.stack.supervision.supervisor import Supervisor
 from handlers.store import open_settings_store
 from tests.support.servers import minio_server
 from tests.support.waiting import PATIENCE

@@ -14,9 +14,9 @@ import pytest
 from handlers.stack.errors import StackError
 from handlers.stack.health import UpdaterProbe
 from handlers.stack.ports import free_ports
-from handlers.stack.service_logs import LogSink
-from handlers.stack.supervised import Service
-from handlers.stack.supervisor import Supervisor
+from handlers.stack.supervision.service_logs import LogSink
+from handlers.stack.supervision.supervised import Service
+from handlers.stack.supervision.supervisor import Supervisor
 from tests.support.waiting import PATIENCE, wait_for
 
 # Answers /healthz and /readyz; while the file named by the second argument exists, /readyz hangs for long.

@@ -9,8 +9,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from handlers.backoff import backoff
-from handlers.stack.guarded import GuardedProcess, describe_status
 from handlers.stack.health import Health
+from handlers.stack.supervision.guarded import GuardedProcess, describe_status
 
 logger = logging.getLogger(__name__)
 

@@ -10,7 +10,7 @@ from pathlib import Path
 logger = logging.getLogger(__name__)
 
 LONGEST_LINE = 16 * 1024
-PACKAGES = Path(__file__).resolve().parents[2]
+PACKAGES = Path(__file__).resolve().parents[3]
 
 
 class GuardedProcess:
@@ -27,7 +27,7 @@ class GuardedProcess:
         output: Callable[[str], None],
         folder: Path | None = None,
     ) -> None:
-        guard = [sys.executable, "-S", str(PACKAGES / "handlers" / "stack" / "guard.py"), str(grace), *command]
+        guard = [sys.executable, "-S", str(Path(__file__).with_name("guard.py")), str(grace), *command]
         self._process = subprocess.Popen(
             guard,
             stdin=subprocess.PIPE,  # the lifeline: it closes when this process ends, however it ends

@@ -6,8 +6,8 @@ import time
 from collections.abc import Callable, Iterable
 
 from handlers.stack.errors import StackError
-from handlers.stack.service_logs import LogSink
-from handlers.stack.supervised import RunningService, Service
+from handlers.stack.supervision.service_logs import LogSink
+from handlers.stack.supervision.supervised import RunningService, Service
 
 logger = logging.getLogger(__name__)
 

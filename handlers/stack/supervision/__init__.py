@@ -1,0 +1,1 @@
+"""Child processes under guard: started, watched, restarted, ended with everything that they started."""
