@@ -1,6 +1,6 @@
 """A small process between the supervisor and a service, so that nothing outlives either of them.
 
-``python -m handlers.stack.supervision.guard GRACE COMMAND...`` runs the command in a process group of its own. Its input is
+``python -m handlers.stack.supervision.guard GRACE COMMAND...`` runs the command in a process group of its own. Input is
 the lifeline: its end, or SIGTERM, means stop. The command gets SIGTERM and ``GRACE`` seconds, then everything that
 descends from it gets SIGKILL, whatever group or session it moved to: the guard is its subreaper. The same happens when
 the command ends by itself and leaves descendants behind (TorchServe's Python workers after a killed JVM).

@@ -10,7 +10,6 @@ from pathlib import Path
 logger = logging.getLogger(__name__)
 
 LONGEST_LINE = 16 * 1024
-PACKAGES = Path(__file__).resolve().parents[3]
 
 
 class GuardedProcess:
