@@ -11,18 +11,18 @@ from handlers.bucket.update_documents import Done, FolderIntent, Intent
 from handlers.bucket.updates import UpdateRecords
 from handlers.retention.prune import Retention
 from handlers.settings import Settings
-from handlers.updater.context.update import BlockedError, Services, Update, current_base
+from handlers.updater.context.update import Services, Update, current_base
+from handlers.updater.errors import BlockedError, LearningError, LeaseLostError, MachineError, StopRequestedError
 from handlers.updater.http.versions import VersionsView
 from handlers.updater.intake.readiness import FolderState
 from handlers.updater.intake.selection import select
 from handlers.updater.intake.watch import Watcher
 from handlers.updater.leader.fenced_store import FencedStore
 from handlers.updater.leader.leadership import Leadership
-from handlers.updater.leader.lease import LeaseLostError
 from handlers.updater.metrics import Metrics
 from handlers.updater.release.swap import ServingLoop
 from handlers.updater.status import REJECTED_KEPT, Status
-from handlers.updater.training.process import Child, LearningError, MachineError, StopRequestedError
+from handlers.updater.training.process import Child
 from handlers.updater.workflow.edit_steps import EDIT_STEPS
 from handlers.updater.workflow.learn_steps import STEPS, Step
 from handlers.updater.workflow.runner import Runner

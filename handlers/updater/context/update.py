@@ -3,26 +3,25 @@
 import json
 import logging
 import threading
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
 
 from handlers.bucket.update_documents import Intent, Plan
 from handlers.bucket.updates import UpdateRecords
 from handlers.settings import Settings
 from handlers.updater.context.candidate import Draft, Kind
 from handlers.updater.context.parent import Base, fetch_base
+from handlers.updater.errors import BlockedError, LeaseLostError, StopRequestedError
 from handlers.updater.intake.reader import Reader
 from handlers.updater.leader.leadership import Leadership
-from handlers.updater.leader.lease import LeaseLostError
 from handlers.updater.metrics import Metrics
 from handlers.updater.status import Status
-from handlers.updater.training.process import Child, MachineError, StopRequestedError
+from handlers.updater.training.process import Child
 from lucir_core.config.phase_config import PhaseConfig
 from model_store.manifest import Evaluation, Manifest
-from model_store.objects import ObjectStore, StoreError, StoreUnavailableError
-from model_store.versions import CorruptVersionError, VersionNotFoundError, VersionStore
+from model_store.objects import ObjectStore, StoreError
+from model_store.versions import VersionStore
 
 logger = logging.getLogger(__name__)
 
@@ -31,27 +30,6 @@ PROVISIONAL = "provisional"
 """Folder, in the update's, that its provisional version is made in."""
 FIXED = ("method", "network", "head", "size", "resize", "normalisation")
 """What the phases of one line have in common: a checkpoint fits no other network."""
-
-
-class BlockedError(StoreError):
-    """Learning cannot go on until a person changes something; the drop is not at fault and stays where it is."""
-
-
-class SupersededError(Exception):
-    """Another version is served than the one that the update started from: it is to be planned anew."""
-
-
-NOT_THE_DROP = (
-    StopRequestedError,
-    LeaseLostError,
-    MachineError,
-    BlockedError,
-    StoreUnavailableError,
-    CorruptVersionError,
-    VersionNotFoundError,
-    OSError,
-)
-"""Failures that are waited out, however often they come."""
 
 
 @dataclass
@@ -187,12 +165,6 @@ class Update:
         (self.folder / TIMINGS).write_text(json.dumps(timings))
 
 
-def plain(config: Mapping[str, Any]) -> dict[str, Any]:
-    """A configuration as a JSON document gives it back: lists for tuples."""
-    values: dict[str, Any] = json.loads(json.dumps(config))
-    return values
-
-
 def current_base(services: Services) -> Base | None:
     """The version that the pointer names, as a local copy; None before the first.
 
@@ -202,7 +174,7 @@ def current_base(services: Services) -> Base | None:
     if pointer is None:
         return None
     base = fetch_base(services.versions, pointer.version, services.settings.work_folder)
-    config, served = plain(services.config.to_dict()), base.manifest.config
+    config, served = services.config.to_dict(), base.manifest.config
     for name in FIXED:
         wanted = config[name]
         if name in served and served[name] != wanted:

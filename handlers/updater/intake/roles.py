@@ -6,7 +6,6 @@ from dataclasses import dataclass
 
 from handlers.bucket.update_documents import Role
 from handlers.settings import UpdaterSettings
-from handlers.updater.split import held_out
 
 
 @dataclass(frozen=True)
@@ -121,3 +120,15 @@ def _give_roles(
 def count_roles(roles: Collection[Role]) -> dict[str, int]:
     """How many objects have each role."""
     return dict(Counter(roles))
+
+
+def held_out(hashes: Sequence[str], share: float, room: int) -> frozenset[str]:
+    """The sha256 hashes of the images to hold out: about ``share`` of them, at most ``room``.
+
+    Of two images or more at least one is trained on, and where ``room`` allows at least one is held out.
+    """
+    count = len(hashes)
+    if count < 2 or room < 1:
+        return frozenset()
+    size = min(max(1, round(share * count)), room, count - 1)
+    return frozenset(sorted(hashes)[:size])

@@ -6,8 +6,9 @@ import platform
 import threading
 
 from handlers.settings import Settings
+from handlers.updater.errors import LeaseLostError
 from handlers.updater.leader.data_folder import Holder
-from handlers.updater.leader.lease import Lease, LeaseLostError, LeaseState
+from handlers.updater.leader.lease import Lease, LeaseState
 from handlers.updater.metrics import Metrics
 from handlers.updater.status import Status
 from model_store.objects import ObjectStore, StoreError

@@ -14,6 +14,7 @@ from threading import Condition, Lock
 from typing import Literal
 
 from handlers.bucket.update_documents import LeaseRecord
+from handlers.updater.errors import LeaseLostError
 from model_store.documents import CorruptVersionError, encode, parse
 from model_store.manifest import now
 from model_store.objects import ObjectNotFoundError, ObjectStore, PreconditionFailedError
@@ -26,10 +27,6 @@ SAFE_SHARE = 2 / 3
 """Of ``lease_seconds``: how long a renewal lets its holder write. The rest is room for a write that takes its time."""
 
 State = Literal["starting", "active", "standby", "single writer"]
-
-
-class LeaseLostError(Exception):
-    """Another updater is active on this store: nothing may be written by this one."""
 
 
 @dataclass(frozen=True)

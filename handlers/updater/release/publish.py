@@ -1,6 +1,7 @@
 """From a made model to a version: measured, its manifest and files in the store, and the pointer if it may follow."""
 
 import logging
+from collections.abc import Mapping
 from pathlib import Path
 
 import onnxruntime
@@ -11,7 +12,8 @@ from handlers.bucket.seen_images import Learnt
 from handlers.torchserve.canary import FILE as CANARY
 from handlers.updater.context.candidate import Draft
 from handlers.updater.context.parent import CHECKPOINT, CONFIG, EXEMPLARS, HOLDOUT, MODEL
-from handlers.updater.context.update import SupersededError, Update
+from handlers.updater.context.update import Update
+from handlers.updater.errors import SupersededError
 from handlers.updater.release.canary import write_canary
 from handlers.updater.release.evaluation_set import measure
 from handlers.updater.release.report.write import write_report
@@ -40,13 +42,17 @@ def write_evaluation(update: Update, draft: Draft) -> None:
 
 def publish(update: Update, draft: Draft) -> None:
     """Upload a draft, its manifest last; a refused one too. Raises ``SupersededError``."""
+    upload(update, draft, *assemble(update, draft))
+
+
+def upload(update: Update, draft: Draft, manifest: Manifest, files: Mapping[str, Path]) -> None:
+    """Publish and count a version of any kind; the manifest is written last. Raises ``SupersededError``."""
     check_parent(update)
-    manifest, files = assemble(update, draft)
     try:
         update.services.versions.publish(manifest, files)
     except PreconditionFailedError as error:
         raise SupersededError(str(error)) from error
-    update.services.metrics.versions.labels(draft.kind, "passed" if draft.passed() else "refused").inc()
+    update.services.metrics.versions.labels(manifest.kind, "passed" if draft.passed() else "refused").inc()
 
 
 def point(update: Update, draft: Draft, reason: str) -> None:

@@ -6,25 +6,22 @@ import shutil
 import time
 from pathlib import Path
 
-import numpy as np
 import torch
 
 from handlers.bucket.edit_documents import DeleteImages, Rename
 from handlers.bucket.edit_rules import regrouping
 from handlers.bucket.seen_images import FILE as LEARNT
 from handlers.bucket.seen_images import Learnt
-from handlers.inference.preprocess import crop
 from handlers.logs import setup_logging
 from handlers.settings import LogSettings
 from handlers.updater.context.parent import HOLDOUT, MODEL
-from handlers.updater.context.update import plain
-from handlers.updater.edits.task import EditTask
-from handlers.updater.training.messages import RESULT, STATE, TASK, Result
+from handlers.updater.training.export_check import CHECKED_IMAGES, check_export, spread
+from handlers.updater.training.messages import RESULT, STATE, TASK, EditTask, Result
 from handlers.updater.training.process import ERROR_FILE, EXIT_ENVIRONMENT
-from handlers.updater.training.train_job import CHECKED_IMAGES, COSINE_TOLERANCE, ExportMismatchError, software
+from handlers.updater.training.train_job import software
 from lucir_core.edit.edit_state import delete_exemplars, delete_images, regroup_state
 from lucir_core.edit.regroup import regroup_blobs
-from lucir_core.export.onnx_export import compare_onnx, export_onnx
+from lucir_core.export.onnx_export import export_onnx
 from lucir_core.memory.image_blobs import ImageBlobs
 from lucir_core.state import LearnerState, load_state, save_state
 
@@ -67,7 +64,7 @@ def edit(folder: Path, task: EditTask) -> None:
     checked, difference = _write_model(folder, base, state, holdout, renamed=isinstance(task.operation, Rename))
     counts = state.exemplars.counts().tolist()
     Result(
-        config=plain(state.config.to_dict()),
+        config=state.config.to_dict(),
         method=state.config.method,
         size=state.config.size,
         resize=state.config.resize,
@@ -82,20 +79,14 @@ def edit(folder: Path, task: EditTask) -> None:
 def _write_model(
     folder: Path, base: Path, state: LearnerState, holdout: ImageBlobs, *, renamed: bool
 ) -> tuple[int, float]:
-    """The model; how many pictures it was compared with PyTorch on, and how far their cosines are apart at most."""
+    """The model; how many images it was compared with PyTorch on, and how far their cosines are apart at most."""
     if renamed:  # names are no part of the model
         shutil.copyfile(base / MODEL, folder / MODEL)
         return 0, 0.0
     export_onnx(state, folder / MODEL)
     sources = [(blobs, index) for blobs in (holdout, state.exemplars) for index in range(len(blobs))]
-    picked = np.linspace(0, len(sources) - 1, min(len(sources), CHECKED_IMAGES)).astype(int).tolist()
-    pictures = [crop(sources[index][0].decode(sources[index][1]), state.config.size) for index in picked]
-    if not pictures:
+    picked = [sources[index] for index in spread(len(sources), CHECKED_IMAGES)]
+    if not picked:
         return 0, 0.0
-    check = compare_onnx(state, folder / MODEL, np.stack(pictures))
-    if check.top1_disagreements or not check.max_cosine_difference <= COSINE_TOLERANCE:
-        raise ExportMismatchError(
-            f"the ONNX model differs from PyTorch on {check.images} images: {check.top1_disagreements} other answers, "
-            f"cosines by up to {check.max_cosine_difference:.2g} (allowed: {COSINE_TOLERANCE:g})"
-        )
+    check = check_export(state, folder / MODEL, [blobs.decode(index) for blobs, index in picked])
     return check.images, check.max_cosine_difference

@@ -5,6 +5,7 @@ from typing import Any, Literal
 
 from pydantic import JsonValue
 
+from handlers.bucket.edit_documents import Operation
 from handlers.updater.context.candidate import Kind
 from model_store.manifest import Document
 
@@ -49,6 +50,21 @@ class Task(Message):
     def identity(self) -> dict[str, Any]:
         """Everything that the result depends on."""
         return self.model_dump(include={"kind", "preset", "overrides", "seed", "classes", "base_version"})
+
+
+class EditTask(Message):
+    """``task.json`` of an edit."""
+
+    operation: Operation
+    base: str
+    """Folder of the version that is edited."""
+    digests: tuple[str, ...]
+    """``image_digest`` (hex) of the images to take out."""
+    learnt: tuple[str, ...]
+    """Hashes of the images to forget."""
+    threads: int | None
+    log_level: Literal["DEBUG", "INFO", "WARNING", "ERROR"]
+    log_format: Literal["text", "json"]
 
 
 class Result(Message):

@@ -12,6 +12,7 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Any, Literal
 
+from handlers.updater.errors import LearningError, MachineError, StopRequestedError
 from lucir_core.runtime.threads import WAIT_POLICY
 
 logger = logging.getLogger(__name__)
@@ -27,18 +28,6 @@ DONE = {"done": True}
 Job = Literal["learn", "edit"]
 Report = Callable[[Mapping[str, Any]], None]
 """Is called, in another thread, with each line of progress."""
-
-
-class LearningError(Exception):
-    """The child failed; the message says how, with what it wrote itself when it could."""
-
-
-class MachineError(Exception):
-    """The machine, not the drop, kept the child from working: try again later, however often."""
-
-
-class StopRequestedError(Exception):
-    """The updater is asked to end; the update goes on at its next start."""
 
 
 class Child:

@@ -16,16 +16,15 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from handlers.inference.preprocess import crop
 from handlers.logs import setup_logging
 from handlers.settings import LogSettings
 from handlers.updater.context.parent import EXEMPLARS, HOLDOUT, MODEL
-from handlers.updater.context.update import plain
 from handlers.updater.training.arrays import LABELS, TRAIN
+from handlers.updater.training.export_check import CHECKED_IMAGES, check_export, spread
 from handlers.updater.training.messages import RESULT, STATE, TASK, Result, Task
 from handlers.updater.training.process import ERROR_FILE, EXIT_ENVIRONMENT
 from lucir_core.config.phase_config import PhaseConfig, load_preset
-from lucir_core.export.onnx_export import ExportCheck, compare_onnx, export_onnx
+from lucir_core.export.onnx_export import ExportCheck, export_onnx
 from lucir_core.imprint import imprint_phase
 from lucir_core.memory.image_blobs import ImageBlobs
 from lucir_core.phase import PhaseData, Progress, run_phase
@@ -36,12 +35,6 @@ logger = logging.getLogger(__name__)
 
 RESUME = "resume"
 SECONDS = "seconds.json"
-CHECKED_IMAGES = 256
-COSINE_TOLERANCE = 1e-4
-
-
-class ExportMismatchError(Exception):
-    """The ONNX model does not compute what the PyTorch model computes."""
 
 
 def run(folder: Path) -> int:
@@ -76,7 +69,7 @@ def learn(folder: Path, task: Task) -> None:
     exemplars = ImageBlobs.load(folder / STATE / EXEMPLARS)
     counts = Counter(exemplars.classes[label] for label in exemplars.labels.tolist())
     Result(
-        config=plain(config.to_dict()),
+        config=config.to_dict(),
         method=config.method,
         size=config.size,
         resize=config.resize,
@@ -116,18 +109,9 @@ def software() -> dict[str, str]:
 
 def _check(state: LearnerState, model: Path, holdout: ImageBlobs, train: NDArray[np.uint8]) -> ExportCheck:
     """Compare PyTorch and ONNX on held-out and training images. Raises ``ExportMismatchError``."""
-    picked = np.linspace(0, len(holdout) - 1, min(len(holdout), CHECKED_IMAGES // 2)).astype(int).tolist()
-    pictures = [holdout.decode(index) for index in picked]
-    rows = np.linspace(0, len(train) - 1, min(len(train), CHECKED_IMAGES - len(pictures))).astype(int)
-    pictures += [np.asarray(train[row]) for row in rows]
-    images = np.stack([crop(picture, state.config.size) for picture in pictures])
-    check = compare_onnx(state, model, images)
-    if check.top1_disagreements or not check.max_cosine_difference <= COSINE_TOLERANCE:
-        raise ExportMismatchError(
-            f"the ONNX model differs from PyTorch on {len(images)} images: {check.top1_disagreements} other answers, "
-            f"cosines by up to {check.max_cosine_difference:.2g} (allowed: {COSINE_TOLERANCE:g})"
-        )
-    return check
+    images = [holdout.decode(index) for index in spread(len(holdout), CHECKED_IMAGES // 2)]
+    images += [np.asarray(train[row]) for row in spread(len(train), CHECKED_IMAGES - len(images))]
+    return check_export(state, model, images)
 
 
 def _report(progress: Progress) -> None:

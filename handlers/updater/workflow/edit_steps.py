@@ -9,17 +9,16 @@ from handlers.bucket.seen_images import short
 from handlers.bucket.update_documents import Plan
 from handlers.bucket.update_documents import Result as Outcome
 from handlers.updater.context.parent import Base, fetch_base
-from handlers.updater.context.update import SupersededError, Update
+from handlers.updater.context.update import Update
 from handlers.updater.edits.find_images import decoded_digests, stored_files
 from handlers.updater.edits.measure import measure_edit
 from handlers.updater.edits.receipt import account, is_accounted
-from handlers.updater.edits.task import EditTask
 from handlers.updater.edits.version import assemble_edit, edit_plan, edit_reader
 from handlers.updater.release import publish as publication
-from handlers.updater.training.messages import RESULT, TASK
+from handlers.updater.training.messages import RESULT, TASK, EditTask
 from handlers.updater.workflow.learn_steps import STEPS, Step, end_update
 from model_store.manifest import now
-from model_store.objects import PreconditionFailedError, StoreError
+from model_store.objects import StoreError
 from model_store.versions import EVALUATION
 
 logger = logging.getLogger(__name__)
@@ -117,12 +116,7 @@ def evaluate(update: Update) -> None:
 
 def store(update: Update) -> None:
     """Upload the version, its manifest last."""
-    publication.check_parent(update)
-    manifest, files = assemble_edit(update)
-    try:
-        update.services.versions.publish(manifest, files)
-    except PreconditionFailedError as error:
-        raise SupersededError(str(error)) from error
+    publication.upload(update, update.learnt, *assemble_edit(update))
 
 
 def point(update: Update) -> None:

@@ -12,7 +12,8 @@ import logging
 from collections.abc import Callable
 
 from handlers.updater.context.candidate import Draft
-from handlers.updater.context.update import NOT_THE_DROP, SupersededError, Update
+from handlers.updater.context.update import Update
+from handlers.updater.errors import NOT_THE_DROP, SupersededError
 from handlers.updater.release.publish import point, publish, write_evaluation
 from handlers.updater.training.launch import is_made, run_child
 from model_store.manifest import Evaluation

@@ -6,7 +6,8 @@ from collections.abc import Sequence
 
 from handlers.bucket.layout import INCOMING, READY_MARKER
 from handlers.bucket.update_documents import FailedFolder
-from handlers.updater.context.update import NOT_THE_DROP, SupersededError, Update
+from handlers.updater.context.update import Update
+from handlers.updater.errors import NOT_THE_DROP, SupersededError
 from handlers.updater.intake.listing import Folder, list_incoming
 from handlers.updater.status import Phase
 from handlers.updater.workflow.learn_steps import STEPS, Step, end_update

@@ -2,8 +2,7 @@ import hashlib
 from typing import Any
 
 from handlers.settings import UpdaterSettings
-from handlers.updater.intake.roles import Candidate, Rules, Verdict, decide
-from handlers.updater.split import held_out
+from handlers.updater.intake.roles import Candidate, Rules, Verdict, decide, held_out
 
 
 def sha(text: str) -> str:

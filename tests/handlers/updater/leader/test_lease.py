@@ -11,9 +11,10 @@ from pathlib import Path
 import pytest
 
 from handlers.bucket.update_documents import LeaseRecord
+from handlers.updater.errors import LeaseLostError
 from handlers.updater.leader.data_folder import DataFolderInUseError, Holder
 from handlers.updater.leader.fenced_store import FencedStore
-from handlers.updater.leader.lease import KEY, SAFE_SHARE, Lease, LeaseLostError
+from handlers.updater.leader.lease import KEY, SAFE_SHARE, Lease
 from model_store.directory.directory_store import DirectoryStore
 from model_store.objects import ObjectStore
 

@@ -4,6 +4,8 @@ import logging
 import os
 import shutil
 import signal
+import subprocess
+import sys
 import threading
 from collections.abc import Iterator
 from pathlib import Path
@@ -14,10 +16,11 @@ from sklearn.datasets import load_digits
 
 from handlers.settings import Settings
 from handlers.updater.context.parent import HOLDOUT
+from handlers.updater.errors import LearningError, MachineError, StopRequestedError
 from handlers.updater.service import Updater
 from handlers.updater.training.arrays import LABELS, TRAIN
 from handlers.updater.training.messages import RESULT, STATE, TASK, Result, Task
-from handlers.updater.training.process import Child, LearningError, MachineError, StopRequestedError
+from handlers.updater.training.process import Child
 from lucir_core.config.phase_config import load_preset
 from lucir_core.memory.image_blobs import ImageBlobs
 from model_store.directory.directory_store import DirectoryStore
@@ -179,3 +182,13 @@ def test_an_updater_has_one_while_a_drop_settles(settings: Settings, store: Dire
         updater.stopping.set()
         thread.join(60)
     assert not thread.is_alive()
+
+
+def test_the_child_imports_neither_the_metrics_nor_a_web_server() -> None:
+    program = (
+        "import sys, handlers.updater.training.train_job, handlers.updater.training.edit_job;"
+        "print(*sorted({name.split('.')[0] for name in sys.modules}"
+        " & {'prometheus_client', 'starlette', 'uvicorn', 'httpx', 'minio'}))"
+    )
+    answer = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
+    assert answer.stdout.split() == []

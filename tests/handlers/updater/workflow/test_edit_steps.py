@@ -19,12 +19,11 @@ from handlers.inference.preprocess import crop
 from handlers.settings import Settings
 from handlers.torchserve.canary import Canary
 from handlers.updater import service
-from handlers.updater.edits.task import EditTask
 from handlers.updater.release.evaluate import open_model
 from handlers.updater.service import Updater
 from handlers.updater.training import edit_job as editor
 from handlers.updater.training import train_job as learner
-from handlers.updater.training.messages import TASK, Task
+from handlers.updater.training.messages import TASK, EditTask, Task
 from handlers.updater.training.process import Child, Job
 from handlers.updater.workflow import edit_steps as edit_steps
 from handlers.updater.workflow.learn_steps import Step
@@ -184,6 +183,7 @@ def test_rename_merge_and_remove_make_versions(bench: Bench, digit_files: DigitF
     assert (state.state, state.done and state.done.result) == ("done", "published")
     renamed = bench.versions.manifest(2)
     assert (renamed.kind, renamed.parent, renamed.classes) == ("edited", 1, ("eins", "two", "zero"))
+    assert _edited(bench, "passed") == 1
     assert renamed.counts.train == {"eins": 12, "two": 12, "zero": 12}
     assert renamed.files["model.onnx"] == bench.versions.manifest(1).files["model.onnx"]
     canary = Canary.model_validate_json((bench.root / "versions/2/canary.json").read_bytes())
@@ -424,6 +424,12 @@ def test_a_merge_that_the_gate_refuses_is_kept_and_not_served(bench: Bench, monk
     current = bench.versions.current()
     assert current is not None
     assert current.version == 1
+    assert _edited(bench, "refused") == 1
+
+
+def _edited(bench: Bench, result: str) -> float | None:
+    """What ``lucir_versions_total`` counts of edited versions."""
+    return bench.updater.metrics.registry.get_sample_value("lucir_versions_total", {"kind": "edited", "result": result})
 
 
 @pytest.mark.usefixtures("in_process")

@@ -9,12 +9,13 @@ from handlers.bucket.update_documents import Attempts, Intent, Plan
 from handlers.bucket.updates import UpdateRecords
 from handlers.settings import Settings
 from handlers.updater.context.candidate import Draft, Kind
-from handlers.updater.context.update import Services, SupersededError, Update
+from handlers.updater.context.update import Services, Update
+from handlers.updater.errors import LearningError, MachineError, SupersededError
 from handlers.updater.leader.leadership import Leadership
 from handlers.updater.metrics import Metrics
 from handlers.updater.release.publish import check_parent
 from handlers.updater.status import Status
-from handlers.updater.training.process import Child, LearningError, MachineError
+from handlers.updater.training.process import Child
 from handlers.updater.workflow.learn_steps import end_update
 from handlers.updater.workflow.provisional_steps import (
     attempted,
