@@ -1,0 +1,114 @@
+"""Versions and ended updates without learning, and the removal of old ones."""
+
+from collections.abc import Callable
+from datetime import timedelta
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from handlers.bucket.update_documents import Done, Entry, FolderIntent, Plan
+from handlers.bucket.updates import UpdateRecords
+from handlers.retention.prune import Pruned, Retention
+from handlers.settings import RetentionSettings
+from model_store.directory.directory_store import DirectoryStore
+from model_store.manifest import now
+from model_store.versions import VersionStore
+from tests.support.manifests import make_manifest
+
+Publish = Callable[..., int]
+
+
+@pytest.fixture
+def versions(store: DirectoryStore) -> VersionStore:
+    return VersionStore(store)
+
+
+@pytest.fixture
+def publish(versions: VersionStore, tmp_path: Path) -> Publish:
+    """Publish a version made by the update of its number; ``days`` ago."""
+
+    def run(*, point: bool = True, days: float = 1, **fields: Any) -> int:
+        number = versions.next_number()
+        file = tmp_path / "model"
+        file.write_bytes(b"model %d" % number)
+        pointer = versions.current()
+        parent = pointer.version if pointer is not None else None
+        facts = {"parent": parent, "created_at": now() - timedelta(days=days), **fields}
+        versions.publish(make_manifest(number, **facts), {"model.onnx": file})
+        if point:
+            versions.point_to(number, "test")
+        return number
+
+    return run
+
+
+@pytest.fixture
+def record(store: DirectoryStore) -> Callable[..., None]:
+    """Write the documents of an update that ended ``days`` ago, with an archived and a rejected original."""
+    records = UpdateRecords(store)
+
+    def entry(update: str, role: Any, prefix: str) -> Entry:
+        target = f"{prefix}/{update}/cat/{role}.png"
+        store.write(target, b"png")
+        if role == "rejected":
+            store.write(f"{target}.reason.json", b"{}")
+        return Entry(
+            key=f"incoming/cat/{role}.png",
+            etag="e",
+            size=3,
+            modified=0.0,
+            sha256="0" * 64,
+            role=role,
+            class_name="cat",
+            reason=None,
+            target=target,
+        )
+
+    def run(version: int | None, *, days: float = 1, ended: bool = True, parent: int | None = None) -> str:
+        update = records.begin({"cat": FolderIntent(fingerprint="f", limit=5, marked=False)}).id
+        entries = (entry(update, "train", "archive"), entry(update, "rejected", "rejected"))
+        records.write_plan(
+            Plan(
+                id=update,
+                created_at=now(),
+                parent=parent,
+                version=version,
+                classes=("cat", "dog"),
+                new_classes=(),
+                updated_classes=("cat",),
+                own_evaluation=(),
+                resize=32,
+                dropped_at=0.0,
+                entries=entries,
+            )
+        )
+        if ended:
+            records.write_done(
+                Done(
+                    id=update,
+                    result="published",
+                    version=version,
+                    reason=None,
+                    finished_at=now() - timedelta(days=days),
+                    images={"train": 1, "rejected": 1},
+                    moved=2,
+                    left=(),
+                    timings={},
+                )
+            )
+        return update
+
+    return run
+
+
+@pytest.fixture
+def prune(store: DirectoryStore) -> Callable[..., Pruned]:
+    def run(*, dry: bool = False, limit: int = 50, **policy: Any) -> Pruned:
+        return Retention(store, RetentionSettings(**{"keep_versions": 2, **policy})).run(dry=dry, limit=limit)
+
+    return run
+
+
+Prune = Callable[..., Pruned]
+Record = Callable[..., str]

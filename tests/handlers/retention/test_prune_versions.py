@@ -1,0 +1,177 @@
+"""Which versions the policy lets go and which it never does, on a real directory store."""
+
+import json
+from pathlib import Path
+
+import pytest
+
+from model_store.directory.directory_store import DirectoryStore
+from model_store.removal import VersionRemover
+from model_store.versions import VersionStore
+from tests.handlers.retention.conftest import Prune, Publish, Record
+
+
+class TestVersions:
+    def test_the_oldest_go_and_leave_nothing(
+        self, publish: Publish, prune: Prune, versions: VersionStore, root: Path
+    ) -> None:
+        for _ in range(5):
+            publish()
+        pruned = prune()
+        assert pruned.versions == dict.fromkeys([1, 2, 3], "older than the 2 that are kept")
+        assert versions.numbers() == versions.used() == [4, 5]
+        assert sorted(path.name for path in (root / "versions").iterdir()) == ["4", "5", "current.json", "removed.json"]
+        assert versions.next_number() == 6
+        assert prune().versions == {}
+
+    def test_the_audit_trail(self, publish: Publish, prune: Prune, versions: VersionStore) -> None:
+        for _ in range(4):
+            publish()
+        size = prune().size
+        log = VersionRemover(versions).log()
+        assert [(one.version, one.update_id, one.files) for one in log.removed] == [
+            (1, "000001", ("model.onnx",)),
+            (2, "000002", ("model.onnx",)),
+        ]
+        assert log.pending == ()
+        assert size == sum(one.size for one in log.removed) == 14
+
+    def test_a_dry_run_only_tells(self, publish: Publish, prune: Prune, versions: VersionStore, root: Path) -> None:
+        for _ in range(4):
+            publish()
+        before = sorted(root.rglob("*"))
+        pruned = prune(dry=True)
+        assert list(pruned.versions) == [1, 2]
+        assert pruned.size == 14
+        assert set(pruned.kept) == {3, 4}
+        assert sorted(root.rglob("*")) == before
+
+    def test_the_served_one_its_parent_and_its_line_stay_after_a_rollback(
+        self, publish: Publish, prune: Prune, versions: VersionStore
+    ) -> None:
+        for _ in range(9):
+            publish()
+        versions.rollback(4)
+        pruned = prune(keep_versions=3)
+        # 4 is served, 3 its parent, 2 still of its line; 9 was served before; 7, 8 and 9 are the newest.
+        assert versions.numbers() == [2, 3, 4, 7, 8, 9]
+        assert pruned.kept[4] == "served"
+        assert "parent" in pruned.kept[3]
+        assert "of the served line" in pruned.kept[2]
+        assert "highest number" in pruned.kept[9]
+        for number in versions.numbers():
+            versions.rollback(number)
+
+    def test_the_one_served_before_stays_though_it_is_old(
+        self, publish: Publish, prune: Prune, versions: VersionStore
+    ) -> None:
+        for number in range(1, 8):
+            publish(parent=None if number != 7 else 6)
+        versions.rollback(1)
+        versions.rollback(7)
+        prune()
+        assert versions.numbers() == [1, 6, 7]
+
+    def test_recent_refused_ones_stay(self, publish: Publish, prune: Prune, versions: VersionStore) -> None:
+        """They were never pointed to; a person may still force them."""
+        for _ in range(4):
+            publish()
+        for _ in range(2):
+            publish(point=False)
+        prune()
+        assert versions.numbers() == [3, 4, 5, 6]
+        versions.rollback(5)
+
+    def test_the_highest_number_is_never_used_again(
+        self, publish: Publish, prune: Prune, versions: VersionStore, store: DirectoryStore
+    ) -> None:
+        for _ in range(3):
+            publish()
+        store.write("versions/9/claim.json", b'{"update_id": "000000"}')
+        prune()
+        assert versions.used() == [2, 3, 9]
+        assert versions.next_number() == 10
+
+    def test_young_ones_stay(self, publish: Publish, prune: Prune, versions: VersionStore) -> None:
+        for days in (40, 20, 10, 5, 4, 3):
+            publish(days=days)
+        prune(keep_days=15)
+        assert versions.numbers() == [3, 4, 5, 6]
+
+    def test_provisional_ones_go_first_and_are_none_of_the_counted(
+        self, publish: Publish, prune: Prune, versions: VersionStore, record: Record
+    ) -> None:
+        for parent in (None, 1, 3):
+            publish(parent=parent)
+            publish(parent=parent, kind="provisional")
+        publish(parent=5)
+        assert list(prune(limit=2).versions) == [2, 4]
+        prune(keep_days=30)
+        # 6 is provisional, but was served before 7.
+        assert versions.numbers() == [1, 3, 5, 6, 7]
+        publish(parent=7)
+        assert list(prune(keep_days=30).versions) == [6]
+
+    def test_what_an_unfinished_update_needs_stays(
+        self, publish: Publish, prune: Prune, versions: VersionStore, record: Record
+    ) -> None:
+        for _ in range(6):
+            publish(update_id="000000")
+        publish(update_id="000001", kind="provisional")
+        versions.rollback(6)
+        versions.rollback(5)
+        record(8, ended=False, parent=1)
+        prune()
+        assert versions.numbers() == [1, 4, 5, 6, 7]
+
+    def test_a_damaged_one_is_left_to_a_person(
+        self, publish: Publish, prune: Prune, versions: VersionStore, root: Path
+    ) -> None:
+        for _ in range(4):
+            publish()
+        (root / "versions/1/manifest.json").write_text("{")
+        pruned = prune()
+        assert list(pruned.versions) == [2]
+        assert "damaged" in pruned.kept[1]
+        assert (root / "versions/1/model.onnx").exists()
+
+    @pytest.mark.parametrize("pointer", ["{", '{"version": 9, "previous": null, "reason": "", "changed_at": 0}'])
+    def test_a_pointer_that_is_damaged_or_leads_nowhere_removes_nothing_it_could_mean(
+        self, publish: Publish, prune: Prune, versions: VersionStore, root: Path, pointer: str
+    ) -> None:
+        for _ in range(4):
+            publish()
+        (root / "versions/current.json").write_text(pointer)
+        try:
+            prune()
+        except Exception as error:  # noqa: BLE001 (which one is asserted)
+            assert "current.json is damaged" in str(error)  # noqa: PT017
+            assert versions.numbers() == [1, 2, 3, 4]
+        else:
+            assert versions.numbers() == [3, 4]
+
+    def test_what_others_put_there_is_left_and_reported(
+        self, publish: Publish, prune: Prune, store: DirectoryStore, root: Path
+    ) -> None:
+        for _ in range(3):
+            publish()
+        store.write("versions/1/notes.txt", b"mine")
+        store.write("versions/1/deep/model.onnx", b"mine")
+        store.write("versions/notes/1/model.onnx", b"mine")
+        assert prune().foreign == ["versions/1/deep/model.onnx", "versions/1/notes.txt"]
+        left = {str(path.relative_to(root)) for path in root.rglob("*") if path.is_file()}
+        assert {"versions/1/notes.txt", "versions/1/deep/model.onnx", "versions/notes/1/model.onnx"} <= left
+        assert "versions/1/model.onnx" not in left
+
+    def test_what_a_killed_upload_left_goes_once_its_update_is_over(
+        self, publish: Publish, prune: Prune, store: DirectoryStore, record: Record, versions: VersionStore
+    ) -> None:
+        record(1)
+        record(3, ended=False)
+        for number, update in ((1, "000001"), (2, "000002"), (3, "000009"), (4, "x")):
+            store.write(f"versions/{number}/claim.json", json.dumps({"update_id": update}).encode())
+            store.write(f"versions/{number}/model.onnx", b"half")
+        store.write("versions/5/model.onnx", b"nobody's")
+        publish()
+        assert prune().unfinished == [1]
+        assert versions.used() == [2, 3, 4, 5, 6]

@@ -1,0 +1,108 @@
+"""S3 servers that do not honour conditions, or that change an object while it is moved."""
+
+from typing import TYPE_CHECKING, ClassVar
+
+import pytest
+
+from model_store.objects import (
+    ObjectNotFoundError,
+    ObjectTooLargeError,
+    PreconditionFailedError,
+    StoreError,
+)
+from model_store.s3.s3_store import COPY_LIMIT
+
+if TYPE_CHECKING:
+    from tests.support.servers.server import Server
+
+from tests.support.servers.bad_s3 import Fake, connect, etag_of, fake, raw, serving
+
+
+class TestConditions:
+    @pytest.mark.parametrize("conditions", ["ignored", "refused"])
+    def test_without_them_it_is_a_single_writer(self, conditions: str, caplog: pytest.LogCaptureFixture) -> None:
+        with fake(conditions=conditions) as (store, server):
+            assert not store.conditional_writes
+            assert "only one process may write" in caplog.text
+            first = store.write("a", b"1", only_if_absent=True)
+            with pytest.raises(PreconditionFailedError):
+                store.write("a", b"2", only_if_absent=True)
+            store.replace("a", b"3", expected_etag=first.etag)
+            with pytest.raises(PreconditionFailedError):
+                store.replace("a", b"4", expected_etag=first.etag)
+            assert store.read("a") == b"3"
+            assert list(server.objects) == ["/lucir/a"]  # nothing is left of the probe
+
+    @pytest.mark.parametrize("conditions", ["honoured", "unquoted"])
+    def test_either_form_of_tag_is_found_out(self, conditions: str) -> None:
+        with fake(conditions=conditions) as (store, server):
+            assert store.conditional_writes
+            first = store.write("a", b"1", only_if_absent=True)
+            store.replace("a", b"2", expected_etag=first.etag)
+            with pytest.raises(PreconditionFailedError):
+                store.replace("a", b"3", expected_etag=first.etag)
+            assert server.objects["/lucir/a"] == b"2"
+
+    def test_is_asked_once(self) -> None:
+        with fake(conditions="honoured") as (store, server):
+            assert store.conditional_writes
+            asked = len(server.requests)
+            assert store.conditional_writes
+            assert len(server.requests) == asked
+
+    def test_a_lost_answer_is_no_lost_write(self) -> None:
+        with fake(conditions="honoured", lose_answers=True) as (store, server):
+            info = store.write("a", b"mine", only_if_absent=True)
+            assert store.replace("a", b"mine too", expected_etag=info.etag).etag == etag_of(b"mine too")
+            server.lose_answers = False
+            with pytest.raises(PreconditionFailedError):  # equal content of another writer is no success of ours
+                store.write("a", b"mine too", only_if_absent=True)
+
+    def test_a_conflict_under_way_is_waited_for(self) -> None:
+        with fake(conditions="honoured", conflicts=2) as (store, server):
+            store.write("a", b"1", only_if_absent=True)
+            server.conflicts = 5
+            with pytest.raises(PreconditionFailedError, match="same time"):
+                store.write("b", b"1", only_if_absent=True)
+
+
+class TestMoving:
+    def test_more_than_five_gib_is_refused_in_words(self) -> None:
+        class Huge(Fake):
+            objects: ClassVar[dict[str, bytes]] = {"/lucir/a": b"1"}
+            requests: ClassVar[list[str]] = []
+
+            def send_header(self, keyword: str, value: str) -> None:
+                huge = keyword == "Content-Length" and self.command == "HEAD"
+                super().send_header(keyword, str(COPY_LIMIT + 1) if huge else value)
+
+        with serving(Huge) as endpoint, pytest.raises(StoreError, match="5 GiB"):
+            connect(endpoint).move("a", "b")
+        assert Huge.objects == {"/lucir/a": b"1"}
+
+    def test_new_bytes_that_come_in_meanwhile_are_not_lost(self, server: "Server") -> None:
+        bucket = server.bucket()
+        store, other = server.open(bucket), server.open(bucket)
+        store.write("a", b"old")
+        copy = store._client.copy_object  # type: ignore[attr-defined]  # between the copy and the removal
+        uploads = iter([b"new"])
+
+        def copy_and_upload(*args: object) -> object:
+            result = copy(*args)
+            for data in uploads:
+                other.write("a", data)
+            return result
+
+        store._client.copy_object = copy_and_upload  # type: ignore[attr-defined]
+        store.move("a", "b")
+        assert store.read("b") == b"new"
+        with pytest.raises(ObjectNotFoundError):
+            store.stat("a")
+
+
+def test_a_server_that_sends_more_than_it_said() -> None:
+    body = b"x" * 50
+    with raw(b"HTTP/1.1 200 OK\r\nConnection: close\r\n\r\n" + body) as endpoint:
+        with pytest.raises(ObjectTooLargeError):
+            connect(endpoint).read("a", limit=49)
+        assert connect(endpoint).read("a", limit=50) == body
