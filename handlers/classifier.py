@@ -16,7 +16,7 @@ import numpy as np
 from handlers.inference import open_inference
 from handlers.inference.preprocess import BadImageError, Limits
 from handlers.inference.request import BadRequestError, Request, read_request
-from handlers.inference.version_model import Prediction, VersionModel
+from handlers.inference.version_model import Answer, VersionModel
 from handlers.inference.worker import NOTHING_LEARNT_FILE, read_options
 
 logger = logging.getLogger(__name__)
@@ -73,13 +73,14 @@ class Classifier:
             else:
                 good.append((index, request))
         if images:
-            ranked = model.classify(np.stack(images), [request.top_k for _, request in good])
-            for (index, request), predictions in zip(good, ranked, strict=True):
-                answers[index] = _answer(request, model.version, predictions)
+            found = model.classify(np.stack(images), [request.top_k for _, request in good])
+            for (index, request), answer in zip(good, found, strict=True):
+                answers[index] = _encoded_answer(request, model.version, answer)
         return answers
 
 
-def _answer(request: Request, version: int, predictions: list[Prediction]) -> bytes:
+def _encoded_answer(request: Request, version: int, answer: Answer) -> bytes:
+    predictions = answer.predictions
     if request.protocol is not None:
         names, probabilities, cosines = zip(*((p.name, p.probability, p.cosine) for p in predictions), strict=True)
         return _encode(open_inference.answer(request.protocol, version, names, probabilities, cosines))
@@ -89,6 +90,7 @@ def _answer(request: Request, version: int, predictions: list[Prediction]) -> by
             "predictions": [
                 {"class": item.name, "probability": item.probability, "cosine": item.cosine} for item in predictions
             ],
+            **({} if answer.unknown is None else {"unknown": answer.unknown, "unknown_score": answer.unknown_score}),
         }
     )
 

@@ -120,8 +120,14 @@ class UpdaterSettings(Section):
     """How often the pointer is read: a rollback takes effect within this and a worker's start."""
     settle_seconds: float = Field(10.0, ge=0)
     """A class is ready when nothing below it is newer than this."""
-    min_images: int = Field(10, ge=2)
-    """A class with fewer images waits."""
+    min_images: int | None = Field(None, ge=1)
+    """A class with fewer images waits; default: 3 where the backbone is frozen (preset ``photo``), else 10."""
+
+    @property
+    def least_images(self) -> int:
+        """``min_images`` with its default filled in for a network that is trained."""
+        return 10 if self.min_images is None else self.min_images
+
     max_images_per_update: int = Field(200_000, ge=2)
     """A larger drop is learnt in several updates."""
     evaluation_share: float = Field(0.2, gt=0, lt=0.9)
@@ -154,8 +160,10 @@ class FollowerSettings(Section):
 class LearningSettings(Section):
     """What a phase does."""
 
-    preset: str = "small"
-    """A preset of ``lucir_core`` by name: ``small`` (ResNet-32, 32 pixels), ``photo`` (ResNet-18), ``digits`` ..."""
+    preset: str = "auto"
+    """A preset of ``lucir_core`` by name: ``photo`` (a backbone trained on ImageNet; the head is computed in seconds),
+    ``small`` (ResNet-32 from scratch at 32 pixels, for images that are not photographs), ``photo_scratch``, ``digits``.
+    ``auto``: what the store was learnt with; for an empty one ``photo``, or ``small`` where its weights are missing."""
     overrides: dict[str, Any] = Field(default_factory=dict)
     """Single values of the preset to change, e.g. ``{epochs: 40}``."""
     device: str = "auto"

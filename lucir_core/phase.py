@@ -12,6 +12,7 @@ from lucir_core.config.phase_config import PhaseConfig
 from lucir_core.data.image_source import EncodedImages
 from lucir_core.data.phase_data import ImageSet, PhaseData
 from lucir_core.errors import ConfigError, DataError, StateError
+from lucir_core.frozen.frozen_phase import learn_frozen
 from lucir_core.memory.exemplars import exemplars_per_class
 from lucir_core.memory.image_blobs import ImageBlobs, encode_image
 from lucir_core.memory.prototypes import class_prototypes
@@ -64,6 +65,11 @@ def run_phase(
     becomes NaN or infinite, DeviceMemoryError when `device` has no memory left. Only `device` memory and `resume` are
     written to.
     """
+    if config.frozen:
+        _check_side(config, data)
+        if previous is not None:
+            check_previous(config, data, previous)
+        return learn_frozen(config, data, previous, seed=seed, report=report)
     started = time.monotonic()
     method = create_method(config.method)
     _check(config, data, previous, method)

@@ -1,5 +1,6 @@
 """What is known after a phase, and its two files: `checkpoint.safetensors` and `exemplars.safetensors`. No pickle."""
 
+import dataclasses
 import json
 from dataclasses import dataclass
 from pathlib import Path
@@ -12,12 +13,16 @@ from torch import Tensor
 from lucir_core.config.phase_config import PhaseConfig, config_from_dict
 from lucir_core.errors import StateError
 from lucir_core.files import save_tensors_atomically
+from lucir_core.memory.calibration import Calibration
+from lucir_core.memory.feature_memory import FeatureMemory
 from lucir_core.memory.image_blobs import ImageBlobs
 from lucir_core.models.branched import branch_count
 from lucir_core.models.model import IncrementalModel, empty_model
 
 CHECKPOINT = "checkpoint.safetensors"
 EXEMPLARS = "exemplars.safetensors"
+FEATURES = "features.safetensors"
+"""Only of a state whose backbone is frozen."""
 FORMAT = "lucir-state/1"
 
 
@@ -40,6 +45,10 @@ class LearnerState:
     seed: int
     lambda_: float | None = None
     """Weight of the less-forget term in the last phase."""
+    features: FeatureMemory | None = None
+    """With a frozen backbone: the features of every image that was learnt, from which the head is computed."""
+    calibration: Calibration | None = None
+    """With a frozen backbone: what its probabilities and its "unknown" are worth."""
 
     @property
     def old_count(self) -> int:
@@ -54,8 +63,10 @@ class LearnerState:
 
 
 def save_state(state: LearnerState, folder: Path) -> None:
-    """Write both files into `folder`, each atomically, the checkpoint last."""
+    """Write the files into `folder`, each atomically, the checkpoint last."""
     state.exemplars.save(folder / EXEMPLARS)
+    if state.features is not None:
+        state.features.save(folder / FEATURES)
     head = state.model.head
     facts = {
         "format": FORMAT,
@@ -69,6 +80,7 @@ def save_state(state: LearnerState, folder: Path) -> None:
         "seed": state.seed,
         "lambda": state.lambda_,
         "exemplars": len(state.exemplars),
+        "calibration": None if state.calibration is None else dataclasses.asdict(state.calibration),
         "torch": torch.__version__,
     }
     tensors = {f"model.{name}": value.cpu().contiguous().numpy() for name, value in state.model.state_dict().items()}
@@ -108,4 +120,6 @@ def load_state(folder: Path) -> LearnerState:
         config=config,
         seed=facts["seed"],
         lambda_=facts["lambda"],
+        features=FeatureMemory.load(folder / FEATURES) if config.frozen else None,
+        calibration=None if facts.get("calibration") is None else Calibration(**facts["calibration"]),
     )

@@ -46,6 +46,20 @@ class Counts(Document):
     exemplars: dict[str, int]
 
 
+class Calibration(Document):
+    """What a version's probabilities and its "unknown" are worth, measured by leaving each learnt image out in turn."""
+
+    images: int = Field(ge=0)
+    temperature: float
+    """What the scores are divided by before the softmax, in the graph already."""
+    calibration_error: Ratio
+    """Expected calibration error of the best class's probability."""
+    known_cosine: float | None
+    """An image is unknown when its cosine to the nearest class mean is below this; None: too few images to tell."""
+    false_alarms: Ratio | None
+    """Share of known images that are called unknown."""
+
+
 class Manifest(Document):
     """``versions/<n>/manifest.json``, written last: a version without it does not exist."""
 
@@ -64,6 +78,8 @@ class Manifest(Document):
     preprocessing: Preprocessing
     readout: Literal["cnn", "nme"]
     """Which output answers requests."""
+    calibration: Calibration | None = None
+    """Only of a version with a frozen backbone."""
     method: str
     config: dict[str, JsonValue]
     counts: Counts

@@ -13,6 +13,7 @@ from pathlib import Path
 from model_store.documents import RESTORE, Claim, encode, parse
 from model_store.documents import CorruptVersionError as CorruptVersionError
 from model_store.documents import VersionNotFoundError as VersionNotFoundError
+from model_store.layout import EVALUATION
 from model_store.local_files import os_errors, record, sibling
 from model_store.manifest import Evaluation, FileRecord, Manifest, Pointer, now
 from model_store.objects import (
@@ -29,7 +30,6 @@ PREFIX = "versions/"
 POINTER = f"{PREFIX}current.json"
 MANIFEST = "manifest.json"
 CLAIM = "claim.json"
-EVALUATION = "evaluation.json"
 
 DOCUMENT_LIMIT = 64 * 1024 * 1024
 """Largest JSON document that is read, in bytes: the evaluation of some thousand classes fits."""

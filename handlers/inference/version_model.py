@@ -38,6 +38,17 @@ class Prediction:
 
 
 @dataclass(frozen=True, slots=True)
+class Answer:
+    """What a version says of one image, best class first."""
+
+    predictions: list[Prediction]
+    unknown: bool | None
+    """Whether the image seems to be of no known class; None where the version cannot tell."""
+    unknown_score: float | None
+    """1 - cosine to the nearest class mean, 0 to 2."""
+
+
+@dataclass(frozen=True, slots=True)
 class VersionModel:
     """A version that answers. ``session`` takes uint8 images (batch, size, size, 3)."""
 
@@ -48,6 +59,8 @@ class VersionModel:
     size: int
     interpolation: Interpolation
     session: onnxruntime.InferenceSession
+    known_cosine: float | None = None
+    """Below this cosine to the nearest class mean an image is unknown."""
 
     @classmethod
     def load(cls, folder: Path, *, threads: int = 1, gpu: int | None = None) -> Self:
@@ -68,6 +81,7 @@ class VersionModel:
                 size=preprocessing["size"],
                 interpolation=preprocessing["interpolation"],
                 session=_session(folder / MODEL_FILE, threads, gpu),
+                known_cosine=(manifest.get("calibration") or {}).get("known_cosine"),
             )
         except (KeyError, TypeError) as error:
             raise UnusableVersionError(f"{folder / MANIFEST_FILE} lacks {error}") from error
@@ -78,19 +92,29 @@ class VersionModel:
         """An image file to the input of this version: (size, size, 3). Raises ``BadImageError``."""
         return crop(to_array(decode(data, limits), self.resize, self.interpolation), self.size)
 
-    def classify(self, images: NDArray[np.uint8], top_k: Sequence[int]) -> list[list[Prediction]]:
-        """The ``top_k[i]`` best classes of ``images[i]``, best first. images: (batch, size, size, 3)."""
-        names = ["probabilities", "cosines" if self.readout == "cnn" else "prototype_cosines"]
-        probabilities, cosines = self.session.run(names, {"images": images})
+    def classify(self, images: NDArray[np.uint8], top_k: Sequence[int]) -> list[Answer]:
+        """The ``top_k[i]`` best classes of ``images[i]``. images: (batch, size, size, 3)."""
+        names = ["probabilities", "cosines", "prototype_cosines"]
+        probabilities, cosines, nearest = self.session.run(names, {"images": images})
+        if self.readout == "nme":
+            cosines = nearest
         scores = probabilities if self.readout == "cnn" else cosines
         order = np.argsort(-scores, axis=1, kind="stable")
         return [
-            [
-                Prediction(self.classes[j], round(float(probabilities[i, j]), 6), round(float(cosines[i, j]), 6))
-                for j in order[i, :k]
-            ]
+            self._answer(
+                [
+                    Prediction(self.classes[j], round(float(probabilities[i, j]), 6), round(float(cosines[i, j]), 6))
+                    for j in order[i, :k]
+                ],
+                float(nearest[i].max()),
+            )
             for i, k in enumerate(top_k)
         ]
+
+    def _answer(self, predictions: list[Prediction], cosine: float) -> Answer:
+        if self.known_cosine is None:
+            return Answer(predictions, None, None)
+        return Answer(predictions, cosine < self.known_cosine, round(1.0 - cosine, 6))
 
     def _check(self) -> None:
         """One blank image: shapes must fit the class list, and the first request must not pay for initialisation."""

@@ -12,27 +12,20 @@ from datetime import timedelta
 
 from handlers.bucket.edit_documents import ANSWER, EDIT
 from handlers.bucket.layout import ARCHIVE, REASON_SUFFIX, REJECTED
-from handlers.bucket.report_document import REPORT_HTML, REPORT_JSON
-from handlers.bucket.seen_images import FILE as LEARNT
 from handlers.bucket.update_documents import Done
 from handlers.bucket.updates import ATTEMPTS, DONE, INTENT, PLAN, UPDATES, UpdateRecords
 from handlers.parallel import ordered_map
 from handlers.retention.policy import Decision, Facts, decide
 from handlers.settings import RetentionSettings
-from handlers.torchserve.canary import FILE as CANARY
 from model_store.documents import Claim, CorruptVersionError, parse
-from model_store.layout import CHECKPOINT, CONFIG, EXEMPLARS, HOLDOUT, MODEL
+from model_store.layout import FILES
 from model_store.manifest import Manifest, now
 from model_store.objects import ObjectNotFoundError, ObjectStore
 from model_store.removal import Outcome, VersionRemover
-from model_store.versions import CLAIM, DOCUMENT_LIMIT, EVALUATION, VersionStore, file_key
+from model_store.versions import CLAIM, DOCUMENT_LIMIT, VersionStore, file_key
 
 logger = logging.getLogger(__name__)
 
-KNOWN_FILES = frozenset(
-    {MODEL, CHECKPOINT, EXEMPLARS, HOLDOUT, LEARNT, EVALUATION, CONFIG, CANARY, REPORT_JSON, REPORT_HTML}
-)
-"""What an update uploads before its manifest."""
 RECORDS = (INTENT, PLAN, EDIT, ANSWER, ATTEMPTS, DONE)
 """Documents of an update, in the order of their removal."""
 BATCH = 50
@@ -148,7 +141,7 @@ class Retention:
             if self._is_over(number, facts):
                 pruned.unfinished.append(number)
                 if not dry:
-                    VersionRemover(self._versions).remove_unfinished(number, KNOWN_FILES, outcome)
+                    VersionRemover(self._versions).remove_unfinished(number, FILES, outcome)
         pruned.foreign += outcome.foreign
 
     def _is_over(self, number: int, facts: Facts) -> bool:

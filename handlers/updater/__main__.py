@@ -8,12 +8,14 @@ from handlers.settings import Settings, SettingsError
 from handlers.sidecar import process as sidecar
 from handlers.sidecar.process import EXIT_CONFIG, EXIT_UNAVAILABLE, configure
 from handlers.store import open_settings_store
+from handlers.updater.context.preset import resolved
 from handlers.updater.http.app import make_app
 from handlers.updater.leader.data_folder import DataFolderInUseError
 from handlers.updater.service import Updater
 from handlers.updater.workflow.learn_steps import STEPS, Step
 from lucir_core.config.phase_config import load_preset
 from model_store.objects import StoreError
+from model_store.versions import VersionStore
 
 logger = logging.getLogger(__name__)
 
@@ -31,18 +33,21 @@ def main(arguments: list[str] | None = None) -> int:
 
 def make_updater(settings: Settings, steps: Sequence[Step] = STEPS) -> Updater:
     """Open the store and check it, and the folders. Raises ``StoreError``, ``SettingsError``, ``ValueError``."""
+    objects = open_settings_store(settings)
+    if objects.url.startswith("file:"):  # a server may be away for a while; a folder that cannot be written stays so
+        objects.check()
     try:
+        settings = resolved(settings, VersionStore(objects))
         config = load_preset(settings.learning.preset, settings.learning.overrides)
+    except StoreError:
+        raise
     except ValueError as error:
         raise SettingsError(f"setting learning: {error}") from error
-    if settings.learning.imprint_first and config.head != "cosine":
+    if settings.learning.imprint_first and not config.frozen and config.head != "cosine":
         raise SettingsError(
             f"setting learning.imprint_first: the method {config.method} has a {config.head} classifier, whose rows "
             "are no mean features: set it to false, or choose a preset of lucir"
         )
-    objects = open_settings_store(settings)
-    if objects.url.startswith("file:"):  # a server may be away for a while; a folder that cannot be written stays so
-        objects.check()
     for folder in (settings.work_folder, settings.models_folder, settings.run_folder):
         try:
             folder.mkdir(parents=True, exist_ok=True)

@@ -123,10 +123,13 @@ class Updater:
 
     def _wait_ready(self) -> bool:
         """Wait a moment for a drop to be ready; while one settles, the learning child gets ready too."""
-        if not self._watcher.arriving.wait(IDLE_SECONDS):
+        arriving = self._watcher.arriving.wait(IDLE_SECONDS)
+        if not arriving and not self._services.config.frozen:
             self._child.end()
             return False
-        self._child.warm()
+        self._child.warm()  # where only the head is learnt, a start would take longer than the work: it stays
+        if not arriving:
+            return False
         return self._watcher.ready.wait(IDLE_SECONDS)
 
     def _stand_by(self, error: LeaseLostError) -> None:
@@ -206,7 +209,8 @@ class Updater:
         try:
             self._runner[1].run()
         finally:
-            self._child.end()  # where there was nothing to learn, or not to the end
+            if not self._services.config.frozen:
+                self._child.end()  # where there was nothing to learn, or not to the end
         self._runner = None
         self._started = False  # what it left is read from the store, as after a start
         self.metrics.phase_ended()

@@ -14,7 +14,7 @@ from lucir_core.errors import ConfigError
 from lucir_core.registry import Registry
 
 T = TypeVar("T")
-HeadName = Literal["cosine", "linear"]
+HeadName = Literal["cosine", "linear", "analytic"]
 
 
 @dataclass(frozen=True)

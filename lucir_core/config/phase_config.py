@@ -11,7 +11,7 @@ from typing import Any, Literal, TypeVar
 
 import yaml
 
-from lucir_core.config.method_registry import HeadName, branches_of, default_head
+from lucir_core.config.method_registry import HeadName, branches_of, declare_method, default_head
 from lucir_core.config.method_settings import BalancedFinetune
 from lucir_core.config.parsing import from_mapping, merged, nested
 from lucir_core.config.validation import require, require_milestones
@@ -19,6 +19,8 @@ from lucir_core.errors import ConfigError
 from lucir_core.registry import nearest_names
 
 Settings = TypeVar("Settings")
+
+declare_method("analytic", head="analytic")  # computed, not trained: `lucir_core.frozen` has no method class
 
 
 @dataclass(frozen=True)
@@ -86,7 +88,10 @@ class PhaseConfig:
     last_relu: bool | None = None
     """The backbone's last ReLU; default: left out before the cosine head, kept before the linear one."""
     weights: str | None = None
-    """Starting weights of the backbone in phase 0: a local file (.safetensors, or a state dict), or `torchvision`."""
+    """Starting weights of the backbone in phase 0: a local file (.safetensors, or a state dict), `imagenet` (an
+    installed package, see `lucir_core.models.pretrained`) or `torchvision`."""
+    frozen: bool = False
+    """Leave the backbone as it is and learn only the head, on features (`lucir_core.frozen`)."""
     size: int = 32
     """Side of the square image that the network sees, in pixels."""
     resize: int = 32
@@ -188,6 +193,13 @@ class PhaseConfig:
         require(self.ranking_weight >= 0, "ranking_weight", self.ranking_weight, "0 or more")
         require(self.top_k >= 1, "top_k", self.top_k, "1 or more")
         require(0 <= self.margin <= 2, "margin", self.margin, "from 0 to 2, the range of a cosine difference")
+        if self.frozen != (self.method == "analytic") or (self.head == "analytic") != (self.method == "analytic"):
+            raise ConfigError(
+                f"method = {self.method} with frozen = {self.frozen}, head = {self.head}: the method analytic, its "
+                "head and frozen = true go together"
+            )
+        if self.frozen and self.size % 32:
+            raise ConfigError(f"size is {self.size}: a frozen backbone wants a multiple of 32")
         if self.align_weights and self.head != "linear":
             raise ConfigError("align_weights scales the rows of a linear head: set head = linear, or leave it out")
         if (self.exemplars_per_class is None) == (self.memory_total is None):

@@ -20,12 +20,13 @@ from torch.nn import functional
 from lucir_core.data.phase_data import ImageSet
 from lucir_core.edit.regroup import Regrouping, merging, regroup_blobs, removal, renaming
 from lucir_core.errors import DataError
+from lucir_core.frozen.frozen_phase import with_head
 from lucir_core.memory.exemplars import exemplars_per_class
 from lucir_core.memory.herding import herd
 from lucir_core.memory.image_blobs import ImageBlobs, image_digest
 from lucir_core.memory.prototypes import class_prototypes
 from lucir_core.models.features import extract_features
-from lucir_core.models.heads import CosineHead, Head, LinearHead
+from lucir_core.models.heads import CosineHead, GrowingHead, LinearHead, growing
 from lucir_core.state import LearnerState
 
 
@@ -54,8 +55,10 @@ def regroup_state(state: LearnerState, change: Regrouping) -> LearnerState:
         raise DataError(f"the regrouping is of other classes than the state's {len(state.classes)}")
     if not change.classes:
         raise DataError("a state without classes is none: leave at least one")
+    if state.features is not None:
+        return _regrouped_frozen(state, change)
     model = copy.deepcopy(state.model)
-    model.head = regrouped_head(state.model.head, change.groups)
+    model.head = regrouped_head(growing(state.model.head), change.groups)
     exemplars = _cut_merged(state, regroup_blobs(state.exemplars, change), change)
     firsts = [group[0] for group in change.groups]
     edited = replace(
@@ -69,12 +72,30 @@ def regroup_state(state: LearnerState, change: Regrouping) -> LearnerState:
     return _with_prototypes(edited, change.merged)
 
 
-def delete_exemplars(state: LearnerState, digests: Collection[bytes]) -> LearnerState:
-    """The state without the exemplars whose `image_digest` is among `digests`; their classes get new prototypes.
+def _regrouped_frozen(state: LearnerState, change: Regrouping) -> LearnerState:
+    """With a frozen backbone: the head that images under these labels lead to, as if they had come with them."""
+    memory = state.features
+    firsts = [group[0] for group in change.groups]
+    edited = replace(
+        state,
+        classes=change.classes,
+        phase_sizes=_phase_sizes(state.phase_sizes, firsts),
+        exemplars=_cut_merged(state, regroup_blobs(state.exemplars, change), change),
+        features=None if memory is None else memory.relabelled(change.new_labels),
+    )
+    return with_head(edited)
 
-    A class may be left without exemplars: it then has the zero prototype, and nothing to be replayed.
+
+def forget_images(state: LearnerState, digests: Collection[bytes]) -> LearnerState:
+    """The state without the images whose `image_digest` is among `digests`.
+
+    With a frozen backbone nothing of them is left: the head is the one of a state that never saw them. Otherwise they
+    leave the exemplars and the prototypes of their classes; what the weights learnt from them stays there. A class may
+    be left without exemplars: it then has the zero prototype, and nothing to be replayed.
     """
     exemplars = delete_images(state.exemplars, digests)
+    if state.features is not None:
+        return with_head(replace(state, exemplars=exemplars, features=state.features.without(digests)))
     touched = np.flatnonzero(exemplars.counts() != state.exemplars.counts())
     return _with_prototypes(replace(state, exemplars=exemplars), touched.tolist())
 
@@ -87,7 +108,7 @@ def delete_images(blobs: ImageBlobs, digests: Collection[bytes]) -> ImageBlobs:
 
 
 @torch.no_grad()
-def regrouped_head(head: Head, groups: Sequence[Sequence[int]]) -> Head:
+def regrouped_head(head: GrowingHead, groups: Sequence[Sequence[int]]) -> GrowingHead:
     """The head with one row per group, each as old or new as the group's first class was."""
     old_count, dim = head.old.shape
     new_rows = sum(group[0] >= old_count for group in groups)
@@ -102,7 +123,7 @@ def regrouped_head(head: Head, groups: Sequence[Sequence[int]]) -> Head:
     return made
 
 
-def _row(head: Head, group: Sequence[int]) -> Tensor:
+def _row(head: GrowingHead, group: Sequence[int]) -> Tensor:
     rows, _ = _parts(head, group)
     if len(rows) == 1:
         return rows[0]
@@ -111,7 +132,7 @@ def _row(head: Head, group: Sequence[int]) -> Tensor:
     return joined
 
 
-def _parts(head: Head, group: Sequence[int]) -> tuple[Tensor, Tensor]:
+def _parts(head: GrowingHead, group: Sequence[int]) -> tuple[Tensor, Tensor]:
     """Rows (parts, dim) and biases (parts,) as they are to be joined."""
     chosen = list(group)
     if isinstance(head, CosineHead):

@@ -1,5 +1,6 @@
 """The model as one ONNX file: uint8 images in, probabilities and cosines out, everything between inside the graph."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -15,12 +16,13 @@ from torch.nn import functional
 from lucir_core.data.augment import centre_crop
 from lucir_core.export.onnx_graph import GraphWriter, write_backbone
 from lucir_core.models.gates import pruned
-from lucir_core.models.heads import CosineHead
+from lucir_core.models.heads import AnalyticHead, CosineHead
 from lucir_core.models.model import IncrementalModel
 from lucir_core.state import LearnerState
 
 OPSET = 18
 OUTPUTS = ("probabilities", "cosines", "prototype_cosines")
+FEATURES = "features"
 COMPARE_BATCH = 64
 EPSILON = 1e-12
 
@@ -41,21 +43,35 @@ def export_onnx(state: LearnerState, path: Path) -> None:
     """Write `path`.
 
     Input `images`: uint8 (batch, size, size, 3), batch free. Outputs, float32 (batch, classes): `probabilities`,
-    `cosines` (unscaled, with the class embeddings), `prototype_cosines` (with the class prototypes).
+    `cosines` (unscaled, with the class embeddings), `prototype_cosines` (with the class prototypes); and `features`
+    (batch, dim), before the head and not normalised.
     """
     writer = GraphWriter()
     model, size, classes = state.model.eval(), state.config.size, len(state.classes)
     features = write_backbone(writer, pruned(model.backbone), _prepare(writer, model))
+    writer.node("Identity", features, output=FEATURES)
     unit = writer.node("Div", features, _length(writer, features))
     rows = functional.normalize(model.head.embeddings.detach().float(), dim=1)
     writer.node("MatMul", unit, writer.constant(rows.t().numpy()), output="cosines")
-    writer.node("Softmax", _logits(writer, model, features), axis=1, output="probabilities")
+    writer.node("Softmax", _logits(writer, model, features, unit), axis=1, output="probabilities")
     writer.node("MatMul", unit, writer.constant(state.prototypes.t().numpy()), output="prototype_cosines")
+    path.write_bytes(_model(writer, size, dict.fromkeys(OUTPUTS, classes) | {FEATURES: model.feature_dim}))
+
+
+def features_model(model: IncrementalModel, size: int) -> bytes:
+    """The nodes of `export_onnx` up to the output `features` (batch, dim), as the bytes of an ONNX file."""
+    writer = GraphWriter()
+    writer.node("Identity", write_backbone(writer, pruned(model.backbone), _prepare(writer, model)), output=FEATURES)
+    return _model(writer, size, {FEATURES: model.feature_dim})
+
+
+def _model(writer: GraphWriter, size: int, outputs: Mapping[str, int]) -> bytes:
+    """The file of a graph from `images` to float32 outputs (batch, width), by name."""
     graph = helper.make_graph(
         writer.nodes,
         "lucir",
         [helper.make_tensor_value_info("images", TensorProto.UINT8, ["batch", size, size, 3])],
-        [helper.make_tensor_value_info(name, TensorProto.FLOAT, ["batch", classes]) for name in OUTPUTS],
+        [helper.make_tensor_value_info(name, TensorProto.FLOAT, ["batch", width]) for name, width in outputs.items()],
         writer.constants,
     )
     # IR version 10 is read by every ONNX Runtime from 1.19 on.
@@ -63,7 +79,8 @@ def export_onnx(state: LearnerState, path: Path) -> None:
         graph, opset_imports=[helper.make_opsetid("", OPSET)], ir_version=10, producer_name="lucir"
     )
     onnx.checker.check_model(proto)
-    path.write_bytes(proto.SerializeToString())
+    data: bytes = proto.SerializeToString()
+    return data
 
 
 def _prepare(writer: GraphWriter, model: IncrementalModel) -> str:
@@ -78,8 +95,12 @@ def _length(writer: GraphWriter, features: str) -> str:
     return writer.node("Max", norm, writer.constant(np.array(EPSILON, np.float32)))
 
 
-def _logits(writer: GraphWriter, model: IncrementalModel, features: str) -> str:
+def _logits(writer: GraphWriter, model: IncrementalModel, features: str, unit: str) -> str:
+    """Scores for the softmax; unit: the features scaled to length one."""
     head = model.head
+    if isinstance(head, AnalyticHead):
+        scores = writer.node("MatMul", unit, writer.constant(head.weight.detach().t().numpy()))
+        return writer.node("Add", scores, writer.constant(head.bias.detach().numpy()))
     if isinstance(head, CosineHead):
         return writer.node("Mul", "cosines", writer.constant(head.eta.detach().numpy()))
     rows, bias = head.corrected()

@@ -1,7 +1,7 @@
 """Writes a backbone as ONNX nodes, from its traced graph.
 
 `torch.onnx.export` takes 6 to 9 s for a ResNet in a fresh process on two cores, most of what an update does after
-training; our networks are made of six operations, so writing them takes milliseconds. Batch normalisation is folded
+training; our networks are made of a few operations, so writing them takes milliseconds. Batch normalisation is folded
 into the convolution before it.
 """
 
@@ -41,16 +41,19 @@ class GraphWriter:
 def write_backbone(writer: GraphWriter, backbone: nn.Module, images: str) -> str:
     """Add the nodes of `backbone` (eval mode) fed with `images` (batch, 3, size, size); returns the features' name.
 
-    Raises ConfigError for an operation that is not among convolution, batch norm, ReLU, max-pool, sum, mean and
-    concatenation of features.
+    Raises ConfigError for an operation that is not among convolution (zero-padded or not), batch norm, ReLU, ReLU6,
+    max-pool, sum, mean and concatenation of features.
     """
     traced = fx.symbolic_trace(backbone)
     modules = dict(traced.named_modules())
     names: dict[fx.Node, str] = {}
     folded: dict[fx.Node, fx.Node] = {}
+    padded: dict[fx.Node, tuple[int, int]] = {}
+    """Paddings (begin, end of each side) that the convolution behind them does itself."""
     for node in traced.graph.nodes:
         module = modules.get(str(node.target)) if node.op == "call_module" else None
         inputs = [names[argument] for argument in _flat(node.args) if argument in names]
+        pads = next((padded[argument] for argument in _flat(node.args) if argument in padded), (0, 0))
         if node.op == "placeholder":
             names[node] = images
         elif node.op == "output":
@@ -60,7 +63,12 @@ def write_backbone(writer: GraphWriter, backbone: nn.Module, images: str) -> str
             norm = modules.get(str(user.target)) if user.op == "call_module" else None
             if isinstance(norm, nn.BatchNorm2d):
                 folded[user] = node
-            names[node] = _convolution(writer, inputs[0], module, norm if isinstance(norm, nn.BatchNorm2d) else None)
+            norm = norm if isinstance(norm, nn.BatchNorm2d) else None
+            names[node] = _convolution(writer, inputs[0], module, norm, pads)
+        elif isinstance(module, nn.ZeroPad2d):
+            names[node], padded[node] = inputs[0], (module.padding[0], module.padding[1])
+        elif isinstance(module, nn.Identity):
+            names[node] = inputs[0]
         elif node in folded:
             names[node] = names[folded[node]]
         else:
@@ -82,6 +90,9 @@ def _plain(writer: GraphWriter, node: fx.Node, module: nn.Module | None, inputs:
         return writer.node("MaxPool", inputs[0], kernel_shape=kernel, strides=stride, pads=[*padding, *padding])
     if isinstance(module, nn.ReLU) or node.target is functional.relu:
         return writer.node("Relu", inputs[0])
+    if isinstance(module, nn.ReLU6):
+        low, high = (writer.constant(np.array(value, np.float32)) for value in (0.0, 6.0))
+        return writer.node("Clip", inputs[0], low, high)
     if node.target in (operator.add, operator.iadd, torch.add) and len(inputs) == 2:
         return writer.node("Add", *inputs)
     if node.target is torch.cat and node.kwargs.get("dim") == 1:
@@ -93,7 +104,9 @@ def _plain(writer: GraphWriter, node: fx.Node, module: nn.Module | None, inputs:
     )
 
 
-def _convolution(writer: GraphWriter, value: str, conv: nn.Conv2d, norm: nn.BatchNorm2d | None) -> str:
+def _convolution(
+    writer: GraphWriter, value: str, conv: nn.Conv2d, norm: nn.BatchNorm2d | None, pads: tuple[int, int]
+) -> str:
     weight = conv.weight.detach().double()
     bias = torch.zeros(len(weight), dtype=torch.float64) if conv.bias is None else conv.bias.detach().double()
     if norm is not None:
@@ -103,6 +116,7 @@ def _convolution(writer: GraphWriter, value: str, conv: nn.Conv2d, norm: nn.Batc
         weight = weight * scale.view(-1, 1, 1, 1)
         bias = (bias - norm.running_mean.double()) * scale + norm.bias.detach().double()
     padding = _pair(conv.padding)
+    begin, end = ([side + extra for side in padding] for extra in pads)
     return writer.node(
         "Conv",
         value,
@@ -110,7 +124,7 @@ def _convolution(writer: GraphWriter, value: str, conv: nn.Conv2d, norm: nn.Batc
         writer.constant(bias.float().numpy()),
         kernel_shape=list(conv.kernel_size),
         strides=list(conv.stride),
-        pads=[*padding, *padding],
+        pads=[*begin, *end],
         dilations=list(conv.dilation),
         group=conv.groups,
     )

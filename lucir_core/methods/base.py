@@ -7,7 +7,7 @@ from typing import Any, Protocol
 from lucir_core.config.method_registry import HeadName, declare_method
 from lucir_core.config.phase_config import PhaseConfig
 from lucir_core.errors import ConfigError
-from lucir_core.models.heads import LinearHead
+from lucir_core.models.heads import LinearHead, growing
 from lucir_core.models.model import IncrementalModel, create_model
 from lucir_core.registry import Registry
 from lucir_core.runtime.randomness import derived_seed, generator
@@ -55,7 +55,7 @@ def create_method(name: str) -> IncrementalMethod:
 def grown_model(config: PhaseConfig, previous: IncrementalModel | None, new_count: int, seed: int) -> IncrementalModel:
     """The model of the phase before with fresh rows for the new classes; in phase 0 a new one."""
     model = create_model(config, derived_seed(seed, "backbone")) if previous is None else copy.deepcopy(previous)
-    model.head.grow(new_count, generator("cpu", seed, "head"))
+    growing(model.head).grow(new_count, generator("cpu", seed, "head"))
     return model
 
 

@@ -8,6 +8,7 @@ from typing import Protocol
 import torch
 from torch import Tensor, nn
 
+from lucir_core.models.efficientnet_lite import EfficientNetLite
 from lucir_core.models.resnet_cifar import CifarResNet
 from lucir_core.models.resnet_cifar18 import WideCifarResNet
 from lucir_core.models.resnet_imagenet import ImageNetResNet
@@ -28,6 +29,18 @@ for _depth in (8, 14, 20, 32, 44, 56):
     BACKBONES.register(f"resnet{_depth}")(partial(CifarResNet, (_depth - 2) // 6))
 BACKBONES.register("resnet18")(ImageNetResNet)
 BACKBONES.register("resnet18_cifar")(WideCifarResNet)
+
+
+def _efficientnet(width: float, depth: float) -> BackboneFactory:
+    def make(*, last_relu: bool) -> nn.Module:
+        """Both kinds of head get the features as they were trained, after the activation: `last_relu` has no say."""
+        return EfficientNetLite(width, depth)
+
+    return make
+
+
+BACKBONES.register("efficientnet_lite0")(_efficientnet(1.0, 1.0))
+BACKBONES.register("efficientnet_lite2")(_efficientnet(1.1, 1.2))
 
 
 def create_backbone(name: str, *, last_relu: bool, seed: int = 0, weights: str | None = None) -> nn.Module:

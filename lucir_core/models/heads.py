@@ -1,4 +1,4 @@
-"""Classifiers that grow: a cosine head with old and new embeddings apart, and a plain linear head."""
+"""Classifiers: a cosine head with old and new embeddings apart, a plain linear head, and one by ridge regression."""
 
 import math
 from typing import NamedTuple
@@ -125,5 +125,48 @@ class LinearHead(nn.Module):
             self.new.mul_(self.old.norm(dim=1).mean() / self.new.norm(dim=1).mean())
 
 
-Head = CosineHead | LinearHead
-HEADS: dict[str, type[CosineHead] | type[LinearHead]] = {"cosine": CosineHead, "linear": LinearHead}
+class AnalyticHead(nn.Module):
+    """logits = weight @ (feature / its length) + bias, from ridge regression; never trained by gradients.
+
+    `old` and `new` (classes, dim) are the class means that the cosines are taken with. The temperature is in weight
+    and bias already.
+    """
+
+    def __init__(self, dim: int, old_count: int = 0, new_count: int = 0) -> None:
+        super().__init__()
+        self.old = nn.Parameter(torch.zeros(old_count, dim))
+        self.new = nn.Parameter(torch.zeros(new_count, dim))
+        self.weight = nn.Parameter(torch.zeros(old_count + new_count, dim))
+        self.bias = nn.Parameter(torch.zeros(old_count + new_count))
+
+    @property
+    def class_count(self) -> int:
+        """Rows altogether."""
+        return len(self.weight)
+
+    @property
+    def embeddings(self) -> Tensor:
+        """(classes, dim) class means, old classes first."""
+        return torch.cat([self.old, self.new])
+
+    def forward(self, features: Tensor) -> Scores:
+        """features: (batch, dim), not normalised."""
+        unit = functional.normalize(features.float(), dim=1)
+        cosines = unit @ functional.normalize(self.embeddings.float(), dim=1).t()
+        return Scores(unit @ self.weight.t() + self.bias, cosines)
+
+
+GrowingHead = CosineHead | LinearHead
+Head = GrowingHead | AnalyticHead
+HEADS: dict[str, type[CosineHead] | type[LinearHead] | type[AnalyticHead]] = {
+    "cosine": CosineHead,
+    "linear": LinearHead,
+    "analytic": AnalyticHead,
+}
+
+
+def growing(head: Head) -> GrowingHead:
+    """The head, checked to be one that is trained by gradients. Raises ConfigError for the analytic one."""
+    if isinstance(head, AnalyticHead):
+        raise ConfigError("an analytic head is computed as a whole, never grown: its phases have frozen = true")
+    return head

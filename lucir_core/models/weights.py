@@ -8,16 +8,21 @@ from safetensors.torch import load_file
 from torch import Tensor, nn
 
 from lucir_core.errors import ConfigError
+from lucir_core.models.pretrained import imagenet_state
 
 logger = logging.getLogger(__name__)
 
 
 def load_weights(backbone: nn.Module, network: str, source: str) -> None:
-    """Fill `backbone` from a file (.safetensors, or a torch state dict) or, with source `torchvision`, from its zoo.
+    """Fill `backbone` from a file (.safetensors, or a torch state dict) or from a named source.
 
-    A classifier in the file (`fc.*`) is left out; anything else missing or too much raises ConfigError.
+    `imagenet`: an installed package (see `lucir_core.models.pretrained`); `torchvision`: its zoo. A classifier in the
+    file (`fc.*`) is left out; anything else missing or too much raises ConfigError.
     """
-    state = _torchvision_state(network) if source == "torchvision" else _file_state(Path(source))
+    if source == "imagenet":
+        state = dict(zip(backbone.state_dict(), imagenet_state(network)[:-2], strict=True))
+    else:
+        state = _torchvision_state(network) if source == "torchvision" else _file_state(Path(source))
     state = {name.removeprefix("module."): value for name, value in state.items()}
     state = {name: value for name, value in state.items() if not name.startswith(("fc.", "classifier."))}
     # Older files have no batch counters; they play no part in the result.
@@ -33,7 +38,7 @@ def load_weights(backbone: nn.Module, network: str, source: str) -> None:
 def _file_state(path: Path) -> dict[str, Tensor]:
     if not path.is_file():
         raise ConfigError(
-            f"weights {str(path)!r} is not a file: give a .safetensors or state-dict file, or torchvision"
+            f"weights {str(path)!r} is not a file: give a .safetensors or state-dict file, imagenet or torchvision"
         )
     if path.suffix == ".safetensors":
         return load_file(path)

@@ -93,7 +93,7 @@ def test_public_names_and_defaults_stay_as_they_are() -> None:
     defaults = load_settings()
     assert {"store", "serving.port", "updater.port", "learning.preset", "gate.max_old_accuracy_loss"} <= set(keys())
     assert (defaults.serving.port, defaults.serving.metrics_port, defaults.updater.port) == (8080, 8082, 8090)
-    assert (defaults.updater.settle_seconds, defaults.updater.min_images, defaults.updater.evaluation_share) == (
+    assert (defaults.updater.settle_seconds, defaults.updater.least_images, defaults.updater.evaluation_share) == (
         10.0,
         10,
         0.2,

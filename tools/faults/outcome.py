@@ -4,9 +4,10 @@ import hashlib
 import json
 from typing import Any
 
+from model_store.layout import EVALUATION
 from model_store.manifest import Manifest
 from model_store.objects import ObjectStore
-from model_store.versions import EVALUATION, VersionStore
+from model_store.versions import VersionStore
 
 TIMED = frozenset({EVALUATION, "report.html", "report.json"})
 """Files of a version that tell when and how fast it was made."""

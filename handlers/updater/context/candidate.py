@@ -3,8 +3,9 @@
 from pathlib import Path
 from typing import Literal
 
+from model_store.layout import EVALUATION
 from model_store.manifest import Evaluation, Manifest
-from model_store.versions import EVALUATION, VersionNotFoundError, VersionStore
+from model_store.versions import VersionNotFoundError, VersionStore
 
 Kind = Literal["learnt", "provisional"]
 

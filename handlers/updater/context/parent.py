@@ -5,18 +5,13 @@ import shutil
 from dataclasses import dataclass
 from pathlib import Path
 
-from handlers.bucket.seen_images import FILE as LEARNT
 from handlers.bucket.seen_images import Learnt
-from model_store.layout import CHECKPOINT, CONFIG, EXEMPLARS, HOLDOUT, MODEL
+from model_store.layout import EVALUATION, SEEN_IMAGES, STATE_FILES
 from model_store.manifest import Evaluation, Manifest
 from model_store.mirror import mirror
-from model_store.versions import EVALUATION, VersionStore
-
-__all__ = ["CHECKPOINT", "CONFIG", "EXEMPLARS", "HOLDOUT", "MODEL", "STATE_FILES", "Base", "fetch_base"]
+from model_store.versions import VersionStore
 
 logger = logging.getLogger(__name__)
-
-STATE_FILES = (MODEL, CHECKPOINT, EXEMPLARS, HOLDOUT, EVALUATION, LEARNT)
 
 
 @dataclass(frozen=True)
@@ -34,7 +29,7 @@ class Base:
     @property
     def learnt(self) -> Learnt:
         """What it has learnt."""
-        return Learnt.load(self.folder / LEARNT)
+        return Learnt.load(self.folder / SEEN_IMAGES)
 
 
 def fetch_base(versions: VersionStore, number: int, work: Path) -> Base:

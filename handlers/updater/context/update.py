@@ -12,6 +12,7 @@ from handlers.bucket.updates import UpdateRecords
 from handlers.settings import Settings
 from handlers.updater.context.candidate import Draft, Kind
 from handlers.updater.context.parent import Base, fetch_base
+from handlers.updater.context.preset import difference, fitting_preset
 from handlers.updater.errors import BlockedError, LeaseLostError, StopRequestedError
 from handlers.updater.intake.reader import Reader
 from handlers.updater.leader.leadership import Leadership
@@ -28,8 +29,6 @@ logger = logging.getLogger(__name__)
 TIMINGS = "timings.json"
 PROVISIONAL = "provisional"
 """Folder, in the update's, that its provisional version is made in."""
-FIXED = ("method", "network", "head", "size", "resize", "normalisation")
-"""What the phases of one line have in common: a checkpoint fits no other network."""
 
 
 @dataclass
@@ -174,13 +173,8 @@ def current_base(services: Services) -> Base | None:
     if pointer is None:
         return None
     base = fetch_base(services.versions, pointer.version, services.settings.work_folder)
-    config, served = services.config.to_dict(), base.manifest.config
-    for name in FIXED:
-        wanted = config[name]
-        if name in served and served[name] != wanted:
-            raise BlockedError(
-                f"version {pointer.version} was learnt with {name}={served[name]}, but learning.preset "
-                f"{services.settings.learning.preset!r} says {name}={wanted}: set the preset (or learning.overrides) "
-                "back, or start with an empty store"
-            )
+    if (reason := difference(services.config, base.manifest)) is not None:
+        fitting = fitting_preset(base.manifest)
+        remedy = f"set learning.preset back to {fitting}" if fitting else "set learning.overrides back"
+        raise BlockedError(f"version {pointer.version} {reason} (learning.preset): {remedy}, or use an empty store")
     return base

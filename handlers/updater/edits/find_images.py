@@ -12,9 +12,9 @@ from handlers.bucket.seen_images import FILE as LEARNT
 from handlers.bucket.seen_images import Learnt, short
 from handlers.bucket.updates import UpdateRecords
 from handlers.inference.preprocess import BadImageError
-from handlers.updater.context.parent import EXEMPLARS, HOLDOUT
 from handlers.updater.intake.reader import Reader
 from lucir_core.memory.image_blobs import ImageBlobs, image_digest
+from model_store.layout import EXEMPLARS, HOLDOUT
 from model_store.objects import ObjectNotFoundError, ObjectStore, ObjectTooLargeError, StoreError
 from model_store.versions import VersionStore
 

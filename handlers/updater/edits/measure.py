@@ -6,14 +6,17 @@ import numpy as np
 from numpy.typing import NDArray
 
 from handlers.bucket.edit_documents import Merge, Operation
-from handlers.updater.context.parent import HOLDOUT, MODEL, Base
+from handlers.updater.context.parent import Base
 from handlers.updater.context.update import Update
 from handlers.updater.intake.evaluation_images import classes_with_own_images, own_images
 from handlers.updater.intake.reader import Reader
 from handlers.updater.release.evaluate import Lineage, Predictions, batched, predict, summarise
+from handlers.updater.release.left_out import after_edit, joined, left_out
 from handlers.updater.release.report.mistakes import MistakeRecorder
+from handlers.updater.training.messages import STATE
 from lucir_core.edit.regroup import Regrouping
 from lucir_core.memory.image_blobs import ImageBlobs
+from model_store.layout import FEATURES, HOLDOUT, MODEL
 from model_store.manifest import Evaluation, Gate
 
 
@@ -39,6 +42,9 @@ def measure_edit(update: Update, base: Base, operation: Operation, change: Regro
     after = predict(folder / MODEL, batched(pictures(), size), threads, mistakes.see)
     mistakes.save(folder)
     before = regrouped(predict(base.folder / MODEL, batched(pictures(), size), threads), change)
+    if (folder / STATE / FEATURES).exists():
+        after = joined(after, left_out(folder / STATE / FEATURES, classes, own))
+        before = joined(before, after_edit(base.folder / FEATURES, change))
     parent = lineage(base, before, change)
     evaluation = summarise(update.version, classes, after, parent, services.settings.gate)
     # An edit is no phase: averages and forgetting go on from those of the version before.

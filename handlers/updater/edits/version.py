@@ -9,16 +9,17 @@ from handlers.bucket.edit_documents import EDIT, EditPlan
 from handlers.bucket.edit_rules import regrouping
 from handlers.bucket.seen_images import FILE as LEARNT
 from handlers.torchserve.canary import FILE as CANARY
-from handlers.updater.context.parent import CHECKPOINT, CONFIG, EXEMPLARS, HOLDOUT, MODEL, Base
+from handlers.updater.context.parent import Base
 from handlers.updater.context.update import Update
 from handlers.updater.intake.reader import Reader
 from handlers.updater.release.canary import make_canary
+from handlers.updater.release.publish import features_file
 from handlers.updater.release.report.write import write_report
 from handlers.updater.training.messages import RESULT, STATE, Result
 from lucir_core.memory.image_blobs import ImageBlobs
-from model_store.manifest import Counts, Manifest
+from model_store.layout import CHECKPOINT, CONFIG, EVALUATION, EXEMPLARS, HOLDOUT, MODEL
+from model_store.manifest import Calibration, Counts, Manifest
 from model_store.objects import StoreError
-from model_store.versions import EVALUATION
 
 
 def edit_plan(update: Update) -> EditPlan:
@@ -56,6 +57,7 @@ def assemble_edit(update: Update) -> tuple[Manifest, dict[str, Path]]:
             "new_classes": update.plan.new_classes,
             "updated_classes": update.plan.updated_classes,
             "config": result.config,
+            "calibration": None if result.calibration is None else Calibration.model_validate(result.calibration),
             "counts": Counts(train=_trained(base, edit, held), holdout=held, exemplars=result.exemplars),
             "files": {},
             "software": {**result.software, "onnxruntime": onnxruntime.__version__},
@@ -66,11 +68,12 @@ def assemble_edit(update: Update) -> tuple[Manifest, dict[str, Path]]:
         MODEL: folder / MODEL,
         CHECKPOINT: folder / STATE / CHECKPOINT,
         EXEMPLARS: folder / STATE / EXEMPLARS,
+        **features_file(folder),
         HOLDOUT: folder / HOLDOUT,
         LEARNT: folder / LEARNT,
         EVALUATION: folder / EVALUATION,
         CONFIG: folder / CONFIG,
-        **_canary(update, base, holdout),
+        **_canary(update, base, holdout if len(holdout) else ImageBlobs.load(folder / STATE / EXEMPLARS)),
         **write_report(update, folder, update.version, "edited", _accuracy_before(base, edit)),
     }
     return manifest, files

@@ -35,13 +35,16 @@ class Ingested:
 
 
 class Ingest:
-    """Makes plans. ``resize`` is the side of the pictures that learning gets."""
+    """Makes plans. ``resize``: side of the images that learning gets; ``leaves_out``: see ``roles.Rules``."""
 
-    def __init__(self, objects: ObjectStore, versions: VersionStore, settings: Settings, resize: int) -> None:
+    def __init__(
+        self, objects: ObjectStore, versions: VersionStore, settings: Settings, resize: int, *, leaves_out: bool = False
+    ) -> None:
         self._objects = objects
         self._versions = versions
         self._settings = settings
         self._resize = resize
+        self._leaves_out = leaves_out
 
     def run(self, intent: Intent, base: Base | None, folder: Path, tick: Callable[[], None]) -> Ingested:
         """Read everything that ``intent`` names; decoded pictures go to ``folder``. ``tick`` is called for each file.
@@ -77,6 +80,7 @@ class Ingest:
             own_evaluation=own,
             held_already=base.manifest.counts.holdout if base is not None else {},
             evaluation=evaluation_duplicates(self._objects, {read.sha256: read.item.info.size for read in found}),
+            leaves_out=self._leaves_out,
         )
         entries = _entries(intent.id, found, candidates, rules)
         return Ingested(self._plan(intent, base, entries, own), rows)
@@ -87,7 +91,7 @@ class Ingest:
         new = tuple(sorted(touched - set(known)))
         accepted = [entry.modified for entry in entries if entry.role in {"train", "holdout"}]
         number = self._versions.next_number() if touched else None
-        imprints = self._settings.learning.imprint_first and base is not None and bool(new)
+        imprints = self._settings.learning.imprint_first and not self._leaves_out and base is not None and bool(new)
         return Plan(
             id=intent.id,
             created_at=now(),

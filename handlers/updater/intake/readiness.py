@@ -85,7 +85,7 @@ class Readiness:
             return FolderState(folder, "waiting", reason)
         if folder.marked:
             return FolderState(folder, "ready", "")
-        least = self._settings.min_images
+        least = self._settings.least_images
         if folder.problem is None and 0 < folder.images < least:
             reason = f"{folder.images} of at least {least} images: add more, or create the file {READY_MARKER} in it"
             return FolderState(folder, "waiting", reason)

@@ -44,6 +44,8 @@ class Rules:
     """Images per class that earlier versions hold out."""
     evaluation: Mapping[str, str]
     """sha256 -> key, for those of the candidates that lie below ``evaluation/``."""
+    leaves_out: bool = False
+    """Whether accuracy comes from leaving each learnt image out in turn (a frozen backbone): then none is held out."""
 
 
 def decide(candidates: Sequence[Candidate], rules: Rules) -> list[Verdict]:
@@ -98,9 +100,9 @@ def _too_few(usable: dict[str, list[int]], rules: Rules, reasons: list[str | Non
     """Classes left to wait for more images. A marked class does not wait: with one image a new one is rejected."""
     waiting = set()
     for name, indices in list(usable.items()):
-        if name not in rules.marked and len(indices) < rules.settings.min_images:
+        if name not in rules.marked and len(indices) < rules.settings.least_images:
             waiting.add(name)
-        elif name not in rules.known and len(indices) < 2:
+        elif name not in rules.known and len(indices) < 2 and not rules.leaves_out:
             for index in indices:
                 reasons[index] = "a new class needs at least two usable images: one to learn from, one to test with"
             del usable[name]
@@ -112,14 +114,10 @@ def _give_roles(
 ) -> None:
     room = rules.settings.evaluation_images_per_class - rules.held_already.get(name, 0)
     hashes = [candidates[index].sha256 for index in indices]
-    out = held_out(hashes, rules.settings.evaluation_share, 0 if name in rules.own_evaluation else room)
+    none = rules.leaves_out or name in rules.own_evaluation
+    out = held_out(hashes, rules.settings.evaluation_share, 0 if none else room)
     for index in indices:
         roles[index] = "holdout" if candidates[index].sha256 in out else "train"
-
-
-def count_roles(roles: Collection[Role]) -> dict[str, int]:
-    """How many objects have each role."""
-    return dict(Counter(roles))
 
 
 def held_out(hashes: Sequence[str], share: float, room: int) -> frozenset[str]:
@@ -132,3 +130,8 @@ def held_out(hashes: Sequence[str], share: float, room: int) -> frozenset[str]:
         return frozenset()
     size = min(max(1, round(share * count)), room, count - 1)
     return frozenset(sorted(hashes)[:size])
+
+
+def count_roles(roles: Collection[Role]) -> dict[str, int]:
+    """How many objects have each role."""
+    return dict(Counter(roles))

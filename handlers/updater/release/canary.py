@@ -8,10 +8,11 @@ import numpy as np
 from handlers.inference.preprocess import crop
 from handlers.torchserve.canary import FILE, Canary, CanaryPicture
 from handlers.updater.context.candidate import Draft
-from handlers.updater.context.parent import HOLDOUT, MODEL
 from handlers.updater.context.update import Update
 from handlers.updater.release.evaluate import open_model
+from handlers.updater.training.messages import STATE
 from lucir_core.memory.image_blobs import ImageBlobs
+from model_store.layout import EXEMPLARS, HOLDOUT, MODEL
 
 PICTURES = 8
 """Enough to notice a model or a preprocessing that is not the evaluated one; asked before every swap."""
@@ -20,6 +21,8 @@ PICTURES = 8
 def write_canary(update: Update, draft: Draft) -> None:
     """Write the file beside a draft's model; without held-out pictures there is none."""
     blobs = ImageBlobs.load(update.folder / HOLDOUT)
+    if update.services.config.frozen:  # nothing is held out
+        blobs = ImageBlobs.load(draft.folder / STATE / EXEMPLARS)
     if not len(blobs):
         return
     config, threads = update.services.config, update.services.settings.learning.threads

@@ -6,12 +6,15 @@ import numpy as np
 from numpy.typing import NDArray
 
 from handlers.updater.context.candidate import Draft
-from handlers.updater.context.parent import HOLDOUT, MODEL
 from handlers.updater.context.update import Update
 from handlers.updater.intake.evaluation_images import classes_with_own_images, own_images
 from handlers.updater.release.evaluate import Lineage, batched, predict, summarise, uncounted
+from handlers.updater.release.left_out import joined, left_out, show_mistakes
 from handlers.updater.release.report.mistakes import MistakeRecorder
+from handlers.updater.training.arrays import LABELS, TRAIN
+from handlers.updater.training.messages import STATE
 from lucir_core.memory.image_blobs import ImageBlobs
+from model_store.layout import FEATURES, HOLDOUT, MODEL
 from model_store.manifest import Evaluation
 
 
@@ -36,11 +39,18 @@ def measure(update: Update, draft: Draft) -> Evaluation:
 
     mistakes = MistakeRecorder()
     everything = predict(draft.folder / MODEL, batched(pictures(len(plan.classes)), size), threads, mistakes.see)
+    if services.config.frozen:
+        features = draft.folder / STATE / FEATURES
+        everything = joined(everything, left_out(features, plan.classes, own))
+        labels = np.load(folder / LABELS)
+        show_mistakes(mistakes, features, np.load(folder / TRAIN, mmap_mode="r")[: len(labels)], len(plan.classes))
     mistakes.save(draft.folder)
     parent = Lineage(None, 0, {}, (), None)
     if base is not None:
         old = len(base.manifest.classes)
         before = predict(base.folder / MODEL, batched(pictures(old), size), threads)
+        if services.config.frozen:
+            before = joined(before, left_out(base.folder / FEATURES, base.manifest.classes, own))
         accuracy = float((before.cnn == before.labels).mean()) if before.labels.size else None
         evaluation = base.evaluation
         parent = Lineage(base.manifest.version, old, dict(evaluation.class_best), evaluation.history, accuracy)

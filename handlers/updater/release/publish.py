@@ -11,7 +11,6 @@ from handlers.bucket.seen_images import FILE as LEARNT
 from handlers.bucket.seen_images import Learnt
 from handlers.torchserve.canary import FILE as CANARY
 from handlers.updater.context.candidate import Draft
-from handlers.updater.context.parent import CHECKPOINT, CONFIG, EXEMPLARS, HOLDOUT, MODEL
 from handlers.updater.context.update import Update
 from handlers.updater.errors import SupersededError
 from handlers.updater.release.canary import write_canary
@@ -19,9 +18,9 @@ from handlers.updater.release.evaluation_set import measure
 from handlers.updater.release.report.write import write_report
 from handlers.updater.training.messages import RESULT, STATE, Result
 from lucir_core.memory.image_blobs import ImageBlobs
-from model_store.manifest import Counts, Manifest, Preprocessing
+from model_store.layout import CHECKPOINT, CONFIG, EVALUATION, EXEMPLARS, FEATURES, HOLDOUT, MODEL
+from model_store.manifest import Calibration, Counts, Manifest, Preprocessing
 from model_store.objects import PreconditionFailedError
-from model_store.versions import EVALUATION
 
 logger = logging.getLogger(__name__)
 
@@ -105,6 +104,7 @@ def assemble(update: Update, draft: Draft) -> tuple[Manifest, dict[str, Path]]:
         updated_classes=plan.updated_classes if draft.kind == "learnt" else (),
         preprocessing=Preprocessing(size=result.size, resize=result.resize),
         readout="cnn",
+        calibration=None if result.calibration is None else Calibration.model_validate(result.calibration),
         method=result.method,
         config=result.config,
         counts=Counts(train=train, holdout=_held_out(holdout, plan.classes), exemplars=result.exemplars),
@@ -116,6 +116,7 @@ def assemble(update: Update, draft: Draft) -> tuple[Manifest, dict[str, Path]]:
         MODEL: folder / MODEL,
         CHECKPOINT: folder / STATE / CHECKPOINT,
         EXEMPLARS: folder / STATE / EXEMPLARS,
+        **features_file(folder),
         HOLDOUT: holdout,
         LEARNT: _learnt(update, draft),
         EVALUATION: folder / EVALUATION,
@@ -124,6 +125,12 @@ def assemble(update: Update, draft: Draft) -> tuple[Manifest, dict[str, Path]]:
         **write_report(update, folder, draft.number, draft.kind),
     }
     return manifest, files
+
+
+def features_file(folder: Path) -> dict[str, Path]:
+    """The stored features of a version with a frozen backbone, by name; nothing for any other."""
+    path = folder / STATE / FEATURES
+    return {FEATURES: path} if path.exists() else {}
 
 
 def _learnt(update: Update, draft: Draft) -> Path:

@@ -12,10 +12,11 @@ from handlers.bucket.seen_images import Learnt
 from handlers.bucket.update_documents import Entry, Plan
 from handlers.inference.preprocess import BadImageError
 from handlers.parallel import ordered_map
-from handlers.updater.context.parent import HOLDOUT, Base
+from handlers.updater.context.parent import Base
 from handlers.updater.intake.plan import DECODED
 from handlers.updater.intake.reader import Item, Reader
 from lucir_core.memory.image_blobs import ImageBlobs, image_digest
+from model_store.layout import HOLDOUT
 from model_store.objects import ObjectNotFoundError, ObjectStore, ObjectTooLargeError, StoreError
 
 logger = logging.getLogger(__name__)

@@ -1,5 +1,6 @@
 """What the learning child does when it is to edit a version: see ``handlers.updater.training``."""
 
+import dataclasses
 import json
 import logging
 import shutil
@@ -14,16 +15,16 @@ from handlers.bucket.seen_images import FILE as LEARNT
 from handlers.bucket.seen_images import Learnt
 from handlers.logs import setup_logging
 from handlers.settings import LogSettings
-from handlers.updater.context.parent import HOLDOUT, MODEL
-from handlers.updater.training.export_check import CHECKED_IMAGES, check_export, spread
+from handlers.updater.training.export_check import check_export, most_checked, spread
 from handlers.updater.training.messages import RESULT, STATE, TASK, EditTask, Result
 from handlers.updater.training.process import ERROR_FILE, EXIT_ENVIRONMENT
 from handlers.updater.training.train_job import software
-from lucir_core.edit.edit_state import delete_exemplars, delete_images, regroup_state
+from lucir_core.edit.edit_state import delete_images, forget_images, regroup_state
 from lucir_core.edit.regroup import regroup_blobs
 from lucir_core.export.onnx_export import export_onnx
 from lucir_core.memory.image_blobs import ImageBlobs
 from lucir_core.state import LearnerState, load_state, save_state
+from model_store.layout import HOLDOUT, MODEL
 
 logger = logging.getLogger(__name__)
 
@@ -50,7 +51,7 @@ def edit(folder: Path, task: EditTask) -> None:
     state, holdout, learnt = load_state(base), ImageBlobs.load(base / HOLDOUT), Learnt.load(base / LEARNT)
     digests = {bytes.fromhex(digest) for digest in task.digests}
     if isinstance(task.operation, DeleteImages):
-        state = delete_exemplars(state, digests)
+        state = forget_images(state, digests)
         holdout = delete_images(holdout, digests)
         learnt = learnt.without(task.learnt)
     else:
@@ -69,6 +70,7 @@ def edit(folder: Path, task: EditTask) -> None:
         size=state.config.size,
         resize=state.config.resize,
         exemplars=dict(zip(state.classes, counts, strict=True)),
+        calibration=None if state.calibration is None else dataclasses.asdict(state.calibration),
         checked_images=checked,
         max_cosine_difference=difference,
         seconds={"edit": round(time.monotonic() - started, 3)},
@@ -85,7 +87,7 @@ def _write_model(
         return 0, 0.0
     export_onnx(state, folder / MODEL)
     sources = [(blobs, index) for blobs in (holdout, state.exemplars) for index in range(len(blobs))]
-    picked = [sources[index] for index in spread(len(sources), CHECKED_IMAGES)]
+    picked = [sources[index] for index in spread(len(sources), most_checked(state.config))]
     if not picked:
         return 0, 0.0
     check = check_export(state, folder / MODEL, [blobs.decode(index) for blobs, index in picked])

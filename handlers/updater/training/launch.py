@@ -11,11 +11,11 @@ from handlers.updater.context.candidate import Draft
 from handlers.updater.context.update import Services, Update
 from handlers.updater.training.arrays import PREPARED
 from handlers.updater.training.messages import RESULT, STATE, TASK, Result, Task
-from model_store.versions import EVALUATION
+from model_store.layout import EVALUATION, MODEL
 
 logger = logging.getLogger(__name__)
 
-_MADE = (RESULT, EVALUATION, "model.onnx")
+_MADE = (RESULT, EVALUATION, MODEL)
 RESUME_PREFIX = "resume"
 
 
@@ -55,7 +55,8 @@ def run_child(update: Update, draft: Draft) -> Result:
     services = update.services
     _begin(update, draft)
     services.child.run("learn", draft.folder, partial(report_progress, services), services.stop, services.tick)
-    if draft.kind == "learnt":  # the last job: a server is about to start a worker, which wants its memory
+    # The last job. A server is about to start a worker, which wants the memory; a head alone takes little of it.
+    if draft.kind == "learnt" and not services.config.frozen:
         services.child.end()
     result: Result = Result.read(draft.folder / RESULT)
     return result

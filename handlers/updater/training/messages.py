@@ -75,6 +75,8 @@ class Result(Message):
     size: int
     resize: int
     exemplars: dict[str, int]
+    calibration: dict[str, float | None] | None = None
+    """With a frozen backbone: what its probabilities and its "unknown" are worth (``model_store.manifest``)."""
     checked_images: int
     max_cosine_difference: float
     seconds: dict[str, float]

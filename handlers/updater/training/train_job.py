@@ -1,5 +1,6 @@
 """What the learning child does, once it is sure to end with its parent: see ``handlers.updater.training``."""
 
+import dataclasses
 import json
 import logging
 import os
@@ -18,9 +19,8 @@ from numpy.typing import NDArray
 
 from handlers.logs import setup_logging
 from handlers.settings import LogSettings
-from handlers.updater.context.parent import EXEMPLARS, HOLDOUT, MODEL
 from handlers.updater.training.arrays import LABELS, TRAIN
-from handlers.updater.training.export_check import CHECKED_IMAGES, check_export, spread
+from handlers.updater.training.export_check import check_export, most_checked, spread
 from handlers.updater.training.messages import RESULT, STATE, TASK, Result, Task
 from handlers.updater.training.process import ERROR_FILE, EXIT_ENVIRONMENT
 from lucir_core.config.phase_config import PhaseConfig, load_preset
@@ -30,6 +30,7 @@ from lucir_core.memory.image_blobs import ImageBlobs
 from lucir_core.phase import PhaseData, Progress, run_phase
 from lucir_core.runtime.devices import choose_device, choose_threads
 from lucir_core.state import LearnerState, load_state, save_state
+from model_store.layout import EXEMPLARS, HOLDOUT, MODEL
 
 logger = logging.getLogger(__name__)
 
@@ -74,7 +75,8 @@ def learn(folder: Path, task: Task) -> None:
         size=config.size,
         resize=config.resize,
         exemplars={name: counts.get(name, 0) for name in task.classes},
-        checked_images=CHECKED_IMAGES,
+        calibration=None if state.calibration is None else dataclasses.asdict(state.calibration),
+        checked_images=check.images,
         max_cosine_difference=check.max_cosine_difference,
         seconds={
             "learn" if task.kind == "learnt" else "imprint": json.loads((folder / STATE / SECONDS).read_text()),
@@ -109,8 +111,9 @@ def software() -> dict[str, str]:
 
 def _check(state: LearnerState, model: Path, holdout: ImageBlobs, train: NDArray[np.uint8]) -> ExportCheck:
     """Compare PyTorch and ONNX on held-out and training images. Raises ``ExportMismatchError``."""
-    images = [holdout.decode(index) for index in spread(len(holdout), CHECKED_IMAGES // 2)]
-    images += [np.asarray(train[row]) for row in spread(len(train), CHECKED_IMAGES - len(images))]
+    count = most_checked(state.config)
+    images = [holdout.decode(index) for index in spread(len(holdout), count // 2)]
+    images += [np.asarray(train[row]) for row in spread(len(train), count - len(images))]
     return check_export(state, model, images)
 
 

@@ -20,8 +20,8 @@ from handlers.updater.release.publish import publish, write_evaluation
 from handlers.updater.training.arrays import Preparation
 from handlers.updater.training.launch import is_made, is_prepared, run_child
 from handlers.updater.workflow import provisional_steps as provisional
+from model_store.layout import EVALUATION
 from model_store.manifest import now
-from model_store.versions import EVALUATION
 
 logger = logging.getLogger(__name__)
 
@@ -43,7 +43,8 @@ def ingest(update: Update) -> None:
     """Read and judge every dropped file; write the plan."""
     services = update.services
     base = current_base(services)
-    maker = Ingest(services.objects, services.versions, services.settings, services.config.resize)
+    config = services.config
+    maker = Ingest(services.objects, services.versions, services.settings, config.resize, leaves_out=config.frozen)
     made = maker.run(update.intent, base, update.folder, services.tick)
     services.records.write_plan(made.plan)
     update.rows = made.rows

@@ -16,9 +16,9 @@ from handlers.updater.context.update import Update
 from handlers.updater.errors import NOT_THE_DROP, SupersededError
 from handlers.updater.release.publish import point, publish, write_evaluation
 from handlers.updater.training.launch import is_made, run_child
+from model_store.layout import EVALUATION
 from model_store.manifest import Evaluation
 from model_store.objects import PreconditionFailedError
-from model_store.versions import EVALUATION
 
 logger = logging.getLogger(__name__)
 

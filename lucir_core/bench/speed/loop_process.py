@@ -18,6 +18,7 @@ from lucir_core.config.phase_config import PhaseConfig, load_preset
 from lucir_core.data.phase_data import ImageSet
 from lucir_core.methods.base import grown_model
 from lucir_core.methods.lucir import incremental_loss
+from lucir_core.models.heads import growing
 from lucir_core.models.model import create_model, place, teacher_of
 from lucir_core.runtime.acceleration import Acceleration, accelerated
 from lucir_core.runtime.randomness import generator
@@ -48,7 +49,7 @@ class OurLoop:
         acceleration: Acceleration,
     ) -> None:
         before = create_model(config, 1)
-        before.head.grow(counts[0], generator("cpu", 1, "head"))
+        growing(before.head).grow(counts[0], generator("cpu", 1, "head"))
         model = grown_model(config, before, counts[1], 1)
         self._run = PhaseRun(
             config=config,

@@ -245,10 +245,12 @@ def test_batch_equals_single(tmp_path: Path, make_version: MakeVersion) -> None:
     model = VersionModel.load(make_version(tmp_path))
     images = np.random.default_rng(0).integers(0, 256, (5, 16, 16, 3), dtype=np.uint8)
     together = model.classify(images, [3] * 5)
-    for image, predictions in zip(images, together, strict=True):
+    for image, answer in zip(images, together, strict=True):
         (single,) = model.classify(image[None], [3])
-        assert [p.name for p in single] == [p.name for p in predictions]
-        np.testing.assert_allclose([p.cosine for p in single], [p.cosine for p in predictions], atol=1e-5)
+        assert [p.name for p in single.predictions] == [p.name for p in answer.predictions]
+        alone, among = ([p.cosine for p in one.predictions] for one in (single, answer))
+        np.testing.assert_allclose(alone, among, atol=1e-5)
+        assert (single.unknown, single.unknown_score) == (None, None)
 
 
 def test_torchserve_finds_exactly_one_class() -> None:

@@ -60,7 +60,7 @@ def test_cifar_normalisation_is_the_official_triple() -> None:
     assert normalisation.std == (0.2009, 0.1984, 0.2023)
 
 
-@pytest.mark.parametrize("preset", ["small", "photo", "digits"])
+@pytest.mark.parametrize("preset", ["small", "photo_scratch", "digits"])
 def test_service_presets_balance_and_cap(preset: str) -> None:
     config = load_preset(preset)
     assert config.cbf.enabled

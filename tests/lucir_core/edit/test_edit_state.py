@@ -9,8 +9,8 @@ import torch
 from torch.nn import functional
 
 from lucir_core.edit.edit_state import (
-    delete_exemplars,
     delete_images,
+    forget_images,
     merge_classes,
     regroup_state,
     regrouped_head,
@@ -146,7 +146,7 @@ def test_bias_correction_goes_into_a_row_that_is_merged_of_old_and_new() -> None
 def test_deleting_takes_the_images_out_and_rebuilds_their_prototypes(state: LearnerState, tmp_path: Path) -> None:
     doomed = [int(state.exemplars.indices_of(2)[0]), int(state.exemplars.indices_of(2)[3])]
     digests = [image_digest(state.exemplars.decode(index)) for index in doomed]
-    edited = delete_exemplars(state, digests)
+    edited = forget_images(state, digests)
     assert edited.exemplars.counts().tolist() == [5, 5, 3, 5, 5]
     assert edited.exemplars.pngs == tuple(png for i, png in enumerate(state.exemplars.pngs) if i not in doomed)
     untouched = [0, 1, 3, 4]
@@ -160,7 +160,7 @@ def test_deleting_takes_the_images_out_and_rebuilds_their_prototypes(state: Lear
 def test_a_class_may_lose_all_its_exemplars() -> None:
     state = learnt("lucir")[1]
     mine = state.exemplars.indices_of(0)
-    edited = delete_exemplars(state, [image_digest(state.exemplars.decode(index)) for index in mine.tolist()])
+    edited = forget_images(state, [image_digest(state.exemplars.decode(index)) for index in mine.tolist()])
     assert edited.exemplars.counts()[0] == 0
     assert edited.prototypes[0].abs().sum() == 0
 
@@ -171,7 +171,7 @@ def test_learning_goes_on_after_an_edit(method: str) -> None:
     state = remove_class(learnt(method)[1], "class-3")
     state = merge_classes(state, ["class-0", "class-2"], "joined")
     state = rename_class(state, "class-4", "four")
-    state = delete_exemplars(state, [image_digest(state.exemplars.decode(0))])
+    state = forget_images(state, [image_digest(state.exemplars.decode(0))])
     assert state.classes == ("joined", "class-1", "four")
     data = synthetic_phase({3: 12}, 4)
     after = run_phase(short_config(method), replace(data, classes=(*state.classes, "next")), state, seed=1)

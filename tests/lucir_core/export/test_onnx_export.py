@@ -67,11 +67,12 @@ def test_inputs_and_outputs_are_those_of_the_contract(
     (images,) = session.get_inputs()
     assert (images.name, images.type, images.shape) == ("images", "tensor(uint8)", ["batch", 16, 16, 3])
     assert [(o.name, o.type, o.shape) for o in session.get_outputs()] == [
-        (name, "tensor(float)", ["batch", 5]) for name in OUTPUTS
+        *((name, "tensor(float)", ["batch", 5]) for name in OUTPUTS),
+        ("features", "tensor(float)", ["batch", 64]),
     ]
     for batch in (1, 3):
         outputs = session.run(None, {"images": np.zeros((batch, 16, 16, 3), np.uint8)})
-        assert [value.shape for value in outputs] == [(batch, 5)] * 3
+        assert [value.shape for value in outputs] == [(batch, 5)] * 3 + [(batch, 64)]
         np.testing.assert_allclose(outputs[0].sum(axis=1), 1.0, rtol=1e-5)
 
 

@@ -20,8 +20,8 @@ from handlers.updater.release.report.collect import (
 )
 from handlers.updater.release.report.html import render
 from handlers.updater.release.report.mistakes import load_mistakes
+from model_store.layout import EVALUATION
 from model_store.manifest import Evaluation
-from model_store.versions import EVALUATION
 
 
 def write_report(

@@ -15,7 +15,6 @@ import pytest
 from sklearn.datasets import load_digits
 
 from handlers.settings import Settings
-from handlers.updater.context.parent import HOLDOUT
 from handlers.updater.errors import LearningError, MachineError, StopRequestedError
 from handlers.updater.service import Updater
 from handlers.updater.training.arrays import LABELS, TRAIN
@@ -24,6 +23,7 @@ from handlers.updater.training.process import Child
 from lucir_core.config.phase_config import load_preset
 from lucir_core.memory.image_blobs import ImageBlobs
 from model_store.directory.directory_store import DirectoryStore
+from model_store.layout import HOLDOUT
 from tests.handlers.conftest import Drop
 from tests.support.waiting import wait_for
 

@@ -41,7 +41,7 @@ def test_its_version_is_verified_and_answers(old: Path) -> None:
     batch = np.stack([np.asarray(image.resize((model.size, model.size))) for image in images])
     answers = model.classify(batch, [len(NAMES)] * len(batch))
     assert len(answers) == 48
-    assert all({one.name for one in answer} == set(NAMES) for answer in answers)
+    assert all({one.name for one in answer.predictions} == set(NAMES) for answer in answers)
 
 
 @pytest.mark.slow

@@ -27,8 +27,9 @@ from handlers.updater.workflow.provisional_steps import (
 )
 from lucir_core.config.phase_config import load_preset
 from model_store.directory.directory_store import DirectoryStore
+from model_store.layout import EVALUATION
 from model_store.manifest import Accuracy, Evaluation, Gate, now
-from model_store.versions import EVALUATION, VersionStore
+from model_store.versions import VersionStore
 from tests.support.manifests import make_manifest
 
 CLASSES = ("a", "b", "c")

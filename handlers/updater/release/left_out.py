@@ -1,0 +1,52 @@
+"""The answers of a version with a frozen backbone to its own images, each left out in turn when it was answered.
+
+Nothing is held out then: the learning child has computed, in closed form, what the head answers to every image when it
+is made without that image (``lucir_core.frozen``).
+"""
+
+from collections.abc import Collection
+from pathlib import Path
+
+import numpy as np
+
+from handlers.updater.release.evaluate import Predictions
+from handlers.updater.release.report.mistakes import MistakeRecorder
+from lucir_core.edit.regroup import Regrouping
+from lucir_core.memory.feature_memory import FeatureMemory
+
+
+def left_out(path: Path, classes: tuple[str, ...], without: Collection[str] = ()) -> Predictions:
+    """The answers in a version's file of features; images of the classes ``without`` are measured in another way."""
+    memory = FeatureMemory.load(path)
+    answers = memory.answers
+    if answers is None:
+        raise ValueError(f"{path} has no answers: its head was not computed")
+    counted = np.array([name not in without for name in classes], bool)[memory.labels] & (answers.served >= 0)
+    return Predictions(memory.labels[counted], answers.served[counted], answers.nearest[counted])
+
+
+def after_edit(path: Path, change: Regrouping) -> Predictions:
+    """The answers of the version before, in the classes of the version after; -1 where such a class is gone."""
+    before = left_out(path, change.before)
+    labels = change.new_labels
+    kept = labels[before.labels] >= 0
+    return Predictions(labels[before.labels[kept]], labels[before.cnn[kept]], labels[before.nme[kept]])
+
+
+def joined(first: Predictions, second: Predictions) -> Predictions:
+    """Both one after the other."""
+    pairs = ((getattr(first, name), getattr(second, name)) for name in ("labels", "cnn", "nme"))
+    return Predictions(*(np.concatenate(pair) for pair in pairs))
+
+
+def show_mistakes(recorder: MistakeRecorder, path: Path, images: np.ndarray, class_count: int) -> None:
+    """Let the recorder see those of the newest images that were answered wrongly; images: (n, side, side, 3)."""
+    memory = FeatureMemory.load(path)
+    if memory.answers is None:
+        return
+    first = len(memory) - len(images)
+    labels, served = memory.labels[first:], memory.answers.served[first:]
+    for row in np.flatnonzero((served != labels) & (served >= 0)).tolist():
+        probabilities = np.zeros((1, class_count), np.float32)
+        probabilities[0, served[row]] = memory.answers.probability[first + row]
+        recorder.see(np.asarray(images[row : row + 1]), labels[row : row + 1], probabilities)

@@ -1,0 +1,162 @@
+"""A phase on a frozen backbone: features of the new images, then the head for all classes from all stored features."""
+
+import copy
+import dataclasses
+import logging
+import time
+from collections.abc import Callable
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from lucir_core.config.phase_config import PhaseConfig
+from lucir_core.data.phase_data import PhaseData
+from lucir_core.errors import DataError
+from lucir_core.frozen.analytic import class_means, fit_ridge, left_out_cosines, unit_rows
+from lucir_core.frozen.calibrate import calibration_error, fit_temperature, known_bound, softmax
+from lucir_core.frozen.extraction import FeatureExtractor
+from lucir_core.memory.calibration import Calibration
+from lucir_core.memory.exemplars import exemplars_per_class
+from lucir_core.memory.feature_memory import Answers, FeatureMemory
+from lucir_core.memory.herding import herd
+from lucir_core.memory.image_blobs import ImageBlobs, encode_image, image_digest
+from lucir_core.models.heads import AnalyticHead
+from lucir_core.models.model import IncrementalModel, create_model
+from lucir_core.state import LearnerState
+from lucir_core.training.phase_run import Progress
+
+logger = logging.getLogger(__name__)
+
+
+def learn_frozen(
+    config: PhaseConfig,
+    data: PhaseData,
+    previous: LearnerState | None,
+    *,
+    seed: int,
+    report: Callable[[Progress], None],
+) -> LearnerState:
+    """What `run_phase` does when `config.frozen`; `previous` stays unchanged and `data` is as there.
+
+    The images pass the backbone once. Nothing here is random, and nothing depends on how the classes were divided into
+    phases. Raises DataError for a new class without an image.
+    """
+    started = time.monotonic()
+    model = copy.deepcopy(previous.model) if previous is not None else create_model(config, seed)
+    model = model.eval().requires_grad_(False)
+    old = previous.classes if previous is not None else ()
+    missing = [name for label, name in enumerate(data.classes) if label >= len(old) and label not in data.labels]
+    if missing:
+        raise DataError(f"class {missing[0]!r} has no image: give at least one or leave the class out")
+
+    def tick(done: int) -> None:
+        report(Progress("features", done, len(data.images), {}, None, None, 0.9 * done / len(data.images)))
+
+    features = FeatureExtractor(model, config.size)(data.images, tick)
+    digests = [image_digest(image) for image in data.images]
+    phase = 0 if previous is None else previous.phase + 1
+    kept = previous.features if previous is not None else None
+    memory = kept if kept is not None else FeatureMemory.empty(model.feature_dim)
+    memory = memory.extended(features, data.labels.astype(np.int64), phase, digests)
+    exemplars = previous.exemplars if previous is not None else ImageBlobs.empty()
+    sizes = (*(previous.phase_sizes if previous is not None else ()), len(data.classes) - len(old))
+    state = with_head(
+        LearnerState(
+            model=model,
+            classes=data.classes,
+            phase=phase,
+            phase_sizes=sizes,
+            exemplars=_exemplars(config, data, digests, exemplars, memory),
+            prototypes=torch.zeros(len(data.classes), model.feature_dim),
+            config=config,
+            seed=seed,
+            features=memory,
+        )
+    )
+    fields = {"phase": phase, "classes": len(data.classes), "seconds": round(time.monotonic() - started, 2)}
+    logger.info("phase learnt", extra=fields)
+    return state
+
+
+def with_head(state: LearnerState) -> LearnerState:
+    """The state with head, prototypes, answers and calibration made from its stored features."""
+    memory, count = state.features, len(state.classes)
+    if memory is None or not len(memory):
+        raise DataError("no image is left to learn from: keep at least one image of two classes")
+    units = unit_rows(memory.features)
+    fit = fit_ridge(units, memory.labels, count)
+    means = class_means(units, memory.labels, count)
+    cosines = left_out_cosines(units, memory.labels, count)
+    told = np.bincount(memory.labels, minlength=count)[memory.labels] > 1
+    temperature = fit_temperature(fit.left_out[told], memory.labels[told])
+    probabilities = softmax(fit.left_out, temperature)
+    answers = Answers(
+        served=np.where(told, probabilities.argmax(axis=1), -1).astype(np.int64),
+        nearest=np.where(told, cosines.argmax(axis=1), -1).astype(np.int64),
+        probability=probabilities.max(axis=1).astype(np.float32),
+        cosine=cosines.max(axis=1).astype(np.float32),
+    )
+    bound = known_bound(answers.cosine[told])
+    calibration = Calibration(
+        images=int(told.sum()),
+        temperature=temperature,
+        calibration_error=calibration_error(answers.probability[told], (answers.served == memory.labels)[told]),
+        known_cosine=None if bound is None else bound[0],
+        false_alarms=None if bound is None else bound[1],
+    )
+    model = _with_rows(state.model, fit.weights / temperature, fit.bias / temperature, means, count - state.old_count)
+    return dataclasses.replace(
+        state,
+        model=model,
+        prototypes=torch.from_numpy(means).float(),
+        features=memory.answered(answers),
+        calibration=calibration,
+    )
+
+
+def _with_rows(
+    model: IncrementalModel,
+    weights: NDArray[np.float64],
+    bias: NDArray[np.float64],
+    means: NDArray[np.float64],
+    new_count: int,
+) -> IncrementalModel:
+    """A model with the same backbone and this head; weights, means: (classes, dim), bias: (classes,)."""
+    old_count = len(weights) - new_count
+    head = AnalyticHead(model.feature_dim, old_count, new_count)
+    rows = torch.from_numpy(means).float()
+    with torch.no_grad():
+        head.old.copy_(rows[:old_count])
+        head.new.copy_(rows[old_count:])
+        head.weight.copy_(torch.from_numpy(weights))
+        head.bias.copy_(torch.from_numpy(bias))
+    changed = copy.copy(model)
+    changed._modules = {**model._modules, "head": head}
+    return changed.eval().requires_grad_(False)
+
+
+def _exemplars(
+    config: PhaseConfig, data: PhaseData, digests: list[bytes], old: ImageBlobs, memory: FeatureMemory
+) -> ImageBlobs:
+    """Images to look at, not to learn from: the ones nearest to their class's mean, herded from old and new ones."""
+    budget = exemplars_per_class(config, len(data.classes))
+    old_rows = memory.rows_of([image_digest(old.decode(index)) for index in range(len(old))])
+    new_rows = memory.rows_of(digests)
+    touched = set(data.labels.tolist())
+    pngs: list[bytes] = []
+    labels: list[int] = []
+    for label in range(len(data.classes)):
+        before = old.indices_of(label)
+        fresh = np.flatnonzero(data.labels == label)
+        order: list[int] = list(range(len(before)))[:budget]
+        if label in touched:
+            rows = np.concatenate([old_rows[before], new_rows[fresh]])
+            order = herd(memory.features[rows], budget).tolist()
+        for position in order:
+            known = position < len(before)
+            pngs.append(
+                old.pngs[before[position]] if known else encode_image(data.images[fresh[position - len(before)]])
+            )
+        labels += [label] * len(order)
+    return ImageBlobs(tuple(pngs), np.array(labels, np.int64), data.classes)

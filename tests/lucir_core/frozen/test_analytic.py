@@ -1,0 +1,67 @@
+"""The head in closed form: four equalities, and what class weights are for."""
+
+import numpy as np
+import pytest
+
+from lucir_core.frozen.analytic import class_means, class_weights, fit_ridge, left_out_cosines, unit_rows
+
+CLASSES, DIM = 4, 12
+
+
+@pytest.fixture
+def rows() -> tuple[np.ndarray, np.ndarray]:
+    """Unit rows (60, 12) around four directions, and labels of unequal frequency."""
+    random = np.random.default_rng(3)
+    labels = np.repeat(np.arange(CLASSES), (30, 15, 10, 5)).astype(np.int64)
+    features = random.normal(size=(CLASSES, DIM))[labels] + 0.8 * random.normal(size=(len(labels), DIM))
+    return unit_rows(features.astype(np.float32)), labels
+
+
+def test_the_order_of_images_makes_no_difference(rows: tuple[np.ndarray, np.ndarray]) -> None:
+    units, labels = rows
+    order = np.random.default_rng(0).permutation(len(labels))
+    one, other = fit_ridge(units, labels, CLASSES), fit_ridge(units[order], labels[order], CLASSES)
+    assert one.ridge == other.ridge
+    np.testing.assert_allclose(one.weights, other.weights, atol=1e-9)
+    np.testing.assert_allclose(one.left_out[order], other.left_out, atol=1e-5)
+
+
+def test_left_out_scores_are_those_of_a_head_without_the_image(rows: tuple[np.ndarray, np.ndarray]) -> None:
+    units, labels = rows
+    ridge = 0.3
+    fit = fit_ridge(units, labels, CLASSES, (ridge,))
+    weights = class_weights(labels, CLASSES)
+    inputs = np.concatenate([units, np.ones((len(units), 1))], axis=1)
+    for row in (0, 31, 46, 59):
+        kept = np.arange(len(labels)) != row
+        part = inputs[kept] * weights[kept, None]
+        targets = np.eye(CLASSES)[labels[kept]]
+        solution = np.linalg.solve(part.T @ inputs[kept] + ridge * np.eye(DIM + 1), part.T @ targets)
+        np.testing.assert_allclose(inputs[row] @ solution, fit.left_out[row], atol=1e-5)
+
+
+def test_left_out_cosines_are_those_to_means_without_the_image(rows: tuple[np.ndarray, np.ndarray]) -> None:
+    units, labels = rows
+    found = left_out_cosines(units, labels, CLASSES)
+    for row in (0, 59):
+        kept = np.arange(len(labels)) != row
+        means = class_means(units[kept], labels[kept], CLASSES)
+        expected = units[row] @ means.T
+        others = np.arange(CLASSES) != labels[row]
+        np.testing.assert_allclose(found[row, labels[row]], expected[labels[row]], atol=1e-6)
+        np.testing.assert_allclose(found[row, others], (units[row] @ class_means(units, labels, CLASSES).T)[others])
+
+
+def test_an_image_alone_in_its_class_is_nearest_to_another_one() -> None:
+    units = unit_rows(np.eye(3, dtype=np.float32)[[0, 0, 1]])
+    cosines = left_out_cosines(units, np.array([0, 0, 1]), 2)
+    assert cosines[2, 1] == -1.0
+    assert cosines[2].argmax() == 0
+
+
+def test_classes_weigh_the_same_however_many_images_they_have(rows: tuple[np.ndarray, np.ndarray]) -> None:
+    labels = rows[1]
+    weights = class_weights(labels, CLASSES)
+    np.testing.assert_allclose(np.bincount(labels, weights), len(labels) / CLASSES)
+    gone = class_weights(labels[labels != 2], CLASSES)
+    assert gone.sum() == pytest.approx((labels != 2).sum())
