@@ -65,7 +65,7 @@ class Plan(Document):
     new_classes: tuple[str, ...]
     updated_classes: tuple[str, ...]
     own_evaluation: tuple[str, ...]
-    """Classes for which ``evaluation/`` holds the user's own test images."""
+    """Those of the dropped classes with own test images in ``evaluation/``: nothing is held out for them."""
     resize: int
     """Side of the pictures that learning gets, in pixels."""
     dropped_at: float

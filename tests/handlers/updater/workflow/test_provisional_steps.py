@@ -6,16 +6,10 @@ from pathlib import Path
 import pytest
 
 from handlers.bucket.update_documents import Attempts, Intent, Plan
-from handlers.bucket.updates import UpdateRecords
-from handlers.settings import Settings
 from handlers.updater.context.candidate import Draft, Kind
 from handlers.updater.context.update import Services, Update
 from handlers.updater.errors import LearningError, MachineError, SupersededError
-from handlers.updater.leader.leadership import Leadership
-from handlers.updater.metrics import Metrics
 from handlers.updater.release.publish import check_parent
-from handlers.updater.status import Status
-from handlers.updater.training.process import Child
 from handlers.updater.workflow.learn_steps import end_update
 from handlers.updater.workflow.provisional_steps import (
     attempted,
@@ -25,7 +19,6 @@ from handlers.updater.workflow.provisional_steps import (
     offer,
     unless_left_out,
 )
-from lucir_core.config.phase_config import load_preset
 from model_store.directory.directory_store import DirectoryStore
 from model_store.layout import EVALUATION
 from model_store.manifest import Accuracy, Evaluation, Gate, now
@@ -77,24 +70,10 @@ def publish(versions: VersionStore, tmp_path: Path) -> Publish:
 
 
 @pytest.fixture
-def update(settings: Settings, store: DirectoryStore, versions: VersionStore, publish: Publish) -> Update:
+def update(services: Services, versions: VersionStore, publish: Publish) -> Update:
     """Update 2 has made the provisional version 2 on top of version 1, which is served, and is to learn version 3."""
     publish(1, "000001", evaluation(1, (9, 9, 0)))
     versions.point_to(1, "learnt")
-    metrics, status = Metrics(), Status(store.url)
-    services = Services(
-        settings=settings,
-        config=load_preset("digits"),
-        objects=store,
-        versions=versions,
-        records=UpdateRecords(store),
-        metrics=metrics,
-        status=status,
-        wait_served=lambda *_: True,
-        expect_provisional=lambda *_: None,
-        leadership=Leadership(settings, store, metrics, status),
-        child=Child(),
-    )
     plan = Plan(
         id="000002",
         created_at=now(),

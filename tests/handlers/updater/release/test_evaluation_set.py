@@ -1,0 +1,102 @@
+"""Which images measure a class: those that drops held out, or the user's own; with a real model that sees colours."""
+
+import io
+from pathlib import Path
+
+import numpy as np
+import onnx
+import pytest
+from onnx import TensorProto, helper
+from PIL import Image
+
+from handlers.bucket.update_documents import Intent, Plan
+from handlers.updater.context.update import Services, Update
+from handlers.updater.release.evaluation_set import measure
+from lucir_core.memory.image_blobs import ImageBlobs
+from model_store.layout import HOLDOUT, MODEL
+from model_store.manifest import now
+
+CLASSES = ("red", "green", "blue")
+HELD, OWN = 2, 3
+
+
+def model() -> bytes:
+    """Both readouts are the mean of each colour channel: the label of a class is the channel of its colour."""
+    nodes = [
+        helper.make_node("Cast", ["images"], ["levels"], to=TensorProto.FLOAT),
+        helper.make_node("ReduceMean", ["levels", "axes"], ["probabilities"], keepdims=0),
+        helper.make_node("Identity", ["probabilities"], ["prototype_cosines"]),
+    ]
+    graph = helper.make_graph(
+        nodes,
+        "colours",
+        [helper.make_tensor_value_info("images", TensorProto.UINT8, ["n", "h", "w", 3])],
+        [
+            helper.make_tensor_value_info(name, TensorProto.FLOAT, ["n", 3])
+            for name in ("probabilities", "prototype_cosines")
+        ],
+        [helper.make_tensor("axes", TensorProto.INT64, [2], [1, 2])],
+    )
+    made = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 18)], ir_version=10)
+    onnx.checker.check_model(made)
+    return made.SerializeToString()
+
+
+def add_own(root: Path, name: str) -> None:
+    folder = root / "evaluation" / name
+    folder.mkdir(parents=True)
+    for index in range(OWN):
+        buffer = io.BytesIO()
+        Image.new("RGB", (16 + index, 16), {"green": "lime"}.get(name, name)).save(buffer, "PNG")
+        (folder / f"{index}.png").write_bytes(buffer.getvalue())
+
+
+@pytest.fixture
+def update(services: Services) -> Update:
+    """Every class has images held out; red and green were dropped, green had images of its own when planned."""
+    side = services.config.resize
+    plan = Plan(
+        id="000001",
+        created_at=now(),
+        parent=None,
+        version=1,
+        classes=CLASSES,
+        new_classes=("red",),
+        updated_classes=("green",),
+        own_evaluation=("green",),
+        resize=side,
+        dropped_at=0.0,
+        entries=(),
+    )
+    services.records.write_plan(plan)
+    update = Update(services, Intent(id=plan.id, created_at=now(), folders={}))
+    update.folder.mkdir(parents=True)
+    labels = np.repeat(np.arange(3), HELD)
+    images = np.zeros((len(labels), side, side, 3), np.uint8)
+    images[np.arange(len(labels)), :, :, labels] = 255
+    ImageBlobs.from_arrays(images, labels, CLASSES).save(update.folder / HOLDOUT)
+    (update.folder / MODEL).write_bytes(model())
+    return update
+
+
+def measured(update: Update) -> list[int]:
+    """How many images of each class were asked; the model is always right."""
+    found = measure(update, update.learnt)
+    assert found.cnn.all == 1.0
+    return [sum(row) for row in found.confusion]
+
+
+def test_held_out_images_measure_where_there_are_no_others(update: Update) -> None:
+    """Green's own images have been taken away since the plan was made."""
+    assert measured(update) == [HELD, HELD, HELD]
+
+
+def test_own_images_take_the_place_of_held_out_ones(update: Update, root: Path) -> None:
+    add_own(root, "green")
+    add_own(root, "blue")  # not dropped, so the plan says nothing of this class
+    assert measured(update) == [HELD, OWN, OWN]
+
+
+def test_own_images_that_came_after_the_plan_count_at_the_next_update(update: Update, root: Path) -> None:
+    add_own(root, "red")
+    assert measured(update) == [HELD, HELD, HELD]
