@@ -55,10 +55,10 @@ def environment() -> dict[str, str]:
 class Stack:
     """A running ``lucir up``."""
 
-    def __init__(self, data: Path, *options: str) -> None:
+    def __init__(self, data: Path, *options: str, settings: tuple[str, ...] = FAST) -> None:
         self.data = data
         self.log = data.parent / f"{data.name}.log"
-        words = [word for assignment in FAST for word in ("--set", assignment)]
+        words = [word for assignment in settings for word in ("--set", assignment)]
         command = [*LUCIR, "up", "--data", str(data), "--free-ports", *words, *options]
         with self.log.open("ab") as log:
             self.process = subprocess.Popen(
@@ -158,9 +158,9 @@ class Stack:
 
 
 @contextmanager
-def running(data: Path, *options: str) -> Iterator[Stack]:
+def running(data: Path, *options: str, settings: tuple[str, ...] = FAST) -> Iterator[Stack]:
     """A stack that is stopped, or killed when a test has failed, at the end."""
-    stack = Stack(data, *options)
+    stack = Stack(data, *options, settings=settings)
     try:
         yield stack
     finally:

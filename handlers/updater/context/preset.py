@@ -1,6 +1,8 @@
 """Which preset an updater learns with when nobody chose one, and how few images a class may have then."""
 
 import logging
+from collections.abc import Mapping
+from typing import Any
 
 from handlers.settings import Settings
 from lucir_core.config.phase_config import PhaseConfig, load_preset, preset_names
@@ -24,7 +26,7 @@ def resolved(settings: Settings, versions: VersionStore) -> Settings:
     """The settings with preset and least number of images filled in. Raises ``ValueError`` for an unknown preset."""
     learning, updater = settings.learning, settings.updater
     if learning.preset == AUTO:
-        learning = learning.model_copy(update={"preset": _chosen(versions)})
+        learning = learning.model_copy(update={"preset": _chosen(versions, learning.overrides)})
     if updater.min_images is None and load_preset(learning.preset, learning.overrides).frozen:
         updater = updater.model_copy(update={"min_images": LEAST_FROZEN})
     return settings.model_copy(update={"learning": learning, "updater": updater})
@@ -39,20 +41,26 @@ def difference(config: PhaseConfig, served: Manifest) -> str | None:
     return None
 
 
-def fitting_preset(served: Manifest) -> str | None:
-    """A preset that goes on with a served version; None where none does (it was learnt with overrides)."""
-    rest = [name for name in preset_names() if name not in CANDIDATES]
-    return next((name for name in (*CANDIDATES, *rest) if difference(load_preset(name), served) is None), None)
+def fitting_preset(served: Manifest, overrides: Mapping[str, Any]) -> str | None:
+    """A preset that, with these overrides, goes on with a served version; None where none does."""
+    for name in (*CANDIDATES, *(name for name in preset_names() if name not in CANDIDATES)):
+        try:
+            config = load_preset(name, overrides)
+        except ValueError:  # overrides that do not go with this preset
+            continue
+        if difference(config, served) is None:
+            return name
+    return None
 
 
-def _chosen(versions: VersionStore) -> str:
+def _chosen(versions: VersionStore, overrides: Mapping[str, Any]) -> str:
     try:
         pointer = versions.current()
         served = versions.manifest(pointer.version) if pointer is not None else None
     except StoreError as error:
         logger.warning("the store cannot be asked what it was learnt with: %s", error)
         served = None
-    found = fitting_preset(served) if served is not None else None
+    found = fitting_preset(served, overrides) if served is not None else None
     if found is not None:
         return found
     if is_installed(load_preset(PHOTO).network):

@@ -174,7 +174,7 @@ def current_base(services: Services) -> Base | None:
         return None
     base = fetch_base(services.versions, pointer.version, services.settings.work_folder)
     if (reason := difference(services.config, base.manifest)) is not None:
-        fitting = fitting_preset(base.manifest)
+        fitting = fitting_preset(base.manifest, services.settings.learning.overrides)
         remedy = f"set learning.preset back to {fitting}" if fitting else "set learning.overrides back"
         raise BlockedError(f"version {pointer.version} {reason} (learning.preset): {remedy}, or use an empty store")
     return base

@@ -1,0 +1,75 @@
+"""Which preset is learnt with when nobody chose one."""
+
+import logging
+import shutil
+from pathlib import Path
+
+import pytest
+
+from handlers.settings import LearningSettings, Settings, UpdaterSettings
+from handlers.updater.context import preset
+from handlers.updater.context.preset import difference, fitting_preset, resolved
+from lucir_core.config.phase_config import load_preset
+from model_store.directory.directory_store import DirectoryStore
+from model_store.objects import StoreUnavailableError
+from model_store.versions import VersionStore
+
+OVERRIDES = {"network": "resnet8", "size": 8, "resize": 8}
+OLD_STORE = Path(__file__).parents[3] / "data" / "store_a175682"
+
+
+@pytest.fixture
+def empty(tmp_path: Path) -> VersionStore:
+    return VersionStore(DirectoryStore(tmp_path / "store"))
+
+
+@pytest.fixture
+def old(tmp_path: Path) -> VersionStore:
+    """A store that was learnt with the preset ``digits``."""
+    shutil.copytree(OLD_STORE, tmp_path / "old")
+    return VersionStore(DirectoryStore(tmp_path / "old"))
+
+
+def test_an_empty_store_learns_photographs_from_three_images(empty: VersionStore) -> None:
+    settings = resolved(Settings(), empty)
+    assert (settings.learning.preset, settings.updater.least_images) == ("photo", 3)
+
+
+def test_a_store_goes_on_with_what_it_was_learnt_with(old: VersionStore) -> None:
+    settings = resolved(Settings(learning=LearningSettings(overrides=OVERRIDES)), old)
+    assert (settings.learning.preset, settings.updater.least_images) == ("digits", 10)
+
+
+def test_what_somebody_chose_stays(old: VersionStore) -> None:
+    chosen = Settings(learning=LearningSettings(preset="small"), updater=UpdaterSettings(min_images=7))
+    assert resolved(chosen, old) == chosen
+
+
+def test_without_the_weights_it_learns_from_scratch_and_says_so(
+    empty: VersionStore, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.setattr(preset, "is_installed", lambda network: False)
+    with caplog.at_level(logging.WARNING):
+        settings = resolved(Settings(), empty)
+    assert (settings.learning.preset, settings.updater.least_images) == ("small", 10)
+    assert "pip install lucir[photos]" in caplog.text
+
+
+def test_a_store_that_is_away_is_told(
+    empty: VersionStore, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    def away() -> None:
+        raise StoreUnavailableError("no answer")
+
+    monkeypatch.setattr(empty, "current", away)
+    with caplog.at_level(logging.WARNING):
+        assert resolved(Settings(), empty).learning.preset == "photo"
+    assert "the store cannot be asked what it was learnt with: no answer" in caplog.text
+
+
+def test_another_network_is_a_difference_with_a_name(old: VersionStore) -> None:
+    served = old.manifest(4)
+    assert difference(load_preset("digits", OVERRIDES), served) is None
+    assert fitting_preset(served, OVERRIDES) == "digits"
+    assert fitting_preset(served, {}) is None
+    assert "was learnt with method=lucir, not method=analytic" in str(difference(load_preset("photo"), served))
