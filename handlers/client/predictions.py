@@ -29,6 +29,10 @@ class Answer:
     predictions: tuple[Prediction, ...] = ()
     """The likeliest first."""
     version: int | None = None
+    unknown: bool | None = None
+    """Whether the image seems to be of no known class; None where the version cannot tell."""
+    unknown_score: float | None = None
+    """1 - cosine to the nearest class mean, 0 to 2: the larger, the less the image is like any known class."""
     error: str = ""
     document: dict[str, Any] = field(default_factory=dict, repr=False)
     """The answer as it was sent."""
@@ -65,6 +69,7 @@ def _read(image: str, response: httpx.Response) -> Answer:
         document = {}
     if response.is_success and isinstance(document, dict) and document.get("predictions"):
         found = tuple(Prediction(each["class"], each["probability"]) for each in document["predictions"])
-        return Answer(image, found, document["model_version"], document=document)
+        unknown, score = document.get("unknown"), document.get("unknown_score")
+        return Answer(image, found, document["model_version"], unknown, score, document=document)
     message = document.get("error") or document.get("message") if isinstance(document, dict) else None
     return Answer(image, error=str(message or f"the service answered {response.status_code}: {response.text[:200]}"))

@@ -25,12 +25,11 @@ def show(answers: Sequence[Answer], *, as_json: bool) -> None:
         if answer.error:
             table.add_row(plain(answer.image), plain(answer.error, "red"), "", "", "")
             continue
-        rest = ", ".join(f"{other.name} {other.probability:.0%}" for other in answer.predictions[1:])
-        table.add_row(
-            plain(answer.image),
-            plain(answer.best.name, "bold"),
-            f"{answer.best.probability:.1%}",
-            plain(rest, "dim"),
-            str(answer.version),
-        )
+        others, name = answer.predictions[1:], plain(answer.best.name, "bold")
+        probability = f"{answer.best.probability:.1%}"
+        if answer.unknown:
+            score = "" if answer.unknown_score is None else f" (score {answer.unknown_score:.2f})"
+            others, name, probability = answer.predictions, plain(f"unknown{score}", "yellow"), ""
+        rest = ", ".join(f"{other.name} {other.probability:.0%}" for other in others)
+        table.add_row(plain(answer.image), name, probability, plain(rest, "dim"), str(answer.version))
     Console().print(table)

@@ -5,6 +5,8 @@ import subprocess
 from collections.abc import Callable
 from pathlib import Path
 
+from handlers.client.predictions import classify
+
 Run = Callable[..., subprocess.CompletedProcess[str]]
 
 
@@ -16,6 +18,10 @@ def answer(method: str, path: str, body: bytes) -> tuple[int, bytes]:
             {"class": "dog", "probability": 0.1, "cosine": 0.2},
         ]
         return 200, json.dumps({"model_version": 7, "predictions": predictions}).encode()
+    if body == b"pizza":
+        predictions = [{"class": "cat", "probability": 0.6, "cosine": 0.3}]
+        document = {"model_version": 7, "predictions": predictions, "unknown": True, "unknown_score": 0.6123}
+        return 200, json.dumps(document).encode()
     if body == b"bad":
         return 400, b'{"error": "this is no image"}'
     return 503, b"overloaded"
@@ -41,6 +47,28 @@ def test_json_and_success(lucir: Run, serve: Callable[..., str], tmp_path: Path)
     assert document["image"] == "good"
     assert document["model_version"] == 7
     assert document["predictions"][1]["class"] == "dog"
+
+
+def test_an_image_of_no_known_class_is_called_unknown(lucir: Run, serve: Callable[..., str], tmp_path: Path) -> None:
+    (tmp_path / "pizza").write_text("pizza")
+    url = serve(answer)
+    result = lucir("predict", "pizza", "--url", url)
+    assert result.returncode == 0
+    (row,) = (line for line in result.stdout.splitlines() if line.strip().startswith("pizza"))
+    assert row.split()[-1] == "7"
+    assert "unknown (score 0.61)" in row
+    assert "cat 60%" in row  # what the image is most like, without a claim
+    (document,) = json.loads(lucir("predict", "pizza", "--json", "--url", url).stdout)
+    assert document["unknown"] is True
+    assert document["unknown_score"] == 0.6123
+
+
+def test_the_client_gives_unknown_as_typed_fields(serve: Callable[..., str], tmp_path: Path) -> None:
+    for name in ("pizza", "good"):
+        (tmp_path / name).write_text(name)
+    pizza, good = classify(serve(answer), [tmp_path / "pizza", tmp_path / "good"], None)
+    assert (pizza.unknown, pizza.unknown_score) == (True, 0.6123)
+    assert (good.unknown, good.unknown_score) == (None, None)
 
 
 def test_what_is_no_address_is_said(lucir: Run, tmp_path: Path) -> None:
