@@ -42,7 +42,8 @@ def delete(
 ) -> None:
     """Delete images on request: stored originals, exemplars, held-out copies. Prototypes are rebuilt without training.
 
-    What earlier versions still hold is told with --wait. The network's weights stay as they were learnt.
+    What earlier versions still hold is told with --wait. With preset photo nothing is left in the new version; a
+    network that was trained with the images keeps its weights.
 
     Example: lucir image delete archive/000001/cat/7.jpg --yes --wait
     """

@@ -18,6 +18,10 @@ WEIGHTS = (
     "the network was trained with these images and its weights stay as they are: only learning anew without them "
     "removes that influence"
 )
+NOTHING_LEFT = (
+    "nothing of these images is left in the version that is served: its backbone never learnt from them, and its head "
+    "is computed from the images that stay"
+)
 
 
 def is_accounted(update: Update) -> bool:
@@ -67,6 +71,11 @@ def _removed(update: Update, base: Base | None) -> tuple[int, int]:
     )
 
 
+def _is_frozen(base: Base) -> bool:
+    """Whether the version was computed from stored features alone: then the edited one is as well."""
+    return base.manifest.calibration is not None or bool(base.manifest.config.get("frozen"))
+
+
 def _still_holding(update: Update, edit: EditPlan, base: Base) -> Iterator[int]:
     versions, operation = update.services.versions, edit.operation
     earlier = [number for number in versions.numbers() if not update.learns or number != update.version]
@@ -82,15 +91,18 @@ def _still_holding(update: Update, edit: EditPlan, base: Base) -> Iterator[int]:
 
 def _notes(objects: ObjectStore, edit: EditPlan, base: Base | None) -> Iterator[str]:
     operation = edit.operation
+    frozen = base is not None and _is_frozen(base)
     if isinstance(operation, DeleteImages):
-        yield WEIGHTS
-        if base is not None and edit.learnt and not edit.digests:
+        untraced = base is not None and bool(edit.learnt) and not edit.digests
+        if not (frozen and untraced):
+            yield NOTHING_LEFT if frozen else WEIGHTS
+        if untraced:
             yield (
                 "which exemplars were made of these images is not known (an old version learnt them, and their "
                 "originals are gone): to be sure, remove their class and drop its other images again"
             )
     elif isinstance(operation, Remove):
-        yield WEIGHTS
+        yield NOTHING_LEFT if frozen else WEIGHTS
     old: tuple[str, ...] = ()
     if isinstance(operation, Rename | Remove):
         old = (operation.name,)

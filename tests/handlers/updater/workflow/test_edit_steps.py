@@ -106,13 +106,14 @@ def learnt_once(tmp_path_factory: pytest.TempPathFactory, digit_files: DigitFile
         for index in range(15):
             (folder / f"{index:03d}.png").write_bytes(digit_files[digit][index])
     (data / "store" / "incoming" / "zero" / "again.png").write_bytes(digit_files[0][3])
-    bench = Bench(_settings(data))
+    bench = Bench(digit_settings(data))
     assert bench.run("000001").result == "published"
     bench.close()
     return data
 
 
-def _settings(data: Path) -> Settings:
+def digit_settings(data: Path, **overrides: object) -> Settings:
+    """Short phases on digits of 8 x 8 pixels; ``overrides``: more of ``learning.overrides``."""
     return Settings.model_validate(
         {
             "data": data,
@@ -127,6 +128,7 @@ def _settings(data: Path) -> Settings:
                     "min_steps": 2,
                     "exemplars_per_class": 4,
                     "cbf": {"enabled": False},
+                    **overrides,
                 },
                 "device": "cpu",
                 "threads": 1,
@@ -158,7 +160,7 @@ def in_process(monkeypatch: pytest.MonkeyPatch) -> None:
 @pytest.fixture
 def bench(learnt_once: Path, tmp_path: Path) -> Iterator[Bench]:
     shutil.copytree(learnt_once, tmp_path / "data", ignore=shutil.ignore_patterns("*.sock", "work"))
-    made = Bench(_settings(tmp_path / "data"))
+    made = Bench(digit_settings(tmp_path / "data"))
     yield made
     made.close()
 

@@ -1,0 +1,50 @@
+"""What is left of images that were taken out of a version with a frozen backbone: nothing, and the answer says so."""
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from handlers.bucket.edit_documents import DeleteImages, Remove
+from handlers.updater.edits.receipt import NOTHING_LEFT, WEIGHTS
+from lucir_core.memory.feature_memory import FeatureMemory
+from tests.handlers.conftest import DigitFiles
+from tests.handlers.updater.workflow.test_edit_steps import Bench, InProcess, digit_settings, sha
+
+pytestmark = pytest.mark.slow
+
+FROZEN = {"method": "analytic", "head": "analytic", "frozen": True, "size": 32, "resize": 32}
+
+
+@pytest.fixture
+def bench(tmp_path: Path, digit_files: DigitFiles, monkeypatch: pytest.MonkeyPatch) -> Iterator[Bench]:
+    """A stack whose version 1 knows three digits by a frozen backbone (untrained: what it answers does not matter)."""
+    monkeypatch.setattr("handlers.updater.service.Child", InProcess)
+    settings = digit_settings(tmp_path / "data", **FROZEN)
+    for name, digit in (("zero", 0), ("one", 1), ("two", 2)):
+        folder = settings.data / "store" / "incoming" / name
+        folder.mkdir(parents=True)
+        for index in range(6):
+            (folder / f"{index:03d}.png").write_bytes(digit_files[digit][index])
+    bench = Bench(settings)
+    assert bench.run("000001").result == "published"
+    yield bench
+    bench.close()
+
+
+def test_the_answer_says_that_nothing_is_left(bench: Bench, digit_files: DigitFiles) -> None:
+    gone = digit_files[0][3]
+    state = bench.ask(DeleteImages(hashes=(sha(gone),)), "000002")
+    assert state.answer is not None
+    assert NOTHING_LEFT in state.answer.notes
+    assert WEIGHTS not in state.answer.notes
+    assert len(_features(bench, 2)) == len(_features(bench, 1)) - 1
+
+    state = bench.ask(Remove(name="two"), "000003")
+    assert state.answer is not None
+    assert NOTHING_LEFT in state.answer.notes
+    assert set(_features(bench, 3).labels.tolist()) == {0, 1}
+
+
+def _features(bench: Bench, version: int) -> FeatureMemory:
+    return FeatureMemory.load(bench.root / "versions" / str(version) / "features.safetensors")
