@@ -72,8 +72,6 @@ class Update:
         self.intent = intent
         self.id = intent.id
         self.folder = services.settings.work_folder / intent.id
-        self.rows: dict[str, int] = {}
-        """Pictures that this process has decoded: key -> row of ``ingest.DECODED``."""
         self.left: list[str] = []
         """Originals that somebody else took or replaced meanwhile."""
         self._plan: Plan | None = None

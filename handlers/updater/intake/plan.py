@@ -2,17 +2,14 @@
 
 import logging
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
 from pathlib import Path
-
-import numpy as np
-from numpy.typing import NDArray
 
 from handlers.bucket.layout import ARCHIVE, INCOMING, LOOSE_FOLDER, READY_MARKER, REJECTED, target_key
 from handlers.bucket.seen_images import Learnt
 from handlers.bucket.update_documents import Entry, Intent, Plan
 from handlers.settings import Settings
 from handlers.updater.context.parent import Base
+from handlers.updater.intake.decoded_images import DecodedWriter
 from handlers.updater.intake.evaluation_images import classes_with_own_images, evaluation_duplicates
 from handlers.updater.intake.listing import Folder, list_incoming
 from handlers.updater.intake.reader import Item, Reader, ReadItem
@@ -22,16 +19,6 @@ from model_store.objects import ObjectStore
 from model_store.versions import VersionStore
 
 logger = logging.getLogger(__name__)
-
-DECODED = "decoded.npy"
-
-
-@dataclass(frozen=True)
-class Ingested:
-    """The plan, and where the pictures that were decoded for it lie: ``rows`` of the array in ``DECODED``, by key."""
-
-    plan: Plan
-    rows: dict[str, int]
 
 
 class Ingest:
@@ -46,24 +33,21 @@ class Ingest:
         self._resize = resize
         self._leaves_out = leaves_out
 
-    def run(self, intent: Intent, base: Base | None, folder: Path, tick: Callable[[], None]) -> Ingested:
-        """Read everything that ``intent`` names; decoded pictures go to ``folder``. ``tick`` is called for each file.
+    def run(self, intent: Intent, base: Base | None, folder: Path, tick: Callable[[], None]) -> Plan:
+        """Read everything that ``intent`` names; decoded images go to ``folder``. ``tick`` is called for each file.
 
         Raises ``StoreError``, ``OSError``, and what ``tick`` raises.
         """
         folder.mkdir(parents=True, exist_ok=True)
         reader = Reader(self._objects, self._settings.images, self._resize, folder)
-        store = _PictureStore(
-            folder / DECODED, max(1, sum(part.limit for part in intent.folders.values())), self._resize
-        )
+        decoded = DecodedWriter(folder, sum(part.limit for part in intent.folders.values()), self._resize)
         found: list[ReadItem] = []
-        rows: dict[str, int] = {}
         for read in reader.read_all(self._items(intent)):
             tick()
             if read.picture is not None:
-                rows[read.item.info.key] = store.add(read.picture)
+                decoded.add(read.item.info.key, read.sha256, read.picture)
             found.append(ReadItem(read.item, read.sha256, read.reason, None))
-        store.close()
+        decoded.close()
         known = base.manifest.classes if base is not None else ()
         candidates = [
             Candidate(read.item.info.key, read.sha256, read.item.class_name, read.reason, read.is_marker)
@@ -83,7 +67,7 @@ class Ingest:
             leaves_out=self._leaves_out,
         )
         entries = _entries(intent.id, found, candidates, rules)
-        return Ingested(self._plan(intent, base, entries, own), rows)
+        return self._plan(intent, base, entries, own)
 
     def _plan(self, intent: Intent, base: Base | None, entries: tuple[Entry, ...], own: frozenset[str]) -> Plan:
         known = base.manifest.classes if base is not None else ()
@@ -158,26 +142,3 @@ def _entries(update_id: str, found: list[ReadItem], candidates: list[Candidate],
             )
         )
     return tuple(entries)
-
-
-class _PictureStore:
-    """Decoded pictures in a sparse file: only what is written takes space on the disk."""
-
-    def __init__(self, path: Path, capacity: int, resize: int) -> None:
-        shape = (capacity, resize, resize, 3)
-        self._array: NDArray[np.uint8] | None = np.lib.format.open_memmap(path, "w+", np.uint8, shape)
-        self._count = 0
-
-    def add(self, picture: NDArray[np.uint8]) -> int:
-        """Append; return the row."""
-        if self._array is None:
-            raise RuntimeError("the pictures have been closed")
-        self._array[self._count] = picture
-        self._count += 1
-        return self._count - 1
-
-    def close(self) -> None:
-        """Write everything out and let go of the memory."""
-        if isinstance(self._array, np.memmap):
-            self._array.flush()
-        self._array = None

@@ -1,7 +1,7 @@
 """From a plan to the arrays that the learning child reads: ``train.npy``, ``labels.npy``, ``holdout.safetensors``."""
 
 import logging
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -13,7 +13,7 @@ from handlers.bucket.update_documents import Entry, Plan
 from handlers.inference.preprocess import BadImageError
 from handlers.parallel import ordered_map
 from handlers.updater.context.parent import Base
-from handlers.updater.intake.plan import DECODED
+from handlers.updater.intake.decoded_images import open_decoded, remove_decoded
 from handlers.updater.intake.reader import Item, Reader
 from lucir_core.memory.image_blobs import ImageBlobs, image_digest
 from model_store.layout import HOLDOUT
@@ -40,26 +40,27 @@ class Preparation:
         self._folder = folder
         self._tick = tick
         self._digests: dict[str, bytes] = {}
+        self._decoded = open_decoded(folder, plan.resize)
 
-    def run(self, base: Base | None, rows: Mapping[str, int]) -> None:
-        """Write everything, the file ``PREPARED`` last. ``rows`` tells which pictures the ingest left here, by key.
+    def run(self, base: Base | None) -> None:
+        """Write everything, the file ``PREPARED`` last. Images that the ingest left here need not be read again.
 
         Raises ``StoreError``, ``OSError``, and what ``tick`` raises.
         """
         self._folder.mkdir(parents=True, exist_ok=True)
-        self._write_train(self._plan.of_role("train"), rows)
-        self._write_holdout(self._plan.of_role("holdout"), base, rows)
+        self._write_train(self._plan.of_role("train"))
+        self._write_holdout(self._plan.of_role("holdout"), base)
         self._write_learnt(base)
-        (self._folder / DECODED).unlink(missing_ok=True)
+        remove_decoded(self._folder)
         (self._folder / PREPARED).touch()
 
-    def _write_train(self, entries: Sequence[Entry], rows: Mapping[str, int]) -> None:
+    def _write_train(self, entries: Sequence[Entry]) -> None:
         index = {name: position for position, name in enumerate(self._plan.classes)}
         side = self._plan.resize
         partial = self._folder / "train.partial"
         pictures = np.lib.format.open_memmap(partial, "w+", np.uint8, (len(entries), side, side, 3))
         labels: list[int] = []
-        for entry, picture in self._pictures(entries, rows):
+        for entry, picture in self._pictures(entries):
             pictures[len(labels)] = picture
             labels.append(index[entry.class_name or ""])
         pictures.flush()
@@ -69,13 +70,13 @@ class Preparation:
         np.save(self._folder / LABELS, np.array(labels, np.int64))
         partial.replace(self._folder / TRAIN)
 
-    def _write_holdout(self, entries: Sequence[Entry], base: Base | None, rows: Mapping[str, int]) -> None:
+    def _write_holdout(self, entries: Sequence[Entry], base: Base | None) -> None:
         index = {name: position for position, name in enumerate(self._plan.classes)}
         held = ImageBlobs.load(base.folder / HOLDOUT) if base is not None else ImageBlobs.empty()
         # Encoded one by one: the pictures of a thousand classes would not fit into memory otherwise.
         pngs: list[bytes] = []
         labels: list[int] = []
-        for entry, picture in self._pictures(entries, rows):
+        for entry, picture in self._pictures(entries):
             pngs += ImageBlobs.from_arrays(picture[None], np.zeros(1, np.int64), ("",)).pngs
             labels.append(index[entry.class_name or ""])
         together = np.concatenate([held.labels, np.array(labels, np.int64)])
@@ -88,14 +89,12 @@ class Preparation:
         hashes = [entry.sha256 for entry in entries]
         learnt.extended(hashes, names, self._plan.classes, self._digests).save(self._folder / LEARNT)
 
-    def _pictures(self, entries: Sequence[Entry], rows: Mapping[str, int]) -> Iterator[tuple[Entry, NDArray[np.uint8]]]:
+    def _pictures(self, entries: Sequence[Entry]) -> Iterator[tuple[Entry, NDArray[np.uint8]]]:
         """Decoded pictures in plan order; those whose originals somebody took away meanwhile are left out."""
-        decoded = np.load(self._folder / DECODED, mmap_mode="r") if rows else None
 
         def find(entry: Entry) -> tuple[Entry, NDArray[np.uint8] | None]:
-            if decoded is not None and entry.key in rows:
-                return entry, decoded[rows[entry.key]]
-            return entry, self._read_again(entry)
+            picture = self._decoded.find(entry.key, entry.sha256)
+            return entry, self._read_again(entry) if picture is None else picture
 
         for entry, picture in ordered_map(find, entries):
             self._tick()
@@ -106,7 +105,7 @@ class Preparation:
                 yield entry, picture
 
     def _read_again(self, entry: Entry) -> NDArray[np.uint8] | None:
-        """Another process made the plan: read the original where it lies, or where it has been archived to."""
+        """The decoded image is lost: read the original where it lies, or where it has been archived to."""
         for key in (entry.key, entry.target):
             try:
                 info = self._objects.stat(key)

@@ -45,9 +45,7 @@ def ingest(update: Update) -> None:
     base = current_base(services)
     config = services.config
     maker = Ingest(services.objects, services.versions, services.settings, config.resize, leaves_out=config.frozen)
-    made = maker.run(update.intent, base, update.folder, services.tick)
-    services.records.write_plan(made.plan)
-    update.rows = made.rows
+    services.records.write_plan(maker.run(update.intent, base, update.folder, services.tick))
 
 
 def reject(update: Update) -> None:
@@ -69,7 +67,7 @@ def prepare(update: Update) -> None:
     """Write the arrays that learning reads."""
     services = update.services
     preparation = Preparation(services.objects, update.reader(), update.plan, update.folder, services.tick)
-    preparation.run(update.base(), update.rows)
+    preparation.run(update.base())
 
 
 def learn(update: Update) -> None:

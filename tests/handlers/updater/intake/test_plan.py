@@ -15,9 +15,10 @@ from PIL import Image
 from handlers.bucket.update_documents import Plan
 from handlers.bucket.updates import UpdateRecords
 from handlers.settings import Settings
+from handlers.updater.intake.decoded_images import open_decoded
 from handlers.updater.intake.listing import scan
 from handlers.updater.intake.originals import move_all, write_reasons
-from handlers.updater.intake.plan import DECODED, Ingest, Ingested
+from handlers.updater.intake.plan import Ingest
 from handlers.updater.intake.selection import select
 from model_store.directory.directory_store import DirectoryStore
 from model_store.versions import VersionStore
@@ -26,7 +27,7 @@ from tests.handlers.conftest import DigitFiles, Drop
 SIDE = 16
 
 
-def ingest(store: DirectoryStore, settings: Settings, work: Path, *, first: bool = True) -> Ingested:
+def ingest(store: DirectoryStore, settings: Settings, work: Path, *, first: bool = True) -> Plan:
     intent = UpdateRecords(store).begin(select(list(scan(store).values()), 10_000, first=first))
     return Ingest(store, VersionStore(store), settings, SIDE).run(intent, None, work, lambda: None)
 
@@ -64,8 +65,7 @@ def small(side: int) -> bytes:
 def test_a_plan_names_every_object_once(store: DirectoryStore, settings: Settings, drop: Drop, tmp_path: Path) -> None:
     drop("zero", 0, 12)
     drop("one", 1, 12, marked=True)
-    made = ingest(store, settings, tmp_path / "work")
-    plan = made.plan
+    plan = ingest(store, settings, tmp_path / "work")
     assert plan.classes == plan.new_classes == ("one", "zero")
     assert (plan.version, plan.parent) == (1, None)
     assert len(plan.of_role("train")) == 20
@@ -82,12 +82,14 @@ def test_decoded_pictures_are_those_of_the_files(
 ) -> None:
     drop("zero", 0, 5)
     drop("one", 1, 5)
-    made = ingest(store, settings, tmp_path / "work")
-    pictures = np.load(tmp_path / "work" / DECODED, mmap_mode="r")
-    for key, row in made.rows.items():
-        expected = Image.open(io.BytesIO(store.read(key))).convert("RGB")
-        np.testing.assert_array_equal(pictures[row], np.asarray(expected))
-    assert len(made.rows) == 10
+    plan = ingest(store, settings, tmp_path / "work")
+    decoded = open_decoded(tmp_path / "work", SIDE)
+    for entry in plan.entries:
+        expected = Image.open(io.BytesIO(store.read(entry.key))).convert("RGB")
+        found = decoded.find(entry.key, entry.sha256)
+        assert found is not None
+        np.testing.assert_array_equal(found, np.asarray(expected))
+    assert len(decoded) == 10
 
 
 def test_every_bad_file_is_rejected_with_its_reason_and_nothing_is_lost(
@@ -122,7 +124,7 @@ def test_every_bad_file_is_rejected_with_its_reason_and_nothing_is_lost(
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_bytes(data)
     before = contents(store, "incoming/")
-    plan = ingest(store, settings, tmp_path / "work").plan
+    plan = ingest(store, settings, tmp_path / "work")
     found = reasons(plan)
     assert set(found) == set(bad)
     for key, (_, words) in bad.items():
@@ -180,13 +182,14 @@ def test_pictures_of_unusual_kinds_are_learnt_as_they_are_seen(
     pictures = odd_pictures()
     for name, (data, _) in pictures.items():
         (root / "incoming" / "odd" / name).write_bytes(data)
-    made = ingest(store, settings, tmp_path / "work")
-    assert reasons(made.plan) == {}
-    decoded = np.load(tmp_path / "work" / DECODED, mmap_mode="r")
+    plan = ingest(store, settings, tmp_path / "work")
+    assert reasons(plan) == {}
+    decoded = open_decoded(tmp_path / "work", SIDE)
     for name, (data, colour) in pictures.items():
-        got = decoded[made.rows[f"incoming/odd/{name}"]]
+        got = decoded.find(f"incoming/odd/{name}", hashlib.sha256(data).hexdigest())
+        assert got is not None
         assert abs(got[1, 1].astype(int) - colour).max() <= 12, name
-        (entry,) = [entry for entry in made.plan.entries if entry.key == f"incoming/odd/{name}"]
+        (entry,) = [entry for entry in plan.entries if entry.key == f"incoming/odd/{name}"]
         assert entry.sha256 == hashlib.sha256(data).hexdigest()
 
 
@@ -197,7 +200,7 @@ def test_what_measures_accuracy_is_not_learnt(
     drop("one", 1, 10)
     (root / "evaluation" / "null").mkdir(parents=True)  # under another name, even
     (root / "evaluation" / "null" / "x.png").write_bytes(digit_files[0][4])
-    found = reasons(ingest(store, settings, tmp_path / "work").plan)
+    found = reasons(ingest(store, settings, tmp_path / "work"))
     assert list(found) == ["incoming/zero/0-004.png"]
     assert "evaluation/null/x.png" in found["incoming/zero/0-004.png"]
 
@@ -211,7 +214,7 @@ def test_one_class_spelt_in_two_ways_is_one_class(
         (root / "incoming" / name).mkdir(parents=True)
         for index in range(first, first + 4):
             (root / "incoming" / name / f"{index}.png").write_bytes(digit_files[1][index])
-    plan = ingest(store, settings, tmp_path / "work").plan
+    plan = ingest(store, settings, tmp_path / "work")
     assert plan.classes == (composed, "zero")
     assert [entry.reason for entry in plan.of_role("rejected")] == [
         f"an exact duplicate of incoming/{decomposed}/3.png"
@@ -226,7 +229,7 @@ def test_one_usable_class_is_no_first_phase(
     drop("one", 1, 0)
     for index in range(5):
         (root / "incoming" / "one" / f"{index}.png").write_bytes(b"no image %d" % index)
-    plan = ingest(store, settings, tmp_path / "work").plan
+    plan = ingest(store, settings, tmp_path / "work")
     assert plan.version is None
     assert {entry.role for entry in plan.entries} == {"rejected"}
     assert len(plan.entries) == 5
@@ -247,7 +250,7 @@ def test_own_test_images_replace_the_held_out_share(
     (root / "evaluation" / "zero" / "good.png").write_bytes(digit_files[0][50])
     (root / "evaluation" / "one").mkdir()
     (root / "evaluation" / "one" / "bad.png").write_bytes(b"no image")
-    plan = ingest(store, settings, tmp_path / "work").plan
+    plan = ingest(store, settings, tmp_path / "work")
     assert plan.own_evaluation == ("zero",)
     assert {entry.class_name for entry in plan.of_role("holdout")} == {"one"}
 
@@ -262,7 +265,7 @@ def test_an_original_that_was_replaced_is_left_alone(
 ) -> None:
     folder = drop("zero", 0, 5)
     drop("one", 1, 5)
-    plan = ingest(store, settings, tmp_path / "work").plan
+    plan = ingest(store, settings, tmp_path / "work")
     (folder / "0-000.png").write_bytes(digit_files[0][40])
     (folder / "0-001.png").unlink()
     (folder / "0-002.png").chmod(0o600)  # its tag changes, its content does not
@@ -286,6 +289,6 @@ def test_a_large_folder_is_taken_in_parts(
     drop("zero", 0, 10, marked=True)
     drop("one", 1, 10, marked=True)
     intent = UpdateRecords(store).begin(select(list(scan(store).values()), 2 * limit, first=True))
-    plan = Ingest(store, VersionStore(store), settings, SIDE).run(intent, None, tmp_path / "work", lambda: None).plan
+    plan = Ingest(store, VersionStore(store), settings, SIDE).run(intent, None, tmp_path / "work", lambda: None)
     assert len(plan.of_role("train", "holdout")) == 2 * limit
     assert not plan.of_role("marker")  # the rest is still marked
