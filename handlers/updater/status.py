@@ -6,7 +6,6 @@ from dataclasses import asdict, dataclass, field
 from typing import Any
 
 from handlers.sidecar.status import SidecarStatus, timestamp
-from handlers.updater.intake.readiness import FolderState
 
 REJECTED_KEPT = 100
 WAITING_SHOWN = 1000
@@ -76,21 +75,10 @@ class Status(SidecarStatus):
                 if len(history) > 400:
                     del history[1:-1:2]
 
-    def set_waiting(self, states: Sequence[FolderState]) -> None:
-        """What lies in ``incoming/`` and why it is not being learnt yet."""
-        waiting = [
-            {
-                "class": state.folder.class_name or state.folder.name or "(files in no folder)",
-                "images": state.folder.images,
-                "others": state.folder.others,
-                "state": state.state,
-                "reason": state.reason,
-            }
-            for state in states
-            if state.state != "learning"
-        ]
+    def set_waiting(self, waiting: Sequence[dict[str, Any]]) -> None:
+        """What lies in ``incoming/`` and why it is not being learnt yet, see ``intake.readiness.waiting_folders``."""
         with self._lock:
-            self._waiting, self._waiting_total = waiting[:WAITING_SHOWN], len(waiting)
+            self._waiting, self._waiting_total = list(waiting[:WAITING_SHOWN]), len(waiting)
 
     def add_rejected(self, key: str, class_name: str | None, reason: str, update: str) -> None:
         """A file was rejected."""

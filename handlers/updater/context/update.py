@@ -11,14 +11,13 @@ from handlers.bucket.update_documents import Intent, Plan
 from handlers.bucket.updates import UpdateRecords
 from handlers.settings import Settings
 from handlers.updater.context.candidate import Draft, Kind
+from handlers.updater.context.child import LearningChild
 from handlers.updater.context.parent import Base, fetch_base
 from handlers.updater.context.preset import difference, fitting_preset
 from handlers.updater.errors import BlockedError, LeaseLostError, StopRequestedError
-from handlers.updater.intake.reader import Reader
 from handlers.updater.leader.leadership import Leadership
 from handlers.updater.metrics import Metrics
 from handlers.updater.status import Status
-from handlers.updater.training.process import Child
 from lucir_core.config.phase_config import PhaseConfig
 from model_store.manifest import Evaluation, Manifest
 from model_store.objects import ObjectStore, StoreError
@@ -48,7 +47,7 @@ class Services:
     """(version, when its drop arrived): measure when the server answers with it, without waiting for that."""
     leadership: Leadership
     """Whether this process is the one that may write."""
-    child: Child
+    child: LearningChild
     """The process that learns and edits."""
     stop: threading.Event = field(default_factory=threading.Event)
 
@@ -104,12 +103,6 @@ class Update:
         if number is None:
             raise ValueError(f"update {self.id} learns nothing")
         return number
-
-    def reader(self) -> Reader:
-        """Reads images as this update's model wants them."""
-        self.folder.mkdir(parents=True, exist_ok=True)
-        settings = self.services.settings
-        return Reader(self.services.objects, settings.images, self.services.config.resize, self.folder)
 
     def base(self) -> Base | None:
         """The version that the plan starts from, as a local copy; None for the first phase."""

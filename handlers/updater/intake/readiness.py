@@ -1,8 +1,8 @@
 """Which folders are ready to be learnt, and why the others wait."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import Literal
+from typing import Any, Literal
 
 from handlers.bucket.layout import READY_MARKER
 from handlers.bucket.update_documents import FailedFolder
@@ -28,6 +28,21 @@ class FolderState:
     """Why it waits, in words for whoever dropped it."""
     due_in: float | None = None
     """Seconds until time alone may make it ready."""
+
+
+def waiting_folders(states: Sequence[FolderState]) -> list[dict[str, Any]]:
+    """What ``/api/status`` tells of the folders that are not being learnt yet."""
+    return [
+        {
+            "class": state.folder.class_name or state.folder.name or "(files in no folder)",
+            "images": state.folder.images,
+            "others": state.folder.others,
+            "state": state.state,
+            "reason": state.reason,
+        }
+        for state in states
+        if state.state != "learning"
+    ]
 
 
 @dataclass

@@ -10,7 +10,7 @@ from handlers.bucket.update_documents import FailedFolder
 from handlers.settings import UpdaterSettings
 from handlers.updater.intake.listing import scan
 from handlers.updater.intake.notifications import Hints
-from handlers.updater.intake.readiness import FolderState, Readiness
+from handlers.updater.intake.readiness import FolderState, Readiness, waiting_folders
 from handlers.updater.metrics import Metrics
 from handlers.updater.status import Status
 from model_store.notify import Notifies
@@ -87,7 +87,7 @@ class Watcher:
                 wall=time.time(),
                 monotonic=time.monotonic(),
             )
-            self._status.set_waiting(self._states)
+            self._status.set_waiting(waiting_folders(self._states))
             waiting: dict[str, int] = {}
             for state in self._states:
                 if state.state != "learning" and (name := state.folder.class_name or state.folder.name):

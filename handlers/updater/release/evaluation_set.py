@@ -8,6 +8,7 @@ from numpy.typing import NDArray
 from handlers.updater.context.candidate import Draft
 from handlers.updater.context.update import Update
 from handlers.updater.intake.evaluation_images import classes_measured_with_own_images, own_images
+from handlers.updater.intake.update_reader import update_reader
 from handlers.updater.release.evaluate import Lineage, batched, predict, summarise, uncounted
 from handlers.updater.release.left_out import joined, left_out, show_mistakes
 from handlers.updater.release.report.mistakes import MistakeRecorder
@@ -22,7 +23,7 @@ def measure(update: Update, draft: Draft) -> Evaluation:
     """Evaluate a draft's exported model, and its parent on the same pictures of the old classes."""
     services, plan, base, folder = update.services, update.plan, update.base(), update.folder
     size, threads = services.config.size, services.settings.learning.threads
-    reader = update.reader()
+    reader = update_reader(update)
     own = classes_measured_with_own_images(services.objects, plan, reader)
     index = {name: position for position, name in enumerate(plan.classes)}
     blobs = ImageBlobs.load(folder / HOLDOUT)

@@ -7,11 +7,12 @@ import signal
 import subprocess
 import sys
 import threading
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
+from handlers.updater.context.child import Job, Report
 from handlers.updater.errors import LearningError, MachineError, StopRequestedError
 from lucir_core.runtime.threads import WAIT_POLICY
 
@@ -24,10 +25,6 @@ STOP_SECONDS = 2.0
 TICK_SECONDS = 0.1
 DONE = {"done": True}
 """What the child says after each job."""
-
-Job = Literal["learn", "edit"]
-Report = Callable[[Mapping[str, Any]], None]
-"""Is called, in another thread, with each line of progress."""
 
 
 class Child:

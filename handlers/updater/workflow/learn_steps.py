@@ -15,6 +15,7 @@ from handlers.updater.context.update import Update, current_base
 from handlers.updater.intake.originals import move_all, write_reasons
 from handlers.updater.intake.plan import Ingest
 from handlers.updater.intake.roles import count_roles
+from handlers.updater.intake.update_reader import update_reader
 from handlers.updater.release import publish as publication
 from handlers.updater.release.publish import publish, write_evaluation
 from handlers.updater.training.arrays import Preparation
@@ -66,7 +67,7 @@ def reject(update: Update) -> None:
 def prepare(update: Update) -> None:
     """Write the arrays that learning reads."""
     services = update.services
-    preparation = Preparation(services.objects, update.reader(), update.plan, update.folder, services.tick)
+    preparation = Preparation(services.objects, update_reader(update), update.plan, update.folder, services.tick)
     preparation.run(update.base())
 
 

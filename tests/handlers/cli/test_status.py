@@ -5,7 +5,7 @@ import subprocess
 from collections.abc import Callable
 
 from handlers.updater.intake.listing import Folder
-from handlers.updater.intake.readiness import FolderState
+from handlers.updater.intake.readiness import FolderState, waiting_folders
 from handlers.updater.status import Phase, Status
 
 Run = Callable[..., subprocess.CompletedProcess[str]]
@@ -16,7 +16,7 @@ def test_everything_the_status_holds(lucir: Run, serve: Callable[..., str]) -> N
     status.set_versions(3, 2, "version 3 is starting")
     status.set_phase(Phase("000004", step="learn", new_classes=("owl",), epoch=5, epochs=20, progress=0.4))
     folder = Folder("few[/]", images=3)
-    status.set_waiting([FolderState(folder, "waiting", "3 of at least 10 images")])
+    status.set_waiting(waiting_folders([FolderState(folder, "waiting", "3 of at least 10 images")]))
     status.add_rejected("incoming/cat/x.png", "cat", "the file is no image", "000003")
     status.add_error("swap", "something failed")
     document = json.dumps(status.snapshot()).encode()
