@@ -6,8 +6,12 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 
+from handlers.bucket.corrections import correction_key
 from handlers.bucket.layout import INCOMING, READY_MARKER, safe_segment
 from handlers.client.class_folders import ClassFolder
+from handlers.client.errors import ClientError
+from handlers.client.visible import visible
+from handlers.inference.preprocess import ImageRules, file_suffix
 from handlers.parallel import ordered_map
 from model_store.objects import ObjectStore
 
@@ -34,6 +38,17 @@ def plan_uploads(classes: Sequence[ClassFolder], drop: str) -> list[Upload]:
         for each in classes
         for image in each.images
     ]
+
+
+def prepare_correction(image: Path, name: str, rules: ImageRules) -> Upload:
+    """An image and the key it gets as a correction. Raises ``ClientError`` for what cannot be one."""
+    try:
+        data = image.read_bytes()
+        return Upload(correction_key(name, data, file_suffix(data, rules)), image)
+    except OSError as error:
+        raise ClientError(f"{visible(str(image))} cannot be read: {error.strerror}") from error
+    except ValueError as error:  # BadImageError is one, and so is an impossible class name
+        raise ClientError(f"{visible(str(image))} cannot be learnt as {name!r}: {error}") from error
 
 
 def upload(store: ObjectStore, classes: Sequence[ClassFolder], uploads: Sequence[Upload]) -> Iterator[Upload]:

@@ -6,6 +6,7 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any, Self
 
+from handlers.bucket.corrections import put_correction
 from handlers.bucket.edit_documents import DeleteImages, EditRequest, Merge, Operation, Remove, Rename
 from handlers.bucket.edit_requests import EditDesk, RequestState
 from handlers.bucket.edit_rules import EditError
@@ -15,7 +16,7 @@ from handlers.bucket.updates import UpdateRecords
 from handlers.client.class_folders import ClassFolder, find_classes
 from handlers.client.connection import Connection, locate
 from handlers.client.drop_progress import DropProgress, Outcome, follow
-from handlers.client.drop_upload import Upload, drop_id, plan_uploads, upload
+from handlers.client.drop_upload import Upload, drop_id, plan_uploads, prepare_correction, upload
 from handlers.client.edit_waiting import image_hashes, wait_done
 from handlers.client.errors import ClientError
 from handlers.client.predictions import Answer, classify
@@ -117,6 +118,22 @@ class Client:
         for _ in self.copy(drop):
             pass
         return drop
+
+    def correct(self, images: Sequence[Path | str], class_name: str) -> Drop:
+        """Let images be learnt as the class that they should have been answered with; follow it as any drop.
+
+        An image that was learnt under another class before is to be deleted first (``delete_images``). Raises
+        ``ClientError`` for a file that is not an image or an impossible class name, ``StoreError``.
+        """
+        objects = self.connection.store()
+        objects.check()
+        uploads = tuple(
+            prepare_correction(Path(image), class_name, self.connection.settings.images) for image in images
+        )
+        for one in uploads:
+            put_correction(objects, class_name, one.path.read_bytes(), Path(one.key).suffix)
+        folder = ClassFolder(class_name, uploads[0].path.parent, tuple(one.path for one in uploads), 0)
+        return Drop((folder,), uploads)
 
     def follow(self, drop: Drop, timeout: float = DROP_SECONDS) -> Iterator[DropProgress]:
         """What happens to a drop until it is learnt and served. Raises ``ClientError`` after ``timeout`` seconds."""

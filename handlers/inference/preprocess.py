@@ -73,6 +73,14 @@ def decode(data: bytes, limits: ImageRules) -> Image.Image:
     return _upright(_to_rgb(image), image)
 
 
+def file_suffix(data: bytes, limits: ImageRules) -> str:
+    """The file name's ending for an image, by its content: ``.jpg``, ``.png`` ... Raises ``BadImageError``."""
+    decode(data, limits)
+    suffix = {"JPEG": ".jpg", "TIFF": ".tif"}
+    found = _open(data).format or ""
+    return suffix.get(found, f".{found.lower()}")
+
+
 def to_array(image: Image.Image, resize: int, interpolation: Interpolation = "bilinear") -> NDArray[np.uint8]:
     """The central square of an RGB image, its side resampled to ``resize`` pixels: (resize, resize, 3).
 

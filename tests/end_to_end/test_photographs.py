@@ -85,3 +85,17 @@ def test_one_marked_image_is_a_class_and_a_deleted_one_leaves_nothing(photograph
     number = edited["done"]["version"]
     counts = json.loads(photographs.store.read(f"versions/{number}/manifest.json", limit=1 << 20))["counts"]
     assert counts["train"] == {"flower": 5, "palace": 6, "seven": 1}
+
+
+def test_a_corrected_answer_is_learnt_at_once(photographs: Stack, tmp_path: Path) -> None:
+    image = tmp_path / "part.jpg"
+    image.write_bytes(crops("flower", 1, seed=9)[0])
+    document = json.loads(photographs.run("correct", image, "--class", "flower", "--wait", "--json").stdout)
+    number = document["outcome"]["version"]
+    assert photographs.served() == number
+    counts = json.loads(photographs.store.read(f"versions/{number}/manifest.json", limit=1 << 20))["counts"]
+    assert counts["train"]["flower"] == 6
+
+    learnt = photographs.run("correct", image, "--class", "palace", "--wait", check=False)
+    assert learnt.returncode == 1
+    assert "was learnt before, as 'flower'" in learnt.stdout + learnt.stderr

@@ -1,4 +1,4 @@
-"""``lucir drop``: hand class folders to the service."""
+"""``lucir drop`` and ``lucir correct``: hand class folders, or single images, to the service."""
 
 from pathlib import Path
 from typing import Annotated
@@ -36,3 +36,25 @@ def drop(
 
     request = DropRequest(folder, class_, timeout if wait else None, json_)
     run(Client(data, store=store, config=config), request)
+
+
+def correct(
+    images: Annotated[list[Path], typer.Argument(help="Images that were answered wrongly.", show_default=False)],
+    class_: Annotated[str, typer.Option("--class", help="The right class.", metavar="NAME", show_default=False)],
+    wait: Wait = False,
+    timeout: Timeout = 3600.0,
+    data: options.Data = None,
+    store: options.Store = None,
+    config: options.Config = None,
+    json_: options.Json = False,
+) -> None:
+    """Let images be learnt as the class that they should have been answered with.
+
+    They join the class at once, without a folder and without waiting to settle.
+
+    Example: lucir correct cat-7.jpg --class cat --wait
+    """
+    from handlers.cli.output.drop_output import run_correction
+    from handlers.client import Client
+
+    run_correction(Client(data, store=store, config=config), images, class_, timeout if wait else None, as_json=json_)

@@ -47,6 +47,20 @@ def run(client: Client, request: DropRequest) -> None:
         raise CommandError(outcome.failure)
 
 
+def run_correction(
+    client: Client, images: Sequence[Path], class_name: str, wait_seconds: float | None, *, as_json: bool
+) -> None:
+    """Correct answers. Raises ``CommandError``, ``ClientError`` or ``StoreError``."""
+    console = Console(stderr=as_json)
+    if wait_seconds is not None:
+        client.status()
+    drop = client.correct(images, class_name)
+    outcome = show_progress(client.follow(drop, wait_seconds), console) if wait_seconds is not None else None
+    _report(DropRequest(drop.classes[0].folder, class_name, wait_seconds, as_json), drop.classes, drop.uploads, outcome)
+    if outcome is not None and outcome.failure:
+        raise CommandError(outcome.failure)
+
+
 def _copy(client: Client, drop: Drop, console: Console) -> None:
     columns = (
         TextColumn("copying"),

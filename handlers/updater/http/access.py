@@ -18,10 +18,17 @@ FORWARDED = ("forwarded", "x-forwarded-for", "x-real-ip", "via")
 """Headers of proxies: behind one, everybody seems to be on this machine."""
 
 
-def check_access(request: Request, token: SecretStr | None) -> None:
-    """Raise ``HTTPException`` (401, 403, 415) for a request that may not change anything."""
-    if request.method != "DELETE" and request.headers.get("content-type", "").split(";")[0] != "application/json":
-        raise HTTPException(415, "send JSON, with the header content-type: application/json")
+JSON, FILE = "application/json", "application/octet-stream"
+"""Content types that a browser does not send to another site without asking it first."""
+
+
+def check_access(request: Request, token: SecretStr | None, content_type: str = JSON) -> None:
+    """Raise ``HTTPException`` (401, 403, 415) for a request that may not change anything.
+
+    content_type: of the body, ``JSON`` or ``FILE``.
+    """
+    if request.method != "DELETE" and request.headers.get("content-type", "").split(";")[0] != content_type:
+        raise HTTPException(415, f"send the body with the header content-type: {content_type}")
     origin = request.headers.get("origin")
     if origin is not None and urlsplit(origin).netloc != request.headers.get("host"):
         raise HTTPException(403, f"web pages of {origin} may not change anything here")

@@ -16,6 +16,7 @@ from handlers.bucket.edit_requests import EditDesk
 from handlers.settings import Settings
 from handlers.sidecar.http import HEADERS, answer_bug, json_answer
 from handlers.templates import policy_hash, render_page, source
+from handlers.updater.http.correct import CorrectionApi
 from handlers.updater.http.edits import EditApi
 from handlers.updater.http.reports import ReportApi
 from handlers.updater.http.versions import VersionsView
@@ -53,6 +54,7 @@ def make_app(source: Source) -> Starlette:
         Route("/api/status", _Api(source).status),
         Route("/api/versions", _Api(source).versions),
         *EditApi(source).routes(),
+        *CorrectionApi(source).routes(),
         *ReportApi(source.versions).routes(),
     ]
     return Starlette(

@@ -1,0 +1,60 @@
+"""HTTP for a corrected answer: ``POST /api/corrections?class=<name>``, the image file as a body of octets."""
+
+from typing import Protocol
+
+from pydantic import SecretStr
+from starlette.concurrency import run_in_threadpool
+from starlette.exceptions import HTTPException
+from starlette.requests import Request
+from starlette.responses import Response
+from starlette.routing import Route
+
+from handlers.bucket.corrections import put_correction
+from handlers.bucket.layout import class_name
+from handlers.inference.preprocess import BadImageError, file_suffix
+from handlers.settings import Settings
+from handlers.sidecar.http import json_answer
+from handlers.updater.http.access import FILE, check_access
+from model_store.objects import ObjectStore
+
+
+class Place(Protocol):
+    """What the call needs: ``handlers.updater.service.Updater`` has it."""
+
+    settings: Settings
+    objects: ObjectStore
+
+
+class CorrectionApi:
+    """The call; ``routes`` puts it below ``/api``."""
+
+    def __init__(self, place: Place) -> None:
+        self._place = place
+        self._token: SecretStr | None = place.settings.updater.secret_token()
+
+    def routes(self) -> list[Route]:
+        """For the application."""
+        return [Route("/api/corrections", self.correct, methods=["POST"])]
+
+    async def correct(self, request: Request) -> Response:
+        """Put the image where it is learnt as the class that ``?class=`` names; 202 with its key."""
+        check_access(request, self._token, FILE)
+        name = request.query_params.get("class")
+        if name is None:
+            raise HTTPException(400, "name the right class: POST /api/corrections?class=NAME")
+        try:
+            class_name(name)
+        except ValueError as error:
+            raise HTTPException(400, f"class: {error}") from None
+        limits = self._place.settings.images
+        data = b""
+        async for part in request.stream():
+            data += part
+            if len(data) > limits.max_bytes:
+                raise HTTPException(413, f"the image is larger than {limits.max_bytes} bytes (images.max_bytes)")
+        try:
+            suffix = await run_in_threadpool(file_suffix, data, limits)
+        except BadImageError as error:
+            raise HTTPException(400, str(error)) from None
+        key = await run_in_threadpool(put_correction, self._place.objects, name, data, suffix)
+        return json_answer({"key": key, "class": name}, 202)
