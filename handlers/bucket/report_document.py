@@ -52,6 +52,8 @@ class Figures(Document):
     """Accuracy of the nearest-mean readout over all classes."""
     forgetting: float
     images: int
+    interval: tuple[float, float] | None = None
+    """95 % interval of ``all``, for so many images; None in reports of earlier releases."""
 
 
 class Taken(Document):

@@ -3,6 +3,7 @@
 from dataclasses import dataclass, field
 from typing import Any
 
+from lucir_core.frozen.intervals import of_share
 from model_store.manifest import Evaluation, Manifest
 from model_store.objects import ObjectNotFoundError, ObjectStore, StoreError
 from model_store.versions import VersionStore
@@ -24,6 +25,10 @@ class VersionRow:
     new_classes: tuple[str, ...] = ()
     updated_classes: tuple[str, ...] = ()
     accuracy: float | None = None
+    images: int | None = None
+    """How many images the accuracy was measured on."""
+    interval: tuple[float, float] | None = None
+    """What the accuracy lies in with a probability of 95 %, for so many images."""
     old_accuracy: float | None = None
     new_accuracy: float | None = None
     forgetting: float | None = None
@@ -61,6 +66,7 @@ def _evaluation(versions: VersionStore, number: int) -> Evaluation | None:
 
 def _describe(number: int, current: bool, manifest: Manifest, evaluation: Evaluation | None) -> VersionRow:
     measured = None if evaluation is None else getattr(evaluation, manifest.readout)
+    interval = None if evaluation is None or measured is None else of_share(measured.all, evaluation.images)
     return VersionRow(
         version=number,
         current=current,
@@ -72,6 +78,8 @@ def _describe(number: int, current: bool, manifest: Manifest, evaluation: Evalua
         new_classes=tuple(manifest.new_classes),
         updated_classes=tuple(manifest.updated_classes),
         accuracy=measured.all if measured else None,
+        images=evaluation.images if evaluation else None,
+        interval=(interval.low, interval.high) if interval else None,
         old_accuracy=measured.old if measured else None,
         new_accuracy=measured.new if measured else None,
         forgetting=evaluation.forgetting if evaluation else None,

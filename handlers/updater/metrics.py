@@ -38,6 +38,19 @@ class Metrics(ServingMetrics):
             ["scope", "readout"],
             registry=registry,
         )
+        self.accuracy_images = Gauge(
+            "lucir_accuracy_images", "Images that the current version's accuracy was measured on.", registry=registry
+        )
+        self.unknown_false_alarms = Gauge(
+            "lucir_unknown_false_alarms_ratio",
+            "Share of images of known classes that the current version calls unknown, where that was calibrated.",
+            registry=registry,
+        )
+        self.calibration_error = Gauge(
+            "lucir_calibration_error_ratio",
+            "Expected calibration error of the current version's probabilities, where that was measured.",
+            registry=registry,
+        )
         self.refused_accuracy = Gauge(
             "lucir_refused_accuracy_ratio",
             "The same for the newest version that the gate refused.",
@@ -131,6 +144,10 @@ class Metrics(ServingMetrics):
             self.kind.labels(kind).set(kind == manifest.kind)
         self.last_success.set(manifest.created_at.timestamp())
         _set_accuracy(self.accuracy, evaluation)
+        self.accuracy_images.set(evaluation.images)
+        calibration = manifest.calibration
+        self.unknown_false_alarms.set(_or_nan(None if calibration is None else calibration.false_alarms))
+        self.calibration_error.set(_or_nan(None if calibration is None else calibration.calibration_error))
         self.class_accuracy.clear()
         for name, value in evaluation.class_accuracy.items():
             self.class_accuracy.labels(name).set(value)
@@ -151,9 +168,10 @@ class Metrics(ServingMetrics):
         self.kind.clear()
         self.accuracy.clear()
         self.class_accuracy.clear()
-        for gauge in (self.average_incremental, self.forgetting, self.old_as_new):
+        unmeasured = (self.average_incremental, self.forgetting, self.old_as_new)
+        for gauge in (*unmeasured, self.unknown_false_alarms, self.calibration_error):
             gauge.set(math.nan)
-        for gauge in (self.classes, self.exemplars, self.phase):
+        for gauge in (self.accuracy_images, self.classes, self.exemplars, self.phase):
             gauge.set(0)
 
     def phase_progress(

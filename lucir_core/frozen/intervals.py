@@ -34,3 +34,8 @@ def wilson(right: int, count: int, deviations: float = NORMAL_95) -> Interval:
     low = 0.0 if right == 0 else max(0.0, middle - half)
     high = 1.0 if right == count else min(1.0, middle + half)
     return Interval(low, high)
+
+
+def of_share(share: float, count: int) -> Interval:
+    """The 95 % interval of a share (0 to 1) that was measured on `count` images."""
+    return wilson(round(share * count), count)

@@ -125,6 +125,7 @@ def test_the_contract_of_names_is_kept(of_updater: dict[str, set[str]]) -> None:
     """The public names: dashboards and alerts of users hang on them."""
     gauges = {
         "accuracy_ratio", "class_accuracy_ratio", "average_incremental_accuracy_ratio", "forgetting_ratio",
+        "accuracy_images", "calibration_error_ratio", "unknown_false_alarms_ratio",
         "old_as_new_ratio", "classes", "exemplars", "phase", "phase_progress_ratio", "loss", "lambda", "eta",
         "waiting_images", "current_version", "served_version", "last_success_timestamp_seconds",
     }  # fmt: skip

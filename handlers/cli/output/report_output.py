@@ -9,7 +9,7 @@ from rich.table import Table
 
 from handlers.bucket.report_document import Report
 from handlers.cli.errors import CommandError
-from handlers.cli.output.text import plain
+from handlers.cli.output.text import measured, plain
 from handlers.client import Client
 
 SHOWN = 20
@@ -43,8 +43,9 @@ def show(report: Report, console: Console) -> None:
         console.print(plain(reason, "red"))
     figures = report.accuracy
     console.print(
-        f"accuracy {_percent(figures.all)} over all classes; old classes {_percent(figures.before_old)} before, "
-        f"{_percent(figures.old)} now; new classes {_percent(figures.new)}; forgetting {_percent(figures.forgetting)}"
+        f"accuracy {measured(figures.all, figures.interval, figures.images)} over all classes; "
+        f"old classes {_percent(figures.before_old)} before, {_percent(figures.old)} now; "
+        f"new classes {_percent(figures.new)}; forgetting {_percent(figures.forgetting)}"
     )
     rows = [(row.name, row.trained, row.held_out, row.rejected) for row in report.incoming]
     _table(console, ("came in", "trained on", "held out", "rejected"), rows)

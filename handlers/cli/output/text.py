@@ -5,6 +5,13 @@ from rich.text import Text
 from handlers.client.visible import visible
 
 
+def measured(accuracy: float, interval: tuple[float, float] | None, images: int | None) -> str:
+    """An accuracy with its 95 % interval and its number of images: ``98.9% (97.6-99.5, 540 images)``."""
+    if interval is None:
+        return f"{accuracy:.1%}"
+    return f"{accuracy:.1%} ({100 * interval[0]:.1f}-{100 * interval[1]:.1f}, {images} images)"
+
+
 def plain(text: str, style: str = "") -> Text:
     """``text`` as it is, control characters made visible."""
     return Text(visible(text), style=style)

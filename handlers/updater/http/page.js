@@ -2,6 +2,7 @@
 const SVG = "http://www.w3.org/2000/svg";
 const byId = (id) => document.getElementById(id);
 const percent = (value) => value === null || value === undefined ? "\u2013" : (100 * value).toFixed(1) + " %";
+const range = (v) => v.interval ? `${(100 * v.interval[0]).toFixed(1)}\u2013${(100 * v.interval[1]).toFixed(1)} %, ${v.images} images` : "";
 const time = (iso) => iso ? new Date(iso).toLocaleString() : "\u2013";
 const seconds = (value) => value === undefined ? "\u2013" : value >= 90 ? (value / 60).toFixed(1) + " min" : value.toFixed(1) + " s";
 
@@ -99,7 +100,7 @@ function tiles(status, versions) {
   const v = versions.find((one) => one.version === status.current_version && !one.error);
   const tile = (name, value) => make("div", {class: "tile"}, make("b", {}, value), make("span", {}, name));
   return [
-    tile("accuracy, all classes", percent(v?.accuracy.cnn.all)), tile("accuracy, old classes", percent(v?.accuracy.cnn.old)),
+    tile(v ? `accuracy, all classes (${range(v)})` : "accuracy, all classes", percent(v?.accuracy.cnn.all)), tile("accuracy, old classes", percent(v?.accuracy.cnn.old)),
     tile("accuracy, new classes", percent(v?.accuracy.cnn.new)), tile("average over versions", percent(v?.average_incremental_accuracy)),
     tile("forgetting", percent(v?.forgetting)), tile("old taken for new", percent(v?.old_as_new)),
     tile("classes", v ? v.classes.length : "\u2013"), tile("exemplars", v ? Object.values(v.counts.exemplars).reduce((a, b) => a + b, 0) : "\u2013"),
@@ -124,7 +125,7 @@ function versionRows(status, versions) {
     const kind = v.kind === "learnt" ? "" : make("span", {class: v.kind === "provisional" ? "chip warn" : "chip"}, v.kind);
     const number = v.report ? make("a", {href: `versions/${v.version}/report`, title: "report"}, v.version) : v.version;
     return [number, make("div", {}, state, " ", kind, v.gate.passed ? "" : make("div", {class: "soft"}, v.gate.reasons.join("; "))), added,
-      percent(v.accuracy.cnn.all), percent(v.accuracy.cnn.old), percent(v.accuracy.cnn.new), seconds(v.timings.learn), time(v.created_at)];
+      make("div", {title: "95 % interval and number of images"}, percent(v.accuracy.cnn.all), make("div", {class: "soft"}, range(v))), percent(v.accuracy.cnn.old), percent(v.accuracy.cnn.new), seconds(v.timings.learn), time(v.created_at)];
   });
 }
 

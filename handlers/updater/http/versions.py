@@ -7,6 +7,7 @@ from typing import Any
 
 from handlers.bucket.report_document import REPORT_HTML
 from handlers.updater.metrics import average
+from lucir_core.frozen.intervals import of_share
 from model_store.manifest import Evaluation, Manifest
 from model_store.objects import StoreError
 from model_store.versions import VersionStore
@@ -51,7 +52,9 @@ class VersionsView:
 
 
 def describe(manifest: Manifest, evaluation: Evaluation) -> dict[str, Any]:
-    """One version in JSON values."""
+    """One version in JSON values; ``interval`` is that of the served readout over all classes, 95 %."""
+    measured = evaluation.cnn if manifest.readout == "cnn" else evaluation.nme
+    interval = of_share(measured.all, evaluation.images)
     return {
         "version": manifest.version,
         "kind": manifest.kind,
@@ -64,6 +67,8 @@ def describe(manifest: Manifest, evaluation: Evaluation) -> dict[str, Any]:
         "updated_classes": list(manifest.updated_classes),
         "counts": manifest.counts.model_dump(),
         "evaluation_images": evaluation.images,
+        "images": evaluation.images,
+        "interval": [interval.low, interval.high],
         "accuracy": {"cnn": evaluation.cnn.model_dump(), "nme": evaluation.nme.model_dump()},
         "class_accuracy": evaluation.class_accuracy,
         "average_incremental_accuracy": average(evaluation.history),

@@ -59,7 +59,13 @@ def test_versions_with_their_figures(lucir: Run) -> None:
     assert [row["kind"] for row in rows] == ["learnt", "learnt", "provisional"]
     assert rows[1]["old_accuracy"] == 0.85
     assert rows[2]["gate_reasons"] == ["too bad"]
+    assert rows[1]["images"] == 10
+    assert [round(bound, 3) for bound in rows[1]["interval"]] == [0.596, 0.982]
     table = lucir("versions").stdout
+    assert "90.0%" in table
+    assert "(59.6-98.2," in table
+    assert "10 images)" in table
+    assert "lost" in table.splitlines()[0]  # 80 columns hold the table
     assert "85.0%" in table
     assert "refused" in table
     assert "provisional" in table

@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 
 from lucir_core.errors import DataError
-from lucir_core.frozen.intervals import wilson
+from lucir_core.frozen.intervals import of_share, wilson
 
 
 def test_published_values() -> None:
@@ -25,6 +25,11 @@ def test_it_holds_the_true_share_about_95_times_in_100() -> None:
     rights = np.random.default_rng(0).binomial(40, 0.9, 4000)
     held = [wilson(int(right), 40).low <= 0.9 <= wilson(int(right), 40).high for right in rights]
     assert 0.93 < np.mean(held) < 0.98
+
+
+def test_of_a_share_that_was_measured() -> None:
+    assert of_share(81 / 263, 263) == wilson(81, 263)
+    assert of_share(0.0, 0) == wilson(0, 0)
 
 
 def test_more_right_than_there_are_is_refused() -> None:

@@ -8,6 +8,7 @@ import numpy as np
 
 from handlers.bucket.report_document import Change, Confusion, Figures, Incoming, Rejection, Taken
 from handlers.bucket.update_documents import Plan
+from lucir_core.frozen.intervals import of_share
 from model_store.manifest import Evaluation
 
 LISTED_CLASSES = 200
@@ -50,6 +51,7 @@ def rejections(plan: Plan) -> list[Rejection]:
 
 def figures(evaluation: Evaluation) -> Figures:
     """The accuracies of a version."""
+    interval = of_share(evaluation.cnn.all, evaluation.images)
     return Figures(
         before_old=evaluation.parent_old,
         all=evaluation.cnn.all,
@@ -58,6 +60,7 @@ def figures(evaluation: Evaluation) -> Figures:
         nearest_mean=evaluation.nme.all,
         forgetting=evaluation.forgetting,
         images=evaluation.images,
+        interval=(interval.low, interval.high),
     )
 
 

@@ -46,8 +46,11 @@ def render(report: Report) -> str:
 def _tiles(report: Report) -> list[tuple[str, str]]:
     """Value and name of each figure at the top."""
     figures = report.accuracy
+    between = ""
+    if figures.interval is not None:
+        between = f" ({100 * figures.interval[0]:.1f}\u2013{_percent(figures.interval[1])} with 95\u202f% probability)"
     return [
-        (_percent(figures.all), "accuracy, all classes"),
+        (_percent(figures.all), f"accuracy, all classes{between}"),
         (_percent(figures.before_old), "old classes, before"),
         (_percent(figures.old), "old classes, now"),
         (_percent(figures.new), "new classes"),

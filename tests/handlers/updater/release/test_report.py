@@ -114,6 +114,9 @@ def test_what_came_in_and_what_was_rejected(report: Report) -> None:
 def test_accuracy_before_and_after_and_what_is_confused(report: Report) -> None:
     figures = report.accuracy
     assert (figures.before_old, figures.old, figures.new) == (0.875, 5 / 8, 0.5)
+    assert figures.interval is not None
+    assert [round(bound, 3) for bound in figures.interval] == [0.320, 0.807]  # 7 of 12
+    assert "32.0\u201380.7" in render(report)
     assert report.taken == Taken(old_right=5, old_as_old=1, old_as_new=2, new_right=2, new_as_new=0, new_as_old=2)
     assert {(one.true, one.predicted, one.kind, one.count) for one in report.confusions} == {
         ("cat", "dog", "old as old", 1),
