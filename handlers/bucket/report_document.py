@@ -87,6 +87,49 @@ class Mistake(Document):
     """The picture, base64."""
 
 
+class LooksLike(Document):
+    """An image whose nearest neighbours have another label."""
+
+    key: str | None
+    """Where it lies; None where that is not known."""
+    name: str
+    looks_like: str
+    margin: float
+    """How much more of its neighbours' votes the other class has, 0 to 1."""
+
+
+class LooksSame(Document):
+    """An image of this update that looks the same as one of another class."""
+
+    key: str | None
+    name: str
+    other_key: str | None
+    other: str
+    cosine: float
+
+
+class MayBeMistaken(Document):
+    """Two classes that will be taken for one another."""
+
+    name: str
+    other: str
+    share: float
+    """Of the neighbours' votes on their images, the share that goes to the wrong one of the two."""
+
+
+class Doubts(Document):
+    """What is odd about the labels of this update's images; lists begin with the clearest and have at most 50 rows."""
+
+    judged: int
+    """Images of this update in classes that are large enough to tell."""
+    share: float
+    """Of these, the share that looks mislabelled."""
+    mislabelled: tuple[LooksLike, ...]
+    left_out: int
+    duplicates: tuple[LooksSame, ...]
+    lookalikes: tuple[MayBeMistaken, ...]
+
+
 class Report(Document):
     """``report.json``."""
 
@@ -119,3 +162,5 @@ class Report(Document):
     classes_left_out: int
     mistakes: tuple[Mistake, ...]
     seconds: dict[str, float]
+    doubts: Doubts | None = None
+    """Only of versions with a frozen backbone."""

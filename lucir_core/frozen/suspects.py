@@ -61,10 +61,11 @@ class Lookalike:
     """Of the neighbours' votes on the images of both classes, the share that goes to the wrong one of the two."""
 
 
-def neighbour_votes(features: Features, labels: Labels, class_count: int) -> Shares:
+def neighbour_votes(features: Features, labels: Labels, class_count: int, asked: Labels | None = None) -> Shares:
     """(n, classes) share of the votes that each class has among an image's nearest neighbours; rows sum to 1.
 
-    features: (n, dim) of any length, labels: (n,). Raises DataError for fewer than 2 images.
+    features: (n, dim) of any length, labels: (n,); asked: (m,) rows to vote on, for (m, classes).
+    Raises DataError for fewer than 2 images.
     """
     if len(features) != len(labels):
         raise DataError(f"there are {len(features)} features for {len(labels)} labels: give one of each per image")
@@ -72,13 +73,15 @@ def neighbour_votes(features: Features, labels: Labels, class_count: int) -> Sha
         raise DataError(f"{len(labels)} image has no neighbours: give at least two images")
     sizes = np.unique(labels, return_counts=True)[1]
     count = min(NEIGHBOURS, max(3, int(np.median(sizes))), len(labels) - 1)
-    units, votes = _unit(features), np.zeros((len(labels), class_count))
-    for rows in _chunks(len(labels)):
+    asked = np.arange(len(labels)) if asked is None else asked
+    units, votes = _unit(features), np.zeros((len(asked), class_count))
+    for places in _chunks(len(asked)):
+        rows = asked[places]
         cosines = units[rows] @ units.T
         cosines[np.arange(len(rows)), rows] = -np.inf
         nearest = np.argpartition(-cosines, count - 1, axis=1)[:, :count]
         weights = np.maximum(np.take_along_axis(cosines, nearest, axis=1), 1e-6) ** SHARPNESS
-        np.add.at(votes, (np.repeat(rows, count), labels[nearest].ravel()), weights.ravel())
+        np.add.at(votes, (np.repeat(places, count), labels[nearest].ravel()), weights.ravel())
     shares: Shares = votes / votes.sum(axis=1, keepdims=True)
     return shares
 

@@ -57,6 +57,13 @@ def show(report: Report, console: Console) -> None:
         ("is", "was taken for", "images"),
         [(row.true, row.predicted, row.count) for row in report.confusions],
     )
+    if report.doubts is not None:
+        suspects = [(row.key or "", row.name, row.looks_like) for row in report.doubts.mislabelled]
+        _table(console, ("looks mislabelled", "is labelled", "looks like"), suspects)
+        same = [(row.key or "", row.name, row.other_key or "", row.other) for row in report.doubts.duplicates]
+        _table(console, ("image", "class", "looks the same as", "of class"), same)
+        alike = [(row.name, row.other, _percent(row.share)) for row in report.doubts.lookalikes]
+        _table(console, ("class", "may be taken for", "share"), alike)
 
 
 def _table(console: Console, heads: tuple[str, ...], rows: Sequence[tuple[object, ...]]) -> None:

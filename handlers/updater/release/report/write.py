@@ -4,7 +4,8 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Literal
 
-from handlers.bucket.report_document import REPORT_HTML, REPORT_JSON, Report
+from handlers.bucket.report_document import REPORT_HTML, REPORT_JSON, Doubts, Report
+from handlers.bucket.seen_images import Learnt
 from handlers.bucket.update_documents import Plan
 from handlers.updater.context.update import Update
 from handlers.updater.release.report.collect import (
@@ -18,9 +19,12 @@ from handlers.updater.release.report.collect import (
     rejections,
     taken,
 )
+from handlers.updater.release.report.doubts import WARNED_SHARE, find_doubts, keys_by_digest
 from handlers.updater.release.report.html import render
 from handlers.updater.release.report.mistakes import load_mistakes
-from model_store.layout import EVALUATION
+from handlers.updater.training.messages import STATE
+from lucir_core.memory.feature_memory import FeatureMemory
+from model_store.layout import EVALUATION, FEATURES, SEEN_IMAGES
 from model_store.manifest import Evaluation
 
 
@@ -47,11 +51,26 @@ def write_report(
         before=before or (base.evaluation.class_accuracy if base is not None else {}),
         asked=str(request.operation) if request is not None else None,
         seconds=update.timings(),
+        doubts=_doubts(update, folder) if kind == "learnt" else None,
     )
+    if report.doubts is not None and report.doubts.share > WARNED_SHARE:
+        update.services.status.add_error(
+            "labels",
+            f"{report.doubts.share:.0%} of the {report.doubts.judged} images of update {update.id} look mislabelled: "
+            f"see the report of version {number} (lucir report {number})",
+        )
     files = {REPORT_JSON: folder / REPORT_JSON, REPORT_HTML: folder / REPORT_HTML}
     files[REPORT_JSON].write_text(report.model_dump_json(indent=1) + "\n", encoding="utf-8")
     files[REPORT_HTML].write_text(render(report), encoding="utf-8")
     return files
+
+
+def _doubts(update: Update, folder: Path) -> Doubts | None:
+    path = folder / STATE / FEATURES
+    if not path.exists():
+        return None
+    keys = keys_by_digest(update.plan, Learnt.load(update.folder / SEEN_IMAGES))
+    return find_doubts(FeatureMemory.load(path), update.plan.classes, keys)
 
 
 def make_report(
@@ -65,6 +84,7 @@ def make_report(
     before: Mapping[str, float],
     asked: str | None,
     seconds: Mapping[str, float],
+    doubts: Doubts | None = None,
 ) -> Report:
     """``known``: classes of the version before; ``before``: their accuracies then; ``folder`` may hold mistakes."""
     classes = plan.classes
@@ -96,4 +116,5 @@ def make_report(
         classes_left_out=max(0, len(rows) - LISTED_CLASSES),
         mistakes=load_mistakes(folder, classes, old_count),
         seconds=dict(seconds),
+        doubts=doubts,
     )

@@ -6,7 +6,9 @@ from pathlib import Path
 import pytest
 
 from handlers.bucket.edit_documents import DeleteImages, Remove
+from handlers.bucket.report_document import Report
 from handlers.updater.edits.receipt import NOTHING_LEFT, WEIGHTS
+from handlers.updater.release.report.doubts import WARNED_SHARE
 from lucir_core.memory.feature_memory import FeatureMemory
 from tests.handlers.conftest import DigitFiles
 from tests.handlers.updater.workflow.test_edit_steps import Bench, InProcess, digit_settings, sha
@@ -44,6 +46,17 @@ def test_the_answer_says_that_nothing_is_left(bench: Bench, digit_files: DigitFi
     assert state.answer is not None
     assert NOTHING_LEFT in state.answer.notes
     assert set(_features(bench, 3).labels.tolist()) == {0, 1}
+
+
+def test_the_report_of_a_drop_names_images_to_look_at_by_their_keys(bench: Bench) -> None:
+    path = bench.root / "versions" / "1" / "report.json"
+    doubts = Report.model_validate_json(path.read_bytes()).doubts
+    assert doubts is not None
+    assert doubts.judged == 18
+    stored = {info.key for info in bench.store.list("archive/")}
+    assert {row.key for row in doubts.mislabelled} <= stored
+    warned = [error for error in bench.updater.status.snapshot()["errors"] if error["where"] == "labels"]
+    assert bool(warned) == (doubts.share > WARNED_SHARE)
 
 
 def _features(bench: Bench, version: int) -> FeatureMemory:
