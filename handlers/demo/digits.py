@@ -46,7 +46,7 @@ def write_folders(pictures: dict[str, list[bytes]], names: tuple[str, ...], fold
 
 
 def _png(image: NDArray[np.float64]) -> bytes:
-    """A scan of values 0 to 16, (8, 8), as a picture that a person can look at."""
+    """A scan of values 0 to 16, (8, 8), as an image that a person can look at."""
     pixels = np.clip(255.0 - image * (255.0 / LARGEST_VALUE), 0, 255).astype(np.uint8)
     buffer = io.BytesIO()
     Image.fromarray(pixels).resize((SIDE, SIDE), Image.Resampling.BICUBIC).save(buffer, "PNG")

@@ -1,4 +1,4 @@
-"""The story as one picture: accuracy as classes arrive, and what is left of each class at the end."""
+"""The story as one plot: accuracy as classes arrive, and what is left of each class at the end."""
 
 from collections.abc import Sequence
 from pathlib import Path

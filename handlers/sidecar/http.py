@@ -52,7 +52,7 @@ class WebServer:
         self._thread.start()
 
     def stop(self) -> None:
-        """Answer no more."""
+        """Stop answering."""
         self._server.should_exit = True
         self._thread.join(timeout=3.0)
         self._socket.close()

@@ -20,7 +20,7 @@ def ensure_bucket(settings: Settings) -> bool:
     """Whether the bucket had to be made; running it again changes nothing. Raises ``StoreError``."""
     url, s3 = settings.store_url, settings.s3
     if not url.startswith("s3://"):
-        raise StoreError(f"{url} is no bucket: set the store to s3://bucket (LUCIR_STORE)")
+        raise StoreError(f"{url} is not a bucket: set the store to s3://bucket (LUCIR_STORE)")
     bucket = url.removeprefix("s3://").rstrip("/")
     check_bucket(bucket)
     pool = make_pool(s3.ca_file, s3.connect_timeout_seconds, s3.read_timeout_seconds)

@@ -55,7 +55,7 @@ def find_minio() -> Path:
     if named is not None:
         found = shutil.which(named)
         if found is None:
-            raise StackError(f"{BINARY_VARIABLE} names {named}, which is no program: correct it")
+            raise StackError(f"{BINARY_VARIABLE} names {named}, which is not a program: correct it")
         return Path(found)
     cache = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "lucir"
     built = max(cache.glob("minio-*/minio"), key=lambda path: path.parent.name, default=None)

@@ -1,7 +1,7 @@
-"""The last look at a version before it answers everybody: held-out pictures, asked through TorchServe.
+"""The last look at a version before it answers everybody: held-out images, asked through TorchServe.
 
 The updater has evaluated the model by itself. Whether the server gives the same answers (its ONNX Runtime, its graphics
-card, its preprocessing) shows only here. The pictures travel with the version, so that every follower looks too.
+card, its preprocessing) shows only here. The images travel with the version, so that every follower looks too.
 """
 
 import base64
@@ -20,7 +20,7 @@ LONGEST: Final = 64 * 1024 * 1024
 
 
 class CanaryPicture(Document):
-    """A held-out picture, its best class and that class's probability, as evaluated."""
+    """A held-out image, its best class and that class's probability, as evaluated."""
 
     png: str
     """Base64."""
@@ -32,14 +32,14 @@ class Canary(Document):
     """``canary.json`` of a version."""
 
     side: int = Field(ge=1)
-    """Of the pictures, which are square, in pixels."""
+    """Of the images, which are square, in pixels."""
     pictures: tuple[CanaryPicture, ...]
 
 
 def check_canary(probe: Probe, version: int, folder: Path, min_side: int) -> None:
     """Raise ``ProbeError`` where ``version``, at its own address, answers differently than it was evaluated.
 
-    ``folder`` is its mirrored copy; without the file nothing is asked. Neither are pictures that are smaller than the
+    ``folder`` is its mirrored copy; without the file nothing is asked. Neither are images that are smaller than the
     server lets pass (``min_side``).
     """
     try:
@@ -57,6 +57,6 @@ def check_canary(probe: Probe, version: int, folder: Path, min_side: int) -> Non
         if abs(given - picture.probability) > TOLERANCE:
             best = max(found, key=lambda name: found[name], default="nothing")
             raise ProbeError(
-                f"it does not answer as it was evaluated: held-out picture {number} of {len(canary.pictures)} is "
+                f"it does not answer as it was evaluated: held-out image {number} of {len(canary.pictures)} is "
                 f"{picture.answer!r} with {given:.3f} instead of {picture.probability:.3f} (its best answer: {best!r})"
             )

@@ -18,7 +18,7 @@ class ProbeError(RuntimeError):
 
 
 class Probe:
-    """Classifies a grey picture and reads which version answered."""
+    """Classifies a grey image and reads which version answered."""
 
     def __init__(self, settings: Settings) -> None:
         self._client = httpx.Client(
@@ -40,7 +40,7 @@ class Probe:
         self._client.close()
 
     def classify(self, version: int, image: bytes) -> dict[str, float]:
-        """The five best classes of a picture and their probabilities, by ``version``. Raises ``ProbeError``."""
+        """The five best classes of an image and their probabilities, by ``version``. Raises ``ProbeError``."""
         path = f"{PREDICTIONS_PATH}/{version}"
         headers = {"Content-Type": "image/png", "X-Top-K": "5"}
         try:

@@ -108,7 +108,7 @@ class ManagementClient:
         self._call("PUT", f"{MODEL_PATH}/{version}/set-default")
 
     def unregister(self, version: int) -> None:
-        """Forget a version and kill its workers, with whatever they hold. One that is unknown is no error."""
+        """Forget a version and kill its workers, with whatever they hold. An unknown version is not an error."""
         self._call("DELETE", f"{MODEL_PATH}/{version}", allowed=(httpx.codes.NOT_FOUND,))
 
     def _call(

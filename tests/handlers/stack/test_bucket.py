@@ -37,7 +37,7 @@ def test_the_bucket_is_made_once_and_can_be_used(endpoint: str) -> None:
 
 @pytest.mark.parametrize(
     ("store", "message"),
-    [("", "is no bucket: set the store to s3://bucket"), ("s3://No_Bucket", "invalid bucket name")],
+    [("", "is not a bucket: set the store to s3://bucket"), ("s3://No_Bucket", "invalid bucket name")],
 )
 def test_a_store_that_is_no_bucket_is_refused(endpoint: str, store: str, message: str) -> None:
     with pytest.raises(StoreError, match=re.escape(message)):

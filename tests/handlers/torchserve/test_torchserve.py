@@ -241,7 +241,7 @@ def test_version_that_answers_otherwise_than_evaluated_is_not_let_in(
     stack.publish(2, canary=Canary(side=20, pictures=(*good[:-1], wrong)))
     state = stack.settle(reconciler, lambda state: state.phase == "failed" and bool(state.message))
     assert (state.wanted, state.served) == (2, 1)
-    assert "held-out picture 3 of 3 is '青'" in state.message
+    assert "held-out image 3 of 3 is '青'" in state.message
     assert stack.post(make_image()).json()["model_version"] == 1
     stack.publish(3, canary=Canary(side=3, pictures=(wrong,)))  # smaller than this server lets pass: not asked
     stack.serve(reconciler, 3)
