@@ -1,0 +1,27 @@
+"""What one writes without a pretrained network: gradient directions, colours, ridge regression."""
+
+import numpy as np
+from numpy.typing import NDArray
+from sklearn.linear_model import RidgeClassifier
+
+CELLS, DIRECTIONS, SIDE = 8, 9, 64
+
+
+def describe(image: NDArray[np.uint8]) -> NDArray[np.float64]:
+    """image: (64, 64, 3) uint8; a histogram of oriented gradients per cell of 8 x 8 pixels, and 64 colours."""
+    rise, run = np.gradient(image.mean(axis=2))
+    bins = np.minimum(((np.arctan2(rise, run) % np.pi) / np.pi * DIRECTIONS).astype(int), DIRECTIONS - 1)
+    row, column = np.indices(bins.shape) * CELLS // SIDE
+    cell = (row * CELLS + column) * DIRECTIONS + bins
+    edges = np.bincount(cell.ravel(), np.hypot(rise, run).ravel(), CELLS * CELLS * DIRECTIONS)
+    edges = edges.reshape(-1, DIRECTIONS)
+    edges /= np.linalg.norm(edges, axis=1, keepdims=True) + 1.0
+    red, green, blue = np.moveaxis(image // 64, 2, 0).astype(int)
+    colours = np.bincount((red * 16 + green * 4 + blue).ravel(), minlength=64) / SIDE**2
+    return np.concatenate([edges.ravel() / CELLS, np.sqrt(colours)])
+
+
+def accuracy(rows: NDArray[np.float64], labels: NDArray[np.int64], train: list[int], test: list[int]) -> float:
+    """Share of ``test`` that a ridge classifier of ``train`` has right; rows: (n, length) of ``describe``."""
+    found = RidgeClassifier(alpha=1.0).fit(rows[train], labels[train]).predict(rows[test])
+    return float((found == labels[test]).mean())
