@@ -12,7 +12,8 @@ from handlers.updater.context.preset import resolved
 from handlers.updater.http.app import make_app
 from handlers.updater.leader.data_folder import DataFolderInUseError
 from handlers.updater.service import Updater
-from handlers.updater.workflow.learn_steps import STEPS, Step
+from handlers.updater.workflow.learn_steps import STEPS
+from handlers.updater.workflow.runner import Step
 from lucir_core.config.phase_config import load_preset
 from model_store.objects import StoreError
 from model_store.versions import VersionStore

@@ -24,8 +24,8 @@ from handlers.updater.release.swap import ServingLoop
 from handlers.updater.status import REJECTED_KEPT, Status
 from handlers.updater.training.process import Child
 from handlers.updater.workflow.edit_steps import EDIT_STEPS
-from handlers.updater.workflow.learn_steps import STEPS, Step
-from handlers.updater.workflow.runner import Runner
+from handlers.updater.workflow.learn_steps import STEPS
+from handlers.updater.workflow.runner import Runner, Step
 from lucir_core.config.phase_config import PhaseConfig
 from model_store.objects import ObjectStore, PreconditionFailedError, StoreError
 from model_store.versions import POINTER, VersionNotFoundError, VersionStore

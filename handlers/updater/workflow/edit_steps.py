@@ -16,7 +16,9 @@ from handlers.updater.edits.receipt import account, is_accounted
 from handlers.updater.edits.version import assemble_edit, edit_plan, edit_reader
 from handlers.updater.release import publish as publication
 from handlers.updater.training.messages import RESULT, TASK, EditTask
-from handlers.updater.workflow.learn_steps import STEPS, Step, end_update
+from handlers.updater.workflow.ending import end_update
+from handlers.updater.workflow.learn_steps import STEPS
+from handlers.updater.workflow.runner import Step
 from model_store.layout import EVALUATION
 from model_store.manifest import now
 from model_store.objects import StoreError

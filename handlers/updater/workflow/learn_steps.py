@@ -5,39 +5,26 @@ Where a step's work is a durable fact already, ``done`` says so and it is skippe
 """
 
 import logging
-import shutil
 from collections.abc import Callable
-from dataclasses import dataclass
 
-from handlers.bucket.update_documents import Done
 from handlers.bucket.update_documents import Result as Outcome
 from handlers.updater.context.update import Update, current_base
 from handlers.updater.intake.originals import move_all, write_reasons
 from handlers.updater.intake.plan import Ingest
-from handlers.updater.intake.roles import count_roles
 from handlers.updater.intake.update_reader import update_reader
 from handlers.updater.release import publish as publication
 from handlers.updater.release.publish import publish, write_evaluation
 from handlers.updater.training.arrays import Preparation
 from handlers.updater.training.launch import is_made, is_prepared, run_child
 from handlers.updater.workflow import provisional_steps as provisional
+from handlers.updater.workflow.ending import end_update
+from handlers.updater.workflow.runner import Step
 from model_store.layout import EVALUATION
-from model_store.manifest import now
 
 logger = logging.getLogger(__name__)
 
 LOGGED_FILES = 10
 """Rejected files that the log names; each has its reason beside it in the store."""
-
-
-@dataclass(frozen=True)
-class Step:
-    """A step by name: what it does, whether it is done, whether a failure may still set the drop aside."""
-
-    name: str
-    run: Callable[[Update], None]
-    done: Callable[[Update], bool]
-    may_set_aside: bool = True
 
 
 def ingest(update: Update) -> None:
@@ -126,33 +113,6 @@ def finish(update: Update) -> None:
         if outcome == "refused" and (kept := provisional.served_in_place(update)) is not None:
             reason = f"{reason}; the provisional version {kept.number} stays served"
     end_update(update, outcome, reason)
-
-
-def end_update(update: Update, outcome: Outcome, reason: str | None) -> None:
-    """Write ``done.json`` and remove the scratch space."""
-    if outcome in {"failed", "superseded"}:
-        provisional.withdraw(update, outcome)
-    plan = update.find_plan()
-    services = update.services
-    entries = plan.entries if plan is not None else ()
-    gone = entries if outcome in {"published", "refused", "rejected"} else [e for e in entries if e.role == "rejected"]
-    done = Done(
-        id=update.id,
-        result=outcome,
-        version=plan.version if plan is not None and outcome in {"published", "refused"} else None,
-        provisional=plan.provisional if plan is not None and outcome in {"published", "refused"} else None,
-        reason=reason,
-        finished_at=now(),
-        images=count_roles([entry.role for entry in entries]),
-        moved=len(gone) - len(update.left),
-        left=tuple(update.left),
-        timings=update.timings(),
-    )
-    services.records.write_done(done)
-    shutil.rmtree(update.folder, ignore_errors=True)
-    services.metrics.updates.labels(outcome).inc()
-    services.status.set_last_update(done.model_dump(mode="json", exclude={"left", "format"}))
-    logger.info("update %s: %s", update.id, outcome, extra={"version": done.version, "reason": reason or "-"})
 
 
 def _never(_: Update) -> bool:

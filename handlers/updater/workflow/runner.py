@@ -2,7 +2,8 @@
 
 import logging
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 
 from handlers.bucket.layout import INCOMING, READY_MARKER
 from handlers.bucket.update_documents import FailedFolder
@@ -10,7 +11,7 @@ from handlers.updater.context.update import Update
 from handlers.updater.errors import NOT_THE_DROP, SupersededError
 from handlers.updater.intake.listing import Folder, list_incoming
 from handlers.updater.status import Phase
-from handlers.updater.workflow.learn_steps import STEPS, Step, end_update
+from handlers.updater.workflow.ending import end_update
 
 logger = logging.getLogger(__name__)
 
@@ -20,6 +21,16 @@ MOST_DEATHS = 10
 """The process may be killed so often within one step before the drop is suspected."""
 
 
+@dataclass(frozen=True)
+class Step:
+    """A step by name: what it does, whether it is done, whether a failure may still set the drop aside."""
+
+    name: str
+    run: Callable[[Update], None]
+    done: Callable[[Update], bool]
+    may_set_aside: bool = True
+
+
 class SetAsideError(Exception):
     """The update is given up; the message says why."""
 
@@ -27,7 +38,7 @@ class SetAsideError(Exception):
 class Runner:
     """Runs one update to its end. ``run`` may be called again after any exception: it goes on where it was."""
 
-    def __init__(self, update: Update, steps: Sequence[Step] = STEPS) -> None:
+    def __init__(self, update: Update, steps: Sequence[Step]) -> None:
         self._update = update
         self._steps = steps
         self._begun: set[str] = set()

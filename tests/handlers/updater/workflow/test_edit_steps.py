@@ -26,7 +26,7 @@ from handlers.updater.training import train_job as learner
 from handlers.updater.training.messages import TASK, EditTask, Task
 from handlers.updater.training.process import Child, Job
 from handlers.updater.workflow import edit_steps as edit_steps
-from handlers.updater.workflow.learn_steps import Step
+from handlers.updater.workflow.runner import Step
 from lucir_core.config.phase_config import load_preset
 from lucir_core.memory.image_blobs import ImageBlobs
 from model_store.directory.directory_store import DirectoryStore

@@ -10,7 +10,7 @@ from handlers.updater.context.candidate import Draft, Kind
 from handlers.updater.context.update import Services, Update
 from handlers.updater.errors import LearningError, MachineError, SupersededError
 from handlers.updater.release.publish import check_parent
-from handlers.updater.workflow.learn_steps import end_update
+from handlers.updater.workflow.ending import end_update
 from handlers.updater.workflow.provisional_steps import (
     attempted,
     fall_back,
