@@ -13,7 +13,7 @@ WAITING_SHOWN = 1000
 
 @dataclass
 class Phase:
-    """The running update. ``step`` is one of ``steps.STEPS``; the rest tells of its learning child."""
+    """The running update. ``step`` is the name of a ``workflow.runner.Step``; the rest tells of its learning child."""
 
     update: str
     step: str = "ingest"
