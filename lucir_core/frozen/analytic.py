@@ -13,6 +13,7 @@ leave-one-out in closed form: D. Allen, Technometrics 16 (1974), the PRESS stati
 from dataclasses import dataclass
 
 import numpy as np
+import torch
 from numpy.typing import NDArray
 
 RIDGES = (0.03, 0.1, 0.3, 1.0, 3.0)
@@ -59,15 +60,9 @@ def fit_ridge(units: Rows, labels: NDArray[np.int64], class_count: int, ridges: 
     """
     weights = class_weights(labels, class_count)
     inputs = np.concatenate([units, np.ones((len(units), 1))], axis=1)
-    gram = np.zeros((inputs.shape[1], inputs.shape[1]))
+    values, vectors = _spectrum(inputs, weights)
     sums = np.zeros((inputs.shape[1], class_count))
-    for start in range(0, len(inputs), ROWS):
-        part, own = inputs[start : start + ROWS], labels[start : start + ROWS]
-        weighted = part * weights[start : start + ROWS, None]
-        gram += weighted.T @ part
-        np.add.at(sums.T, own, weighted)
-    values, vectors = np.linalg.eigh(gram)
-    values = np.maximum(values, 0.0)
+    np.add.at(sums.T, labels, inputs * weights[:, None])
     turned = vectors.T @ sums
     chosen = np.unique(np.linspace(0, len(inputs) - 1, min(len(inputs), CHOICE_ROWS)).astype(np.int64))
     rotated = inputs[chosen] @ vectors
@@ -78,6 +73,26 @@ def fit_ridge(units: Rows, labels: NDArray[np.int64], class_count: int, ridges: 
         rows = slice(start, start + ROWS)
         left_out[rows] = _left_out(inputs[rows] @ vectors, turned, values + best, labels[rows], weights[rows])
     return RidgeFit(solution[:-1].T.copy(), solution[-1].copy(), best, left_out)
+
+
+def _spectrum(inputs: Rows, weights: Rows) -> tuple[Rows, Rows]:
+    """Eigenvalues (dim,) and eigenvectors (dim, dim) of the weighted Gram matrix of rows (n, dim).
+
+    With one thread: threads of a linear algebra library that wait for each other on cores that others use too took ten
+    seconds for what one does in less than one (dim 1281, two cores).
+    """
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    try:
+        rows = torch.from_numpy(inputs)
+        gram = torch.zeros((inputs.shape[1], inputs.shape[1]), dtype=torch.float64)
+        for start in range(0, len(inputs), ROWS):
+            part = rows[start : start + ROWS]
+            gram += (part * torch.from_numpy(weights[start : start + ROWS, None])).t() @ part
+        values, vectors = torch.linalg.eigh(gram)
+    finally:
+        torch.set_num_threads(threads)
+    return np.maximum(values.numpy(), 0.0), vectors.numpy()
 
 
 def _left_out(rotated: Rows, turned: Rows, spectrum: Rows, labels: NDArray[np.int64], weights: Rows) -> Rows:
