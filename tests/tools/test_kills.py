@@ -12,7 +12,7 @@ import pytest
 from tests.support.servers.minio_server import MINIO_MISSING, find_minio
 from tools.faults.outcome import counts, differences, expected_of
 
-HERE = "tests.handlers.updater.faults"
+HERE = "tools.faults"
 POINTS = os.environ.get("KILL_POINTS", "4")
 
 
