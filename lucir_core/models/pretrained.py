@@ -9,11 +9,12 @@ import importlib.util
 import logging
 from dataclasses import dataclass
 from pathlib import Path
-
-import torch
-from torch import Tensor
+from typing import TYPE_CHECKING
 
 from lucir_core.errors import ConfigError
+
+if TYPE_CHECKING:
+    from torch import Tensor
 
 logger = logging.getLogger(__name__)
 
@@ -63,7 +64,7 @@ def is_installed(network: str) -> bool:
     return known is not None and _path(known) is not None
 
 
-def imagenet_state(network: str) -> list[Tensor]:
+def imagenet_state(network: str) -> "list[Tensor]":
     """All tensors of the file, the classifier's two (weight (1000, dim), bias (1000,)) last, in the file's order.
 
     The backbones of this library name their tensors in their own way and keep the order. Raises ConfigError where
@@ -85,6 +86,9 @@ def imagenet_state(network: str) -> list[Tensor]:
             f"{path} is not the file that is pinned (sha256 {digest}, expected {known.sha256}): install "
             f"{known.package} again"
         )
+    # Only here: whoever asks whether the weights are there does not want the 650 MB of torch.
+    import torch
+
     state: dict[str, Tensor] = torch.load(path, map_location="cpu", weights_only=True)
     logger.info("ImageNet weights verified", extra={"network": network, "sha256": digest, "licence": known.licence})
     return list(state.values())

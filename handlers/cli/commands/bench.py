@@ -159,7 +159,9 @@ def folder(
     from handlers.cli.bench.bench_run import Carrying, FolderSource, Request, run_protocol
     from lucir_core.bench.spec import own_preset
 
-    request = Request(protocol, phases, sizes, method, preset or own_preset("photo", method), seeds, seed, order)
+    request = Request(
+        protocol, phases, sizes, method, preset or own_preset("photo_scratch", method), seeds, seed, order
+    )
     request = request.with_details(images_per_class, label, set_ or ())
     source = FolderSource(cache or output / "cache", test_every, subset)
     run_protocol(

@@ -154,3 +154,17 @@ def test_a_report_of_nothing(tmp_path: Path) -> None:
     with pytest.raises(CommandError, match="not a folder") as raised:
         bench("report", tmp_path / "nowhere")
     assert raised.value.status == FAILED
+
+
+def test_a_folder_of_images_is_learnt_from_scratch_by_default(tmp_path: Path) -> None:
+    for split, count in (("train", 4), ("val", 2)):
+        for name in ("ant", "bee", "cat", "dog"):
+            (tmp_path / "data" / split / name).mkdir(parents=True)
+            for index in range(count):
+                colours = np.random.default_rng(index).integers(0, 255, (16, 16, 3), np.uint8)
+                Image.fromarray(colours).save(tmp_path / "data" / split / name / f"{index}.png")
+    quick = ("--set", "epochs=1", "--set", "min_steps=1", "--set", "cbf.enabled=false")
+    small = (*quick, "--protocol", "custom", "--sizes", "2,2", "--device", "cpu")
+    bench("folder", "--data", tmp_path / "data", "--output", tmp_path / "out", *small)
+    (result,) = (tmp_path / "out").glob("*.json")
+    assert json.loads(result.read_text())["config"]["network"] == "resnet18"

