@@ -1,4 +1,4 @@
-"""A sample of the random kills; ``kills.py`` walks as many as wanted (see benchmarks/README.md)."""
+"""A sample of the random kills; ``kills.py`` walks as many as wanted (see benchmarks/faults/README.md)."""
 
 import json
 import os
