@@ -9,6 +9,7 @@ from handlers.client.predictions import TOP_K_HEADER
 from handlers.demo.errors import DemoError
 from handlers.parallel import ordered_map
 from handlers.torchserve.model_status import PREDICTIONS_PATH
+from lucir_core.evaluate import forgetting_by_class
 
 PARALLEL = 4
 
@@ -47,11 +48,8 @@ class Measured:
 
     @property
     def forgetting(self) -> float | None:
-        """Mean over the old classes of (best earlier accuracy - present accuracy)."""
-        if not self.best_before:
-            return None
-        lost = [best - self.class_accuracy[name] for name, best in self.best_before.items()]
-        return sum(lost) / len(lost)
+        """As `forgetting_by_class` has it; None before there is an old class."""
+        return forgetting_by_class(self.best_before, self.class_accuracy) if self.best_before else None
 
 
 def measured(

@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 from handlers.inference.preprocess import crop
 from handlers.settings import GateSettings
 from handlers.updater.release.gate import judge
+from lucir_core.evaluate import forgetting_by_class
 from model_store.manifest import Accuracy, Evaluation
 
 BATCH = 64
@@ -96,11 +97,7 @@ def summarise(
     total = Counter(labels.tolist())
     by_class = {name: right[index] / total[index] for index, name in enumerate(classes) if total[index]}
     known_best = parent.class_best
-    drops = [
-        known_best[name] - by_class[name]
-        for name in classes[: parent.classes]
-        if name in by_class and name in known_best
-    ]
+    best_of_old = {name: known_best[name] for name in classes[: parent.classes] if name in known_best}
     confusion = np.zeros((len(classes), len(classes)), np.int64)
     np.add.at(confusion, (labels, served), 1)
     has_new = len(classes) > parent.classes
@@ -117,7 +114,7 @@ def summarise(
             if name in by_class or name in known_best
         },
         old_as_new=float((served[old] >= parent.classes).mean()) if old.any() and has_new else None,
-        forgetting=sum(drops) / len(drops) if drops else 0.0,
+        forgetting=forgetting_by_class(best_of_old, by_class),
         history=(*parent.history, accuracies["cnn"].all),
         parent_old=parent.old_accuracy,
         confusion=tuple(tuple(row) for row in confusion.tolist()),
