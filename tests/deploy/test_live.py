@@ -209,6 +209,7 @@ def test_every_query_of_the_dashboard_is_answered_with_numbers(
             if not learnt.values(expression)
             and title not in MAY_BE_EMPTY
             and "provisional" not in expression  # of a version that this stack, with imprint_first off, never makes
+            and title != "Calibration and unknown"  # of a version with a frozen backbone, which this one has not
         ]
 
     # After a single scrape that took too long, everything of that part is absent until the next one.
