@@ -17,10 +17,10 @@ demo: $(VENV)/.runtime  ## the whole story on real data: learn, serve, learn mor
 up: $(VENV)/.runtime  ## start storage, TorchServe and the updater on this machine; Ctrl-C stops them
 	$(BIN)/lucir up
 
-test: $(VENV)/.dev  ## every test (real TorchServe, real training; under 25 minutes on 2 cores)
+test: $(VENV)/.dev  ## every test (real TorchServe, real training; under 20 minutes on 2 cores)
 	$(BIN)/pytest
 
-test-fast: $(VENV)/.dev  ## the everyday tests (under 5 minutes)
+test-fast: $(VENV)/.dev  ## the everyday tests (under 4 minutes)
 	$(BIN)/pytest -m "not slow"
 
 test-servers: $(VENV)/.dev  ## the store on MinIO, rclone, Swift and Ceph (installs them: Go; root on Debian)
