@@ -125,6 +125,8 @@ class Client:
         An image that was learnt under another class before is to be deleted first (``delete_images``). Raises
         ``ClientError`` for a file that is not an image or an impossible class name, ``StoreError``.
         """
+        if not images:
+            raise ClientError("there is no image to correct: name at least one")
         objects = self.connection.store()
         objects.check()
         uploads = tuple(

@@ -131,8 +131,8 @@ def _with_rows(
         head.new.copy_(rows[old_count:])
         head.weight.copy_(torch.from_numpy(weights))
         head.bias.copy_(torch.from_numpy(bias))
-    changed = copy.copy(model)
-    changed._modules = {**model._modules, "head": head}
+    changed = copy.deepcopy(model)
+    changed.head = head
     return changed.eval().requires_grad_(False)
 
 

@@ -29,7 +29,7 @@ def most_checked(config: PhaseConfig) -> int:
 
 def spread(length: int, most: int) -> list[int]:
     """At most ``most`` indices, evenly over ``range(length)``."""
-    return np.linspace(0, length - 1, min(length, most)).astype(int).tolist()  # type: ignore[no-any-return]
+    return np.linspace(0, length - 1, min(length, most)).astype(int).tolist()  # type: ignore[no-any-return]  # numpy: list of int
 
 
 def check_export(state: LearnerState, model: Path, images: Sequence[NDArray[np.uint8]]) -> ExportCheck:

@@ -99,3 +99,15 @@ def test_every_call_against_a_running_stack(tmp_path: Path) -> None:
         result = client.rollback(2)
         assert (result.previous, result.served) == (5, 2)
         assert client.status().served_version == 2
+
+
+def test_a_correction_that_is_not_one_writes_nothing(tmp_path: Path) -> None:
+    (tmp_path / "data" / "store").mkdir(parents=True)
+    client = Client(tmp_path / "data")
+    (tmp_path / "text.jpg").write_text("not an image")
+    for images, words in (([], "no image to correct"), ([tmp_path / "gone.jpg"], "cannot be read")):
+        with pytest.raises(ClientError, match=words):
+            client.correct(images, "cat")
+    with pytest.raises(ClientError, match="cannot be learnt as 'cat'"):
+        client.correct([tmp_path / "text.jpg"], "cat")
+    assert not list((tmp_path / "data" / "store").glob("incoming/*"))
