@@ -4,22 +4,7 @@ import sys
 
 import typer
 
-from handlers.cli.commands import (
-    bench,
-    class_,
-    demo,
-    doctor,
-    drop,
-    follow,
-    image,
-    predict,
-    prune,
-    report,
-    rollback,
-    status,
-    up,
-    versions,
-)
+from handlers.cli.commands import bench, classes, demo, drop, machine, predict, versions
 from handlers.cli.errors import expected
 from lucir_core.runtime.threads import wait_asleep
 
@@ -32,20 +17,20 @@ app = typer.Typer(
     rich_markup_mode="rich",
     context_settings={"help_option_names": ["-h", "--help"]},
 )
-app.command("up")(up.up)
-app.command("follow")(follow.follow)
+app.command("up")(machine.up)
+app.command("follow")(machine.follow)
 app.command("demo")(demo.demo)
 app.command("drop")(drop.drop)
 app.command("correct")(drop.correct)
 app.command("predict")(predict.predict)
-app.command("status")(status.status)
+app.command("status")(machine.status)
 app.command("versions")(versions.versions)
-app.command("report")(report.report)
-app.command("rollback")(rollback.rollback)
-app.command("prune")(prune.prune)
-app.command("doctor")(doctor.doctor)
-app.add_typer(class_.app, name="class")
-app.add_typer(image.app, name="image")
+app.command("report")(versions.report)
+app.command("rollback")(versions.rollback)
+app.command("prune")(versions.prune)
+app.command("doctor")(machine.doctor)
+app.add_typer(classes.class_app, name="class")
+app.add_typer(classes.image_app, name="image")
 app.add_typer(bench.app, name="bench")
 
 

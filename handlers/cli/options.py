@@ -18,3 +18,6 @@ Config = Annotated[
     typer.Option("--config", help="YAML file with settings.", show_default=False, metavar="FILE"),
 ]
 Json = Annotated[bool, typer.Option("--json", help="Print JSON for scripts.")]
+Set = Annotated[
+    list[str] | None, typer.Option("--set", help="Any other setting; may be repeated.", metavar="KEY=VALUE")
+]

@@ -31,11 +31,11 @@ def drop(
 
     Example: lucir drop ./animals --wait     (with ./animals/cat/1.jpg, ./animals/dog/1.jpg ...)
     """
-    from handlers.cli.output.drop_output import DropRequest, run
+    from handlers.cli.drop_run import DropRequest, run_drop
     from handlers.client import Client
 
     request = DropRequest(folder, class_, timeout if wait else None, json_)
-    run(Client(data, store=store, config=config), request)
+    run_drop(Client(data, store=store, config=config), request)
 
 
 def correct(
@@ -54,7 +54,7 @@ def correct(
 
     Example: lucir correct cat-7.jpg --class cat --wait
     """
-    from handlers.cli.output.drop_output import run_correction
+    from handlers.cli.drop_run import run_correction
     from handlers.client import Client
 
     run_correction(Client(data, store=store, config=config), images, class_, timeout if wait else None, as_json=json_)

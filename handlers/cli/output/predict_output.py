@@ -1,13 +1,11 @@
 """Answers of the service on a terminal."""
 
-import json
-import sys
 from collections.abc import Sequence
 
 from rich.console import Console
 from rich.table import Table
 
-from handlers.cli.output.text import plain
+from handlers.cli.output.text import plain, write_json
 from handlers.client.predictions import Answer
 
 
@@ -18,7 +16,7 @@ def show(answers: Sequence[Answer], *, as_json: bool) -> None:
             {"image": answer.image, **answer.document, **({"error": answer.error} if answer.error else {})}
             for answer in answers
         ]
-        sys.stdout.write(json.dumps(documents, ensure_ascii=False, indent=2) + "\n")
+        write_json(documents)
         return
     table = Table("image", "class", "probability", "others", "version", box=None, header_style="bold")
     for answer in answers:

@@ -1,46 +1,22 @@
-"""What ``lucir prune`` does, and the account of it."""
+"""What was removed, or would be, and why the rest stays."""
 
-import json
-import sys
 from dataclasses import asdict
-from pathlib import Path
 
 from rich.console import Console
 from rich.table import Table
 
-from handlers.cli.output.text import plain
-from handlers.client import Client
+from handlers.cli.output.text import plain, write_json
 from handlers.client.visible import visible
-from handlers.retention.prune import Pruned, Retention
-from handlers.setting_values import assignments, nested
-from handlers.settings import RetentionSettings, Settings, SettingsError, load_settings
+from handlers.retention.prune import Pruned
 
 SHOWN = 20
-EVERYTHING = 1_000_000_000
-"""A person waits for the end; the updater goes in batches."""
 
 
-def run(client: Client, config: Path | None, sets: tuple[str, ...], *, dry: bool, as_json: bool) -> None:
-    """Prune. Raises ``StoreError``, ``SettingsError``."""
-    connection = client.connection
-    retention = Retention(connection.existing_store(), _policy(connection.settings, config, sets))
-    pruned = retention.run(limit=EVERYTHING, dry=dry)
+def show(pruned: Pruned, *, dry: bool, as_json: bool) -> None:
+    """Versions with reasons, or the whole account for scripts."""
     if as_json:
-        sys.stdout.write(json.dumps({"dry_run": dry, **asdict(pruned)}, ensure_ascii=False, indent=2) + "\n")
-    else:
-        _show(pruned, dry=dry)
-
-
-def _policy(settings: Settings, config: Path | None, sets: tuple[str, ...]) -> RetentionSettings:
-    if not sets:
-        return settings.retention
-    wrong = [text for text in sets if not text.startswith("retention.")]
-    if wrong:
-        raise SettingsError(f"--set {wrong[0]}: only retention.* has a meaning here")
-    return load_settings(config, nested(assignments(sets))).retention
-
-
-def _show(pruned: Pruned, *, dry: bool) -> None:
+        write_json({"dry_run": dry, **asdict(pruned)})
+        return
     console = Console()
     would = "would be removed" if dry else "removed"
     originals = sum(pruned.originals.values())

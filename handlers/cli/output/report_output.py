@@ -8,32 +8,25 @@ from rich.console import Console
 from rich.table import Table
 
 from handlers.bucket.report_document import Report
-from handlers.cli.errors import CommandError
 from handlers.cli.output.text import measured, plain
-from handlers.client import Client
 
 SHOWN = 20
 """Rows of each table; the page and ``--json`` have more."""
 
 
-def run(client: Client, version: int | None, html: Path | None, *, as_json: bool) -> None:
-    """Show it. Raises ``CommandError``, ``ClientError`` or ``StoreError``."""
-    report = client.report(version)
-    if html is not None:
-        try:
-            html.write_bytes(client.report_page(report.version))
-        except OSError as error:
-            raise CommandError(f"{html} cannot be written: {error.strerror}") from None
+def show(report: Report, html: Path | None, *, as_json: bool) -> None:
+    """The report, and where its page was written."""
     if as_json:
         sys.stdout.write(report.model_dump_json(indent=2) + "\n")
         return
-    show(report, Console())
+    console = Console()
+    _show_figures(report, console)
+    _show_tables(report, console)
     if html is not None:
-        Console().print(plain(f"the page with images is {html}"))
+        console.print(plain(f"the page with images is {html}"))
 
 
-def show(report: Report, console: Console) -> None:
-    """For people."""
+def _show_figures(report: Report, console: Console) -> None:
     gate = "[green]passed the gate[/green]" if report.gate.passed else "[red]refused by the gate[/red]"
     parent = f"from version {report.parent}" if report.parent is not None else "the first one"
     console.print(f"[bold]version {report.version}[/bold], {report.kind}, {parent}: {gate}")
@@ -47,6 +40,9 @@ def show(report: Report, console: Console) -> None:
         f"old classes {_percent(figures.before_old)} before, {_percent(figures.old)} now; "
         f"new classes {_percent(figures.new)}; forgetting {_percent(figures.forgetting)}"
     )
+
+
+def _show_tables(report: Report, console: Console) -> None:
     rows = [(row.name, row.trained, row.held_out, row.rejected) for row in report.incoming]
     _table(console, ("came in", "trained on", "held out", "rejected"), rows)
     _table(console, ("rejected", "why"), [(row.count, row.reason) for row in report.rejections])

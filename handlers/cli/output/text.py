@@ -1,4 +1,7 @@
-"""Text of others on a terminal: never read as markup, never able to move the cursor."""
+"""Text of others on a terminal: never read as markup, never able to move the cursor. And JSON for scripts."""
+
+import json
+import sys
 
 from rich.text import Text
 
@@ -15,3 +18,8 @@ def measured(accuracy: float, interval: tuple[float, float] | None, images: int 
 def plain(text: str, style: str = "") -> Text:
     """``text`` as it is, control characters made visible."""
     return Text(visible(text), style=style)
+
+
+def write_json(document: object) -> None:
+    """One indented document on stdout, names as they are."""
+    sys.stdout.write(json.dumps(document, ensure_ascii=False, indent=2) + "\n")

@@ -1,13 +1,13 @@
-"""The versions of a store as a table or as JSON."""
+"""The versions of a store, and going back to one."""
 
-import json
-import sys
 from collections.abc import Sequence
+from dataclasses import asdict
 
 from rich.console import Console
 from rich.table import Table
 
-from handlers.cli.output.text import measured, plain
+from handlers.cli.output.text import measured, plain, write_json
+from handlers.client.served_version import RolledBack
 from handlers.client.version_list import VersionRow
 
 COLUMNS = (
@@ -28,7 +28,7 @@ COLUMNS = (
 def show(rows: Sequence[VersionRow], *, as_json: bool) -> None:
     """A table for people, or a JSON list for scripts."""
     if as_json:
-        sys.stdout.write(json.dumps([row.document() for row in rows], ensure_ascii=False, indent=2) + "\n")
+        write_json([row.document() for row in rows])
         return
     console = Console()
     if not rows:
@@ -53,6 +53,16 @@ def show(rows: Sequence[VersionRow], *, as_json: bool) -> None:
             *(_percent(getattr(row, name)) for name in ("old_accuracy", "new_accuracy", "forgetting")),
         )
     console.print(table)
+
+
+def show_rollback(result: RolledBack, *, as_json: bool) -> None:
+    """Which version is served now, or will be."""
+    if as_json:
+        write_json(asdict(result))
+    elif result.served is None:
+        Console().print(f"version {result.version} will be served by the next stack that starts on this store")
+    else:
+        Console().print(f"[green]version {result.version} is served[/green]")
 
 
 def _names(names: Sequence[str]) -> str:

@@ -2,7 +2,7 @@
 
 import pytest
 
-from handlers.cli.up_run import UpRequest, resolve
+from handlers.cli.foreground import UpRequest, resolve
 from handlers.setting_values import assignments, environment, nested
 from handlers.settings import SettingsError, load_settings
 

@@ -11,7 +11,7 @@ from rich.console import Console
 
 from handlers.bucket.update_documents import Done, Entry, Plan, Role
 from handlers.bucket.updates import UpdateRecords
-from handlers.cli.output.drop_follow_output import show_progress
+from handlers.cli.output.drop_output import show_progress
 from handlers.client.drop_progress import DropTracker, describe, follow
 from handlers.client.errors import ClientError
 from model_store.directory.directory_store import DirectoryStore

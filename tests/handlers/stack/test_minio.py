@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from handlers.cli.up_run import UpRequest, resolve
+from handlers.cli.foreground import UpRequest, resolve
 from handlers.settings import Settings
 from handlers.stack.errors import StackError
 from handlers.stack.minio import find_minio, key_files, minio_service, minio_values

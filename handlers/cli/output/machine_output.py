@@ -1,20 +1,24 @@
-"""How ``/api/status`` is shown in a terminal."""
+"""A stack on a terminal: its ``/api/status``, and what its machine has or lacks."""
 
-import json
-import sys
+from collections.abc import Sequence
+from dataclasses import asdict
 from typing import Any
 
+import typer
 from rich.console import Console
 from rich.progress_bar import ProgressBar
 from rich.table import Table
 
-from handlers.cli.output.text import plain
+from handlers.cli.doctor_checks import Check
+from handlers.cli.output.text import plain, write_json
+
+MARKS = {"ok": "[green]ok[/green]", "note": "[yellow]note[/yellow]", "missing": "[red]missing[/red]"}
 
 
-def show(status: dict[str, Any], *, as_json: bool) -> None:
+def show_status(status: dict[str, Any], *, as_json: bool) -> None:
     """A page for people, or the document for scripts."""
     if as_json:
-        sys.stdout.write(json.dumps(status, ensure_ascii=False, indent=2) + "\n")
+        write_json(status)
         return
     console = Console()
     console.print(_facts(status))
@@ -80,3 +84,18 @@ def _version(version: int | None) -> str:
 
 def _short(value: object) -> bool:
     return isinstance(value, str | int | float) and value != ""
+
+
+def show_checks(checks: Sequence[Check], *, as_json: bool) -> None:
+    """A table or JSON; ends with status 1 when something is missing."""
+    if as_json:
+        write_json([asdict(check) for check in checks])
+    else:
+        table = Table(box=None, show_header=False, pad_edge=False)
+        for check in checks:
+            table.add_row(MARKS[check.state], check.name, plain(check.detail))
+            if check.remedy:
+                table.add_row("", "", plain(f"-> {check.remedy}", "bold"))
+        Console().print(table)
+    if any(check.state == "missing" for check in checks):
+        raise typer.Exit(1)

@@ -1,4 +1,4 @@
-"""``lucir class``: rename, merge and remove what is known, without training."""
+"""``lucir class`` and ``lucir image``: change what is known, without training."""
 
 from typing import Annotated
 
@@ -6,8 +6,14 @@ import typer
 
 from handlers.cli import options
 
-app = typer.Typer(
+class_app = typer.Typer(
     help="Rename, merge and remove classes.",
+    no_args_is_help=True,
+    rich_markup_mode="rich",
+    context_settings={"help_option_names": ["-h", "--help"]},
+)
+image_app = typer.Typer(
+    help="Delete single images.",
     no_args_is_help=True,
     rich_markup_mode="rich",
     context_settings={"help_option_names": ["-h", "--help"]},
@@ -22,9 +28,17 @@ DeleteOriginals = Annotated[bool, typer.Option("--delete-originals", help="Delet
 Wait = Annotated[bool, typer.Option("--wait", help="Wait until the version without or with it is served.")]
 Timeout = Annotated[float, typer.Option(min=1, help="With --wait: give up after so many seconds.")]
 Yes = Annotated[bool, typer.Option("--yes", "-y", help="Do not ask.")]
+Images = Annotated[
+    list[str],
+    typer.Argument(
+        help="Key in the store (archive/000003/cat/1.jpg), sha256, or a local copy of the file.",
+        metavar="KEY|SHA256|FILE...",
+        show_default=False,
+    ),
+]
 
 
-@app.command()
+@class_app.command()
 def rename(
     old: Old,
     new: New,
@@ -40,16 +54,16 @@ def rename(
     Example: lucir class rename kat cat --wait
     """
     from handlers.bucket.edit_documents import Rename
-    from handlers.cli.output.edit_output import EditCommand, run
+    from handlers.cli.edit_run import EditCommand, run_edit
     from handlers.client import Client
 
-    run(
+    run_edit(
         Client(data, store=store, config=config),
         EditCommand(Rename(name=old, to=new), timeout if wait else None, json_),
     )
 
 
-@app.command()
+@class_app.command()
 def merge(
     names: Names,
     into: Into,
@@ -65,16 +79,16 @@ def merge(
     Example: lucir class merge kitten tomcat --into cat --wait
     """
     from handlers.bucket.edit_documents import Merge
-    from handlers.cli.output.edit_output import EditCommand, run
+    from handlers.cli.edit_run import EditCommand, run_edit
     from handlers.client import Client
 
-    run(
+    run_edit(
         Client(data, store=store, config=config),
         EditCommand(Merge(names=tuple(names), into=into), timeout if wait else None, json_),
     )
 
 
-@app.command()
+@class_app.command()
 def remove(
     name: Name,
     delete_originals: DeleteOriginals = False,
@@ -93,9 +107,42 @@ def remove(
     Example: lucir class remove cat --delete-originals --yes --wait
     """
     from handlers.bucket.edit_documents import Remove
-    from handlers.cli.output.edit_output import EditCommand, confirm, run
+    from handlers.cli.edit_run import EditCommand, confirm, run_edit
     from handlers.client import Client
 
     confirm(f"Remove the class {name!r}{' and delete its stored originals' if delete_originals else ''}?", yes=yes)
     operation = Remove(name=name, delete_originals=delete_originals)
-    run(Client(data, store=store, config=config), EditCommand(operation, timeout if wait else None, json_))
+    run_edit(Client(data, store=store, config=config), EditCommand(operation, timeout if wait else None, json_))
+
+
+@image_app.callback()
+def image() -> None:
+    """A group, though it has one command so far."""
+
+
+@image_app.command()
+def delete(
+    images: Images,
+    yes: Yes = False,
+    wait: Wait = False,
+    timeout: Timeout = 600.0,
+    data: options.Data = None,
+    store: options.Store = None,
+    config: options.Config = None,
+    json_: options.Json = False,
+) -> None:
+    """Delete images on request: stored originals, exemplars, held-out copies. Prototypes are rebuilt without training.
+
+    What earlier versions still hold is told with --wait. With preset photo nothing is left in the new version; a
+    network that was trained with the images keeps its weights.
+
+    Example: lucir image delete archive/000001/cat/7.jpg --yes --wait
+    """
+    from handlers.bucket.edit_documents import DeleteImages
+    from handlers.cli.edit_run import EditCommand, confirm, run_edit
+    from handlers.client import Client
+
+    client = Client(data, store=store, config=config)
+    hashes = client.image_hashes(*images)
+    confirm(f"Delete {len(hashes)} image{'s' if len(hashes) > 1 else ''} wherever the store keeps them?", yes=yes)
+    run_edit(client, EditCommand(DeleteImages(hashes=hashes), timeout if wait else None, json_))

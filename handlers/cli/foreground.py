@@ -1,4 +1,4 @@
-"""What ``lucir up`` does: settings for all processes, signals, the lines that say where everything is."""
+"""``lucir up`` and ``lucir follow``: settings for all processes, signals, the lines that say where everything is."""
 
 import logging
 import signal
@@ -9,18 +9,21 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, TextIO
 
+from handlers.cli.errors import USAGE, CommandError
 from handlers.logs import setup_logging
 from handlers.setting_values import assignments, environment, nested
 from handlers.settings import CONFIG_VARIABLE, Settings, load_settings
 from handlers.stack.minio import key_files, minio_values
 from handlers.stack.ports import free_ports
+from handlers.stack.run_replica import run_replica
 from handlers.stack.run_stack import run_stack
 from handlers.stack.supervision.service_logs import LogSink
 from handlers.store import incoming_place
 
 logger = logging.getLogger(__name__)
 
-PORTS = ("serving.port", "serving.metrics_port", "updater.port", "minio.port")
+STACK_PORTS = ("serving.port", "serving.metrics_port", "updater.port", "minio.port")
+REPLICA_PORTS = ("serving.port", "serving.metrics_port", "follower.port")
 
 Start = Callable[[Settings, Mapping[str, str], LogSink, threading.Event, Callable[[], None]], None]
 """(settings, the environment that gives them to the children, their lines, when to stop, to be called when ready)."""
@@ -36,10 +39,22 @@ class UpRequest:
     free_ports: bool
 
 
-def run(request: UpRequest) -> None:
+def run_up(request: UpRequest) -> None:
     """Run the stack in the foreground until SIGINT, SIGTERM or SIGHUP."""
     settings, changes = resolve(request)
-    run_foreground(settings, changes, run_stack, announce)
+    run_foreground(settings, changes, run_stack, announce_stack)
+
+
+def run_follow(request: UpRequest) -> None:
+    """Run the replica in the foreground until SIGINT, SIGTERM or SIGHUP."""
+    settings, changes = resolve(request, REPLICA_PORTS)
+    if not settings.store:
+        raise CommandError(
+            "name the store to follow: --store s3://bucket or file:///path (or LUCIR_STORE), the one of the stack that "
+            "learns",
+            USAGE,
+        )
+    run_foreground(settings, changes, run_replica, announce_replica)
 
 
 def run_foreground(
@@ -59,7 +74,7 @@ def run_foreground(
         sink.close()
 
 
-def resolve(request: UpRequest, ports: tuple[str, ...] = PORTS) -> tuple[Settings, dict[str, str]]:
+def resolve(request: UpRequest, ports: tuple[str, ...] = STACK_PORTS) -> tuple[Settings, dict[str, str]]:
     """The settings, and the environment variables that give them to the children. ``ports``: those to be chosen."""
     values = {**request.values, **assignments(request.assignments)}
     if request.free_ports:
@@ -76,21 +91,34 @@ def resolve(request: UpRequest, ports: tuple[str, ...] = PORTS) -> tuple[Setting
     return settings, changes
 
 
-def announce(settings: Settings, stream: TextIO) -> None:
+def announce_stack(settings: Settings, stream: TextIO) -> None:
     """Say where to POST, where to drop, where to look."""
     incoming = incoming_place(settings)
     place = f"{settings.store_url} at {settings.s3.endpoint}, its key is in {key_files(settings)[0].parent}"
     storage = (("store", place),) if settings.minio.enabled else ()
-    lines = (
-        ("classify", f"curl -T IMAGE.jpg {settings.inference_url}/predictions/lucir"),
+    own = (
         ("teach", f"lucir drop FOLDER --data {settings.data}"),
         ("", f"or copy class folders into {incoming}"),
         *storage,
         ("page", settings.updater_url),
-        ("metrics", f"{settings.updater_url}/metrics"),
+    )
+    _announce("lucir is ready", settings, own, settings.updater_url, stream)
+
+
+def announce_replica(settings: Settings, stream: TextIO) -> None:
+    """Say where to POST, where to look."""
+    own = (("follows", settings.store_url), ("status", f"{settings.follower_url}/api/status"))
+    _announce("lucir follows", settings, own, settings.follower_url, stream)
+
+
+def _announce(title: str, settings: Settings, own: tuple[tuple[str, str], ...], sidecar: str, stream: TextIO) -> None:
+    lines = (
+        ("classify", f"curl -T IMAGE.jpg {settings.inference_url}/predictions/lucir"),
+        *own,
+        ("metrics", f"{sidecar}/metrics"),
         ("", f"and {settings.inference_url.rsplit(':', 1)[0]}:{settings.serving.metrics_port}/metrics"),
         ("stop", "Ctrl-C"),
     )
     text = "\n".join(f"  {name:<9} {line}" for name, line in lines)
-    stream.write(f"\nlucir is ready\n{text}\n\n")
+    stream.write(f"\n{title}\n{text}\n\n")
     stream.flush()

@@ -1,0 +1,132 @@
+"""``lucir up``, ``follow``, ``status`` and ``doctor``: a stack or a replica on this machine."""
+
+from typing import Annotated
+
+import typer
+
+from handlers.cli import options
+
+Port = Annotated[int | None, typer.Option(help="Port for predictions.  [default: 8080]", show_default=False)]
+MetricsPort = Annotated[
+    int | None, typer.Option(help="TorchServe's metrics port.  [default: 8082]", show_default=False)
+]
+UpdaterPort = Annotated[
+    int | None,
+    typer.Option(help="Port of the page and the metrics of the updater.  [default: 8090]", show_default=False),
+]
+Host = Annotated[
+    str | None, typer.Option(help="Address to listen on; 0.0.0.0 for all.  [default: 127.0.0.1]", show_default=False)
+]
+Preset = Annotated[
+    str | None, typer.Option(help="How to learn: small, photo, digits ...  [default: small]", show_default=False)
+]
+Minio = Annotated[
+    bool | None, typer.Option("--minio", help="Keep the store in a MinIO server of its own.", show_default=False)
+]
+MinioPort = Annotated[int | None, typer.Option(help="Port of MinIO.  [default: 9000]", show_default=False)]
+FreePorts = Annotated[bool, typer.Option("--free-ports", help="Let the system choose ports that are not given.")]
+FollowerPort = Annotated[
+    int | None,
+    typer.Option(help="Port of the follower's status and metrics.  [default: 8091]", show_default=False),
+]
+UpdaterUrl = Annotated[str | None, typer.Option(help="The updater, if not on this machine: http://host:port.")]
+
+
+def up(
+    data: options.Data = None,
+    store: options.Store = None,
+    port: Port = None,
+    metrics_port: MetricsPort = None,
+    updater_port: UpdaterPort = None,
+    host: Host = None,
+    preset: Preset = None,
+    minio: Minio = None,
+    minio_port: MinioPort = None,
+    config: options.Config = None,
+    set_: options.Set = None,
+    free_ports: FreePorts = False,
+) -> None:
+    """Start storage, TorchServe and the updater; Ctrl-C stops everything.
+
+    Example: lucir up --data ./lucir-data --port 8080 --set updater.min_images=5
+    """
+    from handlers.cli.foreground import UpRequest, run_up
+
+    values = {
+        "data": data,
+        "store": store,
+        "serving.port": port,
+        "serving.metrics_port": metrics_port,
+        "updater.port": updater_port,
+        "serving.host": host,
+        "updater.host": host,
+        "learning.preset": preset,
+        "minio.enabled": minio,
+        "minio.port": minio_port,
+    }
+    run_up(UpRequest(config, values, tuple(set_ or ()), free_ports))
+
+
+def follow(
+    store: options.Store = None,
+    data: options.Data = None,
+    port: Port = None,
+    metrics_port: MetricsPort = None,
+    follower_port: FollowerPort = None,
+    host: Host = None,
+    config: options.Config = None,
+    set_: options.Set = None,
+    free_ports: FreePorts = False,
+) -> None:
+    """Serve what another stack learns: mirror its versions, swap as its pointer moves; Ctrl-C stops everything.
+
+    Needs only to read the store. Any number of replicas may follow one store; on one machine each needs a --data of
+    its own, for its local copies.
+
+    Example: lucir follow --store s3://lucir --data ./replica-1 --free-ports
+    """
+    from handlers.cli.foreground import UpRequest, run_follow
+
+    values = {
+        "data": data,
+        "store": store,
+        "serving.port": port,
+        "serving.metrics_port": metrics_port,
+        "follower.port": follower_port,
+        "serving.host": host,
+        "follower.host": host,
+    }
+    run_follow(UpRequest(config, values, tuple(set_ or ()), free_ports))
+
+
+def status(
+    data: options.Data = None, url: UpdaterUrl = None, config: options.Config = None, json_: options.Json = False
+) -> None:
+    """Show the served version, the running phase, what waits and why, and the last errors.
+
+    Example: lucir status --json
+    """
+    from handlers.cli.output.machine_output import show_status
+    from handlers.client import Client
+
+    show_status(Client(data, updater_url=url, config=config).status().document, as_json=json_)
+
+
+def doctor(
+    data: options.Data = None,
+    store: options.Store = None,
+    config: options.Config = None,
+    json_: options.Json = False,
+) -> None:
+    """Check Python, Java, packages, accelerators, memory, disk, ports and the store.
+
+    The exit status is 1 when something is missing; what is only worth knowing does not count.
+
+    Example: lucir doctor --json
+    """
+    from handlers.cli.doctor_checks import run_checks
+    from handlers.cli.output.machine_output import show_checks
+    from handlers.client.connection import locate
+
+    connection = locate(data, store, config)
+    show_checks(run_checks(connection.settings, connection.record), as_json=json_)

@@ -1,0 +1,53 @@
+"""``lucir drop`` and ``lucir correct``: copy, and with --wait follow until the images are learnt and served."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from rich.console import Console
+
+from handlers.cli.errors import CommandError
+from handlers.cli.output.drop_output import show_copying, show_drop, show_no_stack, show_progress
+from handlers.client import Client
+from handlers.client.service_client import Drop
+
+
+@dataclass(frozen=True)
+class DropRequest:
+    """The command line of ``lucir drop``; ``wait_seconds`` is None without --wait."""
+
+    folder: Path
+    class_name: str | None
+    wait_seconds: float | None
+    as_json: bool
+
+
+def run_drop(client: Client, request: DropRequest) -> None:
+    """Drop the folder. Raises ``CommandError``, ``ClientError`` or ``StoreError``."""
+    console = Console(stderr=request.as_json)
+    drop = client.prepare_drop(request.folder, request.class_name)
+    if request.wait_seconds is not None:
+        client.status()  # nobody would learn it: say so before anything is copied
+    show_copying(client.copy(drop), len(drop.uploads), console)
+    _follow_and_show(client, drop, request.wait_seconds, console, as_json=request.as_json)
+
+
+def run_correction(
+    client: Client, images: Sequence[Path], class_name: str, wait_seconds: float | None, *, as_json: bool
+) -> None:
+    """Correct answers. Raises ``CommandError``, ``ClientError`` or ``StoreError``."""
+    if wait_seconds is not None:
+        client.status()
+    drop = client.correct(images, class_name)
+    _follow_and_show(client, drop, wait_seconds, Console(stderr=as_json), as_json=as_json)
+
+
+def _follow_and_show(
+    client: Client, drop: Drop, wait_seconds: float | None, console: Console, *, as_json: bool
+) -> None:
+    outcome = None if wait_seconds is None else show_progress(client.follow(drop, wait_seconds), console)
+    show_drop(drop, outcome, as_json=as_json)
+    if outcome is None and client.connection.record is None and not as_json:
+        show_no_stack(client.connection.settings.data)
+    if outcome is not None and outcome.failure:
+        raise CommandError(outcome.failure)

@@ -1,0 +1,51 @@
+"""``lucir class`` and ``lucir image``: ask a person, request the edit, and with --wait follow it."""
+
+import sys
+import time
+from dataclasses import dataclass
+
+import typer
+from rich.console import Console
+
+from handlers.bucket.edit_documents import Operation
+from handlers.bucket.edit_requests import RequestState
+from handlers.cli.errors import USAGE, CommandError
+from handlers.cli.output.edit_output import show
+from handlers.client import Client
+
+
+@dataclass(frozen=True)
+class EditCommand:
+    """The command line; ``wait_seconds`` is None without --wait."""
+
+    operation: Operation
+    wait_seconds: float | None
+    as_json: bool
+
+
+def run_edit(client: Client, command: EditCommand) -> None:
+    """Request it. Raises ``CommandError``, ``ClientError`` or ``StoreError``."""
+    console = Console(stderr=command.as_json)
+    running = client.connection.record is not None
+    request = client.request(command.operation)
+    state = RequestState(state="waiting")
+    if command.wait_seconds is not None:
+        deadline = time.monotonic() + command.wait_seconds
+        with console.status(f"waiting for the updater to {command.operation}".replace("[", "\\[")):
+            state = client.wait_edit(request, command.wait_seconds)
+            done = state.done
+            if running and done is not None and done.result == "published" and done.version is not None:
+                client.wait_served(done.version, max(1.0, deadline - time.monotonic()))
+    show(request.id, state, console, running=running, as_json=command.as_json)
+    if state.done is not None and state.done.result != "published":
+        raise CommandError(f"{state.done.result}: {state.done.reason or 'no reason is recorded'}")
+
+
+def confirm(question: str, *, yes: bool) -> None:
+    """Ask a person; a script says --yes. Raises ``CommandError``."""
+    if yes:
+        return
+    if not sys.stdin.isatty():
+        raise CommandError("this cannot be undone: add --yes", USAGE)
+    if not typer.confirm(question, err=True):
+        raise CommandError("nothing was changed")
