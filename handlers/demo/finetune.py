@@ -18,7 +18,7 @@ import torch
 from numpy.typing import NDArray
 
 from handlers.demo.digits import PHASES, split_digits
-from handlers.inference.preprocess import Limits, crop, decode, to_array
+from handlers.inference.preprocess import Limits, crop, decode_square
 from lucir_core.config.phase_config import PhaseConfig, load_preset
 from lucir_core.export.onnx_export import export_onnx
 from lucir_core.phase import PhaseData, run_phase
@@ -51,7 +51,7 @@ def run(spec: Mapping[str, Any]) -> list[dict[str, Any]]:
 
 def _arrays(pictures: Sequence[bytes], config: PhaseConfig) -> NDArray[np.uint8]:
     """(n, resize, resize, 3), as the updater reads a drop."""
-    return np.stack([to_array(decode(picture, Limits()), config.resize) for picture in pictures])
+    return np.stack([decode_square(picture, Limits(), config.resize) for picture in pictures])
 
 
 def _evaluate(state: LearnerState, config: PhaseConfig, test: Mapping[str, Sequence[bytes]]) -> dict[str, Any]:

@@ -15,7 +15,7 @@ import numpy as np
 import onnxruntime
 from numpy.typing import NDArray
 
-from handlers.inference.preprocess import ImageRules, Interpolation, crop, decode, to_array
+from handlers.inference.preprocess import ImageRules, Interpolation, crop, decode_square
 
 logger = logging.getLogger(__name__)
 
@@ -90,7 +90,7 @@ class VersionModel:
 
     def prepare(self, data: bytes, limits: ImageRules) -> NDArray[np.uint8]:
         """An image file to the input of this version: (size, size, 3). Raises ``BadImageError``."""
-        return crop(to_array(decode(data, limits), self.resize, self.interpolation), self.size)
+        return crop(decode_square(data, limits, self.resize, self.interpolation), self.size)
 
     def classify(self, images: NDArray[np.uint8], top_k: Sequence[int]) -> list[Answer]:
         """The ``top_k[i]`` best classes of ``images[i]``. images: (batch, size, size, 3)."""

@@ -43,13 +43,14 @@ def stored_files(
 
 
 def decoded_digests(objects: ObjectStore, files: Iterable[StoredFile], reader: Reader, tick: Tick) -> set[bytes]:
-    """``image_digest`` of what learning makes of stored originals; of those that are no usable images, none."""
+    """``image_digest`` of what learning makes of stored originals, and made of them before it scaled large JPEGs while
+    decoding; of those that are no usable images, none."""
     digests = set()
     for file in files:
         tick()
         try:
             data = objects.read(file.key, limit=file.size)
-            digests.add(image_digest(reader.picture(data)))
+            digests |= {image_digest(reader.picture(data, whole=whole)) for whole in (False, True)}
         except (ObjectNotFoundError, ObjectTooLargeError, BadImageError):
             continue
     return digests

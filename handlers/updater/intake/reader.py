@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from handlers.bucket.layout import READY_MARKER, SUFFIXES, has_image_suffix
-from handlers.inference.preprocess import FORMATS, BadImageError, ImageRules, decode, to_array
+from handlers.inference.preprocess import FORMATS, BadImageError, ImageRules, decode, decode_square, to_array
 from handlers.parallel import ordered_map
 from model_store.objects import ObjectInfo, ObjectNotFoundError, ObjectStore, ObjectTooLargeError
 
@@ -86,12 +86,20 @@ class Reader:
         except BadImageError as error:
             return ReadItem(item, digest, str(error), None)
 
-    def picture(self, data: bytes) -> NDArray[np.uint8]:
-        """Decode to (resize, resize, 3). Raises ``BadImageError``."""
+    def picture(self, data: bytes, *, whole: bool = False) -> NDArray[np.uint8]:
+        """Decode to (resize, resize, 3). ``whole``: as versions up to 0.2 did, which scaled no JPEG while decoding.
+
+        Raises ``BadImageError``.
+        """
         if _pixels(data) < LARGE_PIXELS:
-            return to_array(decode(data, self._rules), self._resize)
+            return self._square(data, whole)
         with self._large:
+            return self._square(data, whole)
+
+    def _square(self, data: bytes, whole: bool) -> NDArray[np.uint8]:
+        if whole:
             return to_array(decode(data, self._rules), self._resize)
+        return decode_square(data, self._rules, self._resize)
 
     def _hash_large(self, info: ObjectInfo) -> str:
         """The hash of a file that is too large to be held in memory."""
