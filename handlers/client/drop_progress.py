@@ -12,7 +12,7 @@ import httpx
 
 from handlers.bucket.update_documents import Done, Plan
 from handlers.bucket.updates import UPDATES, UpdateRecords
-from handlers.client.connection import open_http
+from handlers.client.addresses import open_http
 from handlers.client.errors import ClientError
 from handlers.client.visible import visible
 from model_store.objects import ObjectStore

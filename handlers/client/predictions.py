@@ -7,7 +7,7 @@ from typing import Any
 
 import httpx
 
-from handlers.client.connection import no_answer, open_http
+from handlers.client.addresses import no_answer, open_http
 from handlers.torchserve.model_status import PREDICTIONS_PATH
 
 TOP_K_HEADER = "top-k"

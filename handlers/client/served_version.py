@@ -3,7 +3,7 @@
 import time
 from dataclasses import dataclass
 
-from handlers.client.connection import get_json
+from handlers.client.addresses import get_json
 from handlers.client.errors import ClientError
 from model_store.objects import ObjectNotFoundError, ObjectStore
 from model_store.versions import VersionStore

@@ -13,8 +13,8 @@ from handlers.bucket.edit_rules import EditError
 from handlers.bucket.report_document import Report
 from handlers.bucket.reports import read_page, read_report
 from handlers.bucket.updates import UpdateRecords
+from handlers.client.addresses import Connection, locate
 from handlers.client.class_folders import ClassFolder, find_classes
-from handlers.client.connection import Connection, locate
 from handlers.client.drop_progress import DropProgress, Outcome, follow
 from handlers.client.drop_upload import Upload, drop_id, plan_uploads, prepare_correction, upload
 from handlers.client.edit_waiting import image_hashes, wait_done

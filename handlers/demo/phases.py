@@ -13,7 +13,7 @@ from handlers.client.drop_progress import Outcome
 from handlers.demo.digits import PHASES, Digits, split_digits, write_folders
 from handlers.demo.errors import DemoError
 from handlers.demo.load import LoadClient, Request, Traffic
-from handlers.demo.measure import Measured, ask_service
+from handlers.demo.service_accuracy import Measured, ask_service
 from handlers.demo.stack import DemoStack
 from handlers.stack.folder import StackRecord
 from model_store.connect import open_store

@@ -9,7 +9,7 @@ from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 
 from handlers.demo.digits import PHASES
-from handlers.demo.measure import Measured
+from handlers.demo.service_accuracy import Measured
 from handlers.demo.verdict import StoryResult
 
 LUCIR, PLAIN, INK, GRID = "#0b6e4f", "#c8553d", "#22303c", "#e3e7ea"

@@ -7,7 +7,7 @@ from rich import box
 from rich.console import Group
 from rich.table import Table
 
-from handlers.demo.measure import Measured
+from handlers.demo.service_accuracy import Measured
 from handlers.demo.verdict import StoryResult, mean_accuracy, shortcomings
 
 MIB = 1024**2

@@ -16,11 +16,11 @@ from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
 
 from handlers.demo.digits import PHASES
 from handlers.demo.errors import DemoError
-from handlers.demo.measure import Measured, measured
 from handlers.demo.memory import MemoryPeak
 from handlers.demo.phases import as_options, run_service
 from handlers.demo.plot import save_plot
 from handlers.demo.results_text import document, facts, percent, tables
+from handlers.demo.service_accuracy import Measured, measured
 from handlers.demo.verdict import StoryResult, mean_accuracy, shortcomings
 from handlers.setting_values import assignments, nested
 from handlers.stack.supervision.guarded import GuardedProcess
@@ -89,7 +89,7 @@ def _tell_one(request: StoryRequest, seed: int, console: Console) -> StoryResult
 
 
 def _finetune(seed: int, values: dict[str, Any], work: Path, log: Path, console: Console) -> tuple[Measured, ...]:
-    """Run ``handlers.demo.finetune`` in a process of its own, after the service, so as not to disturb it."""
+    """Run ``handlers.demo.plain_finetuning`` in a process of its own, after the service, so as not to disturb it."""
     learning = nested(values)["learning"]
     spec, result = work / "finetune.json", work / "finetuned.json"
     spec.write_text(
@@ -111,7 +111,7 @@ def _finetune(seed: int, values: dict[str, Any], work: Path, log: Path, console:
             if line.replace(".", "", 1).isdigit():
                 progress.update(task, completed=float(line))
 
-        command = [sys.executable, "-P", "-m", "handlers.demo.finetune", str(spec), str(result)]
+        command = [sys.executable, "-P", "-m", "handlers.demo.plain_finetuning", str(spec), str(result)]
         process = GuardedProcess(command, {**os.environ, "PYTHONUNBUFFERED": "1"}, 2.0, take)
         try:
             ended = process.wait(FINETUNE_SECONDS)

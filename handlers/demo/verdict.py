@@ -3,8 +3,8 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from handlers.demo.measure import Measured
 from handlers.demo.phases import ServiceResult
+from handlers.demo.service_accuracy import Measured
 
 LEAST_ACCURACY = 0.93
 """Over all ten digits after the last drop: the mean over ``SEEDS_FOR_MEAN`` or more stories."""

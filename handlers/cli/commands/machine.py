@@ -126,7 +126,7 @@ def doctor(
     """
     from handlers.cli.doctor_checks import run_checks
     from handlers.cli.output.machine_output import show_checks
-    from handlers.client.connection import locate
+    from handlers.client.addresses import locate
 
     connection = locate(data, store, config)
     show_checks(run_checks(connection.settings, connection.record), as_json=json_)

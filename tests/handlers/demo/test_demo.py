@@ -16,11 +16,11 @@ from sklearn.datasets import load_digits
 from handlers.demo.digits import PHASES, split_digits, write_folders
 from handlers.demo.errors import DemoError
 from handlers.demo.load import LoadClient, Request, Traffic
-from handlers.demo.measure import Measured, ask_service, measured
 from handlers.demo.memory import MemoryPeak
 from handlers.demo.phases import PhaseResult, ServiceResult
 from handlers.demo.plot import save_plot
 from handlers.demo.results_text import document, facts, tables
+from handlers.demo.service_accuracy import Measured, ask_service, measured
 from handlers.demo.verdict import StoryResult, shortcomings
 from tests.support.waiting import PATIENCE, wait_for
 

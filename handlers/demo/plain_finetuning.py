@@ -1,4 +1,4 @@
-"""What plain finetuning makes of the same drops: ``python -m handlers.demo.finetune SPEC RESULT``.
+"""What plain finetuning makes of the same drops: ``python -m handlers.demo.plain_finetuning SPEC RESULT``.
 
 The same network, preset, epochs, seed and drops, but nothing is done against forgetting: no exemplars, no less-forget
 loss. Runs in a process of its own, after the service has stopped, and answers through the exported ONNX model as the

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from handlers.demo.finetune import main
+from handlers.demo.plain_finetuning import main
 
 FAST = {"network": "resnet8", "size": 8, "resize": 8, "epochs": 1, "cbf": {"enabled": False}}
 
