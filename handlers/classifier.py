@@ -8,15 +8,13 @@ import json
 import logging
 import os
 import time
+from http import HTTPStatus
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-
-from handlers.inference import open_inference
-from handlers.inference.preprocess import BadImageError, Limits
-from handlers.inference.request import BadRequestError, Request, read_request
-from handlers.inference.version_model import Answer, VersionModel
+from handlers.inference.answering import RawRequest, answer_batch, encode
+from handlers.inference.preprocess import Limits
+from handlers.inference.version_model import VersionModel
 from handlers.inference.worker import NOTHING_LEARNT_FILE, read_options
 
 logger = logging.getLogger(__name__)
@@ -59,41 +57,10 @@ class Classifier:
         model = self._model
         if model is None:
             context.set_all_response_status(503, "Nothing learnt yet")
-            return [_encode({"error": self._nothing_learnt})] * len(data)
-        answers: list[bytes] = [b""] * len(data)
-        good: list[tuple[int, Request]] = []
-        images = []
-        for index, fields in enumerate(data):
-            try:
-                request = read_request(fields, context.get_all_request_header(index), self._top_k)
-                images.append(model.prepare(request.image, self._limits))
-            except (BadRequestError, BadImageError) as error:
-                context.set_response_status(400, "Bad Request", index)
-                answers[index] = _encode({"error": str(error)})
-            else:
-                good.append((index, request))
-        if images:
-            found = model.classify(np.stack(images), [request.top_k for _, request in good])
-            for (index, request), answer in zip(good, found, strict=True):
-                answers[index] = _encoded_answer(request, model.version, answer)
-        return answers
-
-
-def _encoded_answer(request: Request, version: int, answer: Answer) -> bytes:
-    predictions = answer.predictions
-    if request.protocol is not None:
-        names, probabilities, cosines = zip(*((p.name, p.probability, p.cosine) for p in predictions), strict=True)
-        return _encode(open_inference.answer(request.protocol, version, names, probabilities, cosines))
-    return _encode(
-        {
-            "model_version": version,
-            "predictions": [
-                {"class": item.name, "probability": item.probability, "cosine": item.cosine} for item in predictions
-            ],
-            **({} if answer.unknown is None else {"unknown": answer.unknown, "unknown_score": answer.unknown_score}),
-        }
-    )
-
-
-def _encode(document: dict[str, Any]) -> bytes:
-    return json.dumps(document, ensure_ascii=False).encode("utf-8")
+            return [encode({"error": self._nothing_learnt})] * len(data)
+        requests = [RawRequest(fields, context.get_all_request_header(index)) for index, fields in enumerate(data)]
+        replies = answer_batch(model, requests, self._limits, self._top_k)
+        for index, reply in enumerate(replies):
+            if reply.status != HTTPStatus.OK:
+                context.set_response_status(reply.status, HTTPStatus(reply.status).phrase, index)
+        return [reply.body for reply in replies]
