@@ -47,10 +47,10 @@ class Updater:
         self.metrics = Metrics()
         self.status = Status(objects.url)
         self.versions = VersionStore(objects)
-        self.view = VersionsView(self.versions)
         self._leadership = Leadership(settings, objects, self.metrics, self.status)
         fenced = FencedStore(objects, self._leadership.hold)
         self.records = UpdateRecords(fenced)
+        self.view = VersionsView(self.versions, self.records)
         self.edits = EditDesk(objects, self.records, settings.updater.poll_seconds)
         self.stopping = threading.Event()
         self._steps = steps

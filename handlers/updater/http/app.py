@@ -8,6 +8,8 @@ from prometheus_client import CONTENT_TYPE_LATEST
 from starlette.applications import Starlette
 from starlette.concurrency import run_in_threadpool
 from starlette.exceptions import HTTPException
+from starlette.middleware import Middleware
+from starlette.middleware.gzip import GZipMiddleware
 from starlette.requests import Request
 from starlette.responses import HTMLResponse, Response
 from starlette.routing import Route
@@ -19,6 +21,7 @@ from handlers.templates import policy_hash, render_page, source
 from handlers.updater.http.correct import CorrectionApi
 from handlers.updater.http.edits import EditApi
 from handlers.updater.http.reports import ReportApi
+from handlers.updater.http.version_answers import VersionApi
 from handlers.updater.http.versions import VersionsView
 from handlers.updater.metrics import Metrics
 from handlers.updater.status import Status
@@ -52,13 +55,15 @@ def make_app(source: Source) -> Starlette:
         Route("/healthz", _Health(source).alive),
         Route("/readyz", _Health(source).ready),
         Route("/api/status", _Api(source).status),
-        Route("/api/versions", _Api(source).versions),
+        *VersionApi(source).routes(),
         *EditApi(source).routes(),
         *CorrectionApi(source).routes(),
         *ReportApi(source.versions).routes(),
     ]
     return Starlette(
-        routes=routes, exception_handlers={HTTPException: _http_error, StoreError: _store_error, Exception: answer_bug}
+        routes=routes,
+        middleware=[Middleware(GZipMiddleware, minimum_size=1024, compresslevel=6)],
+        exception_handlers={HTTPException: _http_error, StoreError: _store_error, Exception: answer_bug},
     )
 
 
@@ -125,14 +130,6 @@ class _Api:
     async def status(self, _: Request) -> Response:
         """See ``Status.snapshot``."""
         return json_answer(self._source.status.snapshot())
-
-    async def versions(self, _: Request) -> Response:
-        """All versions, ascending; ``current`` and ``served`` are numbers or null."""
-        snapshot = self._source.status.snapshot()
-        versions = await run_in_threadpool(self._source.view.describe, snapshot["current_version"])
-        return json_answer(
-            {"current": snapshot["current_version"], "served": snapshot["served_version"], "versions": versions}
-        )
 
 
 async def _http_error(request: Request, error: Exception) -> Response:
