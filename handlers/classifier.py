@@ -15,7 +15,7 @@ from typing import Any
 from handlers.inference.answering import RawRequest, answer_batch, encode
 from handlers.inference.preprocess import Limits
 from handlers.inference.version_model import VersionModel
-from handlers.inference.worker import NOTHING_LEARNT_FILE, read_options
+from handlers.inference.worker import CLOSING, CLOSING_VARIABLE, NOTHING_LEARNT_FILE, read_options
 
 logger = logging.getLogger(__name__)
 
@@ -31,6 +31,7 @@ class Classifier:
         self._nothing_learnt = ""
         self._limits = Limits()
         self._top_k = 5
+        self._closing: Path | None = None
 
     def initialize(self, context: Any) -> None:
         """Load the version in ``context``'s model folder. An exception here ends the worker: it must not serve."""
@@ -41,6 +42,8 @@ class Classifier:
             logging.getLogger(name).setLevel(logging.INFO)
         options = read_options(os.environ)
         self._limits, self._top_k = options.limits, options.top_k
+        marker = os.environ.get(CLOSING_VARIABLE)
+        self._closing = Path(marker) if marker else None
         folder = Path(context.system_properties["model_dir"])
         notice = folder / NOTHING_LEARNT_FILE
         if notice.exists():
@@ -54,6 +57,9 @@ class Classifier:
         """Answer a batch in one run of the model; each request gets its own status, a bad one harms no other."""
         for index in range(len(data)):
             context.set_response_content_type(index, "application/json")
+        if self._closing is not None and self._closing.exists():
+            context.set_all_response_status(503, "Stopping")
+            return [encode({"error": CLOSING})] * len(data)
         model = self._model
         if model is None:
             context.set_all_response_status(503, "Nothing learnt yet")

@@ -88,6 +88,9 @@ class ServingSettings(Section):
     """Requests that may wait before the server answers 503."""
     response_timeout_seconds: int = Field(30, ge=1)
     """After this a worker that does not answer is restarted."""
+    drain_seconds: float = Field(5.0, ge=0, le=600)
+    """After SIGTERM or Ctrl-C the server says that it is not ready and goes on to answer until no client is connected,
+    at most for so long; then requests under way are finished and it ends."""
     top_k: int = Field(5, ge=1)
     """Predictions per image when the request does not say."""
 

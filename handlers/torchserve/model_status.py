@@ -12,6 +12,8 @@ MODEL_PATH: Final = f"/models/{MODEL_NAME}"
 """Of the management API. Without a version: the one that is served by default."""
 PREDICTIONS_PATH: Final = f"/predictions/{MODEL_NAME}"
 READY: Final = "READY"
+DRAINING_MARKER: Final = "draining"
+"""A file beside the management socket: the server answers and is about to stop (``handlers.torchserve.drain``)."""
 
 
 def model_items(document: Any) -> list[dict[str, Any]]:

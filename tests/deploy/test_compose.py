@@ -12,6 +12,7 @@ import pytest
 import yaml
 
 from handlers.settings import CONFIG_VARIABLE, ENVIRONMENT_PREFIX, Settings
+from handlers.torchserve.launch import drain_limit
 
 VARIABLE = re.compile(r"\$\{(?P<name>\w+)(?:(?P<kind>:[-?])(?P<value>[^}]*))?\}")
 SERVICES = ["store", "bucket", "serving", "updater", "prometheus", "grafana"]
@@ -178,3 +179,8 @@ def test_prometheus_scrapes_both_halves(
     own = set(compose["services"]["prometheus"]["networks"])
     for name in ("updater", "serving"):
         assert own & set(compose["services"][name]["networks"])
+
+
+def test_there_is_time_to_drain(settings: Callable[[str], Settings], compose: dict[str, Any]) -> None:
+    limit = drain_limit(settings("serving"))
+    assert limit < float(compose["services"]["serving"]["stop_grace_period"].removesuffix("s"))

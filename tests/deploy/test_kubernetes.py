@@ -12,6 +12,7 @@ import pytest
 import yaml
 
 from handlers.settings import CONFIG_VARIABLE, ENVIRONMENT_PREFIX, Settings
+from handlers.torchserve.launch import drain_limit
 
 OVERLAYS = ["base", "overlays/gpu", "overlays/local-store", "overlays/replicas"]
 OLDEST = "1.29"
@@ -286,3 +287,15 @@ def test_only_the_pod_that_learns_is_given_the_key_that_may_write(rendered: list
         if document["kind"] in PODS:
             secrets = {volume["secret"]["secretName"] for volume in pod_of(document)["volumes"] if "secret" in volume}
             assert ("lucir-s3" in secrets) == (document["metadata"]["name"] == "lucir")
+
+
+def test_there_is_time_to_drain(settings: Callable[..., Settings], rendered: list[Manifest]) -> None:
+    """preStop until nobody sends requests, then the drain, then TorchServe's end: all before SIGKILL."""
+    for document in rendered:
+        if document["kind"] == "Deployment":
+            pod = pod_of(document)
+            (serving,) = [item for item in pod["containers"] if item["name"] == "serving"]
+            command, seconds = serving["lifecycle"]["preStop"]["exec"]["command"]
+            assert command == "sleep"
+            limit = drain_limit(settings("serving", document["metadata"]["name"]))
+            assert float(seconds) + limit < pod["terminationGracePeriodSeconds"]

@@ -8,6 +8,7 @@ import httpx
 import pytest
 
 from handlers.demo.load import LoadClient
+from tests.support.kept_alive import check_none_was_cut, under_way
 from tests.support.stack import folders, picture, running
 from tests.support.waiting import wait_for
 
@@ -52,6 +53,10 @@ def test_nothing_learnt_then_drops_and_a_rollback_while_a_client_asks(tmp_path: 
         assert third["version"] == 3
         assert json.loads(stack.run("versions", "--json").stdout)[2]["classes"] == ["0", "1", "3"]
         assert "served version" in stack.run("status").stdout
+
+        clients = under_way(f"{stack.record.inference_url}/predictions/lucir", picture("0"))
+        stack.stop()
+        check_none_was_cut(clients)
 
 
 def _look_around(updater: str, torchserve_metrics: str) -> None:

@@ -13,19 +13,24 @@ logger = logging.getLogger(__name__)
 
 TICK_SECONDS = 0.2
 STOP_SECONDS = 8.0
+"""From the wish to stop to the end of all services, unless one of them has a longer grace."""
 FAILED_STARTS = 5
 
 
 class Supervisor:
-    """Starts services, restarts what crashes or hangs, stops everything within ``STOP_SECONDS``."""
+    """Starts services, restarts what crashes or hangs, stops all within ``STOP_SECONDS`` or the longest grace."""
 
     def __init__(self, services: Iterable[Service], sink: LogSink) -> None:
         self._sink = sink
         self._released: set[str] = set()
         self._running = {service.name: RunningService(service, sink.writer(service.name)) for service in services}
 
-    def run(self, stop: threading.Event, on_ready: Callable[[], None]) -> None:
+    def run(
+        self, stop: threading.Event, on_ready: Callable[[], None], on_stop: Callable[[], None] = lambda: None
+    ) -> None:
         """Supervise until ``stop`` is set. ``on_ready`` is called once, when every service is ready.
+
+        ``on_stop`` is called before services are asked to stop, which answer for a while yet.
 
         Raises ``StackError`` when a service ends ``FAILED_STARTS`` times without ever having answered.
         """
@@ -44,6 +49,7 @@ class Supervisor:
                     on_ready()
                 stop.wait(TICK_SECONDS)
         finally:
+            on_stop()
             self.stop()
 
     @property
@@ -57,7 +63,8 @@ class Supervisor:
 
     def stop(self) -> None:
         """Stop all services at the same time, then those they need; whatever does not follow in time is killed."""
-        deadline = time.monotonic() + STOP_SECONDS
+        graces = (running.service.grace_seconds + 1.0 for running in self._running.values())
+        deadline = time.monotonic() + max(STOP_SECONDS, *graces)
         needed = {running.service.needs for running in self._running.values()}
         for last in (False, True):
             group = [running for name, running in self._running.items() if (name in needed) is last]

@@ -79,6 +79,18 @@ def test_a_worker_is_judged_by_its_status(
     assert reason in capsys.readouterr().err
 
 
+def test_a_server_that_is_about_to_stop_is_not_ready(
+    serve: Callable[[socketserver.BaseServer], None], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    path = tmp_path / "management.sock"
+    ready = (200, [{"workers": [{"status": "READY"}]}])
+    serve(socketserver.ThreadingUnixStreamServer(str(path), handler({"/models/lucir": ready})))
+    assert main(["worker", str(path)]) == 0
+    (tmp_path / "draining").touch()
+    assert main(["worker", str(path)]) == 1
+    assert "is draining" in capsys.readouterr().err
+
+
 @pytest.mark.parametrize(
     ("answer", "status", "reason"),
     [((200, {}), 0, ""), ((503, b"the store does not answer"), 1, "status 503: the store does not answer")],

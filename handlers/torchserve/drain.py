@@ -1,0 +1,146 @@
+"""``python -m handlers.torchserve.drain SOCKET PORT SECONDS COMMAND...``: TorchServe, stopped without cutting requests.
+
+TorchServe itself ends at SIGTERM: it refuses connections at once and resets those under way. This process starts it,
+and on SIGTERM
+
+1. writes the marker ``draining`` beside the management socket: the readiness probe (``handlers.stack.probe``) is false
+   from then on. Requests are accepted and answered until no client is connected, at most for ``SECONDS``;
+2. stops listening, and writes the marker ``closing``: a client that still sends over a connection that it keeps is
+   answered 503 and its connection closed (``handlers.inference.worker``), so that none is cut;
+3. stops TorchServe.
+
+Its exit status is TorchServe's. A second signal makes it quick. The standard library and psutil alone: it stays for as
+long as the server does.
+"""
+
+import ctypes
+import logging
+import os
+import signal
+import socket
+import subprocess
+import sys
+import time
+from pathlib import Path
+from typing import Final
+
+import psutil
+
+from handlers.torchserve.model_status import DRAINING_MARKER
+
+logger = logging.getLogger(__name__)
+
+CLOSING_MARKER: Final = "closing"
+CLOSING_SECONDS: Final = 5.0
+"""From the last accepted connection to the end of TorchServe: requests under way take less."""
+END_SECONDS: Final = 3.0
+"""From SIGTERM to SIGKILL."""
+QUIET_SECONDS: Final = 1.0
+"""Nobody is waited for after so long without a client: some open a connection for each request and come again."""
+POLL_SECONDS: Final = 0.02
+STOP_SIGNALS: Final = frozenset((signal.SIGTERM, signal.SIGINT, signal.SIGHUP))
+_PIDFD_GETFD: Final = 438
+"""The number of the system call, on every architecture that has it (Linux 5.6)."""
+_PR_SET_PDEATHSIG: Final = 1
+
+
+class Drain:
+    """One TorchServe. ``port`` is the one that clients connect to, ``seconds`` as long as they may go on to."""
+
+    def __init__(self, folder: Path, port: int, seconds: float) -> None:
+        self.draining = folder / DRAINING_MARKER
+        self.closing = folder / CLOSING_MARKER
+        self.port = port
+        self.seconds = seconds
+
+    def run(self, command: list[str]) -> int:
+        """Start ``command`` and stay until it has ended; its exit status as a shell gives it."""
+        self._forget()  # the markers of a process that was killed
+        awaited = STOP_SIGNALS | {signal.SIGCHLD}
+        signal.pthread_sigmask(signal.SIG_BLOCK, awaited)
+        library = ctypes.CDLL(None)
+
+        def prepare() -> None:  # in the child; this process has one thread, so that nothing can be locked there
+            library.prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
+            signal.pthread_sigmask(signal.SIG_UNBLOCK, awaited)
+
+        # A process group of its own: a Ctrl-C at a terminal must not reach it, this process stops it in order.
+        server = subprocess.Popen(command, process_group=0, preexec_fn=prepare)
+        try:
+            while server.poll() is None:
+                if signal.sigwait(awaited) in STOP_SIGNALS:
+                    self._drain(server)
+                    self._end(server)
+        finally:
+            self._forget()
+        status = server.wait()
+        return status if status >= 0 else 128 - status
+
+    def _forget(self) -> None:
+        for marker in (self.draining, self.closing):
+            marker.unlink(missing_ok=True)
+
+    def _drain(self, server: "subprocess.Popen[bytes]") -> None:
+        self.draining.touch()
+        self._wait_for_clients(server, self.seconds)
+        if self._connections(server.pid):
+            self._stop_listening(server.pid)
+            self.closing.touch()
+            self._wait_for_clients(server, CLOSING_SECONDS)
+
+    def _wait_for_clients(self, server: "subprocess.Popen[bytes]", seconds: float) -> None:
+        """Until none was connected for a while, or a second signal says that it shall be quick."""
+        now = seen = time.monotonic()
+        deadline = now + seconds
+        while now < min(deadline, seen + QUIET_SECONDS) and server.poll() is None:
+            if signal.sigtimedwait(STOP_SIGNALS, POLL_SECONDS) is not None:
+                return
+            now = time.monotonic()
+            if self._connections(server.pid):
+                seen = now
+
+    def _connections(self, pid: int, status: str = psutil.CONN_ESTABLISHED) -> list[int]:
+        """The server's file descriptors of connections of clients that have not gone."""
+        try:
+            found = psutil.Process(pid).net_connections("tcp")
+        except psutil.Error:
+            return []
+        return [item.fd for item in found if item.laddr and item.laddr.port == self.port and item.status == status]
+
+    def _stop_listening(self, pid: int) -> None:
+        """Refuse new connections while those that are open go on. TorchServe cannot: its socket is asked for.
+
+        Where that is not allowed (a container), it goes on to accept: nothing is sent there any more by then.
+        """
+        library = ctypes.CDLL(None, use_errno=True)
+        for descriptor in self._connections(pid, psutil.CONN_LISTEN):
+            server = os.pidfd_open(pid)
+            copy = library.syscall(_PIDFD_GETFD, server, descriptor, 0)
+            os.close(server)
+            if copy < 0:
+                reason = os.strerror(ctypes.get_errno())
+                logger.warning("cannot stop listening (%s): a client that still comes is cut", reason)
+                continue
+            with socket.socket(fileno=copy) as listener:
+                listener.shutdown(socket.SHUT_RD)
+
+    @staticmethod
+    def _end(server: "subprocess.Popen[bytes]") -> None:
+        server.terminate()
+        try:
+            server.wait(END_SECONDS)
+        except subprocess.TimeoutExpired:
+            server.kill()
+
+
+def main(arguments: list[str]) -> int:
+    """Run the command; 2 for a command line without one."""
+    if len(arguments) < 4:
+        sys.stderr.write("usage: python -m handlers.torchserve.drain SOCKET PORT SECONDS COMMAND...\n")
+        return 2
+    socket_path, port, seconds, *command = arguments
+    return Drain(Path(socket_path).parent, int(port), float(seconds)).run(command)
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))
