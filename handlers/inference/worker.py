@@ -10,7 +10,7 @@ NOTHING_LEARNT_FILE: Final = "nothing_learnt.json"
 """Stands in the folder of version 0 instead of a model: ``{"error": "..."}`` is the answer to every request."""
 
 CLOSING_VARIABLE: Final = "LUCIR_CLOSING_MARKER"
-"""Names the file that is there in the last moments of the server (``handlers.torchserve.drain``)."""
+"""Names the file that is there in the last moments of the server (``handlers.torchserve.frontend.drain``)."""
 
 CLOSING: Final = "this server is stopping: send the request again, to another server or when this one is back"
 """Answered with 503, after which TorchServe closes the connection. After 200 it never does, whatever the headers of a

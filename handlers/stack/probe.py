@@ -41,7 +41,7 @@ class UnixConnection(http.client.HTTPConnection):
 def socket_problem(path: str) -> str:
     """Why no worker of the served version is ready; empty when one is. Raises ``OSError`` when nobody answers.
 
-    A server that is about to stop is not ready either, although it still answers: see ``handlers.torchserve.drain``.
+    A server that is about to stop is not ready either, although it answers: ``handlers.torchserve.frontend.drain``.
     """
     if Path(path).with_name(DRAINING_MARKER).exists():
         return "is draining: it is about to stop"

@@ -1,7 +1,7 @@
 """``python -m handlers.torchserve``: TorchServe for a container that runs nothing else, drained when it is stopped.
 
-The process is replaced by ``handlers.torchserve.drain``, whose end is the container's end. ``lucir up`` starts the same
-command under its supervisor.
+The process is replaced by ``handlers.torchserve.frontend.drain``, whose end is the container's end.
+``lucir up`` starts the same command under its supervisor.
 """
 
 import os

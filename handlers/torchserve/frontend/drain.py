@@ -1,4 +1,6 @@
-"""``python -m handlers.torchserve.drain SOCKET PORT SECONDS COMMAND...``: TorchServe, stopped without cutting requests.
+"""TorchServe, stopped without cutting requests.
+
+``python -m handlers.torchserve.frontend.drain SOCKET PORT SECONDS COMMAND...``
 
 TorchServe itself ends at SIGTERM: it refuses connections at once and resets those under way. This process starts it,
 and on SIGTERM
@@ -136,7 +138,7 @@ class Drain:
 def main(arguments: list[str]) -> int:
     """Run the command; 2 for a command line without one."""
     if len(arguments) < 4:
-        sys.stderr.write("usage: python -m handlers.torchserve.drain SOCKET PORT SECONDS COMMAND...\n")
+        sys.stderr.write("usage: python -m handlers.torchserve.frontend.drain SOCKET PORT SECONDS COMMAND...\n")
         return 2
     socket_path, port, seconds, *command = arguments
     return Drain(Path(socket_path).parent, int(port), float(seconds)).run(command)
