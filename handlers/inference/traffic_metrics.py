@@ -1,0 +1,78 @@
+"""What is measured of requests, under the same names whichever engine serves: see docs/metrics.md.
+
+Nothing here is labelled by version or worker: those come and go for ever, and each would leave its series behind.
+"""
+
+from typing import Final
+
+from prometheus_client import (
+    CollectorRegistry,
+    Counter,
+    GCCollector,
+    Histogram,
+    PlatformCollector,
+    ProcessCollector,
+    generate_latest,
+)
+
+PROBE_QUERY: Final = "probe"
+"""``?probe`` behind the path: a question of the service to itself, which is not counted as a request."""
+COUNTED_PATHS: Final = ("/predictions/", "/v2/models/")
+"""Below these an image is classified; ``/ping``, descriptions and metrics are no requests in this sense."""
+_SECONDS: Final = (0.002, 0.005, 0.01, 0.02, 0.035, 0.05, 0.075, 0.1, 0.15, 0.25, 0.5, 1, 2.5, 5, 10, 30)
+_BATCHES: Final = (1, 2, 4, 8, 16, 32, 64, 128, 256)
+_CODES: Final = ("200", "400", "503")
+
+
+class TrafficMetrics:
+    """Of one server, in a registry of its own with those of the process."""
+
+    def __init__(self) -> None:
+        registry = self.registry = CollectorRegistry()
+        ProcessCollector(registry=registry)
+        PlatformCollector(registry=registry)
+        GCCollector(registry=registry)
+        self._duration = Histogram(
+            "lucir_request_duration_seconds",
+            "From a whole request to its answer, by HTTP status. Questions of the service to itself are left out.",
+            ["code"],
+            buckets=_SECONDS,
+            registry=registry,
+        )
+        for code in _CODES:
+            self._duration.labels(code)
+        self._batch = Histogram(
+            "lucir_batch_images", "Images that were answered together.", buckets=_BATCHES, registry=registry
+        )
+        self._batch_duration = Histogram(
+            "lucir_batch_duration_seconds",
+            "Time in which a batch was decoded and run through the model.",
+            buckets=_SECONDS,
+            registry=registry,
+        )
+        self._queue = Counter(
+            "lucir_queue_seconds", "Time that requests waited for their batch, summed up.", registry=registry
+        )
+
+    def answered(self, code: int, seconds: float) -> None:
+        """A request that ``counts`` was answered with a status, so long after it had come in."""
+        self._duration.labels(str(code)).observe(seconds)
+
+    def ran(self, images: int, seconds: float) -> None:
+        """A batch was answered."""
+        self._batch.observe(images)
+        self._batch_duration.observe(seconds)
+
+    def waited(self, seconds: float) -> None:
+        """A request waited so long for its batch."""
+        self._queue.inc(seconds)
+
+    def render(self) -> bytes:
+        """The Prometheus text format."""
+        return generate_latest(self.registry)
+
+
+def counts(target: str) -> bool:
+    """Whether a request for ``target`` (path and query) is one of a user: an image to be classified."""
+    path, _, query = target.partition("?")
+    return path.startswith(COUNTED_PATHS) and PROBE_QUERY not in query.split("&")
