@@ -14,6 +14,7 @@ from typing import Any
 
 from handlers.inference.answering import RawRequest, answer_batch, encode
 from handlers.inference.preprocess import Limits
+from handlers.inference.repeated_fields import keep_repeated_fields
 from handlers.inference.version_model import VersionModel
 from handlers.inference.worker import CLOSING, CLOSING_VARIABLE, NOTHING_LEARNT_FILE, read_options
 
@@ -40,6 +41,7 @@ class Classifier:
         logging.getLogger().setLevel(logging.WARNING)
         for name in ("ts", "handlers"):
             logging.getLogger(name).setLevel(logging.INFO)
+        keep_repeated_fields()
         options = read_options(os.environ)
         self._limits, self._top_k = options.limits, options.top_k
         marker = os.environ.get(CLOSING_VARIABLE)

@@ -7,10 +7,11 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from handlers.inference import open_inference
 from handlers.inference.preprocess import BadImageError, ImageRules
-from handlers.inference.request import BadRequestError, Request, read_request
+from handlers.inference.request import MOST_IMAGES, BadRequestError, Request, read_request
 from handlers.inference.version_model import Answer, VersionModel
 
 logger = logging.getLogger(__name__)
@@ -34,25 +35,19 @@ class Reply:
 
 def answer_batch(model: VersionModel, requests: Sequence[RawRequest], limits: ImageRules, top_k: int) -> list[Reply]:
     """Answer all in one run of ``model``, in order. Whatever one request raises ends that request only."""
-    replies: dict[int, Reply] = {}
-    good: list[tuple[int, Request]] = []
-    images = []
-    for index, raw in enumerate(requests):
-        try:
-            request = read_request(raw.fields, raw.headers, top_k)
-            images.append(model.prepare(request.image, limits))
-        except (BadRequestError, BadImageError) as error:
-            replies[index] = error_reply(400, str(error))
-        except Exception:  # nobody foresaw it: the others of the batch must not pay for it
-            logger.exception("a request cannot be read")
-            replies[index] = _BUG
-        else:
-            good.append((index, request))
-    if images:
-        found = model.classify(np.stack(images), [request.top_k for _, request in good])
-        for (index, request), answer in zip(good, found, strict=True):
-            replies[index] = _encoded_answer(request, model.version, answer)
-    return [replies[index] for index in range(len(requests))]
+    asked = [_read(model, raw, limits, top_k) for raw in requests]
+    good = [(image, one.request.top_k) for one in asked if isinstance(one, _Asked) for image in one.usable()]
+    answers: list[Answer] = []
+    for start in range(0, len(good), MOST_IMAGES):  # forms with many images must not need more memory
+        images, counts = zip(*good[start : start + MOST_IMAGES], strict=True)
+        answers += model.classify(np.stack(images), counts)
+    found = iter(answers)
+    return [
+        _reply(one.request, model.version, [each if isinstance(each, str) else next(found) for each in one.images])
+        if isinstance(one, _Asked)
+        else one
+        for one in asked
+    ]
 
 
 def error_reply(status: int, message: str) -> Reply:
@@ -60,24 +55,65 @@ def error_reply(status: int, message: str) -> Reply:
     return Reply(status, encode({"error": message}))
 
 
-def encode(document: Mapping[str, Any]) -> bytes:
-    """JSON in UTF-8, as every answer is."""
-    return json.dumps(document, ensure_ascii=False).encode("utf-8", "replace")
+def encode(document: Mapping[str, Any] | Sequence[Mapping[str, Any]]) -> bytes:
+    """JSON in UTF-8; half of a surrogate pair, which JSON can name and UTF-8 cannot, as JSON's escape."""
+    return json.dumps(document, ensure_ascii=False).encode("utf-8", "backslashreplace")
 
 
-_BUG = error_reply(500, "internal error; the server's log has the details")
+@dataclass(frozen=True, slots=True)
+class _Asked:
+    """A request that could be read, and for each of its images the model's input, or why it is not an image."""
+
+    request: Request
+    images: list[NDArray[np.uint8] | str]
+
+    def usable(self) -> list[NDArray[np.uint8]]:
+        return [image for image in self.images if not isinstance(image, str)]
 
 
-def _encoded_answer(request: Request, version: int, answer: Answer) -> Reply:
+def _read(model: VersionModel, raw: RawRequest, limits: ImageRules, top_k: int) -> _Asked | Reply:
+    def prepare(image: bytes) -> NDArray[np.uint8] | str:
+        try:
+            return model.prepare(image, limits)
+        except Exception as error:  # noqa: BLE001 (as below)
+            return _refusal(error)
+
+    try:
+        request = read_request(raw.fields, raw.headers, top_k)
+        return _Asked(request, [prepare(image) for image in request.images])
+    except Exception as error:  # noqa: BLE001 (nobody foresaw it: the others of the batch must not pay for it)
+        return error_reply(400, _refusal(error))
+
+
+def _refusal(error: Exception) -> str:
+    """What to say of a request, or one of its images, that raised ``error``."""
+    if isinstance(error, BadRequestError | BadImageError):
+        return str(error)
+    logger.warning("a request could not be read", exc_info=error)
+    return f"the request cannot be read ({type(error).__name__}): send the bytes of an image file"
+
+
+def _reply(request: Request, version: int, answers: Sequence[Answer | str]) -> Reply:
+    """One answer is an object; those to several images are a list in their order, with the reason where one is bad."""
+    status = 400 if all(isinstance(answer, str) for answer in answers) else 200
+    try:
+        documents = [
+            {"error": answer} if isinstance(answer, str) else _document(request, version, answer) for answer in answers
+        ]
+        return Reply(status, encode(documents[0] if len(documents) == 1 else documents))
+    except Exception as error:  # noqa: BLE001 (as in ``_read``)
+        return error_reply(400, _refusal(error))
+
+
+def _document(request: Request, version: int, answer: Answer) -> dict[str, Any]:
     predictions = answer.predictions
     if request.protocol is not None:
         names, probabilities, cosines = zip(*((p.name, p.probability, p.cosine) for p in predictions), strict=True)
-        return Reply(200, encode(open_inference.answer(request.protocol, version, names, probabilities, cosines)))
-    document = {
+        return open_inference.answer(request.protocol, version, names, probabilities, cosines)
+    return {
         "model_version": version,
         "predictions": [
             {"class": item.name, "probability": item.probability, "cosine": item.cosine} for item in predictions
         ],
         **({} if answer.unknown is None else {"unknown": answer.unknown, "unknown_score": answer.unknown_score}),
     }
-    return Reply(200, encode(document))

@@ -29,17 +29,21 @@ def parse(body: bytes) -> Envelope:
     try:
         document = json.loads(body)
     except ValueError as error:
-        raise ValueError(f"the body is no image and no JSON document ({error})") from error
+        raise ValueError(f"the body is neither an image nor a JSON document ({error})") from error
+    except RecursionError:
+        raise ValueError("the JSON body is nested too deeply") from None
     inputs = document.get("inputs") if isinstance(document, dict) else None
     if not isinstance(inputs, list) or len(inputs) != 1 or not isinstance(inputs[0], dict):
-        raise ValueError("the JSON body has no list 'inputs' with one input")
+        given = f"has {len(inputs)} inputs" if isinstance(inputs, list) else "has no list 'inputs'"
+        raise ValueError(f"the JSON body {given}, where one is expected")
     data = inputs[0].get("data")
     if inputs[0].get("datatype") != "BYTES" or not isinstance(data, list) or len(data) != 1:
-        raise ValueError("the input is not of datatype BYTES with one base64 string as its data")
+        given = f" (it has {len(data)} values)" if isinstance(data, list) else ""
+        raise ValueError(f"the input is not of datatype BYTES with one base64 string as its data{given}")
     try:
         image = base64.b64decode(data[0], validate=True)
     except (ValueError, TypeError) as error:
-        raise ValueError(f"the input's data is no base64 ({error})") from error
+        raise ValueError(f"the input's data is not base64 ({error})") from error
     parameters = document.get("parameters")
     identity = document.get("id")
     return Envelope(

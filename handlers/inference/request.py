@@ -1,19 +1,25 @@
-"""What TorchServe hands a handler for one HTTP request, read into an image and its options.
+"""What TorchServe hands a handler for one HTTP request, read into its images and options.
 
 TorchServe 0.12 gives the fields of a form, or the whole body as ``body``; query parameters reach a handler only by
 the older routes (``/lucir/predict?top_k=3``), so that ``/predictions/lucir`` takes options as headers or form fields.
+A field that a form has several times is a list of values (``repeated_fields``).
 """
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any, Final
 
 from handlers.inference import open_inference
+from handlers.inference.formats import recognise
 
 IMAGE_FIELDS: Final = ("data", "body")
 TOP_K_FIELD: Final = "top_k"
 TOP_K_HEADERS: Final = frozenset({"top-k", "top_k", "x-top-k"})
+MOST_IMAGES: Final = 32
+"""In one request: all of them are in memory at once."""
 _FORM: Final = "application/x-www-form-urlencoded"
+_LONGEST_NUMBER: Final = 18
+"""Digits of ``top_k``: Python refuses to read very long numbers, and no version has so many classes."""
 
 
 class BadRequestError(ValueError):
@@ -22,12 +28,12 @@ class BadRequestError(ValueError):
 
 @dataclass(frozen=True, slots=True)
 class Request:
-    """One image to classify, how many classes to name, and the form of the answer.
+    """The images to classify, how many classes to name, and the form of the answer.
 
     ``protocol`` is None for the plain answer, else the open inference protocol's request.
     """
 
-    image: bytes
+    images: tuple[bytes, ...]
     top_k: int
     protocol: open_inference.Envelope | None = None
 
@@ -38,26 +44,47 @@ def read_request(fields: Mapping[str, Any], headers: Mapping[str, Any], default_
     Raises ``BadRequestError``.
     """
     plain = {name.lower(): value for name, value in headers.items() if isinstance(value, str)}
-    content_type = plain.get("content-type", "")
-    image = next((fields[name] for name in IMAGE_FIELDS if fields.get(name) is not None), None)
-    if image is None and content_type.startswith(_FORM):
+    images = tuple(_images(fields))
+    if not images and plain.get("content-type", "").startswith(_FORM):
         raise BadRequestError(
             f"the body was sent as {_FORM}, which destroys an image: "
             "use curl -T image.jpg, or -F data=@image.jpg, or the header Content-Type: image/jpeg"
         )
-    if not isinstance(image, bytes | bytearray):
+    if not images:
         raise BadRequestError("no image: send it as the body of the request, or as the form field 'data'")
-    if image[:1] == b"{":
+    if len(images) > MOST_IMAGES:
+        raise BadRequestError(f"the form holds {len(images)} images; at most {MOST_IMAGES} are answered in one request")
+    if images[0][:1] == b"{" and len(images) == 1:
         try:
-            envelope = open_inference.parse(bytes(image))
+            envelope = open_inference.parse(images[0])
         except ValueError as error:
             raise BadRequestError(
                 f"{error}; send the bytes of an image file, or an open inference protocol request with one image"
             ) from error
         top_k = envelope.top_k if envelope.top_k is not None else _header_top_k(plain)
-        return Request(envelope.image, _top_k(top_k, default_top_k), envelope)
+        return Request((envelope.image,), _top_k(top_k, default_top_k), envelope)
     value = fields.get(TOP_K_FIELD)
-    return Request(bytes(image), _top_k(value if value is not None else _header_top_k(plain), default_top_k))
+    return Request(images, _top_k(value if value is not None else _header_top_k(plain), default_top_k))
+
+
+def _images(fields: Mapping[str, Any]) -> Iterator[bytes]:
+    """The images in the order in which the form names them, whatever their fields are called.
+
+    Raises ``BadRequestError`` for a field that is neither an image nor an option, rather than leave it out.
+    """
+    known = any(fields.get(name) is not None for name in IMAGE_FIELDS)
+    for name, value in fields.items():
+        values = value if isinstance(value, list) else [value]
+        found = [bytes(each) for each in values if isinstance(each, bytes | bytearray)]
+        if name in IMAGE_FIELDS or (found and all(recognise(each) is not None for each in found)):
+            if len(found) != len(values):
+                raise BadRequestError(f"the form field {name[:40]!r} holds text: send the bytes of an image file")
+            yield from found
+        elif known and name != TOP_K_FIELD:
+            raise BadRequestError(
+                f"the form field {name[:40]!r} is neither an image nor an option: send images as 'data', "
+                f"and how many classes to name as {TOP_K_FIELD!r}"
+            )
 
 
 def _header_top_k(headers: Mapping[str, str]) -> str | None:
@@ -67,7 +94,9 @@ def _header_top_k(headers: Mapping[str, str]) -> str | None:
 def _top_k(value: Any, default: int) -> int:
     if value is None:
         return default
-    text = value.decode("utf-8", "replace") if isinstance(value, bytes | bytearray) else str(value)
-    if not text.isascii() or not text.strip().isdigit() or int(text) < 1:
+    text = value.decode("utf-8", "replace") if isinstance(value, bytes | bytearray) else value
+    text = str(text) if isinstance(text, str) or type(text) is int else repr(type(text).__name__)
+    digits = text.strip()
+    if not (digits.isascii() and digits.isdigit() and len(digits) <= _LONGEST_NUMBER and int(digits) >= 1):
         raise BadRequestError(f"top_k is {text[:40]!r}: it must be a whole number from 1 up")
-    return int(text)
+    return int(digits)

@@ -1,7 +1,6 @@
 """Reading dropped files: each is hashed, judged by itself and, when it is an image, decoded; several at a time."""
 
 import hashlib
-import io
 import threading
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
@@ -10,10 +9,9 @@ from tempfile import NamedTemporaryFile
 
 import numpy as np
 from numpy.typing import NDArray
-from PIL import Image
 
 from handlers.bucket.layout import READY_MARKER, SUFFIXES, has_image_suffix
-from handlers.inference.preprocess import FORMATS, BadImageError, ImageRules, decode, decode_square, to_array
+from handlers.inference.preprocess import BadImageError, ImageRules, decode, decode_square, header_pixels, to_array
 from handlers.parallel import ordered_map
 from model_store.objects import ObjectInfo, ObjectNotFoundError, ObjectStore, ObjectTooLargeError
 
@@ -91,7 +89,7 @@ class Reader:
 
         Raises ``BadImageError``.
         """
-        if _pixels(data) < LARGE_PIXELS:
+        if header_pixels(data) < LARGE_PIXELS:
             return self._square(data, whole)
         with self._large:
             return self._square(data, whole)
@@ -108,12 +106,3 @@ class Reader:
             self._objects.download(info.key, path, limit=LARGEST_FILE)
             with path.open("rb") as copy:
                 return hashlib.file_digest(copy, "sha256").hexdigest()
-
-
-def _pixels(data: bytes) -> int:
-    """Width times height as the header tells; 0 where it tells nothing, which ``decode`` will explain."""
-    try:
-        with Image.open(io.BytesIO(data), formats=FORMATS) as image:
-            return image.width * image.height
-    except Exception:  # noqa: BLE001 (Pillow's parsers raise whatever the damage leads to)
-        return 0

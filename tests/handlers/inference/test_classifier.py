@@ -14,12 +14,14 @@ from PIL import Image
 
 from handlers import classifier
 from handlers.classifier import Classifier
+from handlers.inference.repeated_fields import keep_repeated_fields
 from handlers.inference.version_model import UnusableVersionError, VersionModel
 from handlers.inference.worker import NOTHING_LEARNT_FILE
 
 with warnings.catch_warnings():
     warnings.simplefilter("ignore")  # TorchServe leaves a file open when it is imported
     from ts.context import Context, RequestProcessor
+    from ts.service import Service
 
 MakeVersion = Callable[..., Path]
 MakeImage = Callable[..., bytes]
@@ -161,6 +163,108 @@ def test_form_encoded_body_says_what_to_do(tmp_path: Path, make_version: MakeVer
     ((status, document),) = ask(started(make_version(tmp_path)), {"hello": b"1"}, headers=headers)
     assert status == 400
     assert "curl -T" in document["error"]
+
+
+HOSTILE = {
+    "nested JSON": {"body": b'{"a":' + b"[" * 200_000},
+    "nested and closed": {"body": b'{"a":' + b"[" * 200_000 + b"]" * 200_000 + b"}"},
+    "nested objects": {"body": b'{"a":' * 100_000},
+    "long number": {"body": b'{"a":' + b"9" * 10_000 + b"}"},
+    "not a number": {"body": b'{"inputs": NaN, "parameters": {"top_k": Infinity}}'},
+    "JSON that is no text": {"body": b'{"\xff\xfe": 1}'},
+    "UTF-16": {"body": '{"inputs": []}'.encode("utf-16")},
+    "many digits of top_k": {"data": b"GIF89a", "top_k": b"9" * 10_000},
+    "top_k as a list": {"body": b'{"inputs":[{"datatype":"BYTES","data":["R0lG"]}],"parameters":{"top_k":[[1]]}}'},
+    "base64 that is no text": {"body": '{"inputs":[{"datatype":"BYTES","data":["ü"]}]}'.encode()},
+    "base64 that is no string": {"body": b'{"inputs":[{"datatype":"BYTES","data":[7]}]}'},
+    "text in place of an image": {"data": "text"},
+    "nothing": {},
+    "None": {"data": None},
+    "an empty list": {"data": []},
+}
+
+
+def test_whatever_a_request_holds_it_ends_alone(
+    tmp_path: Path, make_version: MakeVersion, make_image: MakeImage
+) -> None:
+    instance = started(make_version(tmp_path))
+    good = {"body": make_image("grün")}
+    expected = ask(instance, good)[0]
+    answers = ask(instance, good, *HOSTILE.values(), good)
+    assert answers[0] == answers[-1] == expected
+    assert expected[0] == 200
+    for name, (status, document) in zip(HOSTILE, answers[1:-1], strict=True):
+        assert (status, list(document)) == (400, ["error"]), name
+
+
+def test_half_a_surrogate_pair_comes_back(tmp_path: Path, make_version: MakeVersion, make_image: MakeImage) -> None:
+    """JSON can name what UTF-8 cannot."""
+    image = base64.b64encode(make_image()).decode()
+    body = f'{{"id": "\\ud800", "inputs": [{{"datatype": "BYTES", "data": ["{image}"]}}]}}'.encode()
+    (wrapped, plain) = ask(started(make_version(tmp_path)), {"body": body}, {"body": make_image()})
+    assert (wrapped[0], wrapped[1]["id"]) == (200, "\ud800")
+    assert plain[0] == 200
+
+
+def test_an_error_that_nobody_thought_of_ends_one_request(
+    tmp_path: Path, make_version: MakeVersion, make_image: MakeImage, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    instance = started(make_version(tmp_path))
+    prepare = VersionModel.prepare
+
+    def memory_is_short(self: VersionModel, data: bytes, limits: Any) -> Any:
+        if data == b"huge":
+            raise MemoryError
+        return prepare(self, data, limits)
+
+    monkeypatch.setattr(VersionModel, "prepare", memory_is_short)
+    (bad, good) = ask(instance, {"body": b"huge"}, {"body": make_image()})
+    assert (bad[0], good[0]) == (400, 200)
+    assert "MemoryError" in bad[1]["error"]
+
+
+def test_several_images_in_one_form_are_all_answered(
+    tmp_path: Path, make_version: MakeVersion, make_image: MakeImage
+) -> None:
+    instance = started(make_version(tmp_path))
+    first, second = make_image("rot"), make_image("grün")
+    alone = [ask(instance, {"body": image, "top_k": "2"})[0][1] for image in (first, second)]
+    forms = [
+        {"data": [first, second], "top_k": "2"},
+        {"data": first, "image2": second, "top_k": "2"},
+        {"photo": bytearray(first), "data": second, "top_k": "2"},
+    ]
+    for answer in ask(instance, *forms):
+        assert answer == (200, alone)
+    assert ask(instance, {"data": [first, b"no image"]}) == [
+        (200, [ask(instance, {"data": first})[0][1], {"error": ask(instance, {"data": b"no image"})[0][1]["error"]}])
+    ]
+    assert ask(instance, {"data": [b"x", b"y"]})[0][0] == 400
+    many = ask(instance, {"data": [first] * 32}, {"data": [second] * 32})
+    assert [len(document) for _, document in many] == [32, 32]
+    assert many[1][1][0]["predictions"][0]["class"] == "grün"
+    ((status, document),) = ask(instance, {"data": [first] * 33})
+    assert (status, "33 images" in document["error"]) == (400, True)
+
+
+def test_a_field_that_nobody_reads_is_named(tmp_path: Path, make_version: MakeVersion, make_image: MakeImage) -> None:
+    ((status, document),) = ask(started(make_version(tmp_path)), {"data": make_image(), "topk": b"3"})
+    assert status == 400
+    assert "'topk'" in document["error"]
+
+
+def test_a_worker_hands_on_every_field_of_a_form() -> None:
+    keep_repeated_fields()
+    keep_repeated_fields()
+    parts = [("data", b"first"), ("top_k", b"3"), ("data", b"second"), ("data", b"third")]
+    parameters = [{"name": name, "contentType": "", "value": value} for name, value in parts]
+    batch = [
+        {"requestId": b"1", "headers": [], "parameters": parameters},
+        {"requestId": b"2", "headers": [], "parameters": parameters[:1]},
+    ]
+    _, inputs, identities = Service.retrieve_data_for_inference(batch)
+    assert inputs == [{"data": [b"first", b"second", b"third"], "top_k": b"3"}, {"data": b"first"}]
+    assert identities == {0: "1", 1: "2"}
 
 
 @pytest.mark.parametrize("body", [b'{"a": 1}', b"{broken", b'{"inputs": []}', b'{"inputs": [{"data": ["?"]}]}'])

@@ -108,6 +108,9 @@ def test_ways_to_send_an_image(stack: Stack, reconciler: Reconciler, make_image:
         stack.post(image, "/models/lucir/invoke?top_k=1"),
     ):
         assert answer.json() == {**expected, "predictions": expected["predictions"][:1]}
+    other = make_image("rot")
+    form = [("data", ("a.jpg", image)), ("data", ("b.jpg", other)), ("third", ("c.jpg", image))]
+    assert httpx.post(url, files=form, timeout=60).json() == [expected, stack.post(other).json(), expected]
     document = {
         "inputs": [{"name": "i", "shape": [1], "datatype": "BYTES", "data": [base64.b64encode(image).decode()]}]
     }
@@ -123,7 +126,7 @@ def test_bad_requests_get_their_codes_and_harm_nobody(new_stack: MakeStack, make
     with Reconciler(stack.settings, stack.versions) as reconciler:
         stack.serve(reconciler, 1)
     good = make_image()
-    bodies = [good, b"no image", good[:300], b'{"a": 1}', good, b"", good, b"GIF89a"]
+    bodies = [good, b"no image", good[:300], b'{"a": 1}', good, b"", good, b'{"a":' + b"[" * 200_000]
     answers: list[httpx.Response | None] = [None] * len(bodies)
 
     def post(index: int) -> None:
