@@ -12,24 +12,28 @@ import signal
 import subprocess
 import sys
 import tempfile
-import threading
 import time
 from collections.abc import Callable
+from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import onnx
 import psutil
 from onnx import TensorProto, helper
 
+from handlers.demo.digits import png
+from handlers.demo.load import LoadClient
 from handlers.settings import Settings
 from handlers.stack.folder import StackRecord, find_stack
 from handlers.torchserve.inference_port import Probe
 from model_store.directory.directory_store import DirectoryStore
 from model_store.versions import VersionStore
-from tests.support.manifests import make_manifest
+from tools.manifests import make_manifest
 
 SIDE = 32
+IMAGE = png(np.zeros((8, 8)), SIDE)
 
 
 def main() -> None:
@@ -56,7 +60,10 @@ def measure(folder: Path, count: int) -> dict[str, Any]:
     try:
         records = [wait_ready(folder, number) for number in range(count)]
         figures: dict[str, Any] = {"replicas": count, "cores": os.cpu_count(), "all_ready": since(started)}
-        with Load([record.inference_url for record in records]) as load:
+        clients = [LoadClient(each.inference_url, [IMAGE], threads=1, think_seconds=1.0) for each in records]
+        with ExitStack() as load:
+            for client in clients:
+                load.enter_context(client)
             publish(versions, folder, 2)
             for name, move in (
                 ("all_serve_a_new_version", lambda: versions.point_to(2, "benchmark")),
@@ -68,8 +75,9 @@ def measure(folder: Path, count: int) -> dict[str, Any]:
                 figures[name] = {"first": min(times), "last": max(times)}
             time.sleep(5)
             figures["memory_mib"] = memory(processes)
-        figures["requests"] = load.requests
-        figures["failed_requests"] = load.failed
+        traffic = [client.traffic() for client in clients]
+        figures["requests"] = sum(each.sent for each in traffic)
+        figures["failed_requests"] = sum(each.failed for each in traffic)
         return figures
     finally:
         for process in processes:
@@ -117,30 +125,6 @@ def ask(url: str) -> int | None:
             return probe.ask()
         except RuntimeError:
             return None
-
-
-class Load:
-    """A request a second to each replica."""
-
-    def __init__(self, urls: list[str]) -> None:
-        self.requests = self.failed = 0
-        self._stop = threading.Event()
-        self._threads = [threading.Thread(target=self._loop, args=(url,)) for url in urls]
-
-    def __enter__(self) -> "Load":
-        for thread in self._threads:
-            thread.start()
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self._stop.set()
-        for thread in self._threads:
-            thread.join()
-
-    def _loop(self, url: str) -> None:
-        while not self._stop.wait(1.0):
-            self.requests += 1
-            self.failed += ask(url) is None
 
 
 def memory(processes: list["subprocess.Popen[bytes]"]) -> dict[str, float]:

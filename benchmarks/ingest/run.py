@@ -33,8 +33,8 @@ from handlers.updater.intake.listing import scan
 from handlers.updater.intake.plan import Ingest
 from handlers.updater.intake.selection import select
 from model_store.versions import VersionStore
-from tests.support.servers.minio_server import minio_server
-from tests.support.servers.server import ACCESS_KEY, REGION, SECRET_KEY, Server
+from tools.servers.minio_server import minio_server
+from tools.servers.server import ACCESS_KEY, REGION, SECRET_KEY, Server
 
 CLASSES, PER_CLASS, SIDE = 10, 1000, 32
 THREADS = (4, 8, 16)

@@ -24,8 +24,8 @@ from handlers.settings import UpdaterSettings
 from handlers.updater.intake.watch import Watcher
 from handlers.updater.metrics import Metrics
 from handlers.updater.status import Status
-from tests.support.servers.minio_server import minio_server
-from tests.support.servers.server import Server
+from tools.servers.minio_server import minio_server
+from tools.servers.server import Server
 
 FOLDER = 1000
 

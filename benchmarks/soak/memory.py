@@ -10,12 +10,10 @@ import psutil
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 
-from tests.support.stack import Stack, tree
-
 ROLES = {
     "TorchServe frontend": "ModelServer",
     "TorchServe worker": "model_service_worker",
-    "learning child": r"handlers\.updater\.learn",
+    "learning child": r"handlers\.updater\.training",
     "updater": r"-m handlers\.updater$",
     "lucir up": r"handlers\.cli\.main up",
 }
@@ -23,9 +21,10 @@ ROLES = {
 
 @dataclass
 class Memory:
-    """Resident memory by role, sampled while it lives."""
+    """Resident memory by role of the processes of a stack, sampled while it lives."""
 
-    stack: Stack
+    pid: int
+    """Of ``lucir up``."""
     samples: list[tuple[float, dict[str, int]]] = field(default_factory=list)
     """(seconds since the start, bytes by role)"""
     _stop: threading.Event = field(default_factory=threading.Event)
@@ -35,7 +34,7 @@ class Memory:
         threading.Thread(target=self._sample_always, daemon=True).start()
 
     def end(self) -> None:
-        """No more."""
+        """Stop sampling."""
         self._stop.set()
 
     def _sample_always(self) -> None:
@@ -43,7 +42,7 @@ class Memory:
         while not self._stop.wait(1.0):
             living: dict[int, tuple[str, int]] = {}
             parents: dict[int, int] = {}
-            for process in tree(self.stack.process.pid):
+            for process in tree(self.pid):
                 try:
                     role = role_of(process)
                     if role is not None:
@@ -56,6 +55,12 @@ class Memory:
                 if living.get(parents[pid], ("", 0))[0] != role:  # else a fork that has not begun its own program yet
                     found[role] = found.get(role, 0) + size
             self.samples.append((round(time.monotonic() - started, 1), found))
+
+
+def tree(pid: int) -> list[psutil.Process]:
+    """A process and everything that descends from it."""
+    process = psutil.Process(pid)
+    return [process, *process.children(recursive=True)]
 
 
 def role_of(process: psutil.Process) -> str | None:

@@ -16,16 +16,30 @@ import sys
 import tempfile
 import time
 from collections import Counter
+from contextlib import ExitStack
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
+import httpx
 import psutil
 
-from benchmarks.soak.memory import ROLES, Memory, flatness, plot, role_of
+from benchmarks.soak.memory import ROLES, Memory, flatness, plot, role_of, tree
+from handlers.demo.digits import split_digits
 from handlers.demo.load import LoadClient
-from tests.support.stack import DIGITS, Stack, picture, running, tree
+from handlers.demo.stack import DemoStack
+from handlers.stack.folder import StackRecord
+from handlers.torchserve.model_status import PREDICTIONS_PATH
 
+DIGITS = split_digits(0)
+# A tiny network, hardly trained: what is judged is memory and what gets lost, not accuracy.
+SETTINGS = (
+    "learning.preset=digits",
+    "learning.overrides={network: resnet8, size: 8, resize: 8, epochs: 2, min_steps: 2, cbf: {enabled: false}}",
+    "gate={max_old_accuracy_loss: 1, min_new_accuracy: 0}",
+    "updater.settle_seconds=1",
+    "updater.poll_seconds=1",
+)
 PER_DROP = 10
 LONGEST_DELAY = 6.0
 WORKER_SHARE = 0.2
@@ -33,6 +47,25 @@ WORKER_SHARE = 0.2
 AFTERMATH_SECONDS = 15.0
 """A failed request counts for a killed worker when it was under way within this time of the kill."""
 PATIENCE = 240.0
+
+
+@dataclass(frozen=True)
+class Stack:
+    """The running stack: its addresses, its data folder, what it has written."""
+
+    record: StackRecord
+    data: Path
+    log: Path
+
+    def served(self) -> int | None:
+        """The version that answers a request."""
+        url = self.record.inference_url + PREDICTIONS_PATH
+        try:
+            answer = httpx.post(url, content=DIGITS.test["0"][0], timeout=60, trust_env=False).json()
+        except (httpx.HTTPError, ValueError):
+            return None
+        version: int | None = answer.get("model_version")
+        return version
 
 
 @dataclass
@@ -49,7 +82,7 @@ class Drop:
 
 def find(stack: Stack, role: str) -> psutil.Process | None:
     """A process of the stack by its role."""
-    for process in tree(stack.process.pid):
+    for process in tree(stack.record.pid):
         try:
             if role_of(process) == role:
                 return process
@@ -95,7 +128,9 @@ def wait_served(stack: Stack, number: int) -> None:
         if done.exists() and stack.served() == json.loads(done.read_bytes())["version"]:
             return
         time.sleep(0.25)
-    raise RuntimeError(f"drop {number} was not served within {PATIENCE:.0f} s:\n{stack.output()[-3000:]}")
+    raise RuntimeError(
+        f"drop {number} was not served within {PATIENCE:.0f} s:\n{stack.log.read_text(errors='replace')[-3000:]}"
+    )
 
 
 def soak(stack: Stack, drops: int, seed: int, limit: float) -> list[Drop]:
@@ -126,10 +161,14 @@ def originals(stack: Stack) -> Counter[str]:
 
 def run(drops: int, seed: int, limit: float) -> tuple[dict[str, Any], list[tuple[float, dict[str, int]]]]:
     """The whole soak."""
-    with tempfile.TemporaryDirectory(prefix="lucir-soak-") as folder, running(Path(folder) / "data") as stack:
-        started, memory = time.monotonic(), Memory(stack)
+    options = [word for setting in SETTINGS for word in ("--set", setting)]
+    with ExitStack() as exits:
+        folder = Path(exits.enter_context(tempfile.TemporaryDirectory(prefix="lucir-soak-")))
+        data, log = folder / "data", folder / "stack.log"
+        stack = Stack(exits.enter_context(DemoStack(data, log, options)), data, log)
+        started, memory = time.monotonic(), Memory(stack.record.pid)
         memory.begin()
-        with LoadClient(stack.record.inference_url, [picture("0"), picture("1")]) as client:
+        with LoadClient(stack.record.inference_url, [DIGITS.test[digit][0] for digit in "01"]) as client:
             done = soak(stack, drops, seed, limit)
             requests = client.requests()
         memory.end()

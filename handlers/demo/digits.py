@@ -29,25 +29,25 @@ def split_digits(seed: int) -> Digits:
     generator = np.random.default_rng(seed)
     train, test = {}, {}
     for label in range(10):
-        images = data.images[data.target == label]
-        pictures = [_png(images[index]) for index in generator.permutation(len(images))]
-        count = round(TEST_SHARE * len(pictures))
-        test[str(label)], train[str(label)] = pictures[:count], pictures[count:]
+        scans = data.images[data.target == label]
+        files = [png(scans[index]) for index in generator.permutation(len(scans))]
+        count = round(TEST_SHARE * len(files))
+        test[str(label)], train[str(label)] = files[:count], files[count:]
     return Digits(train, test)
 
 
-def write_folders(pictures: dict[str, list[bytes]], names: tuple[str, ...], folder: Path) -> Path:
+def write_folders(images: dict[str, list[bytes]], names: tuple[str, ...], folder: Path) -> Path:
     """Write ``<folder>/<class>/<number>.png`` for the classes ``names``; gives ``folder``."""
     for name in names:
         (folder / name).mkdir(parents=True)
-        for number, picture in enumerate(pictures[name]):
-            (folder / name / f"{number:04d}.png").write_bytes(picture)
+        for number, image in enumerate(images[name]):
+            (folder / name / f"{number:04d}.png").write_bytes(image)
     return folder
 
 
-def _png(image: NDArray[np.float64]) -> bytes:
-    """A scan of values 0 to 16, (8, 8), as an image that a person can look at."""
+def png(image: NDArray[np.float64], side: int = SIDE) -> bytes:
+    """A scan of values 0 to 16, (8, 8), as an image of ``side`` pixels that a person can look at."""
     pixels = np.clip(255.0 - image * (255.0 / LARGEST_VALUE), 0, 255).astype(np.uint8)
     buffer = io.BytesIO()
-    Image.fromarray(pixels).resize((SIDE, SIDE), Image.Resampling.BICUBIC).save(buffer, "PNG")
+    Image.fromarray(pixels).resize((side, side), Image.Resampling.BICUBIC).save(buffer, "PNG")
     return buffer.getvalue()

@@ -13,7 +13,7 @@ from handlers.torchserve.model_status import PREDICTIONS_PATH
 
 THREADS = 2
 THINK_SECONDS = 0.1
-"""Pause between an answer and the next request: enough traffic to notice a stall, too little to starve training."""
+"""Enough traffic to notice a stall, too little to starve training."""
 TIMEOUT_SECONDS = 30.0
 
 Result = Literal["answered", "nothing learnt", "failed"]
@@ -40,20 +40,23 @@ class Traffic:
 
 
 class LoadClient:
-    """Closed-loop threads; a new request follows the answer to the one before after ``THINK_SECONDS``.
+    """``threads`` on kept-alive connections, each with a new request ``think_seconds`` after the answer before it.
 
     "Nothing learnt yet" is the right answer to a request that began before any version had answered, and a failure
     ever after.
     """
 
-    def __init__(self, url: str, images: Sequence[bytes]) -> None:
+    def __init__(
+        self, url: str, images: Sequence[bytes], *, threads: int = THREADS, think_seconds: float = THINK_SECONDS
+    ) -> None:
         self._url = url
+        self._think_seconds = think_seconds
         self._images = list(images)
         self._stop = threading.Event()
         self._lock = threading.Lock()
         self._requests: list[Request] = []
         self._learnt_at = float("inf")
-        self._threads = [threading.Thread(target=self._ask_always, daemon=True) for _ in range(THREADS)]
+        self._threads = [threading.Thread(target=self._ask_always, daemon=True) for _ in range(threads)]
 
     def __enter__(self) -> "LoadClient":
         for thread in self._threads:
@@ -98,7 +101,7 @@ class LoadClient:
                 request = self._ask(session, next(images))
                 with self._lock:
                     self._requests.append(request)
-                self._stop.wait(THINK_SECONDS)
+                self._stop.wait(self._think_seconds)
 
     def _ask(self, session: httpx.Client, image: bytes) -> Request:
         began, clock = time.time(), time.monotonic()

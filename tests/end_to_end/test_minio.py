@@ -9,9 +9,9 @@ from minio import Minio
 
 from handlers.settings import Settings
 from handlers.stack.minio import key_files
-from tests.support.servers.minio_server import MINIO_MISSING, find_minio
 from tests.support.stack import folders, running
 from tests.support.waiting import wait_for
+from tools.servers.minio_server import MINIO_MISSING, find_minio
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(600)]
 

@@ -1,31 +1,22 @@
 """Real images (scikit-learn's digits as PNG files) and a real directory store."""
 
-import io
 import subprocess
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
-import numpy as np
 import pytest
-from PIL import Image
 from sklearn.datasets import load_digits
 
+from handlers.demo.digits import png
 from handlers.settings import Settings
 from handlers.stack.ports import free_ports
 from model_store.directory.directory_store import DirectoryStore
 from tests.support.bucket import BUCKET
-from tests.support.servers.server import ACCESS_KEY, REGION, SECRET_KEY
+from tools.servers.server import ACCESS_KEY, REGION, SECRET_KEY
 
 Drop = Callable[..., Path]
 DigitFiles = dict[int, list[bytes]]
 Processes = list["subprocess.Popen[bytes]"]
-
-
-def png(picture: np.ndarray, side: int = 16) -> bytes:
-    """An 8x8 digit (levels 0 to 16) as the bytes of a PNG file."""
-    buffer = io.BytesIO()
-    Image.fromarray((picture * 15).astype(np.uint8)).resize((side, side)).save(buffer, "PNG")
-    return buffer.getvalue()
 
 
 @pytest.fixture(scope="session")
@@ -33,8 +24,8 @@ def digit_files() -> DigitFiles:
     """Different PNG files by digit."""
     digits = load_digits()
     files: dict[int, dict[bytes, None]] = {digit: {} for digit in range(10)}
-    for picture, target in zip(digits.images, digits.target, strict=True):
-        files[int(target)][png(picture)] = None
+    for image, target in zip(digits.images, digits.target, strict=True):
+        files[int(target)][png(image, 16)] = None
     return {digit: list(found) for digit, found in files.items()}
 
 

@@ -1,4 +1,4 @@
-"""Stores to test against: a folder, moto's server, and the servers of ``tests/support/servers`` that are installed."""
+"""Stores to test against: a folder, moto's server, and the servers of ``tools/servers`` that are installed."""
 
 import io
 import logging
@@ -18,11 +18,11 @@ from model_store.connect import open_store
 from model_store.manifest import Counts, Manifest, Preprocessing, now
 from model_store.objects import ObjectStore
 from model_store.versions import VersionStore
-from tests.support.servers.ceph_server import CEPH_MISSING, ceph_server, find_ceph
-from tests.support.servers.minio_server import MINIO_MISSING, find_minio, minio_server
-from tests.support.servers.rclone_server import RCLONE_MISSING, find_rclone, rclone_server
-from tests.support.servers.server import Server, free_port
-from tests.support.servers.swift_server import SWIFT_MISSING, find_swift, swift_server
+from tools.servers.ceph_server import CEPH_MISSING, ceph_server, find_ceph
+from tools.servers.minio_server import MINIO_MISSING, find_minio, minio_server
+from tools.servers.rclone_server import RCLONE_MISSING, find_rclone, rclone_server
+from tools.servers.server import Server, free_port
+from tools.servers.swift_server import SWIFT_MISSING, find_swift, swift_server
 
 SERVERS = [
     "moto",

@@ -13,9 +13,9 @@ from model_store.objects import (
 from model_store.s3.s3_store import COPY_LIMIT
 
 if TYPE_CHECKING:
-    from tests.support.servers.server import Server
+    from tools.servers.server import Server
 
-from tests.support.servers.bad_s3 import Fake, connect, etag_of, fake, raw, serving
+from tests.support.bad_s3 import Fake, connect, etag_of, fake, raw, serving
 
 
 class TestConditions:

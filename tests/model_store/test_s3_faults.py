@@ -13,12 +13,12 @@ from model_store.objects import (
     StoreError,
     StoreUnavailableError,
 )
-from tests.support.servers.server import free_port
+from tools.servers.server import free_port
 
 if TYPE_CHECKING:
-    from tests.support.servers.server import Server
+    from tools.servers.server import Server
 
-from tests.support.servers.bad_s3 import SECRET, Fake, _xml, connect, every_call, raw, serving
+from tests.support.bad_s3 import SECRET, Fake, _xml, connect, every_call, raw, serving
 
 
 class TestUnreachable:

@@ -16,8 +16,8 @@ from minio.credentials import StaticProvider
 from minio.error import MinioException
 
 from model_store.objects import ObjectNotFoundError, ObjectStore, StoreError
-from tests.support.servers.minio_server import MINIO_MISSING, find_minio, minio_server
-from tests.support.servers.server import ACCESS_KEY, REGION, SECRET_KEY, Server
+from tools.servers.minio_server import MINIO_MISSING, find_minio, minio_server
+from tools.servers.server import ACCESS_KEY, REGION, SECRET_KEY, Server
 
 if TYPE_CHECKING:
     from conftest import Place

@@ -5,7 +5,7 @@ from pathlib import Path
 from model_store.manifest import Accuracy, Counts, Evaluation, Gate
 from model_store.objects import ObjectStore
 from model_store.versions import VersionStore
-from tests.support.manifests import make_manifest
+from tools.manifests import make_manifest
 
 
 def fill_store(objects: ObjectStore, folder: Path, *, versions: int, classes: int) -> VersionStore:

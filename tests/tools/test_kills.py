@@ -9,8 +9,8 @@ from typing import Any
 
 import pytest
 
-from tests.support.servers.minio_server import MINIO_MISSING, find_minio
 from tools.faults.outcome import counts, differences, expected_of
+from tools.servers.minio_server import MINIO_MISSING, find_minio
 
 HERE = "tools.faults"
 POINTS = os.environ.get("KILL_POINTS", "4")

@@ -36,9 +36,9 @@ from sklearn.datasets import load_digits  # noqa: E402
 from handlers.bucket.edit_documents import DeleteImages  # noqa: E402
 from handlers.bucket.edit_requests import EditDesk  # noqa: E402
 from handlers.bucket.updates import UpdateRecords  # noqa: E402
+from handlers.demo.digits import png  # noqa: E402
 from handlers.settings import Settings  # noqa: E402
 from model_store.directory.directory_store import DirectoryStore  # noqa: E402
-from tests.handlers.conftest import png  # noqa: E402
 from tools.faults.forked import run_updater  # noqa: E402
 from tools.faults.outcome import counts, differences, expected_of, outcome  # noqa: E402
 from tools.faults.points import Kill  # noqa: E402
@@ -169,9 +169,9 @@ class Walk:
         for name, (digit, first, count) in folders.items():
             folder = data / "store" / "incoming" / name
             folder.mkdir(parents=True)
-            pictures = digits.images[digits.target == digit][first : first + count]
-            for index, picture in enumerate(np.asarray(pictures)):
-                (folder / f"{digit}-{first + index:03d}.png").write_bytes(png(picture))
+            scans = digits.images[digits.target == digit][first : first + count]
+            for index, scan in enumerate(np.asarray(scans)):
+                (folder / f"{digit}-{first + index:03d}.png").write_bytes(png(scan, 16))
             (folder / "_READY").touch()
 
     def _finish(self, data: Path, update: str, kill: Kill | None) -> None:

@@ -28,11 +28,11 @@ wait_asleep()
 from handlers.settings import Settings  # noqa: E402  (torch is imported by what follows, after the line above)
 from handlers.updater.leader.lease import KEY as LEASE  # noqa: E402
 from model_store.directory.directory_store import DirectoryStore  # noqa: E402
-from tests.support.servers.minio_server import minio_server  # noqa: E402
-from tests.support.servers.server import ACCESS_KEY, REGION, SECRET_KEY, Server  # noqa: E402
 from tools.faults.forked import run_updater  # noqa: E402
 from tools.faults.kills import PATIENCE, UPDATE, Walk, settings_in  # noqa: E402
 from tools.faults.outcome import counts, differences, outcome  # noqa: E402
+from tools.servers.minio_server import minio_server  # noqa: E402
+from tools.servers.server import ACCESS_KEY, REGION, SECRET_KEY, Server  # noqa: E402
 
 BUCKET = "drops"
 SECOND_KILLS = 0.33

@@ -10,7 +10,7 @@ import pytest
 from model_store.directory.directory_store import DirectoryStore
 from model_store.manifest import Accuracy, Evaluation, Gate
 from model_store.versions import VersionStore
-from tests.support.manifests import make_manifest
+from tools.manifests import make_manifest
 
 Run = Callable[..., subprocess.CompletedProcess[str]]
 

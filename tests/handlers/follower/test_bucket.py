@@ -13,8 +13,8 @@ from model_store.connect import open_store
 from model_store.objects import ObjectStore, StoreError
 from model_store.versions import VersionStore
 from tests.handlers.follower.conftest import Replica
-from tests.support.servers.minio_server import MINIO_MISSING, find_minio, minio_server
-from tests.support.servers.server import ACCESS_KEY, REGION, SECRET_KEY, Server
+from tools.servers.minio_server import MINIO_MISSING, find_minio, minio_server
+from tools.servers.server import ACCESS_KEY, REGION, SECRET_KEY, Server
 
 pytestmark = pytest.mark.slow
 

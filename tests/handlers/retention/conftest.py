@@ -14,7 +14,7 @@ from handlers.settings import RetentionSettings
 from model_store.directory.directory_store import DirectoryStore
 from model_store.manifest import now
 from model_store.versions import VersionStore
-from tests.support.manifests import make_manifest
+from tools.manifests import make_manifest
 
 Publish = Callable[..., int]
 

@@ -17,8 +17,8 @@ from handlers.stack.run_stack import describe, listeners
 from handlers.stack.supervision.service_logs import LogSink
 from handlers.stack.supervision.supervisor import Supervisor
 from handlers.store import open_settings_store
-from tests.support.servers import minio_server
 from tests.support.waiting import PATIENCE
+from tools.servers import minio_server
 
 
 def up(data: Path, **values: object) -> tuple[Settings, dict[str, str]]:

@@ -6,7 +6,6 @@ import json
 import os
 import signal
 import threading
-import time
 from collections.abc import Callable
 from typing import Any
 
@@ -17,6 +16,7 @@ import psutil
 import pytest
 from PIL import Image
 
+from handlers.demo.load import LoadClient
 from handlers.torchserve.canary import Canary, CanaryPicture
 from handlers.torchserve.launch import management_socket
 from handlers.torchserve.management import ManagementClient, ManagementUnavailableError
@@ -30,44 +30,9 @@ MakeStack = Callable[..., Stack]
 MakeImage = Callable[..., bytes]
 
 
-class Clients:
-    """Closed-loop clients on kept-alive connections; every answer and its seconds are kept."""
-
-    def __init__(self, url: str, image: bytes, count: int = 4) -> None:
-        self.answers: list[tuple[float, int, int | None, str]] = []
-        self._stop = threading.Event()
-        self._url, self._image = url, image
-        self._threads = [threading.Thread(target=self._loop) for _ in range(count)]
-
-    def __enter__(self) -> "Clients":
-        for thread in self._threads:
-            thread.start()
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self._stop.set()
-        for thread in self._threads:
-            thread.join()
-
-    def _loop(self) -> None:
-        with httpx.Client(timeout=60) as client:
-            while not self._stop.is_set():
-                started = time.monotonic()
-                try:
-                    response = client.post(self._url, content=self._image)
-                    version = response.json().get("model_version") if response.is_success else None
-                    answer = (time.monotonic() - started, response.status_code, version, response.text)
-                except httpx.HTTPError as error:
-                    answer = (time.monotonic() - started, 0, None, repr(error))
-                self.answers.append(answer)
-
-    @property
-    def failed(self) -> list[tuple[float, int, int | None, str]]:
-        return [answer for answer in self.answers if answer[1] != 200]
-
-    @property
-    def longest(self) -> float:
-        return max(answer[0] for answer in self.answers)
+def under_load(stack: Stack, image: bytes, threads: int = 4) -> LoadClient:
+    """Clients that ask again at once."""
+    return LoadClient(stack.settings.inference_url, [image], threads=threads, think_seconds=0)
 
 
 def worker_pid(stack: Stack, version: int) -> int | None:
@@ -152,14 +117,14 @@ def test_swap_under_load_loses_nothing(stack: Stack, make_image: MakeImage) -> N
     stack.publish(1)
     with Reconciler(stack.settings, stack.versions, on_swap=swaps.append) as reconciler:
         stack.serve(reconciler, 1)
-        with Clients(f"{stack.settings.inference_url}/predictions/lucir", make_image()) as clients:
+        with under_load(stack, make_image()) as clients:
             for version in (2, 3):
                 stack.publish(version)
                 stack.serve(reconciler, version)
             stack.versions.rollback(2)
             stack.serve(reconciler, 2)
-    assert not clients.failed
-    assert {answer[2] for answer in clients.answers} == {1, 2, 3}
+    assert clients.problems() == []
+    assert {request.version for request in clients.requests()} == {1, 2, 3}
     assert [(swap.version, swap.previous, swap.result) for swap in swaps] == [
         (1, None, "success"),
         (2, 1, "success"),
@@ -258,14 +223,14 @@ def test_version_whose_worker_dies_leaves_the_old_one(stack: Stack, make_image: 
         stack.serve(reconciler, 1)
         classes = ["a", "b"]
         counts = {part: dict.fromkeys(classes, 1) for part in ("train", "holdout", "exemplars")}
-        with Clients(f"{stack.settings.inference_url}/predictions/lucir", make_image(), count=1) as clients:
+        with under_load(stack, make_image(), threads=1) as clients:
             stack.publish(2, classes=classes, new_classes=classes, counts=counts)
             state = stack.settle(reconciler, lambda state: state.phase == "failed" and bool(state.message))
             assert (state.wanted, state.served) == (2, 1)
             assert [swap.result for swap in swaps] == ["success", "failure"]
             stack.versions.rollback(1)
             stack.serve(reconciler, 1)
-    assert not clients.failed
+    assert clients.problems() == []
     assert "2 classes" in stack.log()
     with ManagementClient(management_socket(stack.settings)) as management:
         assert list(management.versions()) == [1]
@@ -327,10 +292,10 @@ def test_several_workers(new_stack: MakeStack, make_image: MakeImage) -> None:
     stack.publish(1)
     with Reconciler(stack.settings, stack.versions) as reconciler:
         stack.serve(reconciler, 1)
-        with Clients(f"{stack.settings.inference_url}/predictions/lucir", make_image()) as clients:
+        with under_load(stack, make_image()) as clients:
             stack.publish(2)
             stack.serve(reconciler, 2)
         with ManagementClient(management_socket(stack.settings)) as management:
             assert {number: version.ready_workers for number, version in management.versions().items()} == {2: 2}
-    assert not clients.failed
-    assert {answer[2] for answer in clients.answers} == {1, 2}
+    assert clients.problems() == []
+    assert {request.version for request in clients.requests()} == {1, 2}

@@ -8,7 +8,7 @@ from handlers.settings import GateSettings
 from handlers.updater.metrics import OTHERS, WAITING_CLASSES, Metrics
 from handlers.updater.release.evaluate import Lineage, Predictions, summarise
 from model_store.manifest import Calibration
-from tests.support.manifests import make_manifest
+from tools.manifests import make_manifest
 
 
 def waiting(metrics: Metrics) -> dict[str, float]:

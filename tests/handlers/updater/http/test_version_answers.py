@@ -18,7 +18,7 @@ from model_store.manifest import Counts, now
 from model_store.versions import VersionStore
 from tests.handlers.cli.test_versions import publish
 from tests.support.large_store import fill_store
-from tests.support.manifests import make_manifest
+from tools.manifests import make_manifest
 
 
 @pytest.fixture

@@ -20,10 +20,10 @@ from handlers.updater.metrics import Metrics
 from handlers.updater.status import Status
 from model_store.directory.directory_store import DirectoryStore
 from model_store.objects import ObjectStore, StoreError, StoreUnavailableError
-from tests.support.servers.minio_server import MINIO_MISSING, find_minio, minio_server
-from tests.support.servers.rclone_server import RCLONE_MISSING, find_rclone, rclone_server
-from tests.support.servers.server import ACCESS_KEY, SECRET_KEY, Server
 from tests.support.waiting import PATIENCE, wait_for
+from tools.servers.minio_server import MINIO_MISSING, find_minio, minio_server
+from tools.servers.rclone_server import RCLONE_MISSING, find_rclone, rclone_server
+from tools.servers.server import ACCESS_KEY, SECRET_KEY, Server
 
 NEVER = 600.0
 """Seconds between listings: what is seen sooner was seen by a hint."""

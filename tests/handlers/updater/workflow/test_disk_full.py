@@ -10,9 +10,9 @@ import pytest
 from handlers.settings import Settings
 from tests.handlers.conftest import Drop
 from tests.support.outcome import ended, hashes, learnt_once
-from tests.support.servers.server import free_port
 from tests.support.updater_process import start, status_of
 from tests.support.waiting import wait_for
+from tools.servers.server import free_port
 
 pytestmark = pytest.mark.slow
 

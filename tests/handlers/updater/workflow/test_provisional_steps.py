@@ -23,7 +23,7 @@ from model_store.directory.directory_store import DirectoryStore
 from model_store.layout import EVALUATION
 from model_store.manifest import Accuracy, Evaluation, Gate, now
 from model_store.versions import VersionStore
-from tests.support.manifests import make_manifest
+from tools.manifests import make_manifest
 
 CLASSES = ("a", "b", "c")
 Publish = Callable[..., None]

@@ -10,9 +10,9 @@ from handlers.settings import Settings
 from model_store.versions import VersionStore
 from tests.handlers.conftest import DigitFiles, Processes
 from tests.support.bucket import BUCKET, contents, ended, put
-from tests.support.servers.minio_server import MINIO_MISSING, find_minio, minio_server
 from tests.support.updater_process import hold_child, start, status_of
 from tests.support.waiting import wait_for
+from tools.servers.minio_server import MINIO_MISSING, find_minio, minio_server
 
 pytestmark = pytest.mark.slow
 

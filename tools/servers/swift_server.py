@@ -7,7 +7,7 @@ from getpass import getuser
 from pathlib import Path
 from subprocess import Popen, run
 
-from tests.support.servers.server import REGION, SECRET_KEY, Server, answers, free_port, process, wait_until
+from tools.servers.server import REGION, SECRET_KEY, Server, answers, free_port, process, wait_until
 
 SWIFT_MISSING = "no Swift: run tools/servers/install_debian.sh swift"
 

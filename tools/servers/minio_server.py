@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from tests.support.servers.server import (
+from tools.servers.server import (
     ACCESS_KEY,
     REGION,
     SECRET_KEY,

@@ -7,8 +7,7 @@ from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from subprocess import run
 
-from tests.support.servers.server import ACCESS_KEY, SECRET_KEY, Server, answers, free_port, process, wait_until
-from tests.support.waiting import PATIENCE
+from tools.servers.server import ACCESS_KEY, SECRET_KEY, START_SECONDS, Server, answers, free_port, process, wait_until
 
 CEPH_MISSING = "no Ceph: run tools/servers/install_debian.sh ceph"
 
@@ -85,6 +84,6 @@ def ceph_server(folder: Path) -> Iterator[Server]:
 
 
 def _run(*command: str) -> None:
-    done = run(command, capture_output=True, text=True, timeout=PATIENCE)
+    done = run(command, capture_output=True, text=True, timeout=START_SECONDS)
     if done.returncode:
         raise RuntimeError(f"{command!r} failed: {done.stderr[-2000:]}")

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from tests.support.servers.server import ACCESS_KEY, SECRET_KEY, Server, answers, cache, free_port, process, wait_until
+from tools.servers.server import ACCESS_KEY, SECRET_KEY, Server, answers, cache, free_port, process, wait_until
 
 RCLONE_MISSING = "no rclone: run tools/servers/install_rclone.sh, or set RCLONE_BINARY (1.65 or newer)"
 

@@ -16,11 +16,12 @@ from minio import Minio
 from handlers.stack.ports import free_ports
 from model_store.connect import open_store
 from model_store.objects import ObjectStore
-from tests.support.waiting import PATIENCE
 
 REGION = "us-east-1"
 ACCESS_KEY = "lucir-test-key"
 SECRET_KEY = "lucir-test-secret"
+START_SECONDS = 120.0
+"""Much longer than any server takes: the machine may be busy."""
 
 
 @dataclass(frozen=True)
@@ -86,7 +87,7 @@ def process(
 
 def wait_until(ready: Callable[[], bool], child: "subprocess.Popen[bytes]", log: Path) -> None:
     """Wait until ``ready``; a process that ended or never got ready is shown with its last lines."""
-    deadline = time.monotonic() + PATIENCE
+    deadline = time.monotonic() + START_SECONDS
     while not ready():
         if child.poll() is not None or time.monotonic() > deadline:
             tail = "\n".join(log.read_text(errors="replace").splitlines()[-20:])
