@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from handlers.inference.answering import RawRequest, answer_batch, encode
+from handlers.inference.batch_reports import REPORTS_VARIABLE, BatchReporter
 from handlers.inference.preprocess import Limits
 from handlers.inference.repeated_fields import keep_repeated_fields
 from handlers.inference.version_model import VersionModel
@@ -33,6 +34,7 @@ class Classifier:
         self._limits = Limits()
         self._top_k = 5
         self._closing: Path | None = None
+        self._reporter = BatchReporter(None)
 
     def initialize(self, context: Any) -> None:
         """Load the version in ``context``'s model folder. An exception here ends the worker: it must not serve."""
@@ -44,6 +46,7 @@ class Classifier:
         keep_repeated_fields()
         options = read_options(os.environ)
         self._limits, self._top_k = options.limits, options.top_k
+        self._reporter = BatchReporter(os.environ.get(REPORTS_VARIABLE))
         marker = os.environ.get(CLOSING_VARIABLE)
         self._closing = Path(marker) if marker else None
         folder = Path(context.system_properties["model_dir"])
@@ -66,9 +69,11 @@ class Classifier:
         if model is None:
             context.set_all_response_status(503, "Nothing learnt yet")
             return [encode({"error": self._nothing_learnt})] * len(data)
+        started = time.monotonic()
         requests = [RawRequest(fields, context.get_all_request_header(index)) for index, fields in enumerate(data)]
         replies = answer_batch(model, requests, self._limits, self._top_k)
         for index, reply in enumerate(replies):
             if reply.status != HTTPStatus.OK:
                 context.set_response_status(reply.status, HTTPStatus(reply.status).phrase, index)
+        self._reporter.ran(len(data), time.monotonic() - started)
         return [reply.body for reply in replies]

@@ -8,6 +8,7 @@ from typing import Final
 from prometheus_client import (
     CollectorRegistry,
     Counter,
+    Gauge,
     GCCollector,
     Histogram,
     PlatformCollector,
@@ -54,6 +55,8 @@ class TrafficMetrics:
             "lucir_queue_seconds", "Time that requests waited for their batch, summed up.", registry=registry
         )
 
+        self._waiting = Gauge("lucir_queue_requests", "Requests that wait at this moment.", registry=registry)
+
     def answered(self, code: int, seconds: float) -> None:
         """A request that ``counts`` was answered with a status, so long after it had come in."""
         self._duration.labels(str(code)).observe(seconds)
@@ -66,6 +69,10 @@ class TrafficMetrics:
     def waited(self, seconds: float) -> None:
         """A request waited so long for its batch."""
         self._queue.inc(seconds)
+
+    def waiting(self, requests: int) -> None:
+        """So many requests wait now."""
+        self._waiting.set(requests)
 
     def render(self) -> bytes:
         """The Prometheus text format."""

@@ -10,32 +10,17 @@ of processor time each time.
 
 import http.client
 import json
-import socket
 import sys
 import urllib.error
 import urllib.request
 from collections.abc import Callable
-from contextlib import closing
 from pathlib import Path
 
+from handlers.torchserve.frontend.unix_http import get
 from handlers.torchserve.model_status import DRAINING_MARKER, MODEL_PATH, worker_problem
 
 TIMEOUT_SECONDS = 5.0
 USAGE = "usage: python -m handlers.stack.probe worker SOCKET | page URL\n"
-
-
-class UnixConnection(http.client.HTTPConnection):
-    """HTTP over a unix socket."""
-
-    def __init__(self, path: str) -> None:
-        super().__init__("management", timeout=TIMEOUT_SECONDS)
-        self._path = path
-
-    def connect(self) -> None:
-        """Connect to the path instead of a host."""
-        self.sock = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
-        self.sock.settimeout(TIMEOUT_SECONDS)
-        self.sock.connect(self._path)
 
 
 def socket_problem(path: str) -> str:
@@ -45,12 +30,9 @@ def socket_problem(path: str) -> str:
     """
     if Path(path).with_name(DRAINING_MARKER).exists():
         return "is draining: it is about to stop"
-    with closing(UnixConnection(path)) as connection:
-        connection.request("GET", MODEL_PATH)
-        answer = connection.getresponse()
-        body = answer.read()
-    if answer.status != http.client.OK:
-        return f"no version is registered yet (status {answer.status})"
+    status, body = get(path, MODEL_PATH, TIMEOUT_SECONDS)
+    if status != http.client.OK:
+        return f"no version is registered yet (status {status})"
     return worker_problem(json.loads(body))
 
 

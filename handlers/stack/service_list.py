@@ -10,7 +10,7 @@ from pathlib import Path
 from handlers.settings import Settings
 from handlers.stack.health import TorchServeProbe, UpdaterProbe
 from handlers.stack.supervision.supervised import Service
-from handlers.torchserve.launch import drain_limit, draining_command, management_socket, prepare_launch
+from handlers.torchserve.launch import drain_limit, management_socket, prepare_launch
 
 SECRETS = "LUCIR_S3__"
 """Variables that TorchServe, which answers the outside world, has no use for."""
@@ -21,7 +21,7 @@ def torchserve_service(settings: Settings) -> Service:
     launch = prepare_launch(settings)
     return Service(
         "torchserve",
-        draining_command(settings, launch),
+        launch.frontend,
         TorchServeProbe(settings.inference_url, management_socket(settings)),
         {name: value for name, value in launch.environment.items() if not name.startswith(SECRETS)},
         launch.folder,

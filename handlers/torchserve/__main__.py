@@ -1,6 +1,6 @@
 """``python -m handlers.torchserve``: TorchServe for a container that runs nothing else, drained when it is stopped.
 
-The process is replaced by ``handlers.torchserve.frontend.drain``, whose end is the container's end.
+The process is replaced by ``handlers.torchserve.frontend``, whose end is the container's end.
 ``lucir up`` starts the same command under its supervisor.
 """
 
@@ -8,7 +8,7 @@ import os
 import sys
 
 from handlers.settings import SettingsError, load_settings
-from handlers.torchserve.launch import LaunchError, draining_command, management_socket, prepare_launch
+from handlers.torchserve.launch import LaunchError, prepare_launch
 
 
 def main() -> int:
@@ -16,11 +16,8 @@ def main() -> int:
     try:
         settings = load_settings()
         launch = prepare_launch(settings)
-        # What a killed container left in a volume that outlives it: nobody answers there.
-        management_socket(settings).unlink(missing_ok=True)
         os.chdir(launch.folder)
-        command = draining_command(settings, launch)
-        os.execve(command[0], command, launch.environment)  # noqa: S606 (a fixed argument list)
+        os.execve(launch.frontend[0], launch.frontend, launch.environment)  # noqa: S606 (a fixed argument list)
     except (SettingsError, LaunchError, OSError) as error:
         sys.stderr.write(f"{error}\n")
     return 1

@@ -6,6 +6,7 @@ from typing import Final, Self
 import httpx
 from PIL import Image
 
+from handlers.inference.traffic_metrics import PROBE_QUERY
 from handlers.settings import Settings
 from handlers.torchserve.folders import NOTHING_LEARNT
 from handlers.torchserve.model_status import PREDICTIONS_PATH
@@ -41,7 +42,7 @@ class Probe:
 
     def classify(self, version: int, image: bytes) -> dict[str, float]:
         """The five best classes of an image and their probabilities, by ``version``. Raises ``ProbeError``."""
-        path = f"{PREDICTIONS_PATH}/{version}"
+        path = f"{PREDICTIONS_PATH}/{version}?{PROBE_QUERY}"
         headers = {"Content-Type": "image/png", "X-Top-K": "5"}
         try:
             response = self._client.post(path, content=image, headers=headers)
@@ -55,7 +56,7 @@ class Probe:
 
         Raises ``ProbeError``.
         """
-        path = PREDICTIONS_PATH + ("" if version is None else f"/{version}")
+        path = PREDICTIONS_PATH + ("" if version is None else f"/{version}") + f"?{PROBE_QUERY}"
         try:
             response = self._client.post(path, content=self._image, headers={"Content-Type": "image/png"})
             answer = response.json()

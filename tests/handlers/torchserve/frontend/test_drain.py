@@ -4,10 +4,11 @@ import signal
 import subprocess
 from collections.abc import Callable, Iterator
 
+import httpx
 import pytest
 
 from handlers.stack.probe import socket_problem
-from handlers.torchserve.launch import draining_command, management_socket, prepare_launch
+from handlers.torchserve.launch import management_socket, prepare_launch
 from handlers.torchserve.model_status import DRAINING_MARKER
 from handlers.torchserve.reconcile import Reconciler
 from tests.handlers.torchserve.conftest import MakeImage, Stack
@@ -24,7 +25,7 @@ def drained(new_stack: Callable[..., Stack]) -> Iterator[Stack]:
     launch = prepare_launch(stack.settings)
     with (stack.scratch / "torchserve.log").open("ab") as log:
         stack.process = subprocess.Popen(
-            draining_command(stack.settings, launch),
+            launch.frontend,
             env=launch.environment,
             cwd=launch.folder,
             stdout=log,
@@ -44,15 +45,43 @@ def test_no_request_is_cut(drained: Stack, make_image: MakeImage) -> None:
     socket = str(management_socket(drained.settings))
     assert socket_problem(socket) == ""
     clients = under_way(f"{drained.settings.inference_url}/predictions/lucir", make_image())
+    before = {client: client.seen["200"] for client in clients}
+    before = {client: client.seen["200"] for client in clients}
     process.send_signal(signal.SIGTERM)
     # Not ready, and yet it accepts and answers.
     assert "draining" in wait_for(lambda: socket_problem(socket), process)
+    measured = _measured(drained)
+    measured = _measured(drained)
     again = answered_meanwhile(clients)
     assert drained.post(make_image()).status_code == 200
     wait_for(again, process)
     assert process.wait(PATIENCE) == 143
     check_none_was_cut(clients)
+    assert measured['lucir_request_duration_seconds_count{code="200"}'] >= sum(before.values())
+    assert measured["lucir_batch_images_sum"] >= sum(before.values())
+    assert measured["lucir_queue_seconds_total"] > 0
+    assert not any("worker" in name or "version" in name for name in measured if name.startswith("lucir_"))
+    assert measured['lucir_request_duration_seconds_count{code="200"}'] >= sum(before.values())
+    assert measured["lucir_batch_images_sum"] >= sum(before.values())
+    assert measured["lucir_queue_seconds_total"] > 0
+    assert not any("worker" in name or "version" in name for name in measured if name.startswith("lucir_"))
     drained.process = None
+
+
+def _measured(stack: Stack) -> dict[str, float]:
+    """The samples of the metrics page by name and labels."""
+    url = f"http://127.0.0.1:{stack.settings.serving.metrics_port}/metrics"
+    text = httpx.get(url, trust_env=False, timeout=60).text
+    lines = (line.rpartition(" ") for line in text.splitlines() if not line.startswith("#"))
+    return {name: float(number) for name, _, number in lines}
+
+
+def _measured(stack: Stack) -> dict[str, float]:
+    """The samples of the metrics page by name and labels."""
+    url = f"http://127.0.0.1:{stack.settings.serving.metrics_port}/metrics"
+    text = httpx.get(url, trust_env=False, timeout=60).text
+    lines = (line.rpartition(" ") for line in text.splitlines() if not line.startswith("#"))
+    return {name: float(number) for name, _, number in lines}
 
 
 def test_nobody_waits_for_clients_that_are_not_there(drained: Stack, make_image: MakeImage) -> None:
