@@ -17,5 +17,5 @@ def show(result: dict[str, Any], output: Path | None) -> None:
     """Print it as JSON, and write it to ``output`` if that is given."""
     text = json.dumps(result, indent=2) + "\n"
     if output is not None:
-        output.write_text(text)
+        output.write_text(text, encoding="utf-8")
     sys.stdout.write(text)

@@ -334,7 +334,7 @@ def load_settings(config: Path | None = None, overrides: Mapping[str, Any] | Non
 def _secret(value: SecretStr | None, file: Path | None) -> str | None:
     if file is not None:
         try:
-            return file.read_text().splitlines()[0].strip()
+            return file.read_text(encoding="utf-8").splitlines()[0].strip()
         except (OSError, IndexError) as error:
             raise SettingsError(f"the secret file {file} cannot be read: {error}") from error
     return value.get_secret_value() if value is not None else None
@@ -342,7 +342,7 @@ def _secret(value: SecretStr | None, file: Path | None) -> str | None:
 
 def _check_file(file: Path) -> None:
     try:
-        content = yaml.safe_load(file.read_text())
+        content = yaml.safe_load(file.read_text(encoding="utf-8"))
     except OSError as error:
         raise SettingsError(f"the configuration file {file} cannot be read: {error.strerror}") from error
     except yaml.YAMLError as error:

@@ -47,7 +47,7 @@ def main() -> None:
     text = json.dumps(figures, indent=2) + "\n"
     sys.stdout.write(text)
     if options.output is not None:
-        options.output.write_text(text)
+        options.output.write_text(text, encoding="utf-8")
 
 
 def measure(folder: Path, count: int) -> dict[str, Any]:
@@ -102,7 +102,7 @@ def wait_ready(folder: Path, number: int) -> StackRecord:
         if record is not None and record.ready:
             return record
         time.sleep(0.1)
-    raise RuntimeError((folder / f"{number}.log").read_text())
+    raise RuntimeError((folder / f"{number}.log").read_text(encoding="utf-8"))
 
 
 def converged(records: list[StackRecord], version: int, began: float) -> list[float]:

@@ -120,6 +120,7 @@ def part(*words: object) -> dict[str, float]:
         check=True,
         stdout=subprocess.PIPE,
         text=True,
+        encoding="utf-8",
     )
     found: dict[str, float] = json.loads(answer.stdout.splitlines()[-1])
     return found

@@ -46,7 +46,7 @@ def fill(server: Server, bucket: str, prefix: str, objects: int) -> float:
 
 def peak() -> float:
     """Of this process, in MiB; not what ``getrusage`` says, which counts the process that it was forked from."""
-    lines = Path("/proc/self/status").read_text().splitlines()
+    lines = Path("/proc/self/status").read_text(encoding="utf-8").splitlines()
     return next(int(line.split()[1]) / 1024 for line in lines if line.startswith("VmHWM:"))
 
 
@@ -73,7 +73,9 @@ def look(endpoint: str, bucket: str, times: int) -> dict[str, Any]:
 def measured(server: Server, bucket: str, times: int) -> dict[str, Any]:
     """``look`` in a process of its own."""
     words = [sys.executable, "-m", "benchmarks.listing.run", "--look", server.endpoint, bucket, str(times)]
-    found: dict[str, Any] = json.loads(subprocess.run(words, check=True, capture_output=True, text=True).stdout)
+    found: dict[str, Any] = json.loads(
+        subprocess.run(words, check=True, capture_output=True, text=True, encoding="utf-8").stdout
+    )
     return found
 
 

@@ -68,7 +68,7 @@ def main() -> None:
                 "platform": platform.platform(),
                 "settings": values,
             }
-    options.output.write_text(json.dumps(result, indent=2) + "\n")
+    options.output.write_text(json.dumps(result, indent=2) + "\n", encoding="utf-8")
     Console().print_json(json.dumps(result))
 
 

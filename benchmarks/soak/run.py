@@ -128,9 +128,8 @@ def wait_served(stack: Stack, number: int) -> None:
         if done.exists() and stack.served() == json.loads(done.read_bytes())["version"]:
             return
         time.sleep(0.25)
-    raise RuntimeError(
-        f"drop {number} was not served within {PATIENCE:.0f} s:\n{stack.log.read_text(errors='replace')[-3000:]}"
-    )
+    log = stack.log.read_text(encoding="utf-8", errors="replace")
+    raise RuntimeError(f"drop {number} was not served within {PATIENCE:.0f} s:\n{log[-3000:]}")
 
 
 def soak(stack: Stack, drops: int, seed: int, limit: float) -> list[Drop]:
@@ -216,7 +215,7 @@ def main() -> int:
     text = json.dumps(result, indent=2) + "\n"
     if options.output is not None:
         options.output.mkdir(parents=True, exist_ok=True)
-        (options.output / "result.json").write_text(text)
+        (options.output / "result.json").write_text(text, encoding="utf-8")
         plot(samples, options.output / "memory.png")
     sys.stdout.write(text)
     wrong = ("failed_requests_apart_from_killed_workers", "images_lost", "images_doubled", "images_left_in_incoming")

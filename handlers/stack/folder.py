@@ -43,7 +43,7 @@ def claimed(settings: Settings) -> Iterator[None]:
     """
     run = settings.run_folder
     _make_writable(run)
-    with (run / LOCK).open("a") as lock:
+    with (run / LOCK).open("a", encoding="utf-8") as lock:
         if not _lock(lock):
             raise StackError(_held(settings))
         (run / RECORD).unlink(missing_ok=True)  # of a stack that was killed
@@ -57,7 +57,7 @@ def write_record(settings: Settings, record: StackRecord) -> None:
     """Replace ``run/stack.json`` in one step."""
     path = settings.run_folder / RECORD
     temporary = path.with_suffix(".tmp")
-    temporary.write_text(record.model_dump_json(indent=2) + "\n")
+    temporary.write_text(record.model_dump_json(indent=2) + "\n", encoding="utf-8")
     temporary.replace(path)
 
 
@@ -65,8 +65,8 @@ def find_stack(settings: Settings) -> StackRecord | None:
     """The stack that runs on this data folder, or None."""
     run = settings.run_folder
     try:
-        record = StackRecord.model_validate(json.loads((run / RECORD).read_text()))
-        lock = (run / LOCK).open()
+        record = StackRecord.model_validate(json.loads((run / RECORD).read_text(encoding="utf-8")))
+        lock = (run / LOCK).open(encoding="utf-8")
     except (OSError, ValueError, ValidationError):
         return None
     with lock:

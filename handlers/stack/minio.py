@@ -127,6 +127,6 @@ def _make_key(file: Path) -> None:
     temporary = file.with_suffix(".new")
     temporary.unlink(missing_ok=True)
     descriptor = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
-    with os.fdopen(descriptor, "w") as new:
+    with os.fdopen(descriptor, "w", encoding="utf-8") as new:
         new.write(secrets.token_hex(20))
     temporary.replace(file)

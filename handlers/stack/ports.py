@@ -62,7 +62,7 @@ def free_ports(count: int, host: str = "127.0.0.1") -> list[int]:
 def _not_outgoing() -> list[int]:
     """The ports from ``FIRST`` on that no outgoing connection gets; all of them where the system gives it every one."""
     try:
-        lowest, highest = map(int, OUTGOING.read_text().split())
+        lowest, highest = map(int, OUTGOING.read_text(encoding="utf-8").split())
     except (OSError, ValueError):  # not Linux, or a /proc that hides it: its usual range
         lowest, highest = 32768, 60999
     ports = range(FIRST, 65536)

@@ -50,7 +50,10 @@ def code_commit() -> str | None:
     if git is None:
         return None
     commands = ((git, "rev-parse", "HEAD"), (git, "status", "--porcelain", "--", "*.py", "*.yaml"))
-    answers = [subprocess.run(command, cwd=folder, capture_output=True, text=True, check=False) for command in commands]
+    answers = [
+        subprocess.run(command, cwd=folder, capture_output=True, text=True, check=False, encoding="utf-8")
+        for command in commands
+    ]
     if any(answer.returncode for answer in answers):
         return None
     return answers[0].stdout.strip() + ("+" if answers[1].stdout.strip() else "")

@@ -102,7 +102,7 @@ def stack(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stack]:
 
 
 def ready(path: Path) -> StackRecord | None:
-    record = StackRecord.model_validate_json(path.read_text()) if path.exists() else None
+    record = StackRecord.model_validate_json(path.read_text(encoding="utf-8")) if path.exists() else None
     return record if record is not None and record.ready else None
 
 

@@ -50,7 +50,7 @@ def status_of(settings: Settings) -> dict[str, Any]:
 
 def child_of(process: "subprocess.Popen[bytes]") -> int | None:
     """The learning child of an updater, while there is one: at work, or getting ready for it."""
-    children = Path(f"/proc/{process.pid}/task/{process.pid}/children").read_text().split()
+    children = Path(f"/proc/{process.pid}/task/{process.pid}/children").read_text(encoding="utf-8").split()
     return int(children[0]) if children else None
 
 
@@ -84,7 +84,7 @@ def _crashing(spec: str) -> None:
         return replace(step, run=run) if step.name == name else step
 
     steps = tuple(wrap(step) for step in service.STEPS)
-    settings = Settings.model_validate(json.loads(Path(sys.argv[1]).read_text()))
+    settings = Settings.model_validate(json.loads(Path(sys.argv[1]).read_text(encoding="utf-8")))
     updater = __main__.make_updater(settings, steps)
     sys.exit(__main__.serve(settings, updater))
 
@@ -96,7 +96,7 @@ def _set_by(clock: Path) -> None:
     right, right_now = time.time, manifest.now
 
     def wrong() -> float:
-        return float(clock.read_text())
+        return float(clock.read_text(encoding="utf-8"))
 
     time.time = lambda: right() + wrong()
     manifest.now = lambda: right_now() + timedelta(seconds=wrong())

@@ -13,7 +13,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import IO, Any, ClassVar
 
-import torch._dynamo  # (an optimiser imports it at its first use, which would cost every fork seconds)
+import torch._dynamo  # noqa: F401  (an optimiser imports it at its first use, which would cost every fork seconds)
 import torch.onnx  # noqa: F401  (as does this)
 
 from handlers.logs import setup_logging
@@ -118,11 +118,11 @@ def _learn(requests: int, answers: int, parent: int, points: Points) -> None:
     try:
         os.setpgid(0, 0)
         os.dup2(answers, 1)
-        sys.stdout = os.fdopen(os.dup(1), "w")
+        sys.stdout = os.fdopen(os.dup(1), "w", encoding="utf-8")
         die_with_parent(parent)
         points.install()
         jobs = {name: _noted(job, points) for name, job in JOBS.items()}
-        with os.fdopen(requests) as lines:
+        with os.fdopen(requests, encoding="utf-8") as lines:
             status = serve(lines, sys.stdout, jobs)
     except BaseException:  # noqa: BLE001 (this process ends here, and its log says why)
         traceback.print_exc()

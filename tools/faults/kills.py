@@ -109,7 +109,7 @@ class Walk:
         self._finish(data, UPDATE, None)
         self._expected = outcome(DirectoryStore(data / "store"))
         assert self._expected["updates"][UPDATE]["result"] == "published", self._expected["updates"]
-        for line in (data / "notes").read_text().splitlines():
+        for line in (data / "notes").read_text(encoding="utf-8").splitlines():
             note = json.loads(line)
             self.calls[note["role"]] = note["calls"]
 
@@ -126,7 +126,7 @@ class Walk:
         found = outcome(DirectoryStore(data / "store"))
         expected = expected_of(found, self._expected)
         lost, doubled = counts(found, expected)
-        notes = [json.loads(line) for line in (data / "notes").read_text().splitlines()]
+        notes = [json.loads(line) for line in (data / "notes").read_text(encoding="utf-8").splitlines()]
         result = {
             "kills": [note for note in notes if "at" in note],
             "lost": lost,
@@ -185,11 +185,13 @@ class Walk:
             if time.monotonic() > end:
                 os.kill(process, signal.SIGKILL)
                 os.waitpid(process, 0)
-                raise AssertionError(f"not within {PATIENCE:.0f} s after {kill}: {(data / 'updater.log').read_text()}")
+                raise AssertionError(
+                    f"not within {PATIENCE:.0f} s after {kill}: {(data / 'updater.log').read_text(encoding='utf-8')}"
+                )
             time.sleep(0.005)
         code = os.waitstatus_to_exitcode(status)
         allowed = {0, -signal.SIGKILL} if kill is not None and kill.role == "updater" else {0}
-        assert code in allowed, f"status {code} after {kill}: {(data / 'updater.log').read_text()}"
+        assert code in allowed, f"status {code} after {kill}: {(data / 'updater.log').read_text(encoding='utf-8')}"
 
 
 def summary(
@@ -238,7 +240,7 @@ def main(arguments: list[str]) -> int:
             result = summary(results, walk.calls, options, time.monotonic() - started)
             if options.output is not None:  # after each point: a long walk may be cut short
                 options.output.parent.mkdir(parents=True, exist_ok=True)
-                options.output.write_text(json.dumps(result, indent=2) + "\n")
+                options.output.write_text(json.dumps(result, indent=2) + "\n", encoding="utf-8")
             if time.monotonic() - started > options.time_limit:
                 break
     sys.stdout.write(json.dumps(result, indent=2) + "\n")

@@ -92,7 +92,7 @@ class Points:
         """Append a line to the notes; it is there when the process dies in the next moment."""
         self._inside.now = True
         try:
-            with self._notes.open("a") as file:
+            with self._notes.open("a", encoding="utf-8") as file:
                 file.write(json.dumps({"role": self._role, **fact}) + "\n")
         finally:
             self._inside.now = False

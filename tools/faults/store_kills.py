@@ -85,7 +85,9 @@ class StoreWalk:
             log = settings.data / "updater.log"
             if not ended and not _wait(process, time.monotonic() + PATIENCE):
                 os.kill(process, signal.SIGKILL)
-                raise AssertionError(f"not within {PATIENCE:.0f} s after kills at {kills}: {log.read_text()}")
+                raise AssertionError(
+                    f"not within {PATIENCE:.0f} s after kills at {kills}: {log.read_text(encoding='utf-8')}"
+                )
             seconds = time.monotonic() - started
             found = outcome(server.open(BUCKET))
         lost, doubled = counts(found, self._expected)
@@ -152,7 +154,7 @@ def main(arguments: list[str]) -> int:
     }
     text = json.dumps(result, indent=2) + "\n"
     if options.output is not None:
-        options.output.write_text(text)
+        options.output.write_text(text, encoding="utf-8")
     sys.stdout.write(text)
     return 1 if result["runs_that_differ"] else 0
 

@@ -64,7 +64,7 @@ def ceph_server(folder: Path) -> Iterator[Server]:
     (folder / "keyring").touch()
     fsid, mon, port, log = str(uuid.uuid4()), free_port(), free_port(), folder / "log"
     configuration = folder / "ceph.conf"
-    configuration.write_text(_CONFIGURATION.format(folder=folder, fsid=fsid, mon=mon, port=port))
+    configuration.write_text(_CONFIGURATION.format(folder=folder, fsid=fsid, mon=mon, port=port), encoding="utf-8")
     conf = ["-c", str(configuration)]
     monmap = str(folder / "monmap")
     _run("monmaptool", "--create", "--clobber", "--addv", "a", f"[v2:127.0.0.1:{mon}]", "--fsid", fsid, monmap)
@@ -84,6 +84,6 @@ def ceph_server(folder: Path) -> Iterator[Server]:
 
 
 def _run(*command: str) -> None:
-    done = run(command, capture_output=True, text=True, timeout=START_SECONDS)
+    done = run(command, capture_output=True, text=True, timeout=START_SECONDS, encoding="utf-8")
     if done.returncode:
         raise RuntimeError(f"{command!r} failed: {done.stderr[-2000:]}")

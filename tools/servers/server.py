@@ -90,7 +90,7 @@ def wait_until(ready: Callable[[], bool], child: "subprocess.Popen[bytes]", log:
     deadline = time.monotonic() + START_SECONDS
     while not ready():
         if child.poll() is not None or time.monotonic() > deadline:
-            tail = "\n".join(log.read_text(errors="replace").splitlines()[-20:])
+            tail = "\n".join(log.read_text(errors="replace", encoding="utf-8").splitlines()[-20:])
             raise RuntimeError(f"{child.args!r} is not ready (exit status {child.poll()}):\n{tail}")
         time.sleep(0.05)
 

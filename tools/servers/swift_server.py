@@ -67,7 +67,7 @@ def swift_server(folder: Path) -> Iterator[Server]:
     if find_swift() is None:
         raise RuntimeError(SWIFT_MISSING)
     (folder / "devices" / "d1").mkdir(parents=True)
-    (folder / "swift.conf").write_text(_SWIFT)
+    (folder / "swift.conf").write_text(_SWIFT, encoding="utf-8")
     log = folder / "log"
     ports = {}
     with ExitStack() as stack:
@@ -99,5 +99,5 @@ def _ring(folder: Path, kind: str, port: int) -> None:
 
 def _start(kind: str, folder: Path, configuration: str, log: Path) -> AbstractContextManager["Popen[bytes]"]:
     path = folder / f"{kind}.conf"
-    path.write_text(configuration)
+    path.write_text(configuration, encoding="utf-8")
     return process([f"swift-{kind}-server", str(path), "--verbose"], log)

@@ -129,6 +129,7 @@ class _Workers:
                 stderr=subprocess.STDOUT,
                 text=True,
                 env=self._environment,
+                encoding="utf-8",
             )
             self._running.add(process)
         text, _ = process.communicate()

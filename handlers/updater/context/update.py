@@ -152,7 +152,7 @@ class Update:
         timings = self.timings()
         timings[step] = round(timings.get(step, 0.0) + seconds, 3)
         self.folder.mkdir(parents=True, exist_ok=True)
-        (self.folder / TIMINGS).write_text(json.dumps(timings))
+        (self.folder / TIMINGS).write_text(json.dumps(timings), encoding="utf-8")
 
 
 def current_base(services: Services) -> Base | None:

@@ -43,7 +43,7 @@ def assemble_edit(update: Update) -> tuple[Manifest, dict[str, Path]]:
     if base is None:
         raise StoreError(f"update {update.id} edits no version")
     result: Result = Result.read(folder / RESULT)
-    (folder / CONFIG).write_text(yaml.safe_dump(result.config, sort_keys=False, allow_unicode=True))
+    (folder / CONFIG).write_text(yaml.safe_dump(result.config, sort_keys=False, allow_unicode=True), encoding="utf-8")
     holdout = ImageBlobs.load(folder / HOLDOUT)
     held = dict(zip(holdout.classes, holdout.counts().tolist(), strict=True))
     manifest = base.manifest.model_copy(
@@ -89,7 +89,7 @@ def _canary(update: Update, base: Base, holdout: ImageBlobs) -> dict[str, Path]:
         update.services.settings.learning.threads,
     )
     made = make_canary(holdout, update.folder / MODEL, shape.size, shape.resize, threads)
-    path.write_text(made.model_dump_json(indent=2))
+    path.write_text(made.model_dump_json(indent=2), encoding="utf-8")
     return {CANARY: path}
 
 

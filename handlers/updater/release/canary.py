@@ -28,7 +28,7 @@ def write_canary(update: Update, draft: Draft) -> None:
     config, threads = update.services.config, update.services.settings.learning.threads
     made = make_canary(blobs, draft.folder / MODEL, config.size, config.resize, threads)
     partial = draft.folder / "canary.partial"
-    partial.write_text(made.model_dump_json(indent=2))
+    partial.write_text(made.model_dump_json(indent=2), encoding="utf-8")
     partial.replace(draft.folder / FILE)
 
 

@@ -35,7 +35,7 @@ def write_evaluation(update: Update, draft: Draft) -> None:
         name = f"version {draft.number}" if draft.kind == "learnt" else f"provisional version {draft.number}"
         services.status.add_error("gate", f"{name} is refused: {'; '.join(evaluation.gate.reasons)}")
     partial = draft.folder / "evaluation.partial"
-    partial.write_text(evaluation.model_dump_json(indent=2))
+    partial.write_text(evaluation.model_dump_json(indent=2), encoding="utf-8")
     partial.replace(draft.folder / EVALUATION)
 
 
@@ -85,7 +85,7 @@ def assemble(update: Update, draft: Draft) -> tuple[Manifest, dict[str, Path]]:
     """The manifest (without its files) and the files, by name, of the version that a draft becomes."""
     result: Result = Result.read(draft.folder / RESULT)
     plan, base, folder = update.plan, update.base(), draft.folder
-    (folder / CONFIG).write_text(yaml.safe_dump(result.config, sort_keys=False, allow_unicode=True))
+    (folder / CONFIG).write_text(yaml.safe_dump(result.config, sort_keys=False, allow_unicode=True), encoding="utf-8")
     train = dict.fromkeys(plan.classes, 0)
     if base is not None:
         train |= base.manifest.counts.train

@@ -37,7 +37,7 @@ def run(folder: Path) -> int:
         edit(folder, task)
     except Exception as error:
         logger.exception("editing failed")
-        (folder / ERROR_FILE).write_text(json.dumps({"message": f"{type(error).__name__}: {error}"}))
+        (folder / ERROR_FILE).write_text(json.dumps({"message": f"{type(error).__name__}: {error}"}), encoding="utf-8")
         return EXIT_ENVIRONMENT if isinstance(error, OSError) else 1
     return 0
 

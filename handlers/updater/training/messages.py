@@ -23,7 +23,7 @@ class Message(Document):
     def write(self, path: Path) -> None:
         """Write the file; it is there whole, or not at all."""
         partial = path.with_suffix(".partial")
-        partial.write_text(self.model_dump_json(indent=2))
+        partial.write_text(self.model_dump_json(indent=2), encoding="utf-8")
         partial.replace(path)
 
 

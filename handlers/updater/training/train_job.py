@@ -79,7 +79,9 @@ def learn(folder: Path, task: Task) -> None:
         checked_images=check.images,
         max_cosine_difference=check.max_cosine_difference,
         seconds={
-            "learn" if task.kind == "learnt" else "imprint": json.loads((folder / STATE / SECONDS).read_text()),
+            "learn" if task.kind == "learnt" else "imprint": json.loads(
+                (folder / STATE / SECONDS).read_text(encoding="utf-8")
+            ),
             "export": time.monotonic() - learnt,
         },
         software=software(),
@@ -99,7 +101,7 @@ def _make_state(folder: Path, task: Task, config: PhaseConfig, data: PhaseData) 
     shutil.rmtree(partial, ignore_errors=True)
     partial.mkdir()
     save_state(state, partial)
-    (partial / SECONDS).write_text(json.dumps(round(time.monotonic() - started, 3)))
+    (partial / SECONDS).write_text(json.dumps(round(time.monotonic() - started, 3)), encoding="utf-8")
     partial.rename(folder / STATE)
 
 
@@ -142,5 +144,5 @@ def _explain(folder: Path, error: Exception) -> int:
     text = f"{type(error).__name__}: {error}"
     if isinstance(error, torch.OutOfMemoryError):
         text = f"the GPU has too little memory: lower learning.overrides.batch_size ({error})"
-    (folder / ERROR_FILE).write_text(json.dumps({"message": text}))
+    (folder / ERROR_FILE).write_text(json.dumps({"message": text}), encoding="utf-8")
     return EXIT_ENVIRONMENT if environment else 1

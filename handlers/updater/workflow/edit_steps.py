@@ -112,7 +112,7 @@ def evaluate(update: Update) -> None:
         services.metrics.show_refused(evaluation)
         services.status.add_error("gate", f"version {update.version} is refused: {'; '.join(evaluation.gate.reasons)}")
     partial = update.folder / "evaluation.partial"
-    partial.write_text(evaluation.model_dump_json(indent=2))
+    partial.write_text(evaluation.model_dump_json(indent=2), encoding="utf-8")
     partial.replace(update.folder / EVALUATION)
 
 

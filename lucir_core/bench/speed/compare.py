@@ -66,7 +66,12 @@ class Child:
         environment = own if spins else {**own, **WAIT_POLICY}
         command = [sys.executable, "-m", "lucir_core.bench.speed.loop_process"]
         self._process = subprocess.Popen(
-            command, env=environment, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
+            command,
+            env=environment,
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            text=True,
+            encoding="utf-8",
         )
         self._tell(json.dumps(job))
         self.facts = self._answer()

@@ -78,7 +78,7 @@ def change_rows(path: Path, **changes: object) -> None:
     """Every row of the index says something else."""
     index = DecodedIndex.model_validate_json(path.read_bytes())
     rows = {key: row.model_copy(update=changes) for key, row in index.rows.items()}
-    path.write_text(index.model_copy(update={"rows": rows}).model_dump_json())
+    path.write_text(index.model_copy(update={"rows": rows}).model_dump_json(), encoding="utf-8")
 
 
 @pytest.mark.parametrize(

@@ -141,7 +141,7 @@ def test_a_killed_child_is_started_again_and_dies_with_its_parent(
     process.kill()
     process.wait()
     while Path(f"/proc/{second}").exists():  # the kernel kills it; its new parent reaps it
-        if "State:\tZ" in Path(f"/proc/{second}/status").read_text():
+        if "State:\tZ" in Path(f"/proc/{second}/status").read_text(encoding="utf-8"):
             break
     process = start(quick)
     running.append(process)
