@@ -64,24 +64,26 @@ class S3Settings(Section):
 
 
 class ServingSettings(Section):
-    """TorchServe and the classifier inside it."""
+    """The serving engine and the classifier inside it."""
 
+    engine: Literal["torchserve", "uvicorn"] = "torchserve"
+    """What answers requests: TorchServe, or a server of our own in one Python process, without Java."""
     host: str = "127.0.0.1"
-    """Address that inference and TorchServe's metrics listen on."""
+    """Address that inference and the engine's metrics listen on."""
     port: int = Field(8080, ge=1, le=65535)
     """Inference port."""
     metrics_port: int = Field(8082, ge=1, le=65535)
-    """TorchServe's own Prometheus port."""
+    """The engine's own Prometheus port."""
     management_socket: Path | None = None
     """Unix socket of the management API; default: ``run/management.sock`` in the data folder."""
     workers: int = Field(1, ge=1)
-    """Worker processes per served version."""
+    """Worker processes per served version; with ``uvicorn``, threads that answer batches."""
     threads: int = Field(1, ge=1)
     """ONNX Runtime threads per worker."""
     batch_size: int = Field(8, ge=1, le=256)
     """Most requests in one batch."""
     batch_delay_ms: int = Field(2, ge=1, le=1000)
-    """How long a batch waits to fill."""
+    """How long a batch waits to fill; ``uvicorn`` never waits: what queued up while a batch ran is the next."""
     max_request_mb: int = Field(20, ge=1, le=1024)
     """Largest request body, in MiB."""
     queue_size: int = Field(200, ge=1)
@@ -91,6 +93,10 @@ class ServingSettings(Section):
     drain_seconds: float = Field(5.0, ge=0, le=600)
     """After SIGTERM or Ctrl-C the server says that it is not ready and goes on to answer until no client is connected,
     at most for so long; then requests under way are finished and it ends."""
+    body_seconds: float = Field(30.0, gt=0)
+    """With ``uvicorn``: how long a request's body may take to arrive."""
+    max_connections: int = Field(1000, ge=1)
+    """With ``uvicorn``: connections at once; those beyond are answered 503."""
     top_k: int = Field(5, ge=1)
     """Predictions per image when the request does not say."""
 

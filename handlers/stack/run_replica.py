@@ -1,4 +1,4 @@
-"""A serving replica on this machine: TorchServe and a follower, checked, started, supervised, ended."""
+"""A serving replica on this machine: a serving engine and a follower, checked, started, supervised, ended."""
 
 import logging
 import threading
@@ -33,7 +33,7 @@ def run_replica(
     with claimed(settings):
         check_ports(listeners(settings))
         check_readable(settings)
-        supervise(settings, follower_service(settings, environment_with(changes)), sink, stop, on_ready)
+        supervise(settings, changes, follower_service(settings, environment_with(changes)), sink, stop, on_ready)
 
 
 def listeners(settings: Settings) -> list[Listener]:
@@ -41,7 +41,7 @@ def listeners(settings: Settings) -> list[Listener]:
     serving, follower = settings.serving, settings.follower
     return [
         Listener("predictions", serving.host, serving.port, "--port"),
-        Listener("TorchServe's metrics", serving.host, serving.metrics_port, "--metrics-port"),
+        Listener("the serving engine's metrics", serving.host, serving.metrics_port, "--metrics-port"),
         Listener("the follower's status and metrics", follower.host, follower.port, "--follower-port"),
     ]
 

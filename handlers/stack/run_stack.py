@@ -7,16 +7,16 @@ from collections.abc import Callable, Mapping
 from dataclasses import replace
 
 from handlers.settings import Settings
+from handlers.sockets import LaunchError
 from handlers.stack.errors import StackError
 from handlers.stack.folder import StackRecord, claimed, write_record
 from handlers.stack.minio import HOST, minio_service, minio_values
 from handlers.stack.ports import Listener, check_ports
-from handlers.stack.service_list import environment_with, remove_sockets, torchserve_service, updater_service
+from handlers.stack.service_list import environment_with, remove_sockets, serving_service, updater_service
 from handlers.stack.supervision.service_logs import LogSink
 from handlers.stack.supervision.supervised import Service
 from handlers.stack.supervision.supervisor import Supervisor
 from handlers.store import open_settings_store
-from handlers.torchserve.launch import LaunchError
 from model_store.objects import StoreError, StoreUnavailableError
 
 logger = logging.getLogger(__name__)
@@ -39,26 +39,27 @@ def run_stack(
         updater = updater_service(settings, environment_with(changes))
         if settings.minio.enabled:
             storage = minio_service(settings)
-            supervise(settings, replace(updater, needs=storage.name), sink, stop, on_ready, storage)
+            supervise(settings, changes, replace(updater, needs=storage.name), sink, stop, on_ready, storage)
         else:
             check_store(settings)
-            supervise(settings, updater, sink, stop, on_ready)
+            supervise(settings, changes, updater, sink, stop, on_ready)
 
 
 def supervise(
     settings: Settings,
+    changes: Mapping[str, str],
     sidecar: Service,
     sink: LogSink,
     stop: threading.Event,
     on_ready: Callable[[], None],
     *others: Service,
 ) -> None:
-    """Run TorchServe, its sidecar and ``others`` until ``stop`` is set; the record says where they are.
+    """Run the serving engine, its sidecar and ``others`` until ``stop`` is set; the record says where they are.
 
     Raises ``StackError``.
     """
     try:
-        torchserve = torchserve_service(settings)
+        engine = serving_service(settings, changes)
     except LaunchError as error:
         raise StackError(str(error)) from error
     status_url = settings.follower_url if sidecar.name == "follower" else settings.updater_url
@@ -72,9 +73,9 @@ def supervise(
         write_record(settings, describe(settings, status_url, ready=False))
 
     try:
-        Supervisor([*others, torchserve, sidecar], sink).run(stop, ready, stopping)
+        Supervisor([*others, engine, sidecar], sink).run(stop, ready, stopping)
     finally:
-        remove_sockets(settings, torchserve)
+        remove_sockets(settings, engine)
 
 
 def listeners(settings: Settings) -> list[Listener]:
@@ -84,7 +85,7 @@ def listeners(settings: Settings) -> list[Listener]:
     return [
         *storage,
         Listener("predictions", serving.host, serving.port, "--port"),
-        Listener("TorchServe's metrics", serving.host, serving.metrics_port, "--metrics-port"),
+        Listener("the serving engine's metrics", serving.host, serving.metrics_port, "--metrics-port"),
         Listener("the updater's page and metrics", updater.host, updater.port, "--updater-port"),
     ]
 

@@ -1,4 +1,4 @@
-"""The services of a stack, made from the settings: TorchServe and its sidecar, the updater or a follower."""
+"""The services of a stack, made from the settings: a serving engine and its sidecar, the updater or a follower."""
 
 import os
 import shutil
@@ -8,15 +8,39 @@ from contextlib import suppress
 from pathlib import Path
 
 from handlers.settings import Settings
+from handlers.sockets import management_socket, private_folder
 from handlers.stack.health import TorchServeProbe, UpdaterProbe
 from handlers.stack.supervision.supervised import Service
-from handlers.torchserve.launch import drain_limit, management_socket, prepare_launch
+from handlers.torchserve.launch import drain_limit, prepare_launch
 
 SECRETS = "LUCIR_S3__"
-"""Variables that TorchServe, which answers the outside world, has no use for."""
+"""Variables that a serving engine, which answers the outside world, has no use for."""
 
 
-def torchserve_service(settings: Settings) -> Service:
+def serving_service(settings: Settings, changes: Mapping[str, str]) -> Service:
+    """The engine that the settings choose; ``changes`` carries the command line's values. Raises ``LaunchError``."""
+    if settings.serving.engine == "uvicorn":
+        return _server_service(settings, environment_with(changes))
+    return _torchserve_service(settings)
+
+
+def _server_service(settings: Settings, environment: Mapping[str, str]) -> Service:
+    """Our own server, which answers in one process."""
+    socket = management_socket(settings)
+    private_folder(socket.parent)
+    extra = {"PYTHONUNBUFFERED": "1", "PYTHONSAFEPATH": "1", "OMP_NUM_THREADS": str(settings.serving.threads)}
+    kept = {name: value for name, value in environment.items() if not name.startswith(SECRETS)}
+    return Service(
+        "server",
+        (sys.executable, "-m", "handlers.server"),
+        TorchServeProbe(settings.inference_url, socket),
+        {**kept, **extra},
+        unready_seconds=180.0,
+        grace_seconds=settings.serving.drain_seconds + 6.0,
+    )
+
+
+def _torchserve_service(settings: Settings) -> Service:
     """The Java frontend, which starts its own workers, stopped without cutting requests. Raises ``LaunchError``."""
     launch = prepare_launch(settings)
     return Service(
@@ -46,10 +70,12 @@ def _python_service(name: str, url: str, environment: Mapping[str, str]) -> Serv
     return Service(name, (sys.executable, "-m", f"handlers.{name}"), UpdaterProbe(url), {**environment, **extra})
 
 
-def remove_sockets(settings: Settings, torchserve: Service) -> None:
-    """After the stop: remove TorchServe's sockets and temporary files, also those of a worker that was killed."""
+def remove_sockets(settings: Settings, engine: Service) -> None:
+    """After the stop: remove the engine's sockets and temporary files, also those of a worker that was killed."""
     management_socket(settings).unlink(missing_ok=True)
-    temporary = Path(torchserve.environment["TMPDIR"])
+    if settings.serving.engine == "uvicorn":
+        return
+    temporary = Path(engine.environment["TMPDIR"])
     shutil.rmtree(temporary, ignore_errors=True)
     with suppress(OSError):  # not empty: it is the run folder, not a short one in the system's temporary folder
         temporary.parent.rmdir()

@@ -8,7 +8,8 @@ import os
 import sys
 
 from handlers.settings import SettingsError, load_settings
-from handlers.torchserve.launch import LaunchError, prepare_launch
+from handlers.sockets import LaunchError
+from handlers.torchserve.launch import prepare_launch
 
 
 def main() -> int:

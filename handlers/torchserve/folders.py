@@ -8,9 +8,10 @@ from urllib.parse import unquote, urlsplit
 from handlers.inference.open_inference import MODEL_NAME
 from handlers.inference.worker import NOTHING_LEARNT_FILE
 from handlers.settings import Settings
-from handlers.torchserve.launch import HANDLER
 from model_store.manifest import Manifest
 
+HANDLER: Final = "handlers.classifier"
+"""The module in which TorchServe's workers find the classifier."""
 NOTHING_LEARNT: Final = 0
 """The version that answers while there is none."""
 

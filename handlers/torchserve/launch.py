@@ -4,11 +4,8 @@ The Java frontend runs directly, without the ``torchserve`` launcher: that keeps
 refuses a second instance, and leaves the Java process behind when it is killed.
 """
 
-import hashlib
 import os
-import stat
 import sys
-import tempfile
 from dataclasses import dataclass
 from importlib.util import find_spec
 from pathlib import Path
@@ -20,13 +17,9 @@ from handlers.inference.batch_reports import REPORTS_VARIABLE
 from handlers.inference.preprocess import Limits
 from handlers.inference.worker import CLOSING_VARIABLE, WorkerOptions
 from handlers.settings import Settings
+from handlers.sockets import LaunchError, management_socket, private_folder, short_folder
 from handlers.torchserve.frontend.drain import CLOSING_MARKER, CLOSING_SECONDS, END_SECONDS
 from handlers.torchserve.frontend.frontend_file import ACCESS_PREFIX, FrontendFile
-
-HANDLER: Final = "handlers.classifier"
-
-_LONGEST_SOCKET: Final = 90
-"""Bytes of a folder's path: a Unix socket's whole path may have 107, and TorchServe adds file names."""
 
 # TorchServe's worker imports torch, for one isinstance check of an answer and for profiling that is off: 3 to 4
 # seconds and 300 MB per worker. Its workers find this module first. Ours need no torch.
@@ -61,10 +54,6 @@ _LOG4J: Final = """<?xml version="1.0" encoding="UTF-8"?>
 """
 
 
-class LaunchError(RuntimeError):
-    """TorchServe cannot be started here; the message says what is missing."""
-
-
 @dataclass(frozen=True, slots=True)
 class Launch:
     """A process to start: its argument list, its whole environment, its working folder."""
@@ -76,24 +65,14 @@ class Launch:
     """The command of ``handlers.torchserve.frontend``, which runs ``command``."""
 
 
-def management_socket(settings: Settings) -> Path:
-    """Where the management API listens: the setting, else the run folder, else (its path being too long) a short one.
-
-    Every process with the same settings gets the same answer.
-    """
-    if settings.serving.management_socket is not None:
-        return settings.serving.management_socket.absolute()
-    return _short(settings) / "management.sock"
-
-
 def prepare_launch(settings: Settings) -> Launch:
     """Write everything TorchServe reads and say how to start it. Repeating it is harmless.
 
     Raises ``LaunchError``, or ``OSError`` when the data folder cannot be written.
     """
     run = settings.run_folder / "torchserve"
-    temporary = _private(_short(settings) / "ts")
-    _private(management_socket(settings).parent)
+    temporary = private_folder(short_folder(settings) / "ts")
+    private_folder(management_socket(settings).parent)
     workers = run / "worker-path"
     workers.mkdir(parents=True, exist_ok=True)
     settings.models_folder.mkdir(parents=True, exist_ok=True)
@@ -216,24 +195,6 @@ def _raw_metrics_socket(settings: Settings) -> Path:
 
 def _reports_socket(settings: Settings) -> Path:
     return management_socket(settings).with_name("batches.sock")
-
-
-def _short(settings: Settings) -> Path:
-    """A folder whose path leaves room for a socket's name: the run folder, or one in the temporary folder."""
-    if len(os.fsencode(settings.run_folder)) <= _LONGEST_SOCKET:
-        return settings.run_folder
-    name = hashlib.sha256(os.fsencode(settings.run_folder)).hexdigest()[:16]
-    return Path(tempfile.gettempdir()) / f"lucir-{os.getuid()}-{name}"
-
-
-def _private(folder: Path) -> Path:
-    """Make ``folder`` and make sure that nobody else can enter it."""
-    folder.mkdir(parents=True, exist_ok=True, mode=0o700)
-    status = folder.lstat()
-    if status.st_uid != os.getuid() or not stat.S_ISDIR(status.st_mode):
-        raise LaunchError(f"{folder} belongs to somebody else: remove it, or choose another data folder")
-    folder.chmod(0o700)
-    return folder
 
 
 def _package_folder(name: str) -> Path:

@@ -13,8 +13,8 @@ from model_store.versions import VersionStore
 
 logger = logging.getLogger(__name__)
 
-BUSY_SECONDS: Final = 0.2
-"""Pause between steps while something is under way."""
+BUSY_SECONDS: Final = {"torchserve": 0.2, "uvicorn": 0.03}
+"""Pause between steps while something is under way, by engine: our own server has a version in a moment."""
 ERROR_PAUSE: Final = 5.0
 JITTER: Final = (0.75, 1.25)
 """Of the pause between two looks at the pointer: many servers that were started together shall not ask together."""
@@ -81,4 +81,5 @@ class ReconcileLoop:
             self._listener.failed(error)
             return ERROR_PAUSE
         pause = self._pointer_seconds * self._random.uniform(*JITTER)
-        return min(pause, BUSY_SECONDS) if state.busy and state.phase != "unreachable" else pause
+        busy = BUSY_SECONDS[self._settings.serving.engine]
+        return min(pause, busy) if state.busy and state.phase != "unreachable" else pause

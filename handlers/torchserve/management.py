@@ -44,6 +44,8 @@ class RegisteredVersion:
     target_workers: int
     workers: tuple[Worker, ...]
     pending: int
+    problem: str = ""
+    """Why it will never be ready, where the engine can tell."""
 
     @property
     def ready_workers(self) -> int:
@@ -152,6 +154,7 @@ def _registered(item: dict[str, Any], defaults: set[str]) -> RegisteredVersion:
             for worker in item["workers"]
         ),
         pending=int(item.get("jobQueueStatus", {}).get("pendingRequests", 0)),
+        problem=str(item.get("problem", "")),
     )
 
 

@@ -11,6 +11,7 @@ from collections.abc import Callable
 from typing import Final, Self
 
 from handlers.settings import Settings
+from handlers.sockets import management_socket
 from handlers.torchserve.attempts import Attempts
 from handlers.torchserve.canary import FILE as CANARY
 from handlers.torchserve.canary import check_canary
@@ -21,7 +22,6 @@ from handlers.torchserve.folders import (
     prepare_version_folder,
 )
 from handlers.torchserve.inference_port import Probe, ProbeError
-from handlers.torchserve.launch import management_socket
 from handlers.torchserve.management import (
     ManagementClient,
     ManagementError,
@@ -30,7 +30,7 @@ from handlers.torchserve.management import (
 )
 from handlers.torchserve.outcome import Phase, ServingState, SwapResult
 from handlers.torchserve.pointer import KnownPointer
-from handlers.torchserve.retire import Retirement, remove_folders
+from handlers.torchserve.retire import GRACE_SECONDS, Retirement, remove_folders
 from model_store.mirror import mirror
 from model_store.objects import StoreError, StoreUnavailableError
 from model_store.versions import VersionStore
@@ -70,7 +70,13 @@ class Reconciler:
         self._management = ManagementClient(management_socket(settings))
         self._probe = Probe(settings)
         self._attempts = Attempts(clock)
-        self._retirement = Retirement(self._management, self._probe, settings.serving.response_timeout_seconds, clock)
+        self._retirement = Retirement(
+            self._management,
+            self._probe,
+            settings.serving.response_timeout_seconds,
+            clock,
+            GRACE_SECONDS if settings.serving.engine == "torchserve" else 0.0,
+        )
         self._known = KnownPointer(versions, settings.run_folder / "pointer.json", pointer_seconds, clock)
         self._served: int | None = None
         self._announced: int | None = None  # the last version that was confirmed to be served
@@ -185,6 +191,8 @@ class Reconciler:
             self._management.scale(target, serving.workers)
             self._attempts.begin(target)
             return False
+        if version.problem:
+            raise _VersionError(version.problem)
         pids = frozenset(worker.pid for worker in version.workers)
         if version.ready_workers < serving.workers:
             if version.ready_workers == 0 and self._served == target:

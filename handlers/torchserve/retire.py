@@ -13,15 +13,26 @@ from handlers.torchserve.management import ManagementClient, RegisteredVersion
 logger = logging.getLogger(__name__)
 
 GRACE_SECONDS: Final = 2.0
-"""A request that a network thread accepted for the old version just before the switch is queued well within this."""
+"""A request that a network thread accepted for the old version just before the switch is queued well within this.
+
+TorchServe only: our own server decides by version when a batch begins, and what runs by then ends by itself.
+"""
 
 
 class Retirement:
-    """Drains and unregisters versions. ``longest_answer``: seconds after which TorchServe ends a request itself."""
+    """Drains and unregisters versions. ``longest_answer``: seconds after which TorchServe ends a request itself;
+    ``grace``: seconds that a version stays at least.
+    """
 
     def __init__(
-        self, management: ManagementClient, probe: Probe, longest_answer: float, clock: Callable[[], float]
+        self,
+        management: ManagementClient,
+        probe: Probe,
+        longest_answer: float,
+        clock: Callable[[], float],
+        grace: float = GRACE_SECONDS,
     ) -> None:
+        self._grace = grace
         self._management = management
         self._probe = probe
         self._longest_answer = longest_answer
@@ -45,9 +56,9 @@ class Retirement:
 
     def _drained(self, version: RegisteredVersion, waited: float) -> bool:
         """Whether nobody waits for an answer of this version, as far as can be seen from outside."""
-        if waited < GRACE_SECONDS:
+        if waited < self._grace:
             return False
-        if version.ready_workers == 0 or waited > GRACE_SECONDS + self._longest_answer:
+        if version.ready_workers == 0 or waited > self._grace + self._longest_answer:
             return True
         if version.pending:
             return False

@@ -15,8 +15,8 @@ from typing import Any
 from urllib.parse import parse_qs, urlsplit
 
 from handlers.settings import Settings
+from handlers.sockets import management_socket
 from handlers.torchserve.folders import folder_name
-from handlers.torchserve.launch import management_socket
 
 Answer = tuple[int, Any]
 

@@ -19,8 +19,8 @@ from PIL import Image
 
 from handlers.settings import Settings
 from handlers.stack.ports import free_ports
+from handlers.stack.service_list import serving_service
 from handlers.torchserve.canary import Canary
-from handlers.torchserve.launch import prepare_launch
 from handlers.torchserve.reconcile import Reconciler, ServingState
 from model_store.directory.directory_store import DirectoryStore
 from model_store.manifest import Manifest
@@ -121,9 +121,19 @@ def make_image() -> MakeImage:
     return make
 
 
+def environment_of(settings: Settings) -> dict[str, str]:
+    """The variables that give a child these settings."""
+    serving = settings.serving.model_dump(exclude_defaults=True)
+    values = {f"LUCIR_SERVING__{name.upper()}": value for name, value in serving.items()}
+    texts = {
+        name: json.dumps(value) if isinstance(value, tuple | list) else str(value) for name, value in values.items()
+    }
+    return {"LUCIR_DATA": str(settings.data), **texts}
+
+
 @dataclass
 class Stack:
-    """A store, its versions, and one TorchServe that is started and stopped at will."""
+    """A store, its versions, and one serving engine that is started and stopped at will."""
 
     settings: Settings
     versions: VersionStore
@@ -132,12 +142,12 @@ class Stack:
     process: subprocess.Popen[bytes] | None = None
 
     def start(self) -> None:
-        launch = prepare_launch(self.settings)
-        with (self.scratch / "torchserve.log").open("ab") as log:
+        service = serving_service(self.settings, environment_of(self.settings))
+        with (self.scratch / "engine.log").open("ab") as log:
             self.process = subprocess.Popen(
-                launch.command,
-                env=launch.environment,
-                cwd=launch.folder,
+                service.command,
+                env=dict(service.environment),
+                cwd=service.folder,
                 stdout=log,
                 stderr=log,
                 start_new_session=True,
@@ -179,18 +189,25 @@ class Stack:
         return self.settle(reconciler, lambda s: s.phase == "serving" and s.served == version, timeout)
 
     def log(self) -> str:
-        return (self.scratch / "torchserve.log").read_text(errors="replace")
+        return (self.scratch / "engine.log").read_text(errors="replace")
 
     def post(self, image: bytes, path: str = "/predictions/lucir", **headers: str) -> httpx.Response:
         return httpx.post(self.settings.inference_url + path, content=image, headers=headers, timeout=60)
 
 
 @pytest.fixture
-def new_stack(tmp_path: Path, make_version: MakeVersion) -> Iterator[Callable[..., Stack]]:
+def engine() -> str:
+    """What serves; files of tests for both engines have a fixture of their own."""
+    return "torchserve"
+
+
+@pytest.fixture
+def new_stack(tmp_path: Path, make_version: MakeVersion, engine: str) -> Iterator[Callable[..., Stack]]:
     """Make stacks of their own; whatever they started is stopped."""
     stacks: list[Stack] = []
 
     def make(**serving: Any) -> Stack:
+        serving = {"engine": engine, **serving}
         scratch = tmp_path / f"stack{len(stacks)}"
         scratch.mkdir()
         ports = dict(zip(("port", "metrics_port"), free_ports(2), strict=True))
@@ -206,7 +223,7 @@ def new_stack(tmp_path: Path, make_version: MakeVersion) -> Iterator[Callable[..
 
 @pytest.fixture
 def stack(new_stack: Callable[..., Stack]) -> Stack:
-    """A store that is empty and a TorchServe that is running."""
+    """A store that is empty and an engine that is running."""
     stack = new_stack()
     stack.start()
     return stack

@@ -5,8 +5,9 @@ import pytest
 
 from handlers.inference.worker import WorkerOptions, read_options
 from handlers.settings import Settings
+from handlers.sockets import LaunchError, management_socket
 from handlers.torchserve.folders import drop_place, prepare_nothing_learnt, version_of
-from handlers.torchserve.launch import LaunchError, management_socket, prepare_launch, render_config, render_log4j
+from handlers.torchserve.launch import prepare_launch, render_config, render_log4j
 
 
 def parse(text: str) -> dict[str, str]:

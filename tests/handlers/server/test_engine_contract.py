@@ -1,4 +1,4 @@
-"""Real TorchServe: first start, swaps under load, and everything that can go wrong between two versions."""
+"""What both engines promise: first start, swaps under load, and everything that can go wrong between two versions."""
 
 import base64
 import io
@@ -17,8 +17,8 @@ import pytest
 from PIL import Image
 
 from handlers.demo.load import LoadClient
+from handlers.sockets import management_socket
 from handlers.torchserve.canary import Canary, CanaryPicture
-from handlers.torchserve.launch import management_socket
 from handlers.torchserve.management import ManagementClient, ManagementUnavailableError
 from handlers.torchserve.reconcile import Reconciler, SwapResult
 from tests.support.waiting import lives, wait_for
@@ -28,6 +28,12 @@ pytestmark = [pytest.mark.slow, pytest.mark.timeout(600)]
 Stack = Any  # the one of conftest.py, which pytest imports by no name
 MakeStack = Callable[..., Stack]
 MakeImage = Callable[..., bytes]
+
+
+@pytest.fixture(params=["torchserve", "uvicorn"])
+def engine(request: pytest.FixtureRequest) -> str:
+    """Each test runs with each."""
+    return str(request.param)
 
 
 def under_load(stack: Stack, image: bytes, threads: int = 4) -> LoadClient:
@@ -133,6 +139,7 @@ def test_swap_under_load_loses_nothing(stack: Stack, make_image: MakeImage) -> N
     ]
 
 
+@pytest.mark.parametrize("engine", ["torchserve"])  # of the other engine, the one process is restarted from outside
 def test_killed_worker_comes_back(stack: Stack, reconciler: Reconciler, make_image: MakeImage) -> None:
     stack.publish(1)
     stack.serve(reconciler, 1)
@@ -142,7 +149,7 @@ def test_killed_worker_comes_back(stack: Stack, reconciler: Reconciler, make_ima
     assert stack.post(make_image()).json()["model_version"] == 1
 
 
-def test_restarted_torchserve_is_healed(stack: Stack, reconciler: Reconciler, make_image: MakeImage) -> None:
+def test_restarted_engine_is_healed(stack: Stack, reconciler: Reconciler, make_image: MakeImage) -> None:
     stack.publish(1)
     stack.publish(2)
     stack.serve(reconciler, 2)

@@ -1,0 +1,144 @@
+"""``python -m handlers.server``: answer requests until SIGTERM or Ctrl-C. Settings come from the environment."""
+
+import asyncio
+import logging
+import os
+import socket
+import sys
+from pathlib import Path
+from typing import Final
+
+from prometheus_client import CONTENT_TYPE_LATEST
+from starlette.applications import Starlette
+from starlette.requests import Request
+from starlette.responses import Response
+from starlette.routing import Route
+
+from handlers.inference.traffic_metrics import TrafficMetrics, counts
+from handlers.inference.version_model import VersionModel
+from handlers.logs import setup_logging
+from handlers.server.batches import Batcher, BatchRules
+from handlers.server.connections import DrainingServer, QuietServer, listen, make_config
+from handlers.server.gateway import Gateway
+from handlers.server.inference_app import RequestLimits, make_inference_app
+from handlers.server.loaded_versions import LoadedVersions
+from handlers.server.management_app import make_management_app
+from handlers.settings import Settings, SettingsError, load_settings
+from handlers.sidecar.process import EXIT_CONFIG, EXIT_UNAVAILABLE
+from handlers.sockets import LaunchError, management_socket, private_folder
+from handlers.torchserve.model_status import DRAINING_MARKER
+
+logger = logging.getLogger("handlers.server")
+
+EXIT_STUCK: Final = 70
+"""A batch never ended: only a new process helps."""
+_GPU: Final = Path("/dev/nvidia0")
+
+
+class Server:
+    """The parts of the engine, made from the settings, and the three listeners before them."""
+
+    def __init__(self, settings: Settings) -> None:
+        serving = settings.serving
+        gpu = 0 if _GPU.exists() else None
+        self.settings = settings
+        self.versions = LoadedVersions(lambda folder: VersionModel.load(folder, threads=serving.threads, gpu=gpu))
+        rules = BatchRules(settings.images, serving.top_k, serving.batch_size, serving.queue_size, serving.workers)
+        self.traffic = TrafficMetrics()
+        self.batcher = Batcher(self.versions, rules, self.traffic)
+        limits = RequestLimits(
+            serving.max_request_mb * 1024 * 1024, serving.body_seconds, float(serving.response_timeout_seconds)
+        )
+        app = make_inference_app(self.versions, self.batcher, limits)
+        self.gateway = Gateway(app, self._answered)
+        self.management = make_management_app(self.versions, self.batcher, settings.models_folder, gpu=gpu is not None)
+        self._marker = management_socket(settings).with_name(DRAINING_MARKER)
+        self.pages = Starlette(routes=[Route("/metrics", self._metrics)])
+
+    async def run(self) -> int:
+        """Answer until a signal has come and everybody has an answer; return the exit status.
+
+        Raises ``OSError`` when an address cannot be had.
+        """
+        serving = self.settings.serving
+        with (
+            listen(serving.host, serving.port) as inference,
+            listen(serving.host, serving.metrics_port) as metrics,
+            _listen_privately(management_socket(self.settings)) as management,
+        ):
+            self._marker.unlink(missing_ok=True)  # of a process that was killed while it was draining
+            self.batcher.start()
+            others = [QuietServer(make_config(self.management, grace=1)), QuietServer(make_config(self.pages, grace=1))]
+            pairs = zip(others, (management, metrics), strict=True)
+            running = [asyncio.create_task(other.serve([own])) for other, own in pairs]
+            config = make_config(self.gateway, connections=serving.max_connections)
+            server = DrainingServer(config, self._drain, serving.drain_seconds)
+            watch = asyncio.create_task(self._watch())
+            logger.info("answering on %s", self.settings.inference_url)
+            await server.serve([inference])
+            for other in others:
+                other.should_exit = True
+            await asyncio.gather(*running)
+            watch.cancel()
+            self.batcher.stop()
+            for left in (management_socket(self.settings), self._marker):
+                left.unlink(missing_ok=True)
+        logger.info("stopped")
+        return 0
+
+    def _drain(self) -> None:
+        """The probe of readiness is false from now on, and each client leaves after its next answer."""
+        self.gateway.draining = True
+        self._marker.touch()
+
+    def _answered(self, target: str, status: int, seconds: float) -> None:
+        if counts(target):
+            self.traffic.answered(status, seconds)
+
+    async def _watch(self) -> None:
+        """End the process when a batch never ends, so that whoever supervises it starts a new one."""
+        limit = self.settings.serving.response_timeout_seconds
+        while True:
+            await asyncio.sleep(1.0)
+            if self.batcher.stuck_seconds() > limit:
+                logger.critical("a batch has been running for more than %d s: this process ends", limit)
+                logging.shutdown()
+                os._exit(EXIT_STUCK)
+
+    async def _metrics(self, _: Request) -> Response:
+        self.traffic.waiting(self.batcher.waiting)
+        return Response(self.traffic.render(), headers={"Content-Type": CONTENT_TYPE_LATEST})
+
+
+def _listen_privately(path: Path) -> socket.socket:
+    """A listening socket in a folder that nobody else can enter. Raises ``LaunchError``, ``OSError``."""
+    private_folder(path.parent)
+    path.unlink(missing_ok=True)  # what a killed process left: nobody answers there
+    listener = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+    try:
+        listener.bind(str(path))
+        listener.listen(64)
+    except OSError:
+        listener.close()
+        raise
+    return listener
+
+
+def main() -> int:
+    """Run until a signal; the exit status tells why it ended."""
+    try:
+        settings = load_settings()
+    except SettingsError as error:
+        sys.stderr.write(f"{error}\n")
+        return EXIT_CONFIG
+    setup_logging(settings.log, "server")
+    settings.models_folder.mkdir(parents=True, exist_ok=True)
+    try:
+        return asyncio.run(Server(settings).run())
+    except (LaunchError, OSError) as error:
+        logger.error("the server cannot start: %s", error)
+        return EXIT_UNAVAILABLE
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,119 @@
+"""uvicorn with what it lacks: a limit on the time that headers may take, an end without cut connections."""
+
+import asyncio
+import logging
+import signal
+import socket
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from types import FrameType
+from typing import Any, Final
+
+import uvicorn
+from starlette.types import ASGIApp
+from uvicorn.protocols.http.h11_impl import H11Protocol
+
+logger = logging.getLogger(__name__)
+
+HEADER_SECONDS: Final = 10.0
+"""From a connection, or the first byte of a further request, to the end of the headers."""
+IDLE_SECONDS: Final = 75
+"""How long a kept-alive connection may stay silent: longer than common proxies and clients keep theirs."""
+HEADER_BYTES: Final = 64 * 1024
+
+
+class PatientProtocol(H11Protocol):
+    """HTTP/1.1 that lets nobody hold a connection with headers that never end."""
+
+    _limit: asyncio.TimerHandle | None = None
+    _seen: object = None
+
+    def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
+        """A client has connected, and has to say what it wants."""
+        super().connection_made(transport)
+        self._limit = self.loop.call_later(HEADER_SECONDS, self._too_slow, None)
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        """The connection is gone."""
+        if self._limit is not None:
+            self._limit.cancel()
+        super().connection_lost(exc)
+
+    def data_received(self, data: bytes) -> None:
+        """Bytes of a request's headers, or of its body."""
+        before = self.cycle
+        super().data_received(data)
+        waiting = self.cycle is None or self.cycle.response_complete
+        if waiting and self._limit is None:
+            self._limit = self.loop.call_later(HEADER_SECONDS, self._too_slow, self.cycle)
+        elif self.cycle is not before and self._limit is not None:
+            self._limit.cancel()
+            self._limit = None
+
+    def _too_slow(self, cycle: object) -> None:
+        self._limit = None
+        if self.cycle is cycle and not self.transport.is_closing():
+            self.transport.abort()
+
+
+class QuietServer(uvicorn.Server):
+    """A server beside others in one event loop: it leaves the signals of the process alone."""
+
+    @contextmanager
+    def capture_signals(self) -> Iterator[None]:
+        """Leave them alone."""
+        yield
+
+
+class DrainingServer(uvicorn.Server):
+    """The server of the inference port. A first SIGTERM or SIGINT calls ``drain`` and ends it once every client has
+    left, at the latest ``seconds`` later; a second one ends it at once.
+    """
+
+    def __init__(self, config: uvicorn.Config, drain: Callable[[], None], seconds: float) -> None:
+        super().__init__(config)
+        self._drain = drain
+        self._seconds = seconds
+        self._end_at: float | None = None
+
+    def handle_exit(self, sig: int, frame: FrameType | None) -> None:
+        """A signal has come, in the main thread, which is that of the event loop."""
+        del frame
+        if self._end_at is not None:
+            self.should_exit = True
+            return
+        logger.info("%s: ending within %g s, no request is cut off", signal.Signals(sig).name, self._seconds)
+        self._drain()
+        self._end_at = time.monotonic() + self._seconds
+
+    async def on_tick(self, counter: int) -> bool:
+        """Ten times a second: whether to end. After a signal, as soon as nobody is connected."""
+        if self._end_at is not None and (not self.server_state.connections or time.monotonic() >= self._end_at):
+            self.should_exit = True
+        return await super().on_tick(counter)
+
+
+def make_config(app: ASGIApp, *, connections: int | None = None, grace: int = 5) -> uvicorn.Config:
+    """uvicorn's settings for one of our listeners. ``connections``: most at once; ``grace``: seconds for the last
+    answers once everything ends.
+    """
+    options: dict[str, Any] = {"http": PatientProtocol, "ws": "none", "lifespan": "off", "loop": "asyncio"}
+    return uvicorn.Config(
+        app,
+        **options,
+        log_config=None,
+        access_log=False,
+        server_header=False,
+        backlog=1024,
+        limit_concurrency=connections,
+        timeout_keep_alive=IDLE_SECONDS,
+        timeout_graceful_shutdown=grace,
+        h11_max_incomplete_event_size=HEADER_BYTES,
+    )
+
+
+def listen(host: str, port: int) -> socket.socket:
+    """A listening socket. Raises ``OSError`` when the address cannot be had."""
+    family = socket.AF_INET6 if ":" in host else socket.AF_INET
+    return socket.create_server((host, port), family=family, backlog=1024)

@@ -1,0 +1,68 @@
+"""What stands before every page of the inference port: request ids, the log, counters, the end of a connection."""
+
+import logging
+import re
+import time
+import uuid
+from collections.abc import Callable
+from typing import Final
+
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+logger = logging.getLogger(__name__)
+
+REQUEST_ID: Final = b"x-request-id"
+_SAFE_ID: Final = re.compile(rb"[A-Za-z0-9._:/+=-]{1,128}")
+
+
+class Gateway:
+    """``answered`` is told the path and query of each request, the status of its answer, and the seconds it took."""
+
+    def __init__(self, app: ASGIApp, answered: Callable[[str, int, float], None]) -> None:
+        self._app = app
+        self._answered = answered
+        self.draining = False
+        """Every answer ends its connection, so that kept-alive clients come back elsewhere, none of them cut off."""
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """One request."""
+        if scope["type"] != "http":
+            await self._app(scope, receive, send)
+            return
+        started = time.perf_counter()
+        identity = _identity(scope)
+        status = 0
+
+        async def answer(message: Message) -> None:
+            nonlocal status
+            if message["type"] == "http.response.start":
+                status = message["status"]
+                headers = [*message.get("headers", []), (REQUEST_ID, identity)]
+                if self.draining and not any(name == b"connection" for name, _ in headers):
+                    headers.append((b"connection", b"close"))
+                message = {**message, "headers": headers}
+            await send(message)
+
+        try:
+            await self._app(scope, receive, answer)
+        finally:
+            seconds = time.perf_counter() - started
+            query = scope["query_string"].decode("ascii", "replace")
+            self._answered(f"{scope['path']}?{query}", status or 500, seconds)
+            logger.log(
+                logging.WARNING if status >= 500 and status != 503 else logging.DEBUG,
+                "%s %s: %d in %.1f ms",
+                scope["method"],
+                scope["path"],
+                status,
+                seconds * 1e3,
+                extra={"request": identity.decode("ascii")},
+            )
+
+
+def _identity(scope: Scope) -> bytes:
+    """The id that the client sent, where it is harmless, else a new one."""
+    for name, value in scope["headers"]:
+        if name == REQUEST_ID and _SAFE_ID.fullmatch(value):
+            return bytes(value)
+    return uuid.uuid4().hex.encode("ascii")

@@ -1,0 +1,73 @@
+"""Reading a request's body within its limits, and a form's fields out of it."""
+
+import asyncio
+from collections.abc import AsyncGenerator, Mapping
+from typing import Final
+
+from python_multipart.exceptions import FormParserError
+from starlette.datastructures import UploadFile
+from starlette.exceptions import HTTPException
+from starlette.formparsers import MultiPartException, MultiPartParser
+from starlette.requests import Request
+
+MOST_PARTS: Final = 64
+"""Files, and fields, in one form."""
+
+
+class _InMemory(MultiPartParser):
+    """The body lies in memory already: its parts must not be written to disk."""
+
+    spool_max_size = 1 << 31
+
+
+async def read_body(request: Request, most_bytes: int, seconds: float) -> bytes:
+    """The whole body. Raises ``HTTPException``: 413 for one that is too large, 408 for one that does not arrive."""
+    told = request.headers.get("content-length")
+    if told is not None and told.isdecimal() and int(told) > most_bytes:
+        raise _too_large(most_bytes)
+    chunks: list[bytes] = []
+    size = 0
+    try:
+        async with asyncio.timeout(seconds):
+            async for chunk in request.stream():
+                size += len(chunk)
+                if size > most_bytes:
+                    raise _too_large(most_bytes)
+                chunks.append(chunk)
+    except TimeoutError:
+        raise HTTPException(
+            408, f"the body did not arrive within {seconds:g} s: send it faster", {"Connection": "close"}
+        ) from None
+    return chunks[0] if len(chunks) == 1 else b"".join(chunks)
+
+
+async def read_fields(request: Request, body: bytes) -> Mapping[str, bytes | list[bytes]]:
+    """The fields of a form by name, repeated ones as a list of values; or the whole body as ``body``.
+
+    Raises ``HTTPException`` 400 for a broken form.
+    """
+    if not request.headers.get("content-type", "").lower().startswith("multipart/form-data"):
+        return {"body": body}
+
+    async def stream() -> AsyncGenerator[bytes, None]:
+        yield body
+
+    parser = _InMemory(request.headers, stream(), max_files=MOST_PARTS, max_fields=MOST_PARTS)
+    try:
+        form = await parser.parse()
+    except (MultiPartException, FormParserError, KeyError, ValueError) as error:
+        text = getattr(error, "message", None) or str(error)
+        raise HTTPException(400, f"the form cannot be read ({text[:200]}): send multipart/form-data") from error
+    fields: dict[str, bytes | list[bytes]] = {}
+    for name in form:
+        values = [await _content(value) for value in form.getlist(name)]
+        fields[name] = values[0] if len(values) == 1 else values
+    return fields
+
+
+async def _content(value: UploadFile | str) -> bytes:
+    return await value.read() if isinstance(value, UploadFile) else value.encode("utf-8")
+
+
+def _too_large(most_bytes: int) -> HTTPException:
+    return HTTPException(413, f"the body is larger than {most_bytes} bytes: send a smaller image")

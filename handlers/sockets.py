@@ -1,0 +1,45 @@
+"""The Unix socket over which a serving engine is managed, in a folder that nobody else can enter."""
+
+import hashlib
+import os
+import stat
+import tempfile
+from pathlib import Path
+from typing import Final
+
+from handlers.settings import Settings
+
+_LONGEST_SOCKET: Final = 90
+"""Bytes of a folder's path: a Unix socket's whole path may have 107, and TorchServe adds file names."""
+
+
+class LaunchError(RuntimeError):
+    """A serving engine cannot be started here; the message says what is missing."""
+
+
+def management_socket(settings: Settings) -> Path:
+    """Where the serving engine's management API listens.
+
+    Every process with the same settings gets the same answer.
+    """
+    if settings.serving.management_socket is not None:
+        return settings.serving.management_socket.absolute()
+    return short_folder(settings) / "management.sock"
+
+
+def short_folder(settings: Settings) -> Path:
+    """A folder whose path leaves room for a socket's name: the run folder, or one in the temporary folder."""
+    if len(os.fsencode(settings.run_folder)) <= _LONGEST_SOCKET:
+        return settings.run_folder
+    name = hashlib.sha256(os.fsencode(settings.run_folder)).hexdigest()[:16]
+    return Path(tempfile.gettempdir()) / f"lucir-{os.getuid()}-{name}"
+
+
+def private_folder(folder: Path) -> Path:
+    """Make ``folder`` and make sure that nobody else can enter it. Raises ``LaunchError``."""
+    folder.mkdir(parents=True, exist_ok=True, mode=0o700)
+    status = folder.lstat()
+    if status.st_uid != os.getuid() or not stat.S_ISDIR(status.st_mode):
+        raise LaunchError(f"{folder} belongs to somebody else: remove it, or choose another data folder")
+    folder.chmod(0o700)
+    return folder
