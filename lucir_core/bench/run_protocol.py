@@ -1,5 +1,6 @@
 """Carry out a run: phase after phase, measured with both readouts, in one go or in as many pieces as it takes."""
 
+import dataclasses
 import logging
 import shutil
 import time
@@ -12,6 +13,7 @@ from lucir_core.bench.datasets.dataset import Dataset, choose
 from lucir_core.bench.environment import environment
 from lucir_core.bench.phase_accuracy import measure
 from lucir_core.bench.result_file import FORMAT, read_json, run_result, write_json
+from lucir_core.bench.shared_start import SharedStarts
 from lucir_core.bench.spec import RunSpec
 from lucir_core.bench.work import Work, require_same
 from lucir_core.data.phase_data import PhaseData
@@ -22,6 +24,9 @@ from lucir_core.runtime.distributed import world
 from lucir_core.state import LearnerState
 
 logger = logging.getLogger(__name__)
+
+WAIT_SECONDS = 0.2
+"""Between two looks whether another run has learnt a phase 0 that this one shares."""
 
 
 class TimeLimitReachedError(Exception):
@@ -61,6 +66,8 @@ class Means:
 
     device: str
     acceleration: Acceleration
+    starts: SharedStarts | None = None
+    """Beginnings that the run may share with others."""
 
 
 @dataclass(frozen=True)
@@ -97,11 +104,14 @@ def run_benchmark(
     commit: str | None = None,
     keep_states: bool = False,
     acceleration: Acceleration = AUTO,
+    starts: SharedStarts | None = None,
 ) -> Path:
     """Carry out a run, or what is left of it, and return the path of its result.
 
     After a kill at any moment the same call continues; on a CPU with the same number of threads the weights are those
-    of an uninterrupted run. A finished run returns at once. keep_states: keep the last model beside the result.
+    of an uninterrupted run. A finished run returns at once. keep_states: keep the last model beside the result. starts:
+    take phase 0 from another run that begins alike, and say so in the result (`shared` of phase 0, whose `seconds` are
+    then those that this run spent); in one process only.
 
     Raises TimeLimitReachedError when `clock` says so; ConfigError, DataError and StateError where things do not fit
     together, and what a phase raises. In every case what was done stays.
@@ -118,7 +128,11 @@ def run_benchmark(
         return path
     work = Work(folder, identity, environment(device, commit))
     clock = clock or Clock()
-    learn_all(spec, dataset, work, Means(device, acceleration), report, clock)
+    try:
+        learn_all(spec, dataset, work, Means(device, acceleration, starts), report, clock)
+    except TimeLimitReachedError:
+        work.close()
+        raise
     if not world().is_main_process:
         world().wait()
         return path
@@ -145,9 +159,17 @@ def learn_all(
         clock.restart()
         previous, state = state, work.state(phase)
         if state is None:
-            state = _learn(spec, dataset, work, previous, phase, means, _reporter(spec, work, phase, report, clock))
+            tell = _reporter(spec, work, phase, report, clock)
+            shares = phase == 0 and means.starts is not None and world().size == 1
+            state = (
+                _first_phase(spec, dataset, work, means, tell, clock)
+                if shares
+                else _learn(spec, dataset, work, previous, phase, means, tell)
+            )
             work.keep(state)
         record = _measured(spec, dataset, work, state, means.device)
+        if phase == 0 and means.starts is not None and (learner := means.starts.learner(spec)) is not None:
+            record["shared"] = learner
         # What the first process tidies away now, the others have read.
         world().wait()
         work.finish_phase(record)
@@ -169,6 +191,29 @@ def _reporter(
     return after_epoch
 
 
+def _first_phase(
+    spec: RunSpec, dataset: Dataset, work: Work, means: Means, report: Callable[[Progress], None], clock: Clock
+) -> LearnerState:
+    """Phase 0, by this run or by another one that begins alike."""
+    starts = means.starts
+    if starts is None:
+        return _learn(spec, dataset, work, None, 0, means, report)
+
+    def wait() -> None:
+        time.sleep(WAIT_SECONDS)
+        work.leave_out()
+        clock.check()
+
+    with starts.turn(spec, wait) as state:
+        if state is None:
+            clock.restart()
+            started = time.monotonic()
+            state = _learn(spec, dataset, work, None, 0, means, report)
+            starts.keep(spec, state, time.monotonic() - started)
+            state = dataclasses.replace(state, config=spec.config)
+    return state
+
+
 def _learn(
     spec: RunSpec,
     dataset: Dataset,
@@ -183,14 +228,15 @@ def _learn(
     wanted = seen if create_method(spec.method).needs_every_image else protocol.arriving(phase)
     images, labels = choose(dataset.train, seen, wanted, work.scratch, protocol.images_per_class)
     data = PhaseData(images, labels, tuple(dataset.classes[label] for label in seen))
+    shared = means.starts if phase == 0 else None
     return run_phase(
-        spec.config,
+        spec.config if shared is None else shared.config(spec),
         data,
         previous,
         device=means.device,
         seed=spec.seed,
         report=report,
-        resume=work.resume_file,
+        resume=(shared and shared.resume_file(spec)) or work.resume_file,
         acceleration=means.acceleration,
     )
 

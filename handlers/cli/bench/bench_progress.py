@@ -1,6 +1,8 @@
 """What a person sees of a run: a bar for each phase, and a table at the end."""
 
-from collections.abc import Mapping
+import time
+from collections.abc import Mapping, Sequence
+from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
 
@@ -9,7 +11,9 @@ from rich.progress import BarColumn, Progress, TaskID, TextColumn, TimeElapsedCo
 from rich.table import Table
 
 from handlers.cli.output.text import plain
-from lucir_core.bench.run_protocol import RunProgress
+from lucir_core.bench.run_protocol import RunProgress, result_path
+from lucir_core.bench.spec import RunSpec
+from lucir_core.bench.worth import work_done
 
 
 class ProgressLines:
@@ -46,6 +50,27 @@ class ProgressLines:
         self._bars.update(self._tasks[progress.phase], completed=progress.ratio, news=news)
 
 
+class TimeLeft:
+    """How much of several runs is done, and how long the rest takes at the pace since this was made."""
+
+    def __init__(self, specs: Sequence[RunSpec], output: Path) -> None:
+        self._specs = specs
+        self._output = output
+        self._begun = time.monotonic()
+        self._done_before, _ = work_done(specs, output)
+
+    def line(self) -> str:
+        """One line for a person."""
+        done, total = work_done(self._specs, self._output)
+        finished = sum(result_path(spec, self._output).is_file() for spec in self._specs)
+        text = f"{finished} of {len(self._specs)} runs done, {done / total:.0%} of the work"
+        fresh = done - self._done_before
+        if done < total and fresh > 0:
+            minutes = (time.monotonic() - self._begun) / fresh * (total - done) / 60
+            text += f", about {f'{minutes:.0f} min' if minutes < 120 else f'{minutes / 60:.1f} h'} left"
+        return text
+
+
 def show_result(console: Console, result: Mapping[str, Any]) -> None:
     """The curve of a finished run, both readouts."""
     name = f"{result['label']}, {result['protocol']['name']}, seed {result['seed']}"
@@ -53,5 +78,7 @@ def show_result(console: Console, result: Mapping[str, Any]) -> None:
     for readout in ("cnn", "nme"):
         values = (*result[readout]["curve"], result[readout]["average"], result[readout]["last"])
         table.add_row(readout.upper(), *(f"{value:.2%}" for value in values))
+    if shared := result["phases"][0].get("shared"):
+        name += f" (phase 0 as learnt by {shared['run']} in {shared['seconds']:.0f} s)"
     console.print(plain(name, "bold"))
     console.print(table)

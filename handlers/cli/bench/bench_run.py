@@ -9,7 +9,7 @@ from pathlib import Path
 import torch
 from rich.console import Console
 
-from handlers.cli.bench.bench_progress import ProgressLines, show_result
+from handlers.cli.bench.bench_progress import ProgressLines, TimeLeft, show_result
 from handlers.cli.errors import FAILED, USAGE, CommandError
 from handlers.setting_values import assignments
 from lucir_core.bench.class_order import parse_order
@@ -20,6 +20,7 @@ from lucir_core.bench.pages.results_page import write_report
 from lucir_core.bench.protocol import make_protocol
 from lucir_core.bench.result_file import read_json
 from lucir_core.bench.run_protocol import Clock, TimeLimitReachedError, result_path, run_benchmark
+from lucir_core.bench.shared_start import SharedStarts
 from lucir_core.bench.spec import RunSpec
 from lucir_core.config.phase_config import load_preset
 from lucir_core.errors import ConfigError, LearningError
@@ -113,10 +114,18 @@ def _first_in_turn(load: Callable[[], Dataset]) -> Dataset:
     return dataset
 
 
-def carry_out(specs: Sequence[RunSpec], dataset: Dataset, how: Carrying, clock: Clock, device: str) -> None:
+def carry_out(
+    specs: Sequence[RunSpec],
+    dataset: Dataset,
+    how: Carrying,
+    clock: Clock,
+    device: str,
+    starts: SharedStarts | None = None,
+) -> None:
     """Run after run, with progress and a table each. Raises ``CommandError`` when the time limit came first."""
     console = Console(quiet=not world().is_main_process)
     acceleration = Acceleration.parse(how.acceleration)
+    left = TimeLeft(specs, how.output)
     open_runs = sum(not result_path(spec, how.output).is_file() for spec in specs)
     for spec in specs:
         with ProgressLines(console, spec.name) as lines:
@@ -131,6 +140,7 @@ def carry_out(specs: Sequence[RunSpec], dataset: Dataset, how: Carrying, clock: 
                     commit=how.commit,
                     keep_states=how.keep_states,
                     acceleration=acceleration,
+                    starts=starts,
                 )
             except TimeLimitReachedError:
                 raise CommandError(
@@ -138,8 +148,10 @@ def carry_out(specs: Sequence[RunSpec], dataset: Dataset, how: Carrying, clock: 
                     "run the same command again to continue",
                     UNFINISHED,
                 ) from None
-            open_runs -= 1
+        open_runs = sum(not result_path(spec, how.output).is_file() for spec in specs)
         show_result(console, read_json(path))
+        if len(specs) > 1:
+            console.print(left.line(), highlight=False)
         if open_runs:
             clock.pause()
 

@@ -14,12 +14,17 @@ from pathlib import Path
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 
+from handlers.cli.bench.bench_progress import TimeLeft
 from handlers.cli.bench.bench_run import UNFINISHED, Carrying, carry_out, choose_device, known_errors, render
+from handlers.cli.bench.shared_gpu import shared_gpu
 from handlers.cli.errors import USAGE, CommandError
 from handlers.setting_values import assignments
 from lucir_core.bench.datasets.cifar import load_cifar
-from lucir_core.bench.run_protocol import Clock
+from lucir_core.bench.run_protocol import Clock, result_path
+from lucir_core.bench.shared_start import SharedStarts
+from lucir_core.bench.spec import RunSpec
 from lucir_core.bench.suite import load_suite
+from lucir_core.bench.worth import by_worth
 from lucir_core.registry import nearest_names
 from lucir_core.runtime.distributed import processes, world
 
@@ -43,15 +48,19 @@ def run_suite(name: str, data: Path, texts: Sequence[str], how: Carrying, choice
         names = [spec.name for spec in specs]
         if choice.run is not None and choice.run not in names:
             raise CommandError(f"--run {choice.run}: {nearest_names(choice.run, names)}", USAGE)
+        starts = SharedStarts(how.output / "work" / "starts", specs, dataset)
+        specs = by_worth(specs, how.output)
         if choice.jobs == 1 or choice.run is not None:
             chosen = [spec for spec in specs if choice.run in (None, spec.name)]
-            carry_out(chosen, dataset, how, clock, device)
+            carry_out(chosen, dataset, how, clock, device, starts)
         elif world().size > 1:
             raise CommandError("--jobs is for one process: leave it out under torchrun", USAGE)
         else:
-            run_side_by_side(names, _words(name, data, texts, how), choice.jobs, how.time_limit)
+            with shared_gpu(device):
+                run_side_by_side(specs, how, _words(name, data, texts, how), choice.jobs)
         leads = world().is_main_process
     if leads and choice.run is None:
+        starts.tidy([spec for spec in specs if not result_path(spec, how.output).is_file()])
         render(how.output, None)
 
 
@@ -64,26 +73,28 @@ def _words(name: str, data: Path, texts: Sequence[str], how: Carrying) -> list[s
     return words + (["--keep-states"] if how.keep_states else [])
 
 
-def run_side_by_side(names: Sequence[str], command: Sequence[str], jobs: int, time_limit: float | None) -> None:
-    """Carry out ``lucir *command --run NAME`` for each name, at most ``jobs`` at once.
+def run_side_by_side(specs: Sequence[RunSpec], how: Carrying, command: Sequence[str], jobs: int) -> None:
+    """Carry out ``lucir *command --run NAME`` for each run, at most ``jobs`` at once.
 
     What a run prints is shown when it ends. Raises ``CommandError`` with the status and the last line of the first run
     that failed, after the others have ended; with ``UNFINISHED`` when the time limit came first.
     """
     signal.signal(signal.SIGTERM, lambda number, _: sys.exit(128 + number))  # so that the runs are ended, too
-    end = None if time_limit is None else time.monotonic() + time_limit
+    end = None if how.time_limit is None else time.monotonic() + how.time_limit
+    left = TimeLeft(specs, how.output)
     workers = _Workers([sys.executable, "-m", "handlers.cli.main", *command], threads_each(jobs), end)
     console = Console()
     columns = (TextColumn("runs"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn())
     failed: CommandError | None = None
     with Progress(*columns, console=console) as bar, ThreadPoolExecutor(jobs) as pool:
-        task = bar.add_task("", total=len(names))
-        futures = {pool.submit(workers.run, name): name for name in names}
+        task = bar.add_task("", total=len(specs))
+        futures = {pool.submit(workers.run, spec.name): spec.name for spec in specs}
         try:
             for future in as_completed(futures):
                 status, text = future.result()
                 if status == 0:
                     console.print(text, highlight=False, markup=False)
+                    console.print(left.line(), highlight=False)
                     bar.advance(task)
                 elif failed is None or (failed.status == UNFINISHED and status != UNFINISHED):
                     reason = text.splitlines()[-1].removeprefix("lucir: ")

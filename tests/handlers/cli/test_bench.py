@@ -103,6 +103,25 @@ def test_a_suite_in_two_processes_is_the_same(
         assert (both["cnn"], both["nme"]) == (one["cnn"], one["nme"])
 
 
+def test_a_suite_learns_common_beginnings_once_and_goes_on_where_it_was_cut_off(data: Path, tmp_path: Path) -> None:
+    suite = tmp_path / "ablation.yaml"
+    settings = "network: resnet8, milestones: [], epochs: 1"
+    suite.write_text(
+        "{description: x, dataset: cifar100, seeds: [1], runs: ["
+        f"{{method: lucir, protocol: custom, sizes: [2, 2], settings: {{{settings}}}}},"
+        "{method: lucir, label: no-lf, protocol: custom, sizes: [2, 1],"
+        f" settings: {{{settings}, less_forget: false}}}}]}}"
+    )
+    words = ("suite", suite, "--data", data, "--output", tmp_path / "out")
+    first = bench(*words, "--run", "cifar100.custom-1.lucir.1")
+    assert "phase 0 as learnt" not in first
+    assert len(list((tmp_path / "out" / "work" / "starts").iterdir())) == 2  # the state and its lock
+    shown = " ".join(bench(*words).split())
+    assert "phase 0 as learnt by cifar100.custom-1.lucir.1 in" in shown
+    assert "2 of 2 runs done, 100% of the work" in shown
+    assert not (tmp_path / "out" / "work").exists()
+
+
 def test_one_run_of_a_suite(data: Path, suite: Path, tmp_path: Path) -> None:
     bench("suite", suite, "--data", data, "--output", tmp_path / "out", "--run", "cifar100.custom-1.lucir.1")
     assert [path.name for path in (tmp_path / "out").iterdir()] == ["cifar100.custom-1.lucir.1.json"]

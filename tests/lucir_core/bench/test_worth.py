@@ -1,0 +1,31 @@
+"""The order of a suite's runs and how much of it is done."""
+
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from lucir_core.bench.datasets.dataset import Dataset
+from lucir_core.bench.run_protocol import Clock, TimeLimitReachedError, run_benchmark
+from lucir_core.bench.spec import RunSpec
+from lucir_core.bench.worth import by_worth, work_done
+
+
+def test_begun_runs_come_first_the_nearly_done_ones_before_others(
+    dataset: Dataset, make_spec: Callable[..., RunSpec], tmp_path: Path
+) -> None:
+    long = {"epochs": 40, "milestones": []}
+    listed = [make_spec(label="a"), make_spec(settings=long, label="b"), make_spec(label="c"), make_spec(label="d")]
+    assert by_worth(listed, tmp_path) == listed
+    for spec in (listed[1], listed[2]):
+        with pytest.raises(TimeLimitReachedError):
+            run_benchmark(spec, dataset, tmp_path, clock=Clock(0.0))
+    assert [spec.label for spec in by_worth(listed, tmp_path)] == ["c", "b", "a", "d"]
+
+
+def test_work_counts_classes_and_epochs(dataset: Dataset, make_spec: Callable[..., RunSpec], tmp_path: Path) -> None:
+    specs = [make_spec("joint"), make_spec("finetune", {"initial_epochs": 5})]
+    # Sizes 2, 2, 1 at 3 epochs: joint learns 2, 4 and 5 classes, finetune 2 (5 epochs), 2 and 1.
+    assert work_done(specs, tmp_path) == (0.0, 33.0 + 19.0)
+    run_benchmark(specs[1], dataset, tmp_path)
+    assert work_done(specs, tmp_path) == (19.0, 52.0)
