@@ -8,10 +8,10 @@ import difflib
 import os
 from collections.abc import Iterator, Mapping
 from pathlib import Path
-from typing import Any, Literal, Self
+from typing import Annotated, Any, Literal, Self
 
 import yaml
-from pydantic import BaseModel, ConfigDict, Field, SecretStr, ValidationError, model_validator
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, SecretStr, ValidationError, model_validator
 from pydantic_settings import (
     BaseSettings,
     PydanticBaseSettingsSource,
@@ -19,8 +19,14 @@ from pydantic_settings import (
     YamlConfigSettingsSource,
 )
 
+from handlers.web_address import host_name, reachable, web_address
+
 ENVIRONMENT_PREFIX = "LUCIR_"
 CONFIG_VARIABLE = "LUCIR_CONFIG"
+
+
+Host = Annotated[str, AfterValidator(host_name)]
+"""An address or a name to listen on."""
 
 
 class SettingsError(ValueError):
@@ -68,7 +74,7 @@ class ServingSettings(Section):
 
     engine: Literal["torchserve", "uvicorn"] = "torchserve"
     """What answers requests: TorchServe, or a server of our own in one Python process, without Java."""
-    host: str = "127.0.0.1"
+    host: Host = "127.0.0.1"
     """Address that inference and the engine's metrics listen on."""
     port: int = Field(8080, ge=1, le=65535)
     """Inference port."""
@@ -115,7 +121,7 @@ class ImageLimits(Section):
 class UpdaterSettings(Section):
     """The sidecar that learns."""
 
-    host: str = "127.0.0.1"
+    host: Host = "127.0.0.1"
     """Address of the operator's page, ``/metrics`` and the status."""
     port: int = Field(8090, ge=1, le=65535)
     """Its port."""
@@ -158,7 +164,7 @@ class UpdaterSettings(Section):
 class FollowerSettings(Section):
     """The sidecar of a serving replica, which mirrors and swaps versions and learns nothing."""
 
-    host: str = "127.0.0.1"
+    host: Host = "127.0.0.1"
     """Address of its ``/metrics``, health and status."""
     port: int = Field(8091, ge=1, le=65535)
     """Its port."""
@@ -289,17 +295,17 @@ class Settings(BaseSettings):
     @property
     def inference_url(self) -> str:
         """Where to POST images, as seen from this machine."""
-        return f"http://{reachable(self.serving.host)}:{self.serving.port}"
+        return web_address(reachable(self.serving.host), self.serving.port)
 
     @property
     def updater_url(self) -> str:
         """Where the operator's page answers, as seen from this machine."""
-        return f"http://{reachable(self.updater.host)}:{self.updater.port}"
+        return web_address(reachable(self.updater.host), self.updater.port)
 
     @property
     def follower_url(self) -> str:
         """Where a follower's status answers, as seen from this machine."""
-        return f"http://{reachable(self.follower.host)}:{self.follower.port}"
+        return web_address(reachable(self.follower.host), self.follower.port)
 
     @classmethod
     def settings_customise_sources(
@@ -314,11 +320,6 @@ class Settings(BaseSettings):
         config = os.environ.get(CONFIG_VARIABLE)
         file = YamlConfigSettingsSource(settings_cls, yaml_file=config) if config else None
         return tuple(source for source in (init_settings, env_settings, file) if source is not None)
-
-
-def reachable(host: str) -> str:
-    """The address a client on this machine uses for a listener on ``host``."""
-    return "127.0.0.1" if host in {"0.0.0.0", "::", ""} else host  # noqa: S104 (compared, not bound)
 
 
 def load_settings(config: Path | None = None, overrides: Mapping[str, Any] | None = None) -> Settings:

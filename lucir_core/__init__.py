@@ -12,6 +12,7 @@ To start: `load_preset` gives the settings, `PhaseData` takes arrays of images, 
 `lucir_core.bench` runs the papers' protocols. Everything outside `__all__` may change between versions.
 """
 
+import os
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
@@ -25,6 +26,10 @@ if TYPE_CHECKING:
     from lucir_core.phase import run_phase
     from lucir_core.state import LearnerState, load_state, save_state
     from lucir_core.training.phase_run import PhaseRun, Progress
+
+# As in ``handlers``: ONNX Runtime sends usage data to its maker unless it finds this when it is imported.
+os.environ.setdefault("ORT_DISABLE_TELEMETRY", "1")
+os.environ.setdefault("ORT_TELEMETRY_DISABLED", "1")
 
 __all__ = [
     "ConfigError",

@@ -18,7 +18,7 @@ from handlers.inference.traffic_metrics import TrafficMetrics, counts
 from handlers.inference.version_model import VersionModel
 from handlers.logs import setup_logging
 from handlers.server.batches import Batcher, BatchRules
-from handlers.server.connections import DrainingServer, QuietServer, listen, make_config
+from handlers.server.connections import DrainingServer, QuietServer, make_config
 from handlers.server.gateway import Gateway
 from handlers.server.inference_app import RequestLimits, make_inference_app
 from handlers.server.loaded_versions import LoadedVersions
@@ -27,6 +27,7 @@ from handlers.settings import Settings, SettingsError, load_settings
 from handlers.sidecar.process import EXIT_CONFIG, EXIT_UNAVAILABLE
 from handlers.sockets import LaunchError, management_socket, private_folder
 from handlers.torchserve.model_status import DRAINING_MARKER
+from handlers.web_address import listening_socket
 
 logger = logging.getLogger("handlers.server")
 
@@ -62,8 +63,8 @@ class Server:
         """
         serving = self.settings.serving
         with (
-            listen(serving.host, serving.port) as inference,
-            listen(serving.host, serving.metrics_port) as metrics,
+            listening_socket(serving.host, serving.port, backlog=1024) as inference,
+            listening_socket(serving.host, serving.metrics_port) as metrics,
             _listen_privately(management_socket(self.settings)) as management,
         ):
             self._marker.unlink(missing_ok=True)  # of a process that was killed while it was draining

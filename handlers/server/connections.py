@@ -3,7 +3,6 @@
 import asyncio
 import logging
 import signal
-import socket
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -111,9 +110,3 @@ def make_config(app: ASGIApp, *, connections: int | None = None, grace: int = 5)
         timeout_graceful_shutdown=grace,
         h11_max_incomplete_event_size=HEADER_BYTES,
     )
-
-
-def listen(host: str, port: int) -> socket.socket:
-    """A listening socket. Raises ``OSError`` when the address cannot be had."""
-    family = socket.AF_INET6 if ":" in host else socket.AF_INET
-    return socket.create_server((host, port), family=family, backlog=1024)

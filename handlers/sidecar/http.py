@@ -1,7 +1,6 @@
 """What the HTTP pages of every process of ours share: a server in a thread, JSON answers, safe headers."""
 
 import logging
-import socket
 import threading
 from typing import Any
 
@@ -9,6 +8,8 @@ import uvicorn
 from starlette.applications import Starlette
 from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
+
+from handlers.web_address import listening_socket
 
 logger = logging.getLogger(__name__)
 
@@ -35,8 +36,7 @@ class WebServer:
     """uvicorn in a thread. Raises ``OSError`` on construction when the address cannot be had."""
 
     def __init__(self, app: Starlette, host: str, port: int) -> None:
-        family = socket.AF_INET6 if ":" in host else socket.AF_INET
-        self._socket = socket.create_server((host, port), family=family, backlog=128)
+        self._socket = listening_socket(host, port)
         config = uvicorn.Config(app, log_config=None, access_log=False, lifespan="off", timeout_graceful_shutdown=1)
         self._server = uvicorn.Server(config)
         self._thread = threading.Thread(target=self._server.run, args=([self._socket],), name="web", daemon=True)

@@ -13,6 +13,7 @@ from starlette.applications import Starlette
 from handlers.logs import setup_logging
 from handlers.settings import Settings, SettingsError, load_settings
 from handlers.sidecar.http import WebServer
+from handlers.web_address import web_address
 
 logger = logging.getLogger(__name__)
 
@@ -53,12 +54,13 @@ def serve(sidecar: Sidecar, app: Starlette, host: str, port: int, *, variable: s
     try:
         web = WebServer(app, host, port)
     except OSError as error:
-        logger.error("cannot listen on %s:%d (%s): stop what uses it, or set %s", host, port, error.strerror, variable)
+        where = web_address(host, port)
+        logger.error("cannot listen on %s (%s): stop what uses it, or set %s", where, error.strerror, variable)
         return EXIT_UNAVAILABLE
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, lambda *_: sidecar.stopping.set())
     web.start()
-    logger.info("%s, pages on http://%s:%d/", news, host, web.port)
+    logger.info("%s, pages on %s/", news, web_address(host, web.port))
     try:
         sidecar.run()
     finally:

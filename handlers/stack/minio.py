@@ -84,6 +84,7 @@ def minio_service(settings: Settings) -> Service:
         "MINIO_ROOT_PASSWORD_FILE": str(secret_key),
         "MINIO_REGION": settings.s3.region,
         "MINIO_BROWSER": "off",
+        "MINIO_UPDATE": "off",  # else the server asks a host of its maker for newer versions
     }
     return Service(
         "minio",

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from handlers.stack.errors import StackError
+from handlers.web_address import listening_socket
 
 OUTGOING = Path("/proc/sys/net/ipv4/ip_local_port_range")
 FIRST = 10240
@@ -70,14 +71,11 @@ def _not_outgoing() -> list[int]:
 
 
 def _check_free(listener: Listener) -> None:
-    family = socket.AF_INET6 if ":" in listener.host else socket.AF_INET
-    with socket.socket(family) as trial:
-        trial.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        try:
-            trial.bind((listener.host, listener.port))
-        except OSError as error:
-            raise StackError(
-                f"port {listener.port} on {listener.host} cannot be used for {listener.purpose} "
-                f"({(error.strerror or str(error)).lower()}): stop what uses it, or choose another one with "
-                f"{listener.option} PORT, or let --free-ports choose"
-            ) from error
+    try:
+        listening_socket(listener.host, listener.port).close()
+    except OSError as error:
+        raise StackError(
+            f"port {listener.port} on {listener.host} cannot be used for {listener.purpose} "
+            f"({(error.strerror or str(error)).lower()}): stop what uses it, or choose another one with "
+            f"{listener.option} PORT, or let --free-ports choose"
+        ) from error

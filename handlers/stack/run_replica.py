@@ -33,7 +33,8 @@ def run_replica(
     with claimed(settings):
         check_ports(listeners(settings))
         check_readable(settings)
-        supervise(settings, changes, follower_service(settings, environment_with(changes)), sink, stop, on_ready)
+        sidecar = follower_service(settings, environment_with(settings, changes))
+        supervise(settings, changes, sidecar, sink, stop, on_ready)
 
 
 def listeners(settings: Settings) -> list[Listener]:

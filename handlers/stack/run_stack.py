@@ -6,6 +6,7 @@ import threading
 from collections.abc import Callable, Mapping
 from dataclasses import replace
 
+from handlers.child_environment import prepare_folders
 from handlers.settings import Settings
 from handlers.sockets import LaunchError
 from handlers.stack.errors import StackError
@@ -17,6 +18,7 @@ from handlers.stack.supervision.service_logs import LogSink
 from handlers.stack.supervision.supervised import Service
 from handlers.stack.supervision.supervisor import Supervisor
 from handlers.store import open_settings_store
+from handlers.web_address import reachable, web_address
 from model_store.objects import StoreError, StoreUnavailableError
 
 logger = logging.getLogger(__name__)
@@ -36,7 +38,7 @@ def run_stack(
     """
     with claimed(settings):
         check_ports(listeners(settings))
-        updater = updater_service(settings, environment_with(changes))
+        updater = updater_service(settings, environment_with(settings, changes))
         if settings.minio.enabled:
             storage = minio_service(settings)
             supervise(settings, changes, replace(updater, needs=storage.name), sink, stop, on_ready, storage)
@@ -58,6 +60,7 @@ def supervise(
 
     Raises ``StackError``.
     """
+    prepare_folders(settings)
     try:
         engine = serving_service(settings, changes)
     except LaunchError as error:
@@ -105,7 +108,7 @@ def describe(settings: Settings, status_url: str, *, ready: bool) -> StackRecord
     return StackRecord(
         pid=os.getpid(),
         inference_url=settings.inference_url,
-        metrics_url=settings.inference_url.rsplit(":", 1)[0] + f":{settings.serving.metrics_port}",
+        metrics_url=web_address(reachable(settings.serving.host), settings.serving.metrics_port),
         updater_url=status_url,
         store=settings.store_url,
         ready=ready,

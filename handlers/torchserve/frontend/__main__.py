@@ -13,6 +13,7 @@ from handlers.inference.batch_reports import BatchReports
 from handlers.torchserve.frontend.drain import Drain
 from handlers.torchserve.frontend.frontend_file import FrontendFile
 from handlers.torchserve.frontend.measured import Measure
+from handlers.web_address import web_address
 
 EXIT_UNAVAILABLE = 69
 
@@ -38,7 +39,7 @@ def main(arguments: list[str]) -> int:
         measure.serve(told.metrics_host, told.metrics_port)
     except OSError as error:
         sys.stderr.write(
-            f"cannot listen on {told.metrics_host}:{told.metrics_port} ({error.strerror}): "
+            f"cannot listen on {web_address(told.metrics_host, told.metrics_port)} ({error.strerror}): "
             "stop what uses it, or set LUCIR_SERVING__METRICS_PORT\n"
         )
         drain.end()

@@ -1,0 +1,58 @@
+"""What the child processes of a stack find in their environment, whatever this one was started with.
+
+Libraries keep caches, identities and temporary files wherever HOME and TMPDIR lead; the data folder is where everything
+of a stack belongs. And a locale that knows no UTF-8 (``LC_ALL=C``) cannot spell the paths of people.
+"""
+
+import os
+import shutil
+from pathlib import Path
+from typing import Final
+
+from handlers.settings import Settings
+
+_LONGEST_TEMPORARY: Final = 60
+"""Bytes of a path below which libraries make sockets, whose paths may have 107."""
+_ELSEWHERE: Final = ("XDG_", "LC_")
+"""Variables that would lead out of HOME again, or name another locale."""
+
+
+def child_environment(settings: Settings) -> dict[str, str]:
+    """This process's environment with UTF-8 everywhere, and HOME and temporary files in the data folder."""
+    kept = {name: value for name, value in os.environ.items() if not name.startswith(_ELSEWHERE)}
+    home = settings.run_folder / "home"
+    changed = {
+        "PYTHONUTF8": "1",
+        "LC_ALL": "C.UTF-8",
+        "HOME": str(home),
+        "TORCHINDUCTOR_CACHE_DIR": str(home / ".cache" / "torchinductor"),  # else a folder beside temporary files
+    }
+    temporary = temporary_folder(settings)
+    if temporary is not None:
+        changed["TMPDIR"] = str(temporary)
+    weights = _weights_of_torch()
+    if weights is not None:
+        changed["TORCH_HOME"] = str(weights)
+    return {**kept, **changed}
+
+
+def temporary_folder(settings: Settings) -> Path | None:
+    """Where temporary files of the children go; None: the system's place, for the path would be too long."""
+    folder = settings.run_folder / "tmp"
+    return folder if len(os.fsencode(folder)) <= _LONGEST_TEMPORARY else None
+
+
+def prepare_folders(settings: Settings) -> None:
+    """Make the folders that ``child_environment`` names; temporary files of an earlier stack go."""
+    (settings.run_folder / "home").mkdir(parents=True, exist_ok=True)
+    temporary = temporary_folder(settings)
+    if temporary is not None:
+        shutil.rmtree(temporary, ignore_errors=True)
+        temporary.mkdir(parents=True, exist_ok=True)
+
+
+def _weights_of_torch() -> Path | None:
+    """Where torchvision's weights lie that this user has fetched before: they need not be fetched again."""
+    cache = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache")
+    folder = Path(os.environ.get("TORCH_HOME") or cache / "torch")
+    return folder if folder.is_dir() else None

@@ -1,0 +1,68 @@
+"""What children of a stack are given, whatever its own environment is."""
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from handlers.child_environment import child_environment, prepare_folders, temporary_folder
+from handlers.settings import Settings
+from handlers.stack.service_list import environment_with
+from handlers.torchserve.launch import prepare_launch
+
+MODULES = ("handlers.inference.version_model", "lucir_core.export.onnx_export")
+
+
+def test_home_and_temporary_files_lie_in_the_data_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("XDG_CACHE_HOME", "/elsewhere")
+    monkeypatch.setenv("LC_CTYPE", "de_DE.ISO-8859-1")
+    tree = Settings(data=tmp_path)
+    for environment in (child_environment(tree), environment_with(tree, {}), prepare_launch(tree).environment):
+        assert Path(environment["HOME"]).is_relative_to(tmp_path)
+        assert "XDG_CACHE_HOME" not in environment
+        assert (environment["LC_ALL"], environment["PYTHONUTF8"]) == ("C.UTF-8", "1")
+        assert "LC_CTYPE" not in environment
+
+
+def test_a_short_data_folder_has_its_own_temporary_files() -> None:
+    """Sockets of libraries lie there too, and their paths must be short."""
+    assert temporary_folder(Settings(data=Path("/data"))) == Path("/data/run/tmp")
+    assert temporary_folder(Settings(data=Path("/" + 80 * "d"))) is None
+
+
+def test_temporary_files_of_an_earlier_stack_go(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr("handlers.child_environment._LONGEST_TEMPORARY", 1000)
+    tree = Settings(data=tmp_path)
+    left = tmp_path / "run" / "tmp" / "left"
+    left.parent.mkdir(parents=True)
+    left.touch()
+    prepare_folders(tree)
+    assert left.parent.is_dir()
+    assert not left.exists()
+
+
+def test_weights_that_were_fetched_before_are_found(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    cache = tmp_path / "cache"
+    monkeypatch.setenv("XDG_CACHE_HOME", str(cache))
+    monkeypatch.delenv("TORCH_HOME", raising=False)
+    assert "TORCH_HOME" not in child_environment(Settings(data=tmp_path))
+    (cache / "torch").mkdir(parents=True)
+    assert child_environment(Settings(data=tmp_path))["TORCH_HOME"] == str(cache / "torch")
+
+
+@pytest.mark.parametrize("module", MODULES)
+def test_onnx_runtime_keeps_no_identity_of_this_machine(module: str, tmp_path: Path) -> None:
+    """It would write one below HOME, in each process that imports it, and send it away."""
+    kept = {name: value for name, value in os.environ.items() if not name.startswith(("ORT_", "XDG_", "CI"))}
+    subprocess.run([sys.executable, "-c", f"import {module}"], env={**kept, "HOME": str(tmp_path)}, check=True)
+    assert list(tmp_path.rglob("*")) == []
+
+
+def test_whoever_wants_to_be_counted_may(tmp_path: Path) -> None:
+    script = "import os, handlers, lucir_core; print(os.environ['ORT_DISABLE_TELEMETRY'])"
+    environment = {**os.environ, "ORT_DISABLE_TELEMETRY": "0"}
+    done = subprocess.run([sys.executable, "-c", script], env=environment, capture_output=True, check=True)
+    assert done.stdout == b"0\n"
