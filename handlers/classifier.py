@@ -75,5 +75,7 @@ class Classifier:
         for index, reply in enumerate(replies):
             if reply.status != HTTPStatus.OK:
                 context.set_response_status(reply.status, HTTPStatus(reply.status).phrase, index)
-        self._reporter.ran(len(data), time.monotonic() - started)
+        self._reporter.ran(
+            len(data), time.monotonic() - started, [given for reply in replies for given in reply.answers]
+        )
         return [reply.body for reply in replies]

@@ -145,6 +145,9 @@ class UpdaterSettings(Section):
 
     max_images_per_update: int = Field(200_000, ge=2)
     """A larger drop is learnt in several updates."""
+    metric_classes: int = Field(200, ge=1)
+    """Classes that have series of their own in the metrics: those that are recognised worst, and those with most
+    images waiting. The others share one series, ``(others)``."""
     evaluation_share: float = Field(0.2, gt=0, lt=0.9)
     """Share of each class that is held out for evaluation and never trained on."""
     evaluation_images_per_class: int = Field(50, ge=1)

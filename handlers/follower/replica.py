@@ -3,6 +3,7 @@
 import threading
 
 from handlers.settings import Settings
+from handlers.sidecar.machine_metrics import MachineCollector
 from handlers.sidecar.status import SidecarStatus
 from handlers.torchserve.loop import ReconcileLoop
 from handlers.torchserve.outcome import ServingState, SwapResult
@@ -18,6 +19,7 @@ class Follower:
         self.settings = settings
         self.objects = objects
         self.metrics = ServingMetrics()
+        self.metrics.registry.register(MachineCollector(settings.data))
         self.status = SidecarStatus(objects.url)
         self.stopping = threading.Event()
         self._problem: str | None = "nothing is served yet"

@@ -10,6 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from handlers.inference import open_inference
+from handlers.inference.batch_reports import GivenAnswer
 from handlers.inference.preprocess import BadImageError, ImageRules
 from handlers.inference.request import MOST_IMAGES, BadRequestError, Request, read_request
 from handlers.inference.version_model import Answer, VersionModel
@@ -31,6 +32,8 @@ class Reply:
 
     status: int
     body: bytes
+    answers: tuple[GivenAnswer, ...] = ()
+    """What the model said of the images that could be read: for the metrics."""
 
 
 def answer_batch(model: VersionModel, requests: Sequence[RawRequest], limits: ImageRules, top_k: int) -> list[Reply]:
@@ -100,9 +103,15 @@ def _reply(request: Request, version: int, answers: Sequence[Answer | str]) -> R
         documents = [
             {"error": answer} if isinstance(answer, str) else _document(request, version, answer) for answer in answers
         ]
-        return Reply(status, encode(documents[0] if len(documents) == 1 else documents))
+        given = tuple(_given(answer) for answer in answers if isinstance(answer, Answer))
+        return Reply(status, encode(documents[0] if len(documents) == 1 else documents), given)
     except Exception as error:  # noqa: BLE001 (as in ``_read``)
         return error_reply(400, _refusal(error))
+
+
+def _given(answer: Answer) -> GivenAnswer:
+    best = answer.predictions[0]
+    return GivenAnswer(round(best.probability, 4), round(best.cosine, 4), answer.unknown)
 
 
 def _document(request: Request, version: int, answer: Answer) -> dict[str, Any]:

@@ -22,6 +22,8 @@ COUNTED_PATHS: Final = ("/predictions/", "/v2/models/")
 """Below these an image is classified; ``/ping``, descriptions and metrics are no requests in this sense."""
 _SECONDS: Final = (0.002, 0.005, 0.01, 0.02, 0.035, 0.05, 0.075, 0.1, 0.15, 0.25, 0.5, 1, 2.5, 5, 10, 30)
 _BATCHES: Final = (1, 2, 4, 8, 16, 32, 64, 128, 256)
+_RATIOS: Final = (0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9, 0.95, 0.99, 1)
+UNKNOWN: Final = {True: "true", False: "false", None: "untold"}
 _CODES: Final = ("200", "400", "503")
 
 
@@ -54,8 +56,30 @@ class TrafficMetrics:
         self._queue = Counter(
             "lucir_queue_seconds", "Time that requests waited for their batch, summed up.", registry=registry
         )
-
         self._waiting = Gauge("lucir_queue_requests", "Requests that wait at this moment.", registry=registry)
+        self._make_answers(registry)
+
+    def _make_answers(self, registry: CollectorRegistry) -> None:
+        self._confidence = Histogram(
+            "lucir_answer_confidence_ratio",
+            "Probability of the best class of each answer: where it falls over time, images change.",
+            buckets=_RATIOS,
+            registry=registry,
+        )
+        self._cosine = Histogram(
+            "lucir_answer_cosine_ratio",
+            "Cosine between each image's features and its best class.",
+            buckets=_RATIOS,
+            registry=registry,
+        )
+        self._answers = Counter(
+            "lucir_answers",
+            "Answers, by whether the image was called unknown; untold where the version cannot tell.",
+            ["unknown"],
+            registry=registry,
+        )
+        for unknown in UNKNOWN.values():
+            self._answers.labels(unknown)
 
     def answered(self, code: int, seconds: float) -> None:
         """A request that ``counts`` was answered with a status, so long after it had come in."""
@@ -65,6 +89,12 @@ class TrafficMetrics:
         """A batch was answered."""
         self._batch.observe(images)
         self._batch_duration.observe(seconds)
+
+    def gave(self, probability: float, cosine: float, unknown: bool | None) -> None:
+        """A version said this of an image."""
+        self._confidence.observe(probability)
+        self._cosine.observe(cosine)
+        self._answers.labels(UNKNOWN[unknown]).inc()
 
     def waited(self, seconds: float) -> None:
         """A request waited so long for its batch."""

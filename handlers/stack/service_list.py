@@ -11,7 +11,7 @@ from handlers.settings import Settings
 from handlers.sockets import management_socket, private_folder
 from handlers.stack.health import TorchServeProbe, UpdaterProbe
 from handlers.stack.supervision.supervised import Service
-from handlers.torchserve.launch import drain_limit, prepare_launch
+from handlers.torchserve.launch import drain_limit, prepare_launch, sockets
 
 SECRETS = "LUCIR_S3__"
 """Variables that a serving engine, which answers the outside world, has no use for."""
@@ -72,7 +72,8 @@ def _python_service(name: str, url: str, environment: Mapping[str, str]) -> Serv
 
 def remove_sockets(settings: Settings, engine: Service) -> None:
     """After the stop: remove the engine's sockets and temporary files, also those of a worker that was killed."""
-    management_socket(settings).unlink(missing_ok=True)
+    for path in sockets(settings):
+        path.unlink(missing_ok=True)
     if settings.serving.engine == "uvicorn":
         return
     temporary = Path(engine.environment["TMPDIR"])

@@ -194,6 +194,11 @@ def _environment(settings: Settings, temporary: Path, workers: Path) -> dict[str
     }
 
 
+def sockets(settings: Settings) -> tuple[Path, ...]:
+    """All sockets with a name that TorchServe and the process in front of it make, but for those of its workers."""
+    return (management_socket(settings), _raw_metrics_socket(settings), _reports_socket(settings))
+
+
 def _raw_metrics_socket(settings: Settings) -> Path:
     return management_socket(settings).with_name("metrics.sock")
 

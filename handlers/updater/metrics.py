@@ -12,8 +12,8 @@ LOSSES = ("cross_entropy", "less_forget", "margin_ranking")
 UPDATE_RESULTS = ("published", "refused", "rejected", "failed", "superseded")
 KINDS = ("learnt", "provisional", "edited")
 IMAGE_RESULTS = ("trained", "held_out", "rejected")
-WAITING_CLASSES = 200
-"""Classes with a series of their own among those that wait: somebody may drop any number of folders."""
+CLASSES = 200
+"""Classes with a series of their own unless the settings say otherwise: somebody may drop any number of folders."""
 OTHERS = "(others)"
 """All further ones together."""
 _SECONDS = (1, 2, 5, 10, 20, 30, 60, 120, 300, 600, 1800, 3600, 7200, 14400, 43200)
@@ -22,8 +22,10 @@ _SECONDS = (1, 2, 5, 10, 20, 30, 60, 120, 300, 600, 1800, 3600, 7200, 14400, 432
 class Metrics(ServingMetrics):
     """The metrics by name. A gauge that nothing is known of is NaN, which Prometheus shows as no value."""
 
-    def __init__(self) -> None:
+    def __init__(self, classes: int = CLASSES) -> None:
         super().__init__()
+        self._most_classes = classes
+        self._last_published = 0.0
         registry = self.registry
         self._make_accuracy(registry)
         self._make_progress(registry)
@@ -58,7 +60,16 @@ class Metrics(ServingMetrics):
             registry=registry,
         )
         self.class_accuracy = Gauge(
-            "lucir_class_accuracy_ratio", "Accuracy of the current version by class.", ["class"], registry=registry
+            "lucir_class_accuracy_ratio",
+            "Accuracy of the current version by class: the worst ones, and the mean of the others.",
+            ["class"],
+            registry=registry,
+        )
+        self.shared_accuracy = Gauge(
+            "lucir_shared_accuracy_ratio",
+            "Mean accuracy over the classes that the current version shares with its parent, of each of the two.",
+            ["of"],
+            registry=registry,
         )
         self.average_incremental = Gauge(
             "lucir_average_incremental_accuracy_ratio",
@@ -89,6 +100,11 @@ class Metrics(ServingMetrics):
         )
         self.phase_duration = Histogram(
             "lucir_phase_duration_seconds", "Duration of the learning phases.", buckets=_SECONDS, registry=registry
+        )
+        self.moved = Gauge(
+            "lucir_update_moved_timestamp_seconds",
+            "When the running update last began a step or told of progress; 0 while none runs.",
+            registry=registry,
         )
         self.loss = Gauge("lucir_loss", "Losses of the running phase.", ["component"], registry=registry)
         self.lambda_ = Gauge("lucir_lambda", "Weight of the less-forget loss in the running phase.", registry=registry)
@@ -124,6 +140,11 @@ class Metrics(ServingMetrics):
         self.active = Gauge(
             "lucir_updater_active", "1: this updater learns; 0: it stands by for another one.", registry=registry
         )
+        self.failures = Gauge(
+            "lucir_updater_failures",
+            "Tries in a row that failed: the updater waits and tries again; 0 while all is well.",
+            registry=registry,
+        )
         self.last_success = Gauge(
             "lucir_last_success_timestamp_seconds", "When a version was last published.", registry=registry
         )
@@ -137,26 +158,47 @@ class Metrics(ServingMetrics):
             for result in ("passed", "refused"):
                 self.versions.labels(kind, result)
 
-    def show_version(self, manifest: Manifest, evaluation: Evaluation) -> None:
-        """Let the gauges tell of the current version."""
+    def show_version(self, manifest: Manifest, evaluation: Evaluation, parent: Evaluation | None = None) -> None:
+        """Let the gauges tell of the current version; ``parent`` is None where there is none, or not any more."""
         self.current_version.set(manifest.version)
         for kind in KINDS:
             self.kind.labels(kind).set(kind == manifest.kind)
-        self.last_success.set(manifest.created_at.timestamp())
+        self.published(manifest.created_at.timestamp())
         _set_accuracy(self.accuracy, evaluation)
         self.accuracy_images.set(evaluation.images)
         calibration = manifest.calibration
         self.unknown_false_alarms.set(_or_nan(None if calibration is None else calibration.false_alarms))
         self.calibration_error.set(_or_nan(None if calibration is None else calibration.calibration_error))
-        self.class_accuracy.clear()
-        for name, value in evaluation.class_accuracy.items():
-            self.class_accuracy.labels(name).set(value)
+        self._show_classes(evaluation.class_accuracy)
+        self._show_shared(evaluation, parent)
         self.average_incremental.set(average(evaluation.history))
         self.forgetting.set(evaluation.forgetting)
         self.old_as_new.set(_or_nan(evaluation.old_as_new))
         self.classes.set(len(manifest.classes))
         self.exemplars.set(sum(manifest.counts.exemplars.values()))
         self.phase.set(len(evaluation.history))
+
+    def published(self, timestamp: float) -> None:
+        """A version was published then. A rollback to an older one is no step back: the newest counts."""
+        self._last_published = max(self._last_published, timestamp)
+        self.last_success.set(self._last_published)
+
+    def _show_classes(self, accuracy: Mapping[str, float]) -> None:
+        self.class_accuracy.clear()
+        worst = sorted(accuracy, key=lambda name: (accuracy[name], name))
+        for name in worst[: self._most_classes]:
+            self.class_accuracy.labels(name).set(accuracy[name])
+        if rest := worst[self._most_classes :]:
+            self.class_accuracy.labels(OTHERS).set(sum(accuracy[name] for name in rest) / len(rest))
+
+    def _show_shared(self, evaluation: Evaluation, parent: Evaluation | None) -> None:
+        self.shared_accuracy.clear()
+        if parent is None:
+            return
+        shared = [name for name in evaluation.class_accuracy if name in parent.class_accuracy]
+        for of, one in (("current", evaluation), ("parent", parent)):
+            if shared:
+                self.shared_accuracy.labels(of).set(sum(one.class_accuracy[name] for name in shared) / len(shared))
 
     def show_refused(self, evaluation: Evaluation) -> None:
         """Remember what a refused version reached."""
@@ -168,6 +210,7 @@ class Metrics(ServingMetrics):
         self.kind.clear()
         self.accuracy.clear()
         self.class_accuracy.clear()
+        self.shared_accuracy.clear()
         unmeasured = (self.average_incremental, self.forgetting, self.old_as_new)
         for gauge in (*unmeasured, self.unknown_false_alarms, self.calibration_error):
             gauge.set(math.nan)
@@ -178,6 +221,7 @@ class Metrics(ServingMetrics):
         self, ratio: float, losses: Mapping[str, float], lambda_: float | None, eta: float | None
     ) -> None:
         """Show the progress of a running phase; losses that the phase does not have keep no value."""
+        self.moves()
         self.progress.set(ratio)
         for name, value in losses.items():
             self.loss.labels(name).set(value)
@@ -186,17 +230,22 @@ class Metrics(ServingMetrics):
         if eta is not None:
             self.eta.set(eta)
 
+    def moves(self) -> None:
+        """The running update begins a step, or goes on with one."""
+        self.moved.set_to_current_time()
+
     def phase_ended(self) -> None:
         """No phase runs: the progress returns to 0; the last losses, lambda and eta stay."""
         self.progress.set(0)
+        self.moved.set(0)
 
     def show_waiting(self, images: Mapping[str, int]) -> None:
         """Images by class that wait; classes that do not any more disappear."""
         self.waiting.clear()
         largest = sorted(images, key=lambda name: (-images[name], name))
-        for name in largest[:WAITING_CLASSES]:
+        for name in largest[: self._most_classes]:
             self.waiting.labels(name).set(images[name])
-        if rest := largest[WAITING_CLASSES:]:
+        if rest := largest[self._most_classes :]:
             self.waiting.labels(OTHERS).set(sum(images[name] for name in rest))
 
 

@@ -11,6 +11,7 @@ from handlers.bucket.update_documents import Done, FolderIntent, Intent
 from handlers.bucket.updates import UpdateRecords
 from handlers.retention.prune import Retention
 from handlers.settings import Settings
+from handlers.sidecar.machine_metrics import MachineCollector
 from handlers.updater.context.update import Services, Update, current_base
 from handlers.updater.errors import BlockedError, LearningError, LeaseLostError, MachineError, StopRequestedError
 from handlers.updater.http.versions import VersionsView
@@ -44,7 +45,8 @@ class Updater:
     ) -> None:
         self.settings = settings
         self.objects = objects
-        self.metrics = Metrics()
+        self.metrics = Metrics(settings.updater.metric_classes)
+        self.metrics.registry.register(MachineCollector(settings.data))
         self.status = Status(objects.url)
         self.versions = VersionStore(objects)
         self._leadership = Leadership(settings, objects, self.metrics, self.status)
@@ -91,12 +93,14 @@ class Updater:
                 try:
                     self._once()
                     failures = 0
+                    self.metrics.failures.set(0)
                 except StopRequestedError:
                     break
                 except LeaseLostError as error:
                     self._stand_by(error)
                 except Exception as error:  # noqa: BLE001 (whatever it is: it is shown, waited out and tried again)
                     failures += 1
+                    self.metrics.failures.set(failures)
                     self._child.end()
                     self._report(error)
                     self._pause(backoff(failures, FIRST_PAUSE, LONGEST_PAUSE))

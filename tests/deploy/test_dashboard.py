@@ -1,7 +1,8 @@
-"""The Grafana dashboard and its provisioning, as far as they can be judged without a Grafana."""
+"""The Grafana dashboards and their provisioning, as far as they can be judged without a Grafana."""
 
 import itertools
 import json
+import re
 from pathlib import Path
 from typing import Any
 
@@ -12,9 +13,31 @@ Panel = dict[str, Any]
 COLUMNS = 24
 
 
-@pytest.fixture(scope="module")
-def dashboard(root: Path) -> dict[str, Any]:
-    return json.loads((root / "deploy" / "grafana" / "dashboards" / "lucir.json").read_text())
+DASHBOARDS = ("learning", "serving", "drops")
+
+
+@pytest.fixture(scope="module", params=DASHBOARDS)
+def dashboard(root: Path, request: pytest.FixtureRequest) -> dict[str, Any]:
+    return json.loads((root / "deploy" / "grafana" / "dashboards" / f"{request.param}.json").read_text())
+
+
+def test_these_are_all(root: Path) -> None:
+    assert {path.stem for path in (root / "deploy" / "grafana" / "dashboards").iterdir()} == set(DASHBOARDS)
+
+
+def test_a_replica_is_never_hidden_behind_another(graphs: list[Panel]) -> None:
+    """What servers do is shown for each: a maximum hides the one that lags. Sums and the worst are for one number."""
+    for panel in graphs:
+        if panel["type"] == "timeseries":
+            for target in panel["targets"]:
+                assert not re.match(r"(max|min|avg)\b", target["expr"]), panel["title"]
+
+
+def test_every_variable_is_used_and_every_used_one_is_there(dashboard: dict[str, Any], graphs: list[Panel]) -> None:
+    names = {variable["name"] for variable in dashboard["templating"]["list"]}
+    text = " ".join(target["expr"] for panel in graphs for target in panel["targets"])
+    assert set(re.findall(r"\$(\w+)", text)) - {"__rate_interval"} == names
+    assert names
 
 
 @pytest.fixture(scope="module")
@@ -56,6 +79,8 @@ def test_every_query_goes_to_the_provisioned_source(
 def test_every_panel_explains_itself_and_asks_something(graphs: list[Panel]) -> None:
     for panel in graphs:
         assert panel["description"].endswith("."), panel["title"]
+        assert len(panel["description"].split()) > 6, panel["title"]
+        assert panel["fieldConfig"]["defaults"]["unit"], panel["title"]
         assert panel["targets"], panel["title"]
         names = [target["refId"] for target in panel["targets"]]
         assert len(names) == len(set(names)), panel["title"]

@@ -10,10 +10,13 @@ import pytest
 import yaml
 from prometheus_client import CollectorRegistry
 
-from handlers.inference.traffic_metrics import TrafficMetrics
+from handlers.inference.traffic_metrics import UNKNOWN, TrafficMetrics
+from handlers.sidecar.machine_metrics import MachineCollector
 from handlers.torchserve.swap_metrics import SWAP_RESULTS
 from handlers.updater.metrics import IMAGE_RESULTS, KINDS, LOSSES, UPDATE_RESULTS, Metrics
 
+GPU = ("lucir_gpu_utilization_ratio", "lucir_gpu_memory_used_bytes", "lucir_gpu_memory_size_bytes")
+"""Only where there is one."""
 OF_PROMETHEUS = {"up", "ALERTS"}
 KEYWORDS = {"and", "or", "unless", "bool", "offset", "inf", "nan"}
 GROUPING = re.compile(r"\b(?:by|without|on|ignoring|group_left|group_right)\s*\(([^)]*)\)")
@@ -32,6 +35,8 @@ VALUES = {
     "lucir_updates_total": {"result": set(UPDATE_RESULTS)},
     "lucir_swaps_total": {"result": set(SWAP_RESULTS)},
     "lucir_current_version_kind": {"kind": set(KINDS)},
+    "lucir_shared_accuracy_ratio": {"of": {"current", "parent"}},
+    "lucir_answers_total": {"unknown": {*UNKNOWN.values(), "true|false"}},
     "lucir_loss": {"component": set(LOSSES)},
 }
 
@@ -47,15 +52,15 @@ def metric_names(expression: str) -> set[str]:
 @pytest.fixture(scope="module")
 def expressions(root: Path) -> dict[str, str]:
     """Every expression by where it stands."""
-    dashboard = json.loads((root / "deploy" / "grafana" / "dashboards" / "lucir.json").read_text())
+    dashboards = [json.loads(path.read_text()) for path in (root / "deploy" / "grafana" / "dashboards").iterdir()]
     rules = yaml.safe_load((root / "deploy" / "prometheus" / "rules" / "lucir.yml").read_text())
-    return {**dict(of_dashboard(dashboard)), **dict(of_rules(rules))}
+    return {**dict(pair for each in dashboards for pair in of_dashboard(each)), **dict(of_rules(rules))}
 
 
 def of_dashboard(dashboard: dict[str, Any]) -> Iterator[tuple[str, str]]:
     for panel in dashboard["panels"]:
         for target in panel.get("targets", []):
-            yield f"panel {panel['title']} {target['refId']}", target["expr"]
+            yield f"panel {dashboard['title']} {panel['title']} {target['refId']}", target["expr"]
     for annotation in dashboard["annotations"]["list"]:
         yield f"annotation {annotation['name']}", annotation["expr"]
 
@@ -63,13 +68,15 @@ def of_dashboard(dashboard: dict[str, Any]) -> Iterator[tuple[str, str]]:
 def of_rules(rules: dict[str, Any]) -> Iterator[tuple[str, str]]:
     for group in rules["groups"]:
         for rule in group["rules"]:
-            yield f"alert {rule['alert']}", rule["expr"]
+            yield f"rule {rule.get('alert') or rule['record']}", rule["expr"]
 
 
 @pytest.fixture(scope="module")
 def of_updater() -> dict[str, set[str]]:
     """From the updater's own registry."""
-    return label_names(Metrics().registry)
+    metrics = Metrics()
+    metrics.registry.register(MachineCollector(Path()))
+    return label_names(metrics.registry) | {name: {"gpu"} for name in GPU}
 
 
 @pytest.fixture(scope="module")
@@ -100,10 +107,11 @@ def test_the_reader_of_expressions_finds_the_metrics_and_nothing_else() -> None:
 def test_every_named_metric_is_exported(
     expressions: dict[str, str], of_updater: dict[str, set[str]], of_serving: set[str]
 ) -> None:
+    recorded = {place.removeprefix("rule ") for place in expressions if ":" in place}
     for place, expression in expressions.items():
         names = metric_names(expression)
         assert names, place
-        assert names <= set(of_updater) | of_serving | OF_PROMETHEUS, place
+        assert names <= set(of_updater) | of_serving | recorded | OF_PROMETHEUS, place
 
 
 def test_every_label_value_that_is_asked_for_occurs(expressions: dict[str, str]) -> None:
@@ -112,15 +120,19 @@ def test_every_label_value_that_is_asked_for_occurs(expressions: dict[str, str])
             if not name.startswith("lucir_") or name in CODED:
                 continue
             for label, value in MATCHER.findall(matchers):
-                assert value in VALUES[name][label], place
+                assert value.startswith("$") or value in VALUES[name][label], place
 
 
-def test_the_dashboard_shows_every_metric_of_the_updater(
-    expressions: dict[str, str], of_updater: dict[str, set[str]]
+def test_the_dashboards_show_every_metric(
+    expressions: dict[str, str], of_updater: dict[str, set[str]], of_serving: set[str]
 ) -> None:
+    recorded = {place.removeprefix("rule "): text for place, text in expressions.items() if ":" in place}
     panels = [text for place, text in expressions.items() if place.startswith("panel")]
+    panels += [text for name, text in recorded.items() if any(name in panel for panel in panels)]
     shown = {re.sub(r"_(bucket|sum|count)$", "", name) for text in panels for name in metric_names(text)}
-    ours = {re.sub(r"_(bucket|sum|count)$", "", name) for name in of_updater if name.startswith("lucir_")}
+    ours = {
+        re.sub(r"_(bucket|sum|count)$", "", name) for name in {*of_updater, *of_serving} if name.startswith("lucir_")
+    }
     assert ours <= shown
 
 

@@ -1,5 +1,6 @@
 """What Prometheus' own tools say of its configuration, the alerts and the updater's metrics."""
 
+import re
 import subprocess
 from collections.abc import Callable
 from pathlib import Path
@@ -36,7 +37,7 @@ def promtool(program: Callable[[str, str], str], root: Path) -> Callable[..., st
 @pytest.fixture(scope="module")
 def alerts(root: Path) -> dict[str, dict[str, Any]]:
     groups = yaml.safe_load((root / FOLDER / "rules" / "lucir.yml").read_text())["groups"]
-    return {rule["alert"]: rule for group in groups for rule in group["rules"]}
+    return {rule["alert"]: rule for group in groups for rule in group["rules"] if "alert" in rule}
 
 
 def test_configuration_and_rules_are_valid(promtool: Callable[..., str]) -> None:
@@ -78,3 +79,12 @@ def test_each_alert_says_what_happened_and_what_to_do(alerts: dict[str, dict[str
         assert alert["labels"]["severity"] in {"info", "warning", "critical"}, name
         assert len(alert["annotations"]["summary"]) > 10, name
         assert len(alert["annotations"]["description"]) > 20, name
+
+
+def test_each_alert_has_a_paragraph_that_says_what_to_do(root: Path, alerts: dict[str, dict[str, Any]]) -> None:
+    sections = re.split(r"^### ", (root / "docs" / "alerts.md").read_text(encoding="utf-8"), flags=re.MULTILINE)[1:]
+    paragraphs = {name: text for name, _, text in (section.partition("\n") for section in sections)}
+    assert set(paragraphs) == set(alerts)
+    for name, alert in alerts.items():
+        assert alert["annotations"]["runbook"] == f"docs/alerts.md#{name.lower()}"
+        assert len(paragraphs[name].split()) > 20, name

@@ -51,8 +51,10 @@ class Measure:
 
     def receive(self, reports: BatchReports) -> None:
         """Take in the batches of the workers, without end."""
-        for images, seconds in reports:
-            self.traffic.ran(images, seconds)
+        for report in reports:
+            self.traffic.ran(report.requests, report.seconds)
+            for probability, cosine, unknown in report.answers:
+                self.traffic.gave(probability, cosine, unknown)
 
     def refresh(self) -> None:
         """Ask TorchServe for the figures that it keeps. While it does not answer, they stay as they are."""

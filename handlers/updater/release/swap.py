@@ -10,8 +10,9 @@ from handlers.torchserve.loop import ReconcileLoop
 from handlers.torchserve.outcome import ServingState, SwapResult
 from handlers.updater.metrics import Metrics
 from handlers.updater.status import Status
+from model_store.manifest import Evaluation, Manifest
 from model_store.objects import StoreError
-from model_store.versions import VersionStore
+from model_store.versions import VersionNotFoundError, VersionStore
 
 SWAP_SECONDS = 120.0
 """Longest that an update waits for its version to be served."""
@@ -104,8 +105,26 @@ class ServingLoop:
             self._metrics.clear_version()
         else:
             manifest = self._versions.manifest(current)
-            self._metrics.show_version(manifest, self._versions.evaluation(current))
+            self._metrics.show_version(manifest, self._versions.evaluation(current), self._parent(manifest))
+            if self._shown is None:  # after a start: a rollback may have gone back behind what was published last
+                self._metrics.published(self._newest_published(manifest))
         self._shown = current
+
+    def _parent(self, manifest: Manifest) -> Evaluation | None:
+        """What the parent reached; None where there is none, or where it was pruned."""
+        try:
+            return None if manifest.parent is None else self._versions.evaluation(manifest.parent)
+        except VersionNotFoundError:
+            return None
+
+    def _newest_published(self, current: Manifest) -> float:
+        """When the newest version that the gate let pass was made."""
+        for number in sorted(self._versions.numbers(), reverse=True):
+            if number <= current.version:
+                break
+            if self._versions.evaluation(number).gate.passed:
+                return self._versions.manifest(number).created_at.timestamp()
+        return current.created_at.timestamp()
 
     def swapped(self, swap: SwapResult) -> None:
         """A version took over, or failed to."""

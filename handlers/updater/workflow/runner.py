@@ -132,6 +132,7 @@ class Runner:
     def _show(self, step: Step) -> None:
         """Tell the page where the update is."""
         update, status = self._update, self._update.services.status
+        update.services.metrics.moves()
         if not self._begun - {step.name}:
             status.set_phase(Phase(update=update.id, step=step.name))
         plan = update.find_plan() if step.name != "ingest" else None

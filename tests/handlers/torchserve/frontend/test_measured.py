@@ -8,7 +8,7 @@ from pathlib import Path
 import httpx
 import pytest
 
-from handlers.inference.batch_reports import BatchReporter, BatchReports
+from handlers.inference.batch_reports import BatchReporter, BatchReports, GivenAnswer
 from handlers.inference.traffic_metrics import TrafficMetrics, counts
 from handlers.stack.ports import free_ports
 from handlers.torchserve.frontend.frontend_file import FrontendFile
@@ -70,11 +70,15 @@ def test_workers_tell_of_their_batches_and_wait_for_nobody(tmp_path: Path) -> No
     with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as stranger:
         stranger.sendto(b"rubbish", str(path))
     reporter.ran(3, 0.02)
-    reporter.ran(8, 0.06)
+    reporter.ran(8, 0.06, [GivenAnswer(0.97, 0.9, False), GivenAnswer(0.4, 0.3, True)])
     wait_for(lambda: value(measure.traffic, "lucir_batch_images_count") == 2)
     reports.close()
     thread.join(PATIENCE)
     reporter.close()
+    assert value(measure.traffic, "lucir_answers_total", unknown="true") == 1
+    assert value(measure.traffic, "lucir_answers_total", unknown="false") == 1
+    assert value(measure.traffic, "lucir_answer_confidence_ratio_sum") == pytest.approx(1.37)
+    assert value(measure.traffic, "lucir_answer_cosine_ratio_bucket", le="0.4") == 1
     assert value(measure.traffic, "lucir_batch_images_sum") == 11
     assert value(measure.traffic, "lucir_batch_images_bucket", le="4.0") == 1
     assert value(measure.traffic, "lucir_batch_duration_seconds_sum") == pytest.approx(0.08)
