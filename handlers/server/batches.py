@@ -165,4 +165,6 @@ class Batcher:
         for job, reply in zip(batch, replies, strict=True):
             if not job.future.done():
                 self._traffic.waited(taken - job.queued)
+                for given in reply.answers:
+                    self._traffic.gave(given.probability, given.cosine, given.unknown)
                 job.future.set_result(reply)
