@@ -4,6 +4,7 @@ from collections.abc import Callable, Sequence
 from itertools import groupby
 from pathlib import Path
 
+from lucir_core.bench.pages.comparison import commands, differences
 from lucir_core.bench.pages.groups import Group, grouped
 from lucir_core.bench.pages.plots import save_accuracy, save_confusion, save_exemplars, save_study
 from lucir_core.bench.pages.published import published_tables
@@ -32,6 +33,7 @@ def write_report(folder: Path, output: Path | None = None) -> Path:
     parts += _scaled_part(groups)
     parts += _published_part(groups)
     parts += _figures_part(groups, target)
+    parts += ["## Any line again\n", commands(groups)]
     path = target / PAGE
     path.write_text("\n".join(parts), encoding="utf-8")
     return path
@@ -54,7 +56,8 @@ def _published_part(groups: Sequence[Group]) -> list[str]:
     ]
     for table in published_tables():
         parts += [f"### {table.title}\n", beside_published(table, groups)]
-    return parts
+    text = "Ours minus reported, in points; the network and the memory are those of the table.\n"
+    return [*parts, "### Reported, ours, difference\n", text, differences(published_tables(), groups)]
 
 
 def _figures_part(groups: Sequence[Group], target: Path) -> list[str]:

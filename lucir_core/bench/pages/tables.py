@@ -51,7 +51,7 @@ def beside_published(table: PublishedTable, groups: Sequence[Group]) -> str:
         for row in table.rows
     ]
     for own in OWN_ROWS:
-        found = [_matching(groups, table, own.label, column) for column in table.columns]
+        found = [matching(groups, table, own.label, column) for column in table.columns]
         cells = [_own(group, own.readout) for group in found]
         rows.append([f"**ours: {own.title}**", *cells, _seeds_of(found)])
     return markdown(header, rows)
@@ -163,7 +163,8 @@ def _short(commit: str | None) -> str:
     return "unknown commit" if commit is None else commit[:10] + ("+" if commit.endswith("+") else "")
 
 
-def _matching(groups: Sequence[Group], table: PublishedTable, label: str, phases: int) -> Group | None:
+def matching(groups: Sequence[Group], table: PublishedTable, label: str, phases: int) -> Group | None:
+    """Our runs that may stand beside a published figure; None where there are none."""
     for group in groups:
         protocol, config = group.first["protocol"], group.first["config"]
         same = (group.first["dataset"], protocol["name"], protocol["phases"]) == ("cifar100", table.protocol, phases)

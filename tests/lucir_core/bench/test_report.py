@@ -51,7 +51,7 @@ def line_of(page: str, start: str) -> str:
 
 def test_an_empty_page_says_what_was_not_run(tmp_path: Path) -> None:
     page = write_report(tmp_path).read_text()
-    assert page.count("### ") == 1 + 4 + 5
+    assert page.count("### ") == 1 + 5 + 5
     assert line_of(page, "| **ours: lucir, CNN**").count("not run") == 6
     assert line_of(page, "| LUCIR-CNN") == (
         "| LUCIR-CNN | (62.34) | - | 63.42 | 60.18 | - | - | Hou et al. 2019, Figs. 5 and 9 "
@@ -67,6 +67,32 @@ def test_own_runs_stand_in_their_column_with_their_spread(write: Write, tmp_path
     assert "| not run | not run | 63.00 ± 1.41 (63.00) | not run | not run | not run | this page, seeds: 2 |" in line
     with Image.open(tmp_path / "accuracy-cifar100-b50-5.png") as figure:
         figure.verify()
+
+
+def test_each_published_figure_has_its_difference(write: Write, tmp_path: Path) -> None:
+    write(0.65)
+    write(0.70, "bic", "b0", 10, seed=1)
+    write(0.72, "bic", "b0", 10, seed=2)
+    page = write_report(tmp_path).read_text()
+    lines = [line for line in page.splitlines() if line.startswith("| b50-5, resnet32 | LUCIR-CNN | 63.42 (average) |")]
+    assert [line.split(" | ")[3:5] for line in lines] == [["65.00", "+1.58"]]
+    later = line_of(page, "| b0-10, resnet32 | BiC | 63.50 (average without the first step) |")
+    assert later.split(" | ")[3:5] == ["71.00 ± 1.41", "+7.50"]
+    assert line_of(page, "| b50-10, resnet32 | LUCIR-CNN").split(" | ")[3] == "not run"
+
+
+def test_every_line_has_the_command_that_makes_it_again(write: Write, tmp_path: Path) -> None:
+    facts: dict[str, Any] = {"settings": {"less_forget": False, "milestones": [2, 3]}, "label": "plain"}
+    write(0.6, seed=3, **facts)
+    write(0.6, seed=5, **facts)
+    write(0.6, "bic", "scaled", seed=3)
+    write(0.6, "bic", "scaled", seed=4)
+    page = write_report(tmp_path).read_text()
+    assert (
+        "    for seed in 3 5; do lucir bench cifar100 --data PATH --output DIR --protocol b50 --phases 5 --method "
+        "lucir --label plain --set less_forget=false --set 'milestones=[2, 3]' --seed $seed; done" in page
+    )
+    assert "--protocol scaled --phases 2 --method bic --seed 3 --seeds 2" in page
 
 
 def test_changed_settings_are_not_compared_with_a_paper(write: Write, tmp_path: Path) -> None:
