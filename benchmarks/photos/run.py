@@ -26,7 +26,7 @@ from lucir_core import LearnerState, PhaseConfig, load_preset
 from lucir_core.frozen.analytic import unit_rows
 from lucir_core.frozen.calibrate import calibration_error, softmax
 from lucir_core.frozen.extraction import FeatureExtractor
-from lucir_core.frozen.frozen_phase import with_head
+from lucir_core.frozen.frozen_head import with_head
 from lucir_core.memory.feature_memory import FeatureMemory
 from lucir_core.memory.image_blobs import ImageBlobs, image_digest
 from lucir_core.models.model import IncrementalModel, create_model

@@ -21,6 +21,8 @@ from lucir_core.registry import nearest_names
 Settings = TypeVar("Settings")
 
 declare_method("analytic", head="analytic")  # computed, not trained: `lucir_core.frozen` has no method class
+FROZEN_METHODS = ("analytic", "lucir")
+"""Methods that learn a head alone, on the features of a frozen backbone; the first of them nothing else."""
 
 
 @dataclass(frozen=True)
@@ -193,13 +195,7 @@ class PhaseConfig:
         require(self.ranking_weight >= 0, "ranking_weight", self.ranking_weight, "0 or more")
         require(self.top_k >= 1, "top_k", self.top_k, "1 or more")
         require(0 <= self.margin <= 2, "margin", self.margin, "from 0 to 2, the range of a cosine difference")
-        if self.frozen != (self.method == "analytic") or (self.head == "analytic") != (self.method == "analytic"):
-            raise ConfigError(
-                f"method = {self.method} with frozen = {self.frozen}, head = {self.head}: the method analytic, its "
-                "head and frozen = true go together"
-            )
-        if self.frozen and self.size % 32:
-            raise ConfigError(f"size is {self.size}: a frozen backbone wants a multiple of 32")
+        self._check_frozen()
         if self.align_weights and self.head != "linear":
             raise ConfigError("align_weights scales the rows of a linear head: set head = linear, or leave it out")
         if (self.exemplars_per_class is None) == (self.memory_total is None):
@@ -207,6 +203,27 @@ class PhaseConfig:
         for name in ("exemplars_per_class", "memory_total", "herding_limit"):
             value = getattr(self, name)
             require(value is None or value >= 1, name, value, "1 or more, or null")
+
+    def _check_frozen(self) -> None:
+        analytic = self.method == "analytic"
+        if (self.head == "analytic") != analytic or (analytic and not self.frozen):
+            raise ConfigError(
+                f"method = {self.method} with frozen = {self.frozen}, head = {self.head}: the method analytic, its "
+                "head and frozen = true go together"
+            )
+        if not self.frozen:
+            return
+        if self.method not in FROZEN_METHODS:
+            raise ConfigError(
+                f"method = {self.method} trains the backbone: with frozen = true choose {' or '.join(FROZEN_METHODS)}"
+            )
+        if self.head == "linear" or not self.imprint:
+            raise ConfigError(
+                f"head = {self.head}, imprint = {self.imprint}: lucir on a frozen backbone has the cosine head and "
+                "starts imprinted"
+            )
+        if self.size % 32:
+            raise ConfigError(f"size is {self.size}: a frozen backbone wants a multiple of 32")
 
     def settings_of(self, kind: type[Settings]) -> Settings:
         """The settings of class `kind`; raises ConfigError where configs of this method have none."""

@@ -20,7 +20,7 @@ from torch.nn import functional
 from lucir_core.data.phase_data import ImageSet
 from lucir_core.edit.regroup import Regrouping, merging, regroup_blobs, removal, renaming
 from lucir_core.errors import DataError
-from lucir_core.frozen.frozen_phase import with_head
+from lucir_core.frozen.frozen_head import with_head
 from lucir_core.memory.exemplars import exemplars_per_class
 from lucir_core.memory.herding import herd
 from lucir_core.memory.image_blobs import ImageBlobs, image_digest
@@ -89,7 +89,8 @@ def _regrouped_frozen(state: LearnerState, change: Regrouping) -> LearnerState:
 def forget_images(state: LearnerState, digests: Collection[bytes]) -> LearnerState:
     """The state without the images whose `image_digest` is among `digests`.
 
-    With a frozen backbone nothing of them is left: the head is the one of a state that never saw them. Otherwise they
+    With a frozen backbone nothing of them is left: the head is the one of a state that never saw them (computed from
+    the other images; LUCIR's by a replay of the phases without them). Otherwise they
     leave the exemplars and the prototypes of their classes; what the weights learnt from them stays there. A class may
     be left without exemplars: it then has the zero prototype, and nothing to be replayed.
     """

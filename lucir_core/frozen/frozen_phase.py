@@ -1,28 +1,23 @@
 """A phase on a frozen backbone: features of the new images, then the head for all classes from all stored features."""
 
 import copy
-import dataclasses
 import logging
 import time
 from collections.abc import Callable
 
 import numpy as np
 import torch
-from numpy.typing import NDArray
 
 from lucir_core.config.phase_config import PhaseConfig
 from lucir_core.data.phase_data import PhaseData
 from lucir_core.errors import DataError
-from lucir_core.frozen.analytic import class_means, fit_ridge, left_out_cosines, unit_rows
-from lucir_core.frozen.calibrate import calibration_error, fit_temperature, known_bound, softmax
 from lucir_core.frozen.extraction import FeatureExtractor
-from lucir_core.memory.calibration import Calibration
+from lucir_core.frozen.frozen_head import with_head
 from lucir_core.memory.exemplars import exemplars_per_class
-from lucir_core.memory.feature_memory import Answers, FeatureMemory
+from lucir_core.memory.feature_memory import FeatureMemory
 from lucir_core.memory.herding import herd
 from lucir_core.memory.image_blobs import ImageBlobs, encode_image, image_digest
-from lucir_core.models.heads import AnalyticHead
-from lucir_core.models.model import IncrementalModel, create_model
+from lucir_core.models.model import create_model
 from lucir_core.state import LearnerState
 from lucir_core.training.phase_run import Progress
 
@@ -39,8 +34,8 @@ def learn_frozen(
 ) -> LearnerState:
     """What `run_phase` does when `config.frozen`; `previous` stays unchanged and `data` is as there.
 
-    The images pass the backbone once. Nothing here is random, and nothing depends on how the classes were divided into
-    phases. Raises DataError for a new class without an image.
+    The images pass the backbone once. Nothing here is random; with the method `analytic` nothing depends on how the
+    classes were divided into phases either. Raises DataError for a new class without an image.
     """
     started = time.monotonic()
     model = copy.deepcopy(previous.model) if previous is not None else create_model(config, seed)
@@ -72,68 +67,12 @@ def learn_frozen(
             config=config,
             seed=seed,
             features=memory,
-        )
+        ),
+        before=previous,
     )
     fields = {"phase": phase, "classes": len(data.classes), "seconds": round(time.monotonic() - started, 2)}
     logger.info("phase learnt", extra=fields)
     return state
-
-
-def with_head(state: LearnerState) -> LearnerState:
-    """The state with head, prototypes, answers and calibration made from its stored features."""
-    memory, count = state.features, len(state.classes)
-    if memory is None or not len(memory):
-        raise DataError("no image is left to learn from: keep at least one image of two classes")
-    units = unit_rows(memory.features)
-    fit = fit_ridge(units, memory.labels, count)
-    means = class_means(units, memory.labels, count)
-    cosines = left_out_cosines(units, memory.labels, count)
-    told = np.bincount(memory.labels, minlength=count)[memory.labels] > 1
-    temperature = fit_temperature(fit.left_out[told], memory.labels[told])
-    probabilities = softmax(fit.left_out, temperature)
-    answers = Answers(
-        served=np.where(told, probabilities.argmax(axis=1), -1).astype(np.int64),
-        nearest=np.where(told, cosines.argmax(axis=1), -1).astype(np.int64),
-        probability=probabilities.max(axis=1).astype(np.float32),
-        cosine=cosines.max(axis=1).astype(np.float32),
-    )
-    bound = known_bound(answers.cosine[told])
-    calibration = Calibration(
-        images=int(told.sum()),
-        temperature=temperature,
-        calibration_error=calibration_error(answers.probability[told], (answers.served == memory.labels)[told]),
-        known_cosine=None if bound is None else bound[0],
-        false_alarms=None if bound is None else bound[1],
-    )
-    model = _with_rows(state.model, fit.weights / temperature, fit.bias / temperature, means, count - state.old_count)
-    return dataclasses.replace(
-        state,
-        model=model,
-        prototypes=torch.from_numpy(means).float(),
-        features=memory.answered(answers),
-        calibration=calibration,
-    )
-
-
-def _with_rows(
-    model: IncrementalModel,
-    weights: NDArray[np.float64],
-    bias: NDArray[np.float64],
-    means: NDArray[np.float64],
-    new_count: int,
-) -> IncrementalModel:
-    """A model with the same backbone and this head; weights, means: (classes, dim), bias: (classes,)."""
-    old_count = len(weights) - new_count
-    head = AnalyticHead(model.feature_dim, old_count, new_count)
-    rows = torch.from_numpy(means).float()
-    with torch.no_grad():
-        head.old.copy_(rows[:old_count])
-        head.new.copy_(rows[old_count:])
-        head.weight.copy_(torch.from_numpy(weights))
-        head.bias.copy_(torch.from_numpy(bias))
-    changed = copy.deepcopy(model)
-    changed.head = head
-    return changed.eval().requires_grad_(False)
 
 
 def _exemplars(

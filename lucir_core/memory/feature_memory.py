@@ -49,6 +49,9 @@ class FeatureMemory:
     """(n, 16) `image_digest` of the images."""
     answers: Answers | None = None
     """Of the state that the rows are saved with; None before a head was computed."""
+    folds: NDArray[np.float32] | None = None
+    """(folds, classes, dim): with LUCIR's head, the embeddings that the answers are taken from (see
+    `lucir_core.frozen.lucir_head`)."""
 
     def __len__(self) -> int:
         return len(self.labels)
@@ -87,9 +90,9 @@ class FeatureMemory:
             places.setdefault(digest.tobytes(), row)
         return np.array([places.get(digest, -1) for digest in digests], np.int64)
 
-    def answered(self, answers: Answers) -> "FeatureMemory":
+    def answered(self, answers: Answers, folds: NDArray[np.float32] | None = None) -> "FeatureMemory":
         """With what a head says of the rows."""
-        return FeatureMemory(self.features, self.labels, self.phases, self.digests, answers)
+        return FeatureMemory(self.features, self.labels, self.phases, self.digests, answers, folds)
 
     def _among(self, digests: Collection[bytes]) -> NDArray[np.bool_]:
         wanted = frozenset(digests)
@@ -106,6 +109,8 @@ class FeatureMemory:
             "phases": self.phases,
             "digests": self.digests,
         }
+        if self.folds is not None:
+            tensors["folds"] = self.folds
         if self.answers is not None:
             tensors |= {f"answers.{name}": getattr(self.answers, name) for name in Answers.__dataclass_fields__}
         save_tensors_atomically(path, tensors, {"format": json.dumps(FORMAT)})

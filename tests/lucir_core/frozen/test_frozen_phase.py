@@ -11,7 +11,7 @@ from lucir_core.edit.edit_state import forget_images, merge_classes, remove_clas
 from lucir_core.errors import ConfigError, DataError
 from lucir_core.export.onnx_export import compare_onnx, export_onnx, open_session
 from lucir_core.frozen.extraction import FeatureExtractor
-from lucir_core.frozen.frozen_phase import with_head
+from lucir_core.frozen.frozen_head import with_head
 from lucir_core.memory.feature_memory import FeatureMemory
 from lucir_core.memory.image_blobs import image_digest
 from lucir_core.phase import PhaseData, run_phase
@@ -141,7 +141,7 @@ def test_a_class_without_images_is_named(config: PhaseConfig, data: PhaseData) -
 
 
 def test_frozen_and_analytic_go_together() -> None:
-    for overrides in ({"frozen": False}, {"method": "lucir"}, {"size": 225, "resize": 225}):
+    for overrides in ({"frozen": False}, {"method": "icarl"}, {"head": "cosine"}, {"size": 225, "resize": 225}):
         with pytest.raises(ConfigError):
             load_preset("photo", overrides)
 

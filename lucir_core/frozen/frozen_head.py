@@ -1,0 +1,110 @@
+"""The head of a state with a frozen backbone, its answers to left-out images, and what these are worth."""
+
+import copy
+import dataclasses
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from lucir_core.errors import DataError
+from lucir_core.frozen.analytic import Rows, class_means, fit_ridge, left_out_cosines, unit_rows
+from lucir_core.frozen.calibrate import calibration_error, fit_temperature, known_bound, softmax
+from lucir_core.frozen.lucir_head import LucirRows, learn_rows, left_out_scores
+from lucir_core.memory.calibration import Calibration
+from lucir_core.memory.feature_memory import Answers, FeatureMemory
+from lucir_core.models.heads import AnalyticHead, CosineHead, Head
+from lucir_core.models.model import IncrementalModel
+from lucir_core.state import LearnerState
+
+
+def with_head(state: LearnerState, before: LearnerState | None = None) -> LearnerState:
+    """The state with head, prototypes, answers and calibration made from its stored features.
+
+    before: the state of the phase before, if only the last phase is new; a head that depends on the order of phases is
+    learnt on from there, otherwise by a replay of all phases, with the same result.
+    """
+    memory, count = state.features, len(state.classes)
+    if memory is None or not len(memory):
+        raise DataError("no image is left to learn from: keep at least one image of two classes")
+    units = unit_rows(memory.features)
+    means = class_means(units, memory.labels, count)
+    told = np.bincount(memory.labels, minlength=count)[memory.labels] > 1
+    head, scores, temperature, folds = _fitted(state, memory, units, means, told, before)
+    probabilities = softmax(scores, temperature)
+    cosines = left_out_cosines(units, memory.labels, count)
+    answers = Answers(
+        served=np.where(told, probabilities.argmax(axis=1), -1).astype(np.int64),
+        nearest=np.where(told, cosines.argmax(axis=1), -1).astype(np.int64),
+        probability=probabilities.max(axis=1).astype(np.float32),
+        cosine=cosines.max(axis=1).astype(np.float32),
+    )
+    bound = known_bound(answers.cosine[told])
+    calibration = Calibration(
+        images=int(told.sum()),
+        temperature=temperature,
+        calibration_error=calibration_error(answers.probability[told], (answers.served == memory.labels)[told]),
+        known_cosine=None if bound is None else bound[0],
+        false_alarms=None if bound is None else bound[1],
+    )
+    return dataclasses.replace(
+        state,
+        model=_with(state.model, head),
+        prototypes=torch.from_numpy(means).float(),
+        features=memory.answered(answers, folds),
+        calibration=calibration,
+    )
+
+
+def _fitted(
+    state: LearnerState,
+    memory: FeatureMemory,
+    units: Rows,
+    means: Rows,
+    told: NDArray[np.bool_],
+    before: LearnerState | None,
+) -> tuple[Head, NDArray[np.float32], float, NDArray[np.float32] | None]:
+    """The head, scores (n, classes) of every image left out, their temperature, rows of the folds where there are any.
+
+    The temperature is in the head already.
+    """
+    count, labels = len(state.classes), memory.labels
+    if state.config.method == "analytic":
+        fit = fit_ridge(units, labels, count)
+        temperature = fit_temperature(fit.left_out[told], labels[told])
+        head = AnalyticHead(units.shape[1], state.old_count, count - state.old_count)
+        _fill(head, means)
+        with torch.no_grad():
+            head.weight.copy_(torch.from_numpy(fit.weights / temperature))
+            head.bias.copy_(torch.from_numpy(fit.bias / temperature))
+        return head, fit.left_out, temperature, None
+    singles = units.astype(np.float32)
+    rows = learn_rows(state.config, singles, labels, memory.phases, state.phase_sizes, _rows_of(before))
+    scores = left_out_scores(rows, singles, labels)
+    temperature = fit_temperature(scores[told], labels[told])
+    cosine = CosineHead(units.shape[1], state.old_count, count - state.old_count)
+    _fill(cosine, rows.served)
+    with torch.no_grad():
+        cosine.eta.fill_(1.0 / temperature)
+    return cosine, scores, temperature, rows.folds
+
+
+def _rows_of(before: LearnerState | None) -> LucirRows | None:
+    if before is None or before.features is None or before.features.folds is None:
+        return None
+    return LucirRows(before.model.head.embeddings.detach().numpy(), before.features.folds)
+
+
+def _fill(head: Head, rows: NDArray[np.floating]) -> None:
+    """rows: (classes, dim) embeddings, old classes first."""
+    old_count = len(head.old)
+    with torch.no_grad():
+        head.old.copy_(torch.from_numpy(rows[:old_count]))
+        head.new.copy_(torch.from_numpy(rows[old_count:]))
+
+
+def _with(model: IncrementalModel, head: Head) -> IncrementalModel:
+    """A model with the same backbone and this head."""
+    changed = copy.deepcopy(model)
+    changed.head = head
+    return changed.eval().requires_grad_(False)
