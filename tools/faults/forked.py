@@ -57,7 +57,7 @@ def _run(settings: Settings, update: str, kill: Kill | None, notes: Path) -> Non
     objects: Any = ForgetfulStore(store, number, Points(settings.data, "store", None, notes))
     config = load_preset(settings.learning.preset, settings.learning.overrides)
     updater = service.Updater(settings, config, objects)
-    updater._services.wait_served = lambda *_: True
+    updater._services.wait_served = lambda *_: True  # noqa: SLF001 (no TorchServe here)
     threading.Thread(target=_end, args=(updater, update, points, objects), name="observer", daemon=True).start()
     updater.run()
 

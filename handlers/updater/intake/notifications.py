@@ -33,6 +33,11 @@ class Hints:
         self._stop = threading.Event()
         self._thread = threading.Thread(target=self._run, name="hints", daemon=True)
 
+    @property
+    def listening(self) -> bool:
+        """Whether it still listens, or waits to do so again."""
+        return self._thread.is_alive()
+
     def start(self) -> None:
         """Begin to listen."""
         self._thread.start()

@@ -38,6 +38,11 @@ class Child:
     def __init__(self) -> None:
         self._process: _Process | None = None
 
+    @property
+    def pid(self) -> int | None:
+        """The process, dead or alive, until it is ended or replaced; None without one."""
+        return self._process.popen.pid if self._process is not None else None
+
     def warm(self) -> None:
         """Start the process, unless it is there. Raises ``OSError``."""
         if self._process is not None and (status := self._process.popen.poll()) is not None:

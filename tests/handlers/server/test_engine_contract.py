@@ -169,7 +169,7 @@ def test_half_registered_version_is_completed(stack: Stack, reconciler: Reconcil
         Reconciler(stack.settings, stack.versions) as other,
         ManagementClient(management_socket(stack.settings)) as management,
     ):
-        other._mirror(2)
+        other._mirror(2)  # noqa: SLF001 (as if it had died after this step)
         management.register("lucir-2", batch_size=8, batch_delay_ms=2, response_timeout=30)
         management.register("lucir-2", batch_size=8, batch_delay_ms=2, response_timeout=30)
         stack.versions.point_to(2, "test")

@@ -20,7 +20,7 @@ PROGRAM = Path(str(examples.__file__)).with_name("own_method.py")
 def registry_of_its_own(monkeypatch: pytest.MonkeyPatch) -> None:
     """Other tests run over all registered methods."""
     for registry in (METHODS, DECLARED):
-        monkeypatch.setattr(registry, "_entries", dict(registry._entries))
+        monkeypatch.setattr(registry, "_entries", dict(registry._entries))  # noqa: SLF001 (nothing else may forget)
 
 
 def test_a_method_of_ones_own_learns_resumes_and_exports(tmp_path: Path) -> None:

@@ -14,7 +14,8 @@ from prometheus_client.parser import text_string_to_metric_families
 
 from handlers.settings import Settings
 from handlers.sidecar.http import WebServer
-from handlers.updater.http.app import SILENT_SECONDS, make_app
+from handlers.updater.http import app
+from handlers.updater.http.app import make_app
 from handlers.updater.service import Updater
 from handlers.updater.status import Phase
 from lucir_core.config.phase_config import load_preset
@@ -86,8 +87,7 @@ def test_health_fails_when_a_loop_hangs(
 ) -> None:
     updater.status.beat("main")
     assert client.get("/healthz").status_code == 200
-    with updater.status._lock:
-        updater.status._beats["main"] -= SILENT_SECONDS + 1
+    monkeypatch.setattr(app, "SILENT_SECONDS", -1.0)
     answer = client.get("/healthz")
     assert answer.status_code == 503
     assert "main" in answer.json()["error"]

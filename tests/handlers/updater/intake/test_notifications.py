@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 import urllib3
 
+from handlers.backoff import backoff
 from handlers.settings import Settings, UpdaterSettings
 from handlers.updater.__main__ import make_updater
 from handlers.updater.intake import notifications as hints
@@ -68,10 +69,13 @@ def run(store: Scripted) -> tuple[Hints, threading.Event]:
     return running, woken
 
 
-def make_watcher(store: ObjectStore, **settings: object) -> Watcher:
+def make_watcher(
+    store: ObjectStore, metrics: Metrics | None = None, status: Status | None = None, **settings: object
+) -> Watcher:
     """A watcher to which any marked folder is ready."""
     values = {"poll_seconds": NEVER, "settle_seconds": 0, "min_images": 2}
-    watcher = Watcher(store, UpdaterSettings.model_validate(values | settings), Metrics(), Status(store.url))
+    chosen = UpdaterSettings.model_validate(values | settings)
+    watcher = Watcher(store, chosen, metrics or Metrics(), status or Status(store.url))
     watcher.set_known(frozenset({"cat", "dog"}))
     return watcher
 
@@ -108,7 +112,7 @@ class TestPolicy:
         caplog.set_level(logging.INFO)
         store = Scripted(end)
         running, woken = run(store)
-        running._thread.join(PATIENCE)
+        wait_for(lambda: not running.listening)
         assert store.attempts == TRIES
         assert not woken.is_set()
         assert "listed at intervals only" in caplog.text
@@ -119,15 +123,14 @@ class TestPolicy:
         running, woken = run(Scripted(away, away, away, away, away, "hint", "hang"))
         assert woken.wait(PATIENCE)
         running.stop()
-        assert not running._thread.is_alive()
+        assert not running.listening
         assert caplog.text.count("are interrupted") == 1
 
     @pytest.mark.usefixtures("quick")
     def test_a_hint_forgives(self) -> None:
         store = Scripted("ended", "ended", "hint", "ended", "ended", "hint", "hang")
         running, _ = run(store)
-        while store.attempts < 7 and running._thread.is_alive():
-            time.sleep(0.01)
+        wait_for(lambda: store.attempts == 7 or not running.listening)
         assert store.attempts == 7
         running.stop()
 
@@ -136,23 +139,23 @@ class TestPolicy:
         store = Scripted(StoreUnavailableError("away"))
         running = Hints(store, lambda: None)
 
-        def wait(seconds: float) -> bool:
-            pauses.append(seconds)
-            if len(pauses) == 10:
-                running._stop.set()
-            return True
+        def at_once(failures: int, first: float, longest: float) -> float:
+            pauses.append(backoff(failures, first, longest))
+            return 0.0
 
-        monkeypatch.setattr(running._stop, "wait", wait)
-        running._run()
-        assert pauses == [0.5, 1, 2, 4, 8, 16, 32, 60, 60, 60]
+        monkeypatch.setattr(hints, "backoff", at_once)
+        running.start()
+        wait_for(lambda: len(pauses) >= 10)
+        running.stop()
+        assert pauses[:10] == [0.5, 1, 2, 4, 8, 16, 32, 60, 60, 60]
 
 
 class TestRealStores:
     def test_minio_tells_of_a_drop(self, minio: Server) -> None:
         bucket = minio.bucket()
-        watcher = make_watcher(minio.open(bucket))
-        assert sees(watcher, bucket_put(minio, bucket))
-        assert watcher._metrics.store_hints._value.get() > 0
+        metrics = Metrics()
+        assert sees(make_watcher(minio.open(bucket), metrics), bucket_put(minio, bucket))
+        assert metrics.registry.get_sample_value("lucir_store_hints_total")
 
     def test_a_folder_tells_of_a_drop(self, tmp_path: Path) -> None:
         def put(key: str) -> None:
@@ -163,9 +166,10 @@ class TestRealStores:
 
     def test_without_hints_a_drop_is_seen_at_the_next_listing(self, minio: Server) -> None:
         bucket = minio.bucket()
-        watcher = make_watcher(minio.open(bucket), hints=False, poll_seconds=0.2)
+        metrics = Metrics()
+        watcher = make_watcher(minio.open(bucket), metrics, hints=False, poll_seconds=0.2)
         assert sees(watcher, bucket_put(minio, bucket))
-        assert watcher._metrics.store_hints._value.get() == 0
+        assert metrics.registry.get_sample_value("lucir_store_hints_total") == 0
 
     def test_a_server_without_notifications_is_asked_a_few_times(
         self, tmp_path: Path, caplog: pytest.LogCaptureFixture
@@ -177,8 +181,7 @@ class TestRealStores:
             store = server.open(server.bucket())
             listening = Hints(store, lambda: None)  # type: ignore[arg-type]  # an S3Store, which has more
             listening.start()
-            listening._thread.join(PATIENCE)
-            assert not listening._thread.is_alive()
+            wait_for(lambda: not listening.listening)
         assert "listed at intervals only" in caplog.text
 
     @pytest.mark.parametrize("away", ["after the first listing", "at the first listing"])
@@ -191,16 +194,18 @@ class TestRealStores:
         with minio_server(tmp_path) as server:
             port = int(server.endpoint.rpartition(":")[2])
             bucket = server.bucket()
-            watcher = make_watcher(server.open(bucket, connect_timeout=1.0))
+            store = server.open(bucket, connect_timeout=1.0)
+            status = Status(store.url)
+            watcher = make_watcher(store, status=status)
             put = bucket_put(server, bucket)
             put("incoming/bird/first.png")
             if away == "after the first listing":
                 watcher.start()
-                wait_for(lambda: watcher._status.snapshot()["waiting_total"] == 1)
+                wait_for(lambda: status.snapshot()["waiting_total"] == 1)
         try:  # gone; the next listing is as far away as ever
             if away == "at the first listing":
                 watcher.start()
-                wait_for(lambda: not watcher._status.snapshot()["store"]["ok"])
+                wait_for(lambda: not status.snapshot()["store"]["ok"])
             with minio_server(tmp_path, port=port):
                 deadline = time.monotonic() + PATIENCE
                 while not watcher.ready.wait(0.5) and time.monotonic() < deadline:
@@ -233,8 +238,7 @@ def test_an_idle_updater_lists_what_is_new_and_nothing_else(
     updater = make_updater(Settings.model_validate(values))
     thread = threading.Thread(target=updater.run, daemon=True)
     thread.start()
-    while not updater._started:
-        time.sleep(0.05)
+    wait_for(lambda: updater._started)  # noqa: SLF001 (what it read of the store to get there is not counted)
     begun, before = time.monotonic(), len(listings)
     time.sleep(12 * poll)
     idle = [url for at, url in listings[before:] if at > begun]

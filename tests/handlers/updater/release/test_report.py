@@ -147,27 +147,27 @@ class Seen(HTMLParser):
         super().__init__()
         self.tags: list[str] = []
         self.attributes: list[tuple[str, str | None]] = []
-        self._open: list[str] = []
+        self.open_tags: list[str] = []
 
     def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
         self.tags.append(tag)
         self.attributes += attrs
         if tag not in {"meta", "img", "br"}:
-            self._open.append(tag)
+            self.open_tags.append(tag)
 
     def handle_startendtag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
         self.tags.append(tag)
         self.attributes += attrs
 
     def handle_endtag(self, tag: str) -> None:
-        assert self._open.pop() == tag
+        assert self.open_tags.pop() == tag
 
 
 def test_the_page_is_one_file_that_cannot_run_anything(report: Report) -> None:
     text, css = render(report), style()
     page = Seen()
     page.feed(text)
-    assert page._open == []
+    assert page.open_tags == []
     assert "script" not in page.tags
     assert page.tags.count("img") == len(report.mistakes)
     names = {name for name, _ in page.attributes}
@@ -226,7 +226,7 @@ def test_mistakes_are_bounded(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -
         labels = random.integers(0, 40, 20)
         rows = random.random((20, 40)).astype(np.float32)
         recorder.see(np.full((20, 300, 300, 3), 7, np.uint8), labels, rows)
-    assert len(recorder._found) <= 2 * 60 + 20
+    assert len(recorder._found) <= 2 * 60 + 20  # noqa: SLF001 (the memory that it holds on the way)
     recorder.save(tmp_path)
     found = load_mistakes(tmp_path, classes, 20)
     assert len(found) == KEPT

@@ -11,6 +11,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
+import psutil
 import pytest
 from sklearn.datasets import load_digits
 
@@ -25,7 +26,7 @@ from lucir_core.memory.image_blobs import ImageBlobs
 from model_store.directory.directory_store import DirectoryStore
 from model_store.layout import HOLDOUT
 from tests.handlers.conftest import Drop
-from tests.support.waiting import wait_for
+from tests.support.waiting import lives, wait_for
 
 CLASSES = ("zero", "one")
 NEVER = threading.Event()
@@ -73,8 +74,8 @@ def write_task(folder: Path, arrays: Path) -> Path:
 
 
 def pid_of(child: Child) -> int:
-    assert child._process is not None
-    return child._process.popen.pid
+    assert child.pid is not None
+    return child.pid
 
 
 def is_gone(pid: int) -> bool:
@@ -83,6 +84,11 @@ def is_gone(pid: int) -> bool:
     except ProcessLookupError:
         return True
     return False
+
+
+def children() -> list[int]:
+    """Learning processes of this one."""
+    return [child.pid for child in psutil.Process().children() if "handlers.updater.training" in child.cmdline()]
 
 
 @pytest.mark.slow
@@ -113,7 +119,7 @@ def test_a_process_that_died_before_it_had_work_is_replaced(child: Child, caplog
     child.warm()
     pid = pid_of(child)
     os.kill(pid, signal.SIGKILL)
-    wait_for(lambda: child._process is not None and child._process.popen.poll() is not None)
+    wait_for(lambda: not lives(psutil.Process(pid)))
     child.warm()
     assert pid_of(child) != pid
     assert "ended before it had anything to do" in caplog.text
@@ -124,7 +130,7 @@ def test_failures_are_told_apart_and_end_the_process(child: Child, arrays: Path,
     (arrays / LABELS).unlink()
     with pytest.raises(MachineError, match=r"No such file .*labels\.npy"):
         child.run("learn", write_task(tmp_path / "no-arrays", arrays), print, NEVER, lambda: None)
-    assert child._process is None
+    assert child.pid is None
     (arrays / LABELS).write_bytes(b"no array")
     with pytest.raises(LearningError, match="ValueError"):
         child.run("learn", write_task(tmp_path / "no-labels", arrays), print, NEVER, lambda: None)
@@ -170,10 +176,9 @@ def test_an_updater_has_one_while_a_drop_settles(settings: Settings, store: Dire
     thread.start()
     try:
         wait_for(lambda: updater.status.snapshot()["lease"]["state"] == "active")
-        assert updater._child._process is None
+        assert children() == []
         folders = [drop(name, digit) for digit, name in enumerate(CLASSES)]
-        wait_for(lambda: updater._child._process)
-        pid = pid_of(updater._child)
+        (pid,) = wait_for(children)
         assert not list(store.folders("updates/"))
         for folder in folders:
             shutil.rmtree(folder)
