@@ -10,8 +10,8 @@ from handlers.settings import LogSettings
 
 QUIET = ("uvicorn", "watchfiles", "httpx", "httpcore", "asyncio", "PIL", "matplotlib", "torch")
 """Libraries whose everyday messages would bury ours: their warnings still come through."""
-SILENT = ("urllib3",)
-"""It warns of each attempt that it repeats, and what fails in the end is told by whoever asked."""
+SILENT = ("urllib3", "python_multipart")
+"""They warn of each attempt that is repeated, of each broken form; what fails is told by, or told to, whoever asked."""
 
 _STANDARD = frozenset(vars(logging.makeLogRecord({}))) | {"message", "asctime", "taskName"}
 

@@ -43,7 +43,10 @@ class Server:
         serving = settings.serving
         gpu = 0 if _GPU.exists() else None
         self.settings = settings
-        self.versions = LoadedVersions(lambda folder: VersionModel.load(folder, threads=serving.threads, gpu=gpu))
+        self.versions = LoadedVersions(
+            lambda folder: VersionModel.load(folder, threads=serving.threads, gpu=gpu),
+            settings.run_folder / "answering.json",
+        )
         rules = BatchRules(settings.images, serving.top_k, serving.batch_size, serving.queue_size, serving.workers)
         self.traffic = TrafficMetrics()
         self.batcher = Batcher(self.versions, rules, self.traffic)
@@ -68,6 +71,7 @@ class Server:
             _listen_privately(management_socket(self.settings)) as management,
         ):
             self._marker.unlink(missing_ok=True)  # of a process that was killed while it was draining
+            self.versions.resume(serving.workers)
             self.batcher.start()
             others = [QuietServer(make_config(self.management, grace=1)), QuietServer(make_config(self.pages, grace=1))]
             pairs = zip(others, (management, metrics), strict=True)
@@ -133,7 +137,8 @@ def main() -> int:
         sys.stderr.write(f"{error}\n")
         return EXIT_CONFIG
     setup_logging(settings.log, "server")
-    settings.models_folder.mkdir(parents=True, exist_ok=True)
+    for folder in (settings.models_folder, settings.run_folder):
+        folder.mkdir(parents=True, exist_ok=True)
     try:
         return asyncio.run(Server(settings).run())
     except (LaunchError, OSError) as error:

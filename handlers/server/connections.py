@@ -20,6 +20,9 @@ HEADER_SECONDS: Final = 10.0
 IDLE_SECONDS: Final = 75
 """How long a kept-alive connection may stay silent: longer than common proxies and clients keep theirs."""
 HEADER_BYTES: Final = 64 * 1024
+CLOSING_SECONDS: Final = 2.0
+"""From the last accepted connection to the end: for requests under way, and for clients that have just connected."""
+SETTLING_SECONDS: Final = 0.1
 
 
 class PatientProtocol(H11Protocol):
@@ -91,6 +94,35 @@ class DrainingServer(uvicorn.Server):
         if self._end_at is not None and (not self.server_state.connections or time.monotonic() >= self._end_at):
             self.should_exit = True
         return await super().on_tick(counter)
+
+    async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
+        """Refuse new connections, answer those that are there, then end as uvicorn does."""
+        loop = asyncio.get_running_loop()
+        # Closing a listener resets what waits to be accepted: taken over first, with nothing in between.
+        accepted = [connection for listener in sockets or [] for connection in _waiting(listener)]
+        for server in self.servers:
+            server.close()
+        for connection in accepted:
+            await loop.connect_accepted_socket(self._protocol, connection)
+        now = time.monotonic()
+        # Connections that the event loop has just accepted are not counted yet.
+        while time.monotonic() < now + SETTLING_SECONDS or (
+            self.server_state.connections and time.monotonic() < now + CLOSING_SECONDS
+        ):
+            await asyncio.sleep(0.02)
+        await super().shutdown(sockets)
+
+    def _protocol(self) -> asyncio.Protocol:
+        return PatientProtocol(self.config, self.server_state, self.lifespan.state, asyncio.get_running_loop())
+
+
+def _waiting(listener: socket.socket) -> Iterator[socket.socket]:
+    """The connections that clients have made and nobody has accepted yet. ``listener`` does not block."""
+    while True:
+        try:
+            yield listener.accept()[0]
+        except OSError:  # none is left
+            return
 
 
 def make_config(app: ASGIApp, *, connections: int | None = None, grace: int = 5) -> uvicorn.Config:

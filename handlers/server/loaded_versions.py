@@ -11,6 +11,7 @@ from typing import Literal
 
 from handlers.inference.version_model import VersionModel
 from handlers.inference.worker import NOTHING_LEARNT_FILE
+from model_store.local_files import sibling
 
 logger = logging.getLogger(__name__)
 
@@ -41,6 +42,8 @@ class LoadedVersions:
     """
 
     load: Load
+    remembered: Path
+    """A file that tells a new process which version answered last, so that it need not wait for the reconciler."""
     known: dict[int, LoadedVersion] = field(default_factory=dict)
     default: LoadedVersion | None = None
 
@@ -65,6 +68,7 @@ class LoadedVersions:
         self.default = version
         if previous is not version:
             logger.info("version %d answers now", version.number)
+            self._remember(version)
 
     def forget(self, number: int) -> bool:
         """Let a version go; what runs with it ends by itself. False when it is not known."""
@@ -72,6 +76,30 @@ class LoadedVersions:
         if version is not None and self.default is version:
             self.default = None
         return version is not None
+
+    def resume(self, workers: int) -> None:
+        """Load what an earlier process answered with, from its local copy, and answer with it."""
+        try:
+            folder = Path(json.loads(self.remembered.read_text(encoding="utf-8"))["folder"])
+            number = int(folder.name.rpartition("-")[2])
+        except FileNotFoundError:
+            return
+        except (OSError, ValueError, KeyError, TypeError) as error:
+            logger.warning("%s does not say which version answered last: %s", self.remembered, error)
+            return
+        version = LoadedVersion(number, folder, "loading", workers)
+        self._load(version)
+        if version.state == "ready":
+            self.known[number] = self.default = version
+
+    def _remember(self, version: LoadedVersion) -> None:
+        """A disk that is full costs a quick restart, nothing else."""
+        try:
+            with sibling(self.remembered) as temporary:
+                temporary.write_text(json.dumps({"folder": str(version.folder)}), encoding="utf-8")
+                temporary.replace(self.remembered)
+        except OSError as error:
+            logger.warning("%s cannot be written: %s", self.remembered, error)
 
     def _load(self, version: LoadedVersion) -> None:
         started = time.monotonic()

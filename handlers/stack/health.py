@@ -26,7 +26,12 @@ class TorchServeProbe:
     """
 
     def __init__(self, inference_url: str, socket: Path) -> None:
-        self._inference = httpx.Client(base_url=inference_url, timeout=TIMEOUT_SECONDS, trust_env=False)
+        self._inference = httpx.Client(
+            base_url=inference_url,
+            timeout=TIMEOUT_SECONDS,
+            trust_env=False,
+            limits=httpx.Limits(max_keepalive_connections=0),  # a server that drains waits for kept connections
+        )
         self._management = httpx.Client(
             base_url="http://management",
             transport=httpx.HTTPTransport(uds=str(socket)),

@@ -41,6 +41,14 @@ def under_load(stack: Stack, image: bytes, threads: int = 4) -> LoadClient:
     return LoadClient(stack.settings.inference_url, [image], threads=threads, think_seconds=0)
 
 
+def answers(stack: Stack) -> bool:
+    """Whether somebody listens."""
+    try:
+        return stack.get("/ping").is_success
+    except httpx.HTTPError:
+        return False
+
+
 def worker_pid(stack: Stack, version: int) -> int | None:
     """Of the one worker, when it is ready."""
     with ManagementClient(management_socket(stack.settings)) as management:
@@ -137,6 +145,20 @@ def test_swap_under_load_loses_nothing(stack: Stack, make_image: MakeImage) -> N
         (3, 2, "success"),
         (2, 3, "success"),
     ]
+
+
+@pytest.mark.parametrize("engine", ["uvicorn"])
+def test_a_new_process_answers_with_the_last_version_before_anybody_told_it(
+    stack: Stack, reconciler: Reconciler, make_image: MakeImage
+) -> None:
+    stack.publish(1)
+    stack.serve(reconciler, 1)
+    stack.stop(signal.SIGKILL)
+    stack.start()
+    wait_for(lambda: answers(stack))
+    assert stack.post(make_image()).json()["model_version"] == 1
+    stack.publish(2)
+    stack.serve(reconciler, 2)
 
 
 @pytest.mark.parametrize("engine", ["torchserve"])  # of the other engine, the one process is restarted from outside

@@ -191,6 +191,9 @@ class Stack:
     def log(self) -> str:
         return (self.scratch / "engine.log").read_text(errors="replace")
 
+    def get(self, path: str) -> httpx.Response:
+        return httpx.get(self.settings.inference_url + path, timeout=60)
+
     def post(self, image: bytes, path: str = "/predictions/lucir", **headers: str) -> httpx.Response:
         return httpx.post(self.settings.inference_url + path, content=image, headers=headers, timeout=60)
 

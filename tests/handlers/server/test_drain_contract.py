@@ -1,0 +1,59 @@
+"""An engine stopped while clients that keep their connections alive send one request after the other."""
+
+import signal
+from collections.abc import Callable
+from typing import Any
+
+import httpx
+import pytest
+
+from handlers.sockets import management_socket
+from handlers.stack.probe import socket_problem
+from handlers.torchserve.reconcile import Reconciler
+from tests.support.kept_alive import answered_meanwhile, check_none_was_cut, under_way
+from tests.support.waiting import PATIENCE, wait_for
+
+pytestmark = pytest.mark.slow
+
+Stack = Any  # the one of conftest.py, which pytest imports by no name
+
+
+@pytest.fixture(params=["torchserve", "uvicorn"])
+def engine(request: pytest.FixtureRequest) -> str:
+    """Each test runs with each."""
+    return str(request.param)
+
+
+def test_no_request_is_cut(new_stack: Callable[..., Stack], make_image: Callable[..., bytes], engine: str) -> None:
+    stack = new_stack(drain_seconds=2)
+    stack.start()
+    process = stack.process
+    stack.publish(1)
+    with Reconciler(stack.settings, stack.versions) as reconciler:
+        stack.serve(reconciler, 1)
+    socket = str(management_socket(stack.settings))
+    assert socket_problem(socket) == ""
+    clients = under_way(f"{stack.settings.inference_url}/predictions/lucir", make_image())
+    before = {client: client.seen["200"] for client in clients}
+    process.send_signal(signal.SIGTERM)
+    # Not ready, and yet it accepts and answers.
+    assert "draining" in wait_for(lambda: socket_problem(socket), process)
+    found = measured(stack)
+    again = answered_meanwhile(clients)
+    assert stack.post(make_image()).status_code == 200
+    wait_for(again, process)
+    assert process.wait(PATIENCE) == {"torchserve": 143, "uvicorn": 0}[engine]
+    check_none_was_cut(clients)
+    assert found['lucir_request_duration_seconds_count{code="200"}'] >= sum(before.values())
+    assert found["lucir_batch_images_sum"] >= sum(before.values())
+    assert found["lucir_queue_seconds_total"] > 0
+    assert not any("worker" in name or "version" in name for name in found if name.startswith("lucir_"))
+    stack.process = None
+
+
+def measured(stack: Stack) -> dict[str, float]:
+    """The samples of the metrics page by name and labels."""
+    url = f"http://127.0.0.1:{stack.settings.serving.metrics_port}/metrics"
+    text = httpx.get(url, trust_env=False, timeout=60).text
+    lines = (line.rpartition(" ") for line in text.splitlines() if not line.startswith("#"))
+    return {name: float(number) for name, _, number in lines}
