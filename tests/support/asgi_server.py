@@ -8,7 +8,8 @@ from contextlib import contextmanager
 import httpx
 from starlette.types import ASGIApp
 
-from handlers.server.connections import QuietServer, listen, make_config
+from handlers.server.connections import QuietServer, make_config
+from handlers.web_address import listening_socket
 from tests.support.waiting import wait_for
 
 
@@ -16,7 +17,7 @@ from tests.support.waiting import wait_for
 def serving(app: ASGIApp, start: Callable[[], None]) -> Iterator[httpx.Client]:
     """A client of ``app``; ``start`` is called in the event loop before the first request."""
     server = QuietServer(make_config(app, grace=1))
-    with listen("127.0.0.1", 0) as listener:
+    with listening_socket("127.0.0.1", 0) as listener:
         address = f"http://127.0.0.1:{listener.getsockname()[1]}"
 
         async def run() -> None:
