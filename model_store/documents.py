@@ -1,10 +1,11 @@
 """Reading and writing the JSON documents beside a model, and what is said of one that cannot be trusted."""
 
+import json
 from typing import TypeVar
 
 from pydantic import ValidationError
 
-from model_store.manifest import Document
+from model_store.manifest import FORMAT, Document, StoredDocument
 from model_store.objects import StoreError
 
 RESTORE = "restore it from a copy, or serve another version: lucir rollback VERSION"
@@ -21,7 +22,11 @@ class CorruptVersionError(StoreError):
     """A document does not parse or a file is not the one its manifest records; the message names it."""
 
 
-class Claim(Document):
+class NewerFormatError(StoreError):
+    """A document was written by a later release, whose meaning this one cannot know: nothing is wrong with it."""
+
+
+class Claim(StoredDocument):
     """``versions/<n>/claim.json``: which update may write below this number."""
 
     update_id: str
@@ -33,11 +38,30 @@ def encode(document: Document) -> bytes:
 
 
 def parse(kind: type[AnyDocument], data: bytes, name: str, remedy: str) -> AnyDocument:
-    """Parse a document; ``CorruptVersionError`` names it, the first thing wrong with it, and ``remedy``."""
+    """Parse a document.
+
+    Raises ``NewerFormatError`` for one of a later release, else ``CorruptVersionError``, which names the document, the
+    first thing wrong with it, and ``remedy``.
+    """
     try:
         return kind.model_validate_json(data)
     except ValidationError as error:
+        if (number := _format(data)) > FORMAT:
+            raise NewerFormatError(
+                f"{name} was written by a newer lucir (format {number}, this one knows {FORMAT}): upgrade this one, or "
+                "see docs/upgrade.md for the way back"
+            ) from None
         first = error.errors(include_url=False, include_input=False)[0]
         place = ".".join(map(str, first["loc"]))
         problem = f"{place}: {first['msg']}" if place else first["msg"]
         raise CorruptVersionError(f"{name} is damaged or was edited ({problem}); {remedy}") from None
+
+
+def _format(data: bytes) -> int:
+    """The format that a document says it has; 0 where it says nothing of the kind."""
+    try:
+        document = json.loads(data)
+    except (ValueError, RecursionError):
+        return 0
+    number = document.get("format") if isinstance(document, dict) else None
+    return number if isinstance(number, int) else 0

@@ -1,11 +1,14 @@
 """What a version says about itself: the documents beside each model and the pointer to the served one."""
 
 from datetime import UTC, datetime
-from typing import Annotated, Literal
+from typing import Annotated, Final, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, JsonValue
 
-FORMAT: Literal[1] = 1
+FORMAT: Final = 1
+"""What this release writes. A document with a higher number is refused with the advice to upgrade: what it means is not
+known here. A release that only adds fields keeps the number, and they are passed over by those that do not know them;
+one that changes what a field means, or may hold, raises it and still reads the lower ones (docs/upgrade.md)."""
 
 Ratio = Annotated[float, Field(ge=0, le=1)]
 Sha256 = Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")]
@@ -17,9 +20,16 @@ def now() -> datetime:
 
 
 class Document(BaseModel):
-    """A JSON document of the store: closed and immutable."""
+    """A JSON document of the store, or a part of one: immutable. Fields that are not known are passed over."""
 
-    model_config = ConfigDict(extra="forbid", frozen=True)
+    model_config = ConfigDict(extra="ignore", frozen=True)
+
+
+class StoredDocument(Document):
+    """A whole document of the store."""
+
+    format: int = Field(FORMAT, ge=1, le=FORMAT)
+    """Where it is missing, the document is older than formats are."""
 
 
 class Preprocessing(Document):
@@ -60,10 +70,9 @@ class Calibration(Document):
     """Share of known images that are called unknown."""
 
 
-class Manifest(Document):
+class Manifest(StoredDocument):
     """``versions/<n>/manifest.json``, written last: a version without it does not exist."""
 
-    format: Literal[1] = FORMAT
     version: int = Field(ge=1)
     kind: Literal["learnt", "provisional", "edited"] = "learnt"
     """Trained; imprinted only, until the trained version of the same drop follows; or a known version with classes or
@@ -104,7 +113,7 @@ class Gate(Document):
     reasons: tuple[str, ...] = ()
 
 
-class Evaluation(Document):
+class Evaluation(StoredDocument):
     """``versions/<n>/evaluation.json``: measured on the exported ONNX model."""
 
     version: int
@@ -130,7 +139,7 @@ class Evaluation(Document):
     gate: Gate
 
 
-class Pointer(Document):
+class Pointer(StoredDocument):
     """``versions/current.json``: what every server shall serve."""
 
     version: int = Field(ge=1)

@@ -9,12 +9,11 @@ import logging
 from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
-from typing import Literal
 
 from pydantic import Field
 
 from model_store.documents import CorruptVersionError, VersionNotFoundError, encode, parse
-from model_store.manifest import FORMAT, Document, now
+from model_store.manifest import Document, StoredDocument, now
 from model_store.objects import ObjectNotFoundError
 from model_store.versions import CLAIM, DOCUMENT_LIMIT, MANIFEST, PREFIX, VersionStore, file_key
 
@@ -38,10 +37,9 @@ class Removal(Document):
     files: tuple[str, ...]
 
 
-class RemovalLog(Document):
+class RemovalLog(StoredDocument):
     """``versions/removed.json``; ``pending`` are under way, ``removed`` is ordered by time."""
 
-    format: Literal[1] = FORMAT
     pending: tuple[Removal, ...] = ()
     removed: tuple[Removal, ...] = ()
 

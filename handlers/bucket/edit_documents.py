@@ -5,7 +5,7 @@ from typing import Annotated, Literal
 
 from pydantic import Field
 
-from model_store.manifest import FORMAT, Document, Sha256
+from model_store.manifest import Document, Sha256, StoredDocument
 
 EDIT, ANSWER = "edit.json", "answer.json"
 MOST_IMAGES = 10_000
@@ -59,10 +59,9 @@ class DeleteImages(Document):
 Operation = Annotated[Rename | Merge | Remove | DeleteImages, Field(discriminator="kind")]
 
 
-class EditRequest(Document):
+class EditRequest(StoredDocument):
     """``requests/<id>.json``: it lies there until the updater has ended it."""
 
-    format: Literal[1] = FORMAT
     id: str = Field(pattern=r"^[0-9]{6,}-[0-9]{13}-[0-9a-f]{8}$")
     """The newest update when it was made, milliseconds since the epoch, something random: in this order they run."""
     created_at: datetime
@@ -77,10 +76,9 @@ class StoredFile(Document):
     size: int
 
 
-class EditPlan(Document):
+class EditPlan(StoredDocument):
     """``edit.json``: what the request means for the version it was applied to."""
 
-    format: Literal[1] = FORMAT
     operation: Operation
     refused: str | None
     """Why nothing is done."""
@@ -94,10 +92,9 @@ class EditPlan(Document):
     """Whether these files are deleted."""
 
 
-class EditAnswer(Document):
+class EditAnswer(StoredDocument):
     """``answer.json``: what the person who asked wants to know afterwards."""
 
-    format: Literal[1] = FORMAT
     request: str
     operation: Operation
     version: int | None

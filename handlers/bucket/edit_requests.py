@@ -16,7 +16,7 @@ from handlers.bucket.edit_rules import checked
 from handlers.bucket.update_documents import Done, Intent
 from handlers.bucket.updates import DONE, UpdateRecords
 from model_store.documents import encode, parse
-from model_store.manifest import Document, now
+from model_store.manifest import Document, StoredDocument, now
 from model_store.objects import ObjectNotFoundError, ObjectStore, StoreError
 from model_store.versions import VersionStore
 
@@ -30,7 +30,7 @@ SEARCHED = 200
 _ID = re.compile(r"[0-9]{6,}-[0-9]{13}-[0-9a-f]{8}")
 
 
-class Bell(Document):
+class Bell(StoredDocument):
     """``requests/last.json``: the newest request."""
 
     id: str

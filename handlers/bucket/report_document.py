@@ -5,7 +5,7 @@ from typing import Literal
 
 from pydantic import Field
 
-from model_store.manifest import FORMAT, Document, Gate
+from model_store.manifest import Document, Gate, StoredDocument
 
 REPORT_JSON, REPORT_HTML = "report.json", "report.html"
 
@@ -130,10 +130,9 @@ class Doubts(Document):
     lookalikes: tuple[MayBeMistaken, ...]
 
 
-class Report(Document):
+class Report(StoredDocument):
     """``report.json``."""
 
-    format: Literal[1] = FORMAT
     version: int
     parent: int | None
     update_id: str

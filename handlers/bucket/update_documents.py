@@ -6,7 +6,7 @@ from typing import Literal
 from pydantic import Field
 
 from handlers.bucket.edit_documents import EditRequest
-from model_store.manifest import FORMAT, Document, Sha256
+from model_store.manifest import Document, Sha256, StoredDocument
 
 Role = Literal["train", "holdout", "rejected", "marker"]
 Result = Literal["published", "refused", "rejected", "failed", "superseded"]
@@ -21,10 +21,9 @@ class FolderIntent(Document):
     """Whether the marker ``_READY`` was there: then few images are enough."""
 
 
-class Intent(Document):
+class Intent(StoredDocument):
     """``intent.json``, written first: this update exists and takes up these folders ("": files that lie in none)."""
 
-    format: Literal[1] = FORMAT
     id: str
     created_at: datetime
     folders: dict[str, FolderIntent]
@@ -48,10 +47,9 @@ class Entry(Document):
     target: str
 
 
-class Plan(Document):
+class Plan(StoredDocument):
     """``plan.json``: every object that the update decides on. Objects that arrived later are not in it."""
 
-    format: Literal[1] = FORMAT
     id: str
     created_at: datetime
     parent: int | None
@@ -77,17 +75,16 @@ class Plan(Document):
         return tuple(entry for entry in self.entries if entry.role in roles)
 
 
-class Attempts(Document):
+class Attempts(StoredDocument):
     """``attempts.json``: how often each step was begun without ending, and failed; so that no drop loops for ever."""
 
     begun: dict[str, int] = Field(default_factory=dict)
     failed: dict[str, int] = Field(default_factory=dict)
 
 
-class Done(Document):
+class Done(StoredDocument):
     """``done.json``, written last: the update is over and this came of it."""
 
-    format: Literal[1] = FORMAT
     id: str
     result: Result
     version: int | None
@@ -105,7 +102,7 @@ class Done(Document):
     """Seconds, by step."""
 
 
-class Reason(Document):
+class Reason(StoredDocument):
     """``rejected/.../<file>.reason.json``."""
 
     key: str
@@ -124,16 +121,15 @@ class FailedFolder(Document):
     reason: str
 
 
-class FailedFolders(Document):
+class FailedFolders(StoredDocument):
     """``updates/failed.json``, by folder name."""
 
     folders: dict[str, FailedFolder] = Field(default_factory=dict)
 
 
-class LeaseRecord(Document):
+class LeaseRecord(StoredDocument):
     """``updates/lease.json``: which updater is active on this store."""
 
-    format: Literal[1] = FORMAT
     holder: str
     """The data folder of the active updater, by a random name that it keeps."""
     name: str

@@ -8,10 +8,12 @@ import base64
 from pathlib import Path
 from typing import Final
 
-from pydantic import Field, ValidationError
+from pydantic import Field
 
 from handlers.torchserve.inference_port import Probe, ProbeError
-from model_store.manifest import Document, Ratio
+from model_store.documents import parse
+from model_store.manifest import Document, Ratio, StoredDocument
+from model_store.objects import StoreError
 
 FILE: Final = "canary.json"
 TOLERANCE: Final = 0.02
@@ -28,7 +30,7 @@ class CanaryPicture(Document):
     probability: Ratio
 
 
-class Canary(Document):
+class Canary(StoredDocument):
     """``canary.json`` of a version."""
 
     side: int = Field(ge=1)
@@ -44,11 +46,11 @@ def check_canary(probe: Probe, version: int, folder: Path, min_side: int) -> Non
     """
     try:
         with (folder / FILE).open("rb") as file:
-            canary = Canary.model_validate_json(file.read(LONGEST))
+            canary = parse(Canary, file.read(LONGEST), str(folder / FILE), "it is fetched again")
     except FileNotFoundError:
         return
-    except ValidationError as error:
-        raise ProbeError(f"{folder / FILE} is damaged: {error.errors(include_url=False)[0]['msg']}") from error
+    except StoreError as error:
+        raise ProbeError(str(error)) from error
     if canary.side < min_side:
         return
     for number, picture in enumerate(canary.pictures, 1):

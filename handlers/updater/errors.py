@@ -1,7 +1,7 @@
 """What the stages of an update raise, and which of these failures are waited out however often they come."""
 
+from model_store.documents import CorruptVersionError, NewerFormatError, VersionNotFoundError
 from model_store.objects import StoreError, StoreUnavailableError
-from model_store.versions import CorruptVersionError, VersionNotFoundError
 
 
 class BlockedError(StoreError):
@@ -35,6 +35,7 @@ NOT_THE_DROP = (
     BlockedError,
     StoreUnavailableError,
     CorruptVersionError,
+    NewerFormatError,
     VersionNotFoundError,
     OSError,
 )

@@ -245,7 +245,6 @@ class TestDamage:
         [
             {"version": 2},
             {"version": "one"},
-            {"unknown": 1},
             {"classes": ["alone"]},
             {"files": {"../../outside": {"size": 1, "sha256": "0" * 64}}},
             {"files": {"model.onnx": {"size": -1, "sha256": "0" * 64}}},
