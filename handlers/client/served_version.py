@@ -3,10 +3,10 @@
 import time
 from dataclasses import dataclass
 
+from handlers.bucket.pointer_move import RefusedVersionError, move_pointer
 from handlers.client.addresses import get_json
 from handlers.client.errors import ClientError
-from model_store.objects import ObjectNotFoundError, ObjectStore
-from model_store.versions import VersionStore
+from model_store.objects import ObjectStore
 
 POLL_SECONDS = 0.25
 
@@ -27,24 +27,11 @@ def move_back(objects: ObjectStore, version: int, *, force: bool) -> RolledBack:
     Raises ``StoreError`` for a version that does not exist or is damaged, ``ClientError`` for one that the gate
     refused, unless ``force``.
     """
-    versions = VersionStore(objects)
-    refused = _refusal(versions, version)
-    if refused and not force:
-        raise ClientError(
-            f"the gate refused version {version}: {refused}. Nothing was changed; "
-            f"to serve it all the same: lucir rollback {version} --force"
-        )
-    pointer = versions.rollback(version, f"rollback, forced: {refused}" if refused else "rollback")
-    return RolledBack(version, pointer.previous, bool(refused))
-
-
-def _refusal(versions: VersionStore, version: int) -> str:
-    """Why the gate refused a version; empty where it passed, or was never judged."""
     try:
-        gate = versions.evaluation(version).gate
-    except ObjectNotFoundError:
-        return ""
-    return "" if gate.passed else "; ".join(gate.reasons) or "no reason is recorded"
+        moved = move_pointer(objects, version, force=force)
+    except RefusedVersionError as error:
+        raise ClientError(f"{error}; to serve it all the same: lucir rollback {version} --force") from None
+    return RolledBack(moved.version, moved.previous, moved.forced)
 
 
 def wait_served(url: str, version: int, timeout: float) -> int:

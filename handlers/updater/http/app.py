@@ -1,26 +1,35 @@
 """The updater's HTTP: the operator's page, metrics, health, status, which only read; and requests for changes."""
 
-import time
-from pathlib import Path
+import logging
 from typing import Protocol
 
-from prometheus_client import CONTENT_TYPE_LATEST
 from starlette.applications import Starlette
-from starlette.concurrency import run_in_threadpool
 from starlette.exceptions import HTTPException
 from starlette.middleware import Middleware
 from starlette.middleware.gzip import GZipMiddleware
-from starlette.requests import Request
-from starlette.responses import HTMLResponse, Response
-from starlette.routing import Route
+from starlette.requests import ClientDisconnect, Request
+from starlette.responses import Response
+from starlette.routing import BaseRoute, Route
 
 from handlers.bucket.edit_requests import EditDesk
+from handlers.bucket.updates import UpdateRecords
 from handlers.settings import Settings
-from handlers.sidecar.http import HEADERS, answer_bug, json_answer
-from handlers.templates import policy_hash, render_page, source
-from handlers.updater.http.correct import CorrectionApi
-from handlers.updater.http.edits import EditApi
+from handlers.sidecar.http import answer_bug, json_answer
+from handlers.updater.http.cached import tagged_json
+from handlers.updater.http.changes.correct import CorrectionApi
+from handlers.updater.http.changes.edits import EditApi
+from handlers.updater.http.changes.retries import RetryApi
+from handlers.updater.http.changes.rollbacks import RollbackApi
+from handlers.updater.http.changes.uploads import UploadApi
+from handlers.updater.http.images.class_cards import ClassApi
+from handlers.updater.http.images.stored_images import StoredImagesApi
+from handlers.updater.http.images.thumbnails import ThumbnailApi
+from handlers.updater.http.images.version_files import VersionFiles
+from handlers.updater.http.model_files import ModelFiles
+from handlers.updater.http.page import Page
+from handlers.updater.http.probes import Probes
 from handlers.updater.http.reports import ReportApi
+from handlers.updater.http.try_image import TryApi
 from handlers.updater.http.version_answers import VersionApi
 from handlers.updater.http.versions import VersionsView
 from handlers.updater.metrics import Metrics
@@ -28,11 +37,10 @@ from handlers.updater.status import Status
 from model_store.objects import ObjectStore, StoreError
 from model_store.versions import VersionStore
 
-_FOLDER = Path(__file__).parent
-SILENT_SECONDS = 300.0
-"""A loop that has not moved for so long hangs: every wait in it is shorter."""
-READY_SECONDS = 5.0
-"""How long one check of the store counts."""
+logger = logging.getLogger(__name__)
+
+PAGE_FOLDER = "page"
+"""Below the scratch space: files of the version that the page shows."""
 
 
 class Source(Protocol):
@@ -44,92 +52,53 @@ class Source(Protocol):
     objects: ObjectStore
     settings: Settings
     versions: VersionStore
+    records: UpdateRecords
     edits: EditDesk
 
 
 def make_app(source: Source) -> Starlette:
     """The ASGI application."""
-    routes = [
-        Route("/", _Page().answer),
-        Route("/metrics", _Metrics(source).answer),
-        Route("/healthz", _Health(source).alive),
-        Route("/readyz", _Health(source).ready),
-        Route("/api/status", _Api(source).status),
-        *VersionApi(source).routes(),
-        *EditApi(source).routes(),
-        *CorrectionApi(source).routes(),
-        *ReportApi(source.versions).routes(),
-    ]
     return Starlette(
-        routes=routes,
+        routes=[*_reading(source), *_changing(source)],
         middleware=[Middleware(GZipMiddleware, minimum_size=1024, compresslevel=6)],
-        exception_handlers={HTTPException: _http_error, StoreError: _store_error, Exception: answer_bug},
+        exception_handlers={
+            HTTPException: _http_error,
+            StoreError: _store_error,
+            ClientDisconnect: _gone,
+            Exception: answer_bug,
+        },
     )
 
 
-class _Page:
-    """One page without outside resources; the policy lets exactly its own script and style run."""
+def _reading(source: Source) -> list[BaseRoute]:
+    files = VersionFiles(source.versions, source.settings.work_folder / PAGE_FOLDER)
 
-    def __init__(self) -> None:
-        style, script = source(_FOLDER / "page.css"), source(_FOLDER / "page.js")
-        self._content = render_page(_FOLDER / "page.html.j2", style=style, script=script)
-        policy = (
-            f"default-src 'none'; script-src {policy_hash(script)}; style-src {policy_hash(style)}; "
-            "connect-src 'self'; img-src data:; base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
-        )
-        self._headers = HEADERS | {"Content-Security-Policy": policy}
-
-    async def answer(self, _: Request) -> Response:
-        return HTMLResponse(self._content, headers=self._headers)
-
-
-class _Metrics:
-    def __init__(self, source: Source) -> None:
-        self._metrics = source.metrics
-
-    async def answer(self, _: Request) -> Response:
-        return Response(self._metrics.render(), headers={"Content-Type": CONTENT_TYPE_LATEST})
-
-
-class _Health:
-    def __init__(self, source: Source) -> None:
-        self._source = source
-        self._checked = -READY_SECONDS
-        self._problem: str | None = None
-
-    async def alive(self, _: Request) -> Response:
-        """Whether the loops move: if not, only a restart helps."""
-        silent = self._source.status.silent_loops(SILENT_SECONDS)
-        if silent:
-            message = f"hanging for more than {SILENT_SECONDS:.0f} s: {', '.join(silent)}"
-            return json_answer({"status": "failing", "error": message}, 503)
-        return json_answer({"status": "ok"})
-
-    async def ready(self, _: Request) -> Response:
-        """Whether drops can be taken: the store can be read and written."""
-        present = time.monotonic()
-        if present - self._checked >= READY_SECONDS:  # the check writes: a probe a second shall not wear the store out
-            self._problem = await run_in_threadpool(self._check)
-            self._checked = present
-        if self._problem is not None:
-            return json_answer({"status": "not ready", "error": self._problem}, 503)
-        return json_answer({"status": "ok"})
-
-    def _check(self) -> str | None:
-        try:
-            self._source.objects.check()
-        except StoreError as error:
-            return str(error)
-        return None
-
-
-class _Api:
-    def __init__(self, source: Source) -> None:
-        self._source = source
-
-    async def status(self, _: Request) -> Response:
+    async def status(request: Request) -> Response:
         """See ``Status.snapshot``."""
-        return json_answer(self._source.status.snapshot())
+        return tagged_json(request, source.status.snapshot())
+
+    return [
+        *Page(source.settings).routes(),
+        *Probes(source).routes(),
+        Route("/api/status", status),
+        *VersionApi(source).routes(),
+        *ModelFiles(source.versions).routes(),
+        *ReportApi(source.versions).routes(),
+        *ClassApi(source).routes(),
+        *StoredImagesApi(source, files).routes(),
+        *ThumbnailApi(source, files).routes(),
+        *TryApi(source.settings).routes(),
+    ]
+
+
+def _changing(source: Source) -> list[BaseRoute]:
+    return [
+        *EditApi(source).routes(),
+        *CorrectionApi(source).routes(),
+        *UploadApi(source).routes(),
+        *RetryApi(source).routes(),
+        *RollbackApi(source).routes(),
+    ]
 
 
 async def _http_error(request: Request, error: Exception) -> Response:
@@ -144,3 +113,9 @@ async def _http_error(request: Request, error: Exception) -> Response:
 
 async def _store_error(_: Request, error: Exception) -> Response:
     return json_answer({"error": str(error)}, 503)
+
+
+async def _gone(request: Request, _: Exception) -> Response:
+    """Whoever was sending has gone, and what had arrived is dropped: nobody reads this answer."""
+    logger.info("the sender of %s %s went away", request.method, request.url.path)
+    return json_answer({"error": "the body of the request was cut short"}, 400)

@@ -1,6 +1,6 @@
 """HTTP for versions: ``/api/versions`` (all, the newest few, some of their fields) and ``/api/versions/<n>``."""
 
-from collections.abc import Iterable
+from collections.abc import Set
 from typing import Any, Protocol
 
 from starlette.concurrency import run_in_threadpool
@@ -11,6 +11,7 @@ from starlette.routing import Route
 
 from handlers.sidecar.status import SidecarStatus
 from handlers.updater.http.cached import tagged_json
+from handlers.updater.http.query import names, whole
 from handlers.updater.http.versions import VersionsView
 from model_store.documents import VersionNotFoundError
 
@@ -44,24 +45,24 @@ class VersionApi:
         ``?limit=N``: the newest N, and ``total`` says how many there are; with ``before=M`` the newest N below M.
         ``?fields=a,b``: only these of each version.
         """
-        limit, before = (_whole(request, name) for name in ("limit", "before"))
-        fields = _names(request)
+        limit, before = whole(request, "limit"), whole(request, "before")
+        fields = names(request, "fields")
         snapshot = self._shown.status.snapshot()
         current = snapshot["current_version"]
-        numbers = await run_in_threadpool(self._shown.view.numbers, current)
-        chosen = [number for number in numbers if before is None or number < before]
+        known = await run_in_threadpool(self._shown.view.numbers, current)
+        chosen = [number for number in known if before is None or number < before]
         found = await run_in_threadpool(self._shown.view.describe, current, chosen[-limit:] if limit else chosen)
         content = {
             "current": current,
             "served": snapshot["served_version"],
             "versions": [_only(one, fields) for one in found],
-            **({"total": len(numbers)} if limit else {}),
+            **({"total": len(known)} if limit else {}),
         }
         return await run_in_threadpool(tagged_json, request, content)
 
     async def one(self, request: Request) -> Response:
         """Everything about one version; ``?fields=`` as for the list."""
-        fields = _names(request)
+        fields = names(request, "fields")
         try:
             found = await run_in_threadpool(self._shown.view.one, request.path_params["number"])
         except VersionNotFoundError as error:
@@ -69,26 +70,12 @@ class VersionApi:
         return await run_in_threadpool(tagged_json, request, _only(found, fields))
 
 
-def _whole(request: Request, name: str) -> int | None:
-    text = request.query_params.get(name)
-    if text is None:
-        return None
-    if not (text.isascii() and text.isdigit() and len(text) < 10 and int(text) > 0):
-        raise HTTPException(400, f"{name} is {text[:40]!r}: give a whole number from 1 up")
-    return int(text)
-
-
-def _names(request: Request) -> frozenset[str] | None:
-    text = request.query_params.get("fields")
-    return None if text is None else frozenset(name.strip() for name in text.split(",")) | frozenset(ALWAYS)
-
-
-def _only(version: dict[str, Any], fields: Iterable[str] | None) -> dict[str, Any]:
+def _only(version: dict[str, Any], fields: Set[str] | None) -> dict[str, Any]:
     """The version with these fields; a damaged one has none of them but its number and error."""
     if fields is None:
         return version
-    unknown = set(fields) - version.keys() - set(ALWAYS)
+    unknown = fields - version.keys() - set(ALWAYS)
     if unknown and "error" not in version:
         known = ", ".join(sorted(version))
         raise HTTPException(400, f"fields names {', '.join(sorted(unknown))}, which no version has: choose of {known}")
-    return {name: value for name, value in version.items() if name in set(fields)}
+    return {name: value for name, value in version.items() if name in fields or name in ALWAYS}

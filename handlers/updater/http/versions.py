@@ -98,7 +98,10 @@ class VersionsView:
 
 
 def describe(manifest: Manifest, evaluation: Evaluation, changed: str) -> dict[str, Any]:
-    """One version in JSON values; ``interval`` is that of the served readout over all classes, 95 %."""
+    """One version in JSON values; ``interval`` is that of the served readout over all classes, 95 %.
+
+    ``class_images``: on how many images the accuracy of each class was measured.
+    """
     measured = evaluation.cnn if manifest.readout == "cnn" else evaluation.nme
     interval = of_share(measured.all, evaluation.images)
     return {
@@ -121,6 +124,7 @@ def describe(manifest: Manifest, evaluation: Evaluation, changed: str) -> dict[s
         "interval": [interval.low, interval.high],
         "accuracy": {"cnn": evaluation.cnn.model_dump(), "nme": evaluation.nme.model_dump()},
         "class_accuracy": evaluation.class_accuracy,
+        "class_images": dict(zip(manifest.classes, map(sum, evaluation.confusion), strict=False)),
         "average_incremental_accuracy": average(evaluation.history),
         "forgetting": evaluation.forgetting,
         "old_as_new": evaluation.old_as_new,

@@ -12,8 +12,8 @@ from starlette.requests import Request
 from handlers.bucket.edit_documents import DeleteImages, Merge, Remove, Rename
 from handlers.settings import Settings
 from handlers.sidecar.http import WebServer
-from handlers.updater.http.access import check_access
 from handlers.updater.http.app import make_app
+from handlers.updater.http.changes.access import check_access
 from handlers.updater.service import Updater
 from lucir_core.config.phase_config import load_preset
 from model_store.directory.directory_store import DirectoryStore

@@ -27,11 +27,20 @@ def check_access(request: Request, token: SecretStr | None, content_type: str = 
 
     content_type: of the body, ``JSON`` or ``FILE``.
     """
+    check_own_page(request, content_type)
+    check_sender(request, token)
+
+
+def check_own_page(request: Request, content_type: str = JSON) -> None:
+    """Raise ``HTTPException`` (403, 415) for what a web page of somebody else may have sent."""
     if request.method != "DELETE" and request.headers.get("content-type", "").split(";")[0] != content_type:
         raise HTTPException(415, f"send the body with the header content-type: {content_type}")
-    origin = request.headers.get("origin")
-    if origin is not None and urlsplit(origin).netloc != request.headers.get("host"):
-        raise HTTPException(403, f"web pages of {origin} may not change anything here")
+    _check_origin(request)
+
+
+def check_sender(request: Request, token: SecretStr | None) -> None:
+    """Raise ``HTTPException`` (401, 403) for whoever may not change anything, whatever is sent."""
+    _check_origin(request)
     if token is not None:
         sent = request.headers.get("authorization", "").removeprefix("Bearer ")
         if not hmac.compare_digest(sent.encode(), token.get_secret_value().encode()):
@@ -45,6 +54,12 @@ def check_access(request: Request, token: SecretStr | None, content_type: str = 
     name = urlsplit(f"//{request.headers.get('host', '')}").hostname or ""
     if name != "localhost" and not _is_address(name):
         raise HTTPException(403, f"changes are not taken under the name {name!r}: use 127.0.0.1, or set updater.token")
+
+
+def _check_origin(request: Request) -> None:
+    origin = request.headers.get("origin")
+    if origin is not None and urlsplit(origin).netloc != request.headers.get("host"):
+        raise HTTPException(403, f"web pages of {origin} may not change anything here")
 
 
 def _is_loopback(host: str) -> bool:

@@ -1,9 +1,9 @@
 """HTTP for what a person may change: each call writes down a request, answers 202, and never waits for the work."""
 
 from collections.abc import Callable
-from typing import Any, Protocol
+from typing import Protocol
 
-from pydantic import BaseModel, ConfigDict, Field, SecretStr, ValidationError
+from pydantic import Field, SecretStr, ValidationError
 from starlette.concurrency import run_in_threadpool
 from starlette.exceptions import HTTPException
 from starlette.requests import Request
@@ -15,9 +15,8 @@ from handlers.bucket.edit_requests import EditDesk
 from handlers.bucket.edit_rules import EditError
 from handlers.settings import Settings
 from handlers.sidecar.http import json_answer
-from handlers.updater.http.access import check_access
-
-LARGEST_BODY = 1024 * 1024
+from handlers.updater.http.changes.access import check_access
+from handlers.updater.http.changes.bodies import Body, explain, read_json
 
 
 class Desk(Protocol):
@@ -27,15 +26,11 @@ class Desk(Protocol):
     edits: EditDesk
 
 
-class _Body(BaseModel):
-    model_config = ConfigDict(extra="forbid")
-
-
-class _RenameBody(_Body):
+class _RenameBody(Body):
     to: str
 
 
-class _MergeBody(_Body):
+class _MergeBody(Body):
     classes: tuple[str, ...] = Field(min_length=1)
     into: str
 
@@ -59,12 +54,14 @@ class EditApi:
 
     async def rename(self, request: Request) -> Response:
         """``{"to": "new name"}``."""
-        body = await self._body(request, _RenameBody)
+        check_access(request, self._token)
+        body = await read_json(request, _RenameBody)
         return await self._submit(lambda: Rename(name=request.path_params["name"], to=body.to))
 
     async def merge(self, request: Request) -> Response:
         """``{"classes": ["a", "b"], "into": "c"}``."""
-        body = await self._body(request, _MergeBody)
+        check_access(request, self._token)
+        body = await read_json(request, _MergeBody)
         return await self._submit(lambda: Merge(names=body.classes, into=body.into))
 
     async def remove(self, request: Request) -> Response:
@@ -95,25 +92,8 @@ class EditApi:
         try:
             made = await run_in_threadpool(self._desk.edits.submit, make())
         except ValidationError as error:
-            raise HTTPException(400, _explain(error)) from None
+            raise HTTPException(400, explain(error)) from None
         except EditError as error:
             raise HTTPException(409, str(error)) from None
         content = {"request": made.id, "operation": str(made.operation), "state": f"/api/requests/{made.id}"}
         return json_answer(content, 202)
-
-    async def _body(self, request: Request, kind: type[Any]) -> Any:
-        check_access(request, self._token)
-        data = b""
-        async for part in request.stream():
-            data += part
-            if len(data) > LARGEST_BODY:
-                raise HTTPException(413, f"the body is larger than {LARGEST_BODY} bytes")
-        try:
-            return kind.model_validate_json(data)
-        except ValidationError as error:
-            raise HTTPException(400, _explain(error)) from None
-
-
-def _explain(error: ValidationError) -> str:
-    problems = error.errors(include_url=False, include_input=False)
-    return "; ".join(f"{'.'.join(map(str, one['loc'])) or 'body'}: {one['msg']}" for one in problems)

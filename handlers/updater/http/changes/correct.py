@@ -14,7 +14,8 @@ from handlers.bucket.layout import class_name
 from handlers.inference.preprocess import BadImageError, file_suffix
 from handlers.settings import Settings
 from handlers.sidecar.http import json_answer
-from handlers.updater.http.access import FILE, check_access
+from handlers.updater.http.changes.access import FILE, check_access
+from handlers.updater.http.changes.bodies import read_body
 from model_store.objects import ObjectStore
 
 
@@ -47,11 +48,9 @@ class CorrectionApi:
         except ValueError as error:
             raise HTTPException(400, f"class: {error}") from None
         limits = self._place.settings.images
-        data = b""
-        async for part in request.stream():
-            data += part
-            if len(data) > limits.max_bytes:
-                raise HTTPException(413, f"the image is larger than {limits.max_bytes} bytes (images.max_bytes)")
+        data = await read_body(
+            request, limits.max_bytes, f"the image is larger than {limits.max_bytes} bytes (images.max_bytes)"
+        )
         try:
             suffix = await run_in_threadpool(file_suffix, data, limits)
         except BadImageError as error:

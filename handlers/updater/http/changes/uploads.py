@@ -1,0 +1,120 @@
+"""HTTP for labelled folders: ``PUT /api/incoming/<class>/<path>``, one file a request, ``_READY`` last.
+
+The rules are those of ``lucir drop``: image files only, hidden ones left out, names made safe for any store. A path
+begins with a folder of the drop's own, so that no earlier image is replaced.
+"""
+
+import asyncio
+import tempfile
+from pathlib import Path
+from typing import Protocol
+
+from pydantic import SecretStr
+from starlette.concurrency import run_in_threadpool
+from starlette.exceptions import HTTPException
+from starlette.requests import Request
+from starlette.responses import Response
+from starlette.routing import Route
+
+from handlers.bucket.layout import INCOMING, LONGEST_KEY, READY_MARKER, class_name, has_image_suffix, safe_segment
+from handlers.settings import Settings
+from handlers.sidecar.http import json_answer
+from handlers.updater.http.changes.access import FILE, check_access
+from handlers.updater.http.changes.bodies import parts
+from model_store.manifest import now
+from model_store.objects import ObjectStore
+
+AT_ONCE = 8
+"""Uploads that are written at the same time; more wait."""
+
+
+class Place(Protocol):
+    """What the calls need: ``handlers.updater.service.Updater`` has it."""
+
+    settings: Settings
+    objects: ObjectStore
+
+
+class UploadApi:
+    """The calls; ``routes`` puts them below ``/api``."""
+
+    def __init__(self, place: Place) -> None:
+        self._objects = place.objects
+        self._limits = place.settings.images
+        self._token: SecretStr | None = place.settings.updater.secret_token()
+        self._turns = asyncio.Semaphore(AT_ONCE)
+
+    def routes(self) -> list[Route]:
+        """For the application."""
+        return [
+            Route("/api/incoming/{name}/retry", self.retry, methods=["POST"]),
+            Route("/api/incoming/{name}/{path:path}", self.put, methods=["PUT"]),
+        ]
+
+    async def put(self, request: Request) -> Response:
+        """Store an image, or the marker that says that the class is complete; 201 with its key."""
+        check_access(request, self._token, FILE)
+        name = checked_class(request.path_params["name"])
+        path = request.path_params["path"]
+        if path == READY_MARKER:
+            return await self._mark(name)
+        key = _image_key(name, path)
+        async with self._turns:
+            with tempfile.TemporaryDirectory(prefix="lucir-") as folder:
+                file = Path(folder) / "upload"
+                await self._receive(request, file)
+                await run_in_threadpool(self._objects.upload, key, file)
+        return json_answer({"key": key, "class": name}, 201)
+
+    async def retry(self, request: Request) -> Response:
+        """Learn a folder that was set aside once more: its marker is written anew, so that its content has changed."""
+        check_access(request, self._token)
+        name = checked_class(request.path_params["name"])
+        if not await run_in_threadpool(self._holds_images, name):
+            raise HTTPException(404, f"there is nothing in {INCOMING}{name}/")
+        content = f"tried again {now().isoformat()}\n".encode()
+        await run_in_threadpool(self._objects.write, f"{INCOMING}{name}/{READY_MARKER}", content)
+        return json_answer({"class": name}, 202)
+
+    async def _mark(self, name: str) -> Response:
+        if not await run_in_threadpool(self._holds_images, name):
+            raise HTTPException(409, f"no image of {name!r} has arrived: send them before {READY_MARKER}")
+        key = f"{INCOMING}{name}/{READY_MARKER}"
+        await run_in_threadpool(self._objects.write, key, b"")
+        return json_answer({"key": key, "class": name}, 201)
+
+    def _holds_images(self, name: str) -> bool:
+        prefix = f"{INCOMING}{name}/"
+        return any(has_image_suffix(info.key) for info in self._objects.list(prefix))
+
+    async def _receive(self, request: Request, file: Path) -> None:
+        limit = self._limits.max_bytes
+        try:
+            with file.open("wb") as out:
+                async for part in parts(request, limit, f"the file is larger than {limit} bytes (images.max_bytes)"):
+                    out.write(part)
+                size = out.tell()
+        except OSError as error:
+            raise HTTPException(507, f"the file cannot be kept for a moment: {error.strerror}; free space") from error
+        if not size:
+            raise HTTPException(400, "the file is empty")
+
+
+def checked_class(name: str) -> str:
+    """The class that a folder stands for. Raises ``HTTPException`` (400)."""
+    try:
+        return class_name(name)
+    except ValueError as error:
+        raise HTTPException(400, f"class: {error}; rename the folder") from None
+
+
+def _image_key(name: str, path: str) -> str:
+    segments = path.split("/")
+    if any(segment == "" or segment.startswith(".") for segment in segments):
+        raise HTTPException(400, f"{path!r} is a hidden file, or lies in a hidden folder: those are left out")
+    if not has_image_suffix(path):
+        raise HTTPException(415, f"{path!r} does not end as an image does: send JPEG, PNG, WebP, BMP, GIF or TIFF")
+    key = f"{INCOMING}{name}/{'/'.join(map(safe_segment, segments))}"
+    if len(key.encode()) > LONGEST_KEY:
+        raise HTTPException(400, f"the path has {len(path)} characters, which is too long: use fewer folders")
+    return key

@@ -1,0 +1,20 @@
+"""Reading numbers and names from the part of an address behind the question mark."""
+
+from starlette.exceptions import HTTPException
+from starlette.requests import Request
+
+
+def whole(request: Request, name: str, *, least: int = 1) -> int | None:
+    """A whole number; None where it is not given. Raises ``HTTPException`` (400)."""
+    text = request.query_params.get(name)
+    if text is None:
+        return None
+    if not (text.isascii() and text.isdigit() and len(text) < 10 and int(text) >= least):
+        raise HTTPException(400, f"{name} is {text[:40]!r}: give a whole number from {least} up")
+    return int(text)
+
+
+def names(request: Request, name: str) -> frozenset[str] | None:
+    """Names with commas between them; None where they are not given."""
+    text = request.query_params.get(name)
+    return None if text is None else frozenset(part.strip() for part in text.split(","))

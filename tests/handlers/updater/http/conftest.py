@@ -1,0 +1,42 @@
+"""The updater's HTTP over a real directory store: no update runs, and nothing is served."""
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import httpx
+import pytest
+
+from handlers.bucket.layout import ARCHIVE, INCOMING, REASON_SUFFIX, REJECTED
+from handlers.bucket.seen_images import Learnt
+from handlers.bucket.update_documents import Entry, Intent, Plan, Reason, Role
+from handlers.bucket.updates import UpdateRecords
+from handlers.settings import Settings
+from handlers.sidecar.http import WebServer
+from handlers.updater.http.app import make_app
+from handlers.updater.service import Updater
+from lucir_core.config.phase_config import load_preset
+from model_store.directory.directory_store import DirectoryStore
+from tests.handlers.conftest import DigitFiles
+from tests.support.learnt_store import LearntStore, publish_learnt
+
+
+@pytest.fixture
+def updater(settings: Settings, store: DirectoryStore) -> Updater:
+    return Updater(settings, load_preset("digits"), store)
+
+
+@pytest.fixture
+def client(updater: Updater) -> Iterator[httpx.Client]:
+    server = WebServer(make_app(updater), "127.0.0.1", 0)
+    server.start()
+    try:
+        with httpx.Client(base_url=f"http://127.0.0.1:{server.port}", timeout=60, trust_env=False) as http:
+            yield http
+    finally:
+        server.stop()
+
+
+@pytest.fixture
+def learnt(store: DirectoryStore, digit_files: DigitFiles, tmp_path: Path) -> LearntStore:
+    """Version 1 knows the digits zero and one, with six stored originals each; two files were rejected."""
+    return publish_learnt(store, digit_files, tmp_path)

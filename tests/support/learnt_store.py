@@ -1,0 +1,135 @@
+"""A store as an update leaves it: originals in the archive, a plan, exemplars; without the time that learning takes."""
+
+import hashlib
+import io
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+from PIL import Image
+
+from handlers.bucket.seen_images import FILE as LEARNT
+from handlers.bucket.seen_images import Learnt
+from handlers.bucket.update_documents import Entry, Intent, Plan, Reason, Role
+from handlers.bucket.updates import UpdateRecords
+from lucir_core.memory.image_blobs import ImageBlobs
+from model_store.documents import encode
+from model_store.manifest import Accuracy, Counts, Evaluation, Gate, now
+from model_store.objects import ObjectStore
+from model_store.versions import VersionStore
+from tests.support.manifests import make_manifest
+
+CLASSES = ("zero", "one")
+UPDATE = "000001"
+EACH = 6
+
+
+@dataclass(frozen=True)
+class LearntStore:
+    """``archived``: the original files by key; ``rejected``: keys below ``rejected/``."""
+
+    versions: VersionStore
+    archived: dict[str, bytes]
+    rejected: tuple[str, str]
+
+
+def publish_learnt(objects: ObjectStore, files: dict[int, list[bytes]], folder: Path) -> LearntStore:
+    """Version 1 of the digits zero and one; ``files`` are PNG files by digit."""
+    archived = {
+        f"archive/{UPDATE}/{name}/{number}.png": files[digit][number]
+        for digit, name in enumerate(CLASSES)
+        for number in range(EACH)
+    }
+    refused = {
+        f"rejected/{UPDATE}/zero/broken.png": ("incoming/zero/broken.png", b"not an image", "the file is no image"),
+        f"rejected/{UPDATE}/_no_class/loose.png": ("incoming/loose.png", files[2][0], "lies directly in incoming/"),
+    }
+    entries = [_entry(f"incoming/{_tail(key)}", data, "train", key) for key, data in archived.items()]
+    for key, (origin, data, reason) in refused.items():
+        entries.append(_entry(origin, data, "rejected", key, reason))
+        objects.write(key, data)
+        note = Reason(
+            key=origin, sha256=_sha(data), size=len(data), reason=reason, update_id=UPDATE, rejected_at=now()
+        )
+        objects.write(f"{key}.reason.json", encode(note))
+    for key, data in archived.items():
+        objects.write(key, data)
+    records = UpdateRecords(objects)
+    records.write(UPDATE, "intent.json", Intent(id=UPDATE, created_at=now(), folders={}))
+    records.write_plan(_plan(entries))
+    first, last = refused
+    return LearntStore(_publish(objects, archived, folder), archived, (first, last))
+
+
+def _publish(objects: ObjectStore, archived: dict[str, bytes], folder: Path) -> VersionStore:
+    files = {name: folder / name for name in ("model.onnx", "evaluation.json", "exemplars.safetensors", LEARNT)}
+    pixels = np.stack([np.asarray(Image.open(io.BytesIO(data)).convert("RGB")) for data in archived.values()])
+    labels = np.repeat(np.arange(len(CLASSES)), EACH)
+    ImageBlobs.from_arrays(pixels, labels, CLASSES).save(files["exemplars.safetensors"])
+    names = [CLASSES[label] for label in labels.tolist()]
+    Learnt.empty().extended([_sha(data) for data in archived.values()], names, CLASSES).save(files[LEARNT])
+    files["model.onnx"].write_bytes(b"model")
+    evaluation = Evaluation(
+        version=1,
+        parent=None,
+        images=20,
+        cnn=Accuracy(all=0.95, old=None, new=0.95),
+        nme=Accuracy(all=0.9, old=None, new=0.9),
+        class_accuracy={"zero": 1.0, "one": 0.9},
+        class_best={"zero": 1.0, "one": 0.9},
+        old_as_new=None,
+        forgetting=0.0,
+        history=(0.95,),
+        parent_old=None,
+        confusion=((10, 0), (1, 9)),
+        gate=Gate(passed=True),
+    )
+    files["evaluation.json"].write_text(evaluation.model_dump_json(), encoding="utf-8")
+    counts = Counts(
+        train=dict.fromkeys(CLASSES, EACH), holdout=dict.fromkeys(CLASSES, 0), exemplars=dict.fromkeys(CLASSES, EACH)
+    )
+    versions = VersionStore(objects)
+    manifest = make_manifest(1, side=16, classes=CLASSES, new_classes=CLASSES, counts=counts, update_id=UPDATE)
+    versions.publish(manifest, files)
+    versions.point_to(1, "published")
+    return versions
+
+
+def _entry(key: str, data: bytes, role: Role, target: str, reason: str | None = None) -> Entry:
+    folder = _tail(target).partition("/")[0]
+    return Entry(
+        key=key,
+        etag="etag",
+        size=len(data),
+        modified=0.0,
+        sha256=_sha(data),
+        role=role,
+        class_name=None if folder.startswith("_") else folder,
+        reason=reason,
+        target=target,
+    )
+
+
+def _plan(entries: list[Entry]) -> Plan:
+    return Plan(
+        id=UPDATE,
+        created_at=now(),
+        parent=None,
+        version=1,
+        classes=CLASSES,
+        new_classes=CLASSES,
+        updated_classes=(),
+        own_evaluation=(),
+        resize=16,
+        dropped_at=0.0,
+        entries=tuple(entries),
+    )
+
+
+def _tail(key: str) -> str:
+    """What follows the update's folder."""
+    return key.split("/", 2)[2]
+
+
+def _sha(data: bytes) -> str:
+    return hashlib.sha256(data).hexdigest()
