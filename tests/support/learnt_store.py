@@ -17,7 +17,7 @@ from model_store.documents import encode
 from model_store.manifest import Accuracy, Counts, Evaluation, Gate, now
 from model_store.objects import ObjectStore
 from model_store.versions import VersionStore
-from tests.support.manifests import make_manifest
+from tools.manifests import make_manifest
 
 CLASSES = ("zero", "one")
 UPDATE = "000001"
@@ -48,9 +48,7 @@ def publish_learnt(objects: ObjectStore, files: dict[int, list[bytes]], folder: 
     for key, (origin, data, reason) in refused.items():
         entries.append(_entry(origin, data, "rejected", key, reason))
         objects.write(key, data)
-        note = Reason(
-            key=origin, sha256=_sha(data), size=len(data), reason=reason, update_id=UPDATE, rejected_at=now()
-        )
+        note = Reason(key=origin, sha256=_sha(data), size=len(data), reason=reason, update_id=UPDATE, rejected_at=now())
         objects.write(f"{key}.reason.json", encode(note))
     for key, data in archived.items():
         objects.write(key, data)

@@ -6,10 +6,6 @@ from pathlib import Path
 import httpx
 import pytest
 
-from handlers.bucket.layout import ARCHIVE, INCOMING, REASON_SUFFIX, REJECTED
-from handlers.bucket.seen_images import Learnt
-from handlers.bucket.update_documents import Entry, Intent, Plan, Reason, Role
-from handlers.bucket.updates import UpdateRecords
 from handlers.settings import Settings
 from handlers.sidecar.http import WebServer
 from handlers.updater.http.app import make_app

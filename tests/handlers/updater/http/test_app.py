@@ -3,37 +3,18 @@
 import re
 import shutil
 import socket
-from collections.abc import Iterator
 from pathlib import Path
 
 import httpx
 import pytest
 from prometheus_client.parser import text_string_to_metric_families
 
-from handlers.settings import Settings
 from handlers.sidecar.http import WebServer
 from handlers.updater.http import probes
 from handlers.updater.http.app import make_app
 from handlers.updater.service import Updater
 from handlers.updater.status import Phase
-from lucir_core.config.phase_config import load_preset
 from model_store.directory.directory_store import DirectoryStore
-
-
-@pytest.fixture
-def updater(settings: Settings, store: DirectoryStore) -> Updater:
-    return Updater(settings, load_preset("digits"), store)
-
-
-@pytest.fixture
-def client(updater: Updater) -> Iterator[httpx.Client]:
-    server = WebServer(make_app(updater), "127.0.0.1", 0)
-    server.start()
-    try:
-        with httpx.Client(base_url=f"http://127.0.0.1:{server.port}", timeout=10) as http:
-            yield http
-    finally:
-        server.stop()
 
 
 def test_the_page_only_loads_what_is_its_own(client: httpx.Client) -> None:

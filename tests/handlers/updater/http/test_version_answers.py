@@ -1,6 +1,5 @@
 """``/api/versions``: what existing clients get, and how little a page needs to ask for."""
 
-from collections.abc import Iterator
 from pathlib import Path
 
 import httpx
@@ -8,33 +7,13 @@ import pytest
 
 from handlers.bucket.edit_documents import EditRequest, Rename
 from handlers.bucket.updates import UpdateRecords
-from handlers.settings import Settings
-from handlers.sidecar.http import WebServer
-from handlers.updater.http.app import make_app
 from handlers.updater.service import Updater
-from lucir_core.config.phase_config import load_preset
 from model_store.directory.directory_store import DirectoryStore
 from model_store.manifest import Counts, now
 from model_store.versions import VersionStore
 from tests.handlers.cli.test_versions import publish
 from tests.support.large_store import fill_store
 from tools.manifests import make_manifest
-
-
-@pytest.fixture
-def updater(settings: Settings, store: DirectoryStore) -> Updater:
-    return Updater(settings, load_preset("digits"), store)
-
-
-@pytest.fixture
-def client(updater: Updater) -> Iterator[httpx.Client]:
-    server = WebServer(make_app(updater), "127.0.0.1", 0)
-    server.start()
-    try:
-        with httpx.Client(base_url=f"http://127.0.0.1:{server.port}", timeout=60, trust_env=False) as http:
-            yield http
-    finally:
-        server.stop()
 
 
 @pytest.fixture

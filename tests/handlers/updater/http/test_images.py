@@ -1,0 +1,114 @@
+"""Classes, their exemplars and originals, what was rejected: as the page shows them."""
+
+import hashlib
+import io
+from pathlib import Path
+
+import httpx
+import pytest
+from PIL import Image
+
+from tests.support.learnt_store import EACH, LearntStore
+
+
+@pytest.fixture(autouse=True)
+def _current(learnt: LearntStore, updater: object) -> None:
+    """The updater knows the version, as its reconciler would tell it."""
+    updater.status.set_versions(1, 1, None)  # type: ignore[attr-defined]
+
+
+def test_the_classes_with_counts_and_intervals(client: httpx.Client) -> None:
+    document = client.get("/api/classes").json()
+    assert (document["version"], document["total"], document["found"]) == (1, 2, 2)
+    one, zero = document["classes"]
+    assert (one["name"], one["images"], one["accuracy"], one["measured"]) == ("one", EACH, 0.9, 10)
+    assert [round(bound, 3) for bound in one["interval"]] == [0.596, 0.982]
+    assert zero["exemplars"] == EACH
+
+
+@pytest.mark.parametrize(
+    ("query", "names"),
+    [
+        ("order=accuracy", ["one", "zero"]),
+        ("order=newest", ["one", "zero"]),
+        ("search=ZER", ["zero"]),
+        ("name=zero&name=owl", ["zero"]),
+        ("limit=1&offset=1", ["zero"]),
+    ],
+)
+def test_some_classes(client: httpx.Client, query: str, names: list[str]) -> None:
+    assert [one["name"] for one in client.get(f"/api/classes?{query}").json()["classes"]] == names
+
+
+def test_exemplars_and_originals_are_shown_small(client: httpx.Client, learnt: LearntStore) -> None:
+    key = next(iter(learnt.archived))
+    for path in ("/api/versions/1/exemplar?class=zero&rank=2", f"/api/thumbnail?key={key}"):
+        answer = client.get(path)
+        assert answer.headers["content-type"] == "image/webp"
+        with Image.open(io.BytesIO(answer.content)) as image:
+            assert max(image.size) == 16
+
+
+@pytest.mark.parametrize(
+    ("path", "status"),
+    [
+        ("/api/versions/1/exemplar?class=zero&rank=99", 404),
+        ("/api/versions/1/exemplar?class=owl", 404),
+        ("/api/versions/9/exemplar?class=zero", 404),
+        ("/api/versions/1/exemplar?class=zero&rank=x", 400),
+        ("/api/thumbnail?key=versions/1/manifest.json", 404),
+        ("/api/thumbnail?key=archive/../versions/1/manifest.json", 503),
+        ("/api/thumbnail?key=archive/000001/zero/none.png", 404),
+        ("/api/thumbnail?key=rejected/000001/zero/broken.png", 415),
+        ("/api/thumbnail?key=rejected/000001/zero/broken.png.reason.json", 404),
+        ("/api/classes?order=size", 400),
+        ("/api/classes?version=9", 404),
+        ("/api/classes/owl/images", 404),
+        ("/api/rejected?before=x", 400),
+    ],
+)
+def test_what_is_not_there(client: httpx.Client, path: str, status: int) -> None:
+    answer = client.get(path)
+    assert answer.status_code == status, answer.text
+    assert answer.json()["error"]
+
+
+def test_the_images_of_a_class_come_in_pages(client: httpx.Client, learnt: LearntStore, root: Path) -> None:
+    (root / "archive/000001/one/2.png").unlink()
+    keys, following = [], ""
+    for _ in range(3):
+        page = client.get(f"/api/classes/one/images?limit=2{following}").json()
+        keys += [image["key"] for image in page["images"]]
+        assert all(
+            image["sha256"] == hashlib.sha256(learnt.archived[image["key"]]).hexdigest() for image in page["images"]
+        )
+        following = f"&before={page['next']}"
+    assert keys == [f"archive/000001/one/{number}.png" for number in (0, 1, 3, 4, 5)]
+    assert page["next"] is None
+
+
+def test_rejected_files_are_tried_again(client: httpx.Client, learnt: LearntStore, root: Path) -> None:
+    listed = client.get("/api/rejected").json()["images"]
+    assert [(file["key"], file["class"]) for file in listed] == [
+        (learnt.rejected[0], "zero"),
+        (learnt.rejected[1], None),
+    ]
+    assert "no image" in listed[0]["reason"]
+    same = client.post("/api/rejected/retry", json={"key": learnt.rejected[0]})
+    assert same.json() == {"key": "incoming/zero/retried/000001/broken.png", "class": "zero"}
+    nowhere = client.post("/api/rejected/retry", json={"key": learnt.rejected[1]})
+    assert (nowhere.status_code, "no class name" in nowhere.json()["error"]) == (400, True)
+    told = client.post("/api/rejected/retry", json={"key": learnt.rejected[1], "class_name": "two"})
+    assert told.json()["key"] == "incoming/two/retried/000001/loose.png"
+    files = {path.relative_to(root).as_posix() for path in root.rglob("*") if path.is_file()}
+    assert {"incoming/zero/_READY", "incoming/two/_READY", same.json()["key"], told.json()["key"]} <= files
+    assert not any(name.startswith("rejected/") for name in files)
+    assert client.get("/api/rejected").json()["images"] == []
+
+
+@pytest.mark.parametrize(
+    ("key", "status"),
+    [("archive/000001/one/0.png", 400), ("rejected/000001/zero/none.png", 404), ("rejected/x", 404)],
+)
+def test_only_rejected_files_can_be_tried_again(client: httpx.Client, key: str, status: int) -> None:
+    assert client.post("/api/rejected/retry", json={"key": key}).status_code == status

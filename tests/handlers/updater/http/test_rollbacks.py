@@ -1,0 +1,125 @@
+"""Going back over HTTP, and taking a model along."""
+
+import io
+import json
+import subprocess
+import sys
+import zipfile
+from pathlib import Path
+
+import httpx
+import pytest
+from PIL import Image
+
+from handlers.settings import Settings
+from handlers.sidecar.http import WebServer
+from handlers.updater.http.app import make_app
+from handlers.updater.service import Updater
+from lucir_core.config.phase_config import load_preset
+from lucir_core.export.onnx_export import export_onnx
+from model_store.directory.directory_store import DirectoryStore
+from model_store.manifest import Preprocessing
+from model_store.versions import VersionStore
+from tests.handlers.cli.test_versions import publish
+from tests.support.tiny import learnt as learnt_states
+from tools.manifests import make_manifest
+
+
+@pytest.fixture
+def versions(store: DirectoryStore, tmp_path: Path) -> VersionStore:
+    """Versions 1 to 3, the last one refused; the second is current."""
+    made = VersionStore(store)
+    for number in (1, 2, 3):
+        publish(made, number, tmp_path, passed=number < 3)
+    made.point_to(2, "published")
+    return made
+
+
+def pointed(versions: VersionStore) -> int | None:
+    pointer = versions.current()
+    return pointer.version if pointer is not None else None
+
+
+def test_the_pointer_moves_back(client: httpx.Client, versions: VersionStore) -> None:
+    answer = client.post("/api/rollback", json={"to": 1})
+    assert (answer.status_code, answer.json()) == (200, {"version": 1, "previous": 2, "forced": False})
+    assert pointed(versions) == 1
+
+
+@pytest.mark.parametrize(
+    ("body", "status", "words"),
+    [
+        ({"to": 3}, 409, "the gate refused version 3: too bad"),
+        ({"to": 9}, 404, "no version 9"),
+        ({"to": 0}, 400, "to: "),
+        ({}, 400, "to: Field required"),
+        ({"to": 1, "why": "x"}, 400, "why"),
+    ],
+)
+def test_what_cannot_be_served_changes_nothing(
+    client: httpx.Client, versions: VersionStore, body: dict[str, object], status: int, words: str
+) -> None:
+    answer = client.post("/api/rollback", json=body)
+    assert (answer.status_code, words in answer.json()["error"]) == (status, True), answer.text
+    assert pointed(versions) == 2
+
+
+def test_a_refused_version_is_served_when_a_person_insists(client: httpx.Client, versions: VersionStore) -> None:
+    answer = client.post("/api/rollback", json={"to": 3, "force": True})
+    assert answer.json() == {"version": 3, "previous": 2, "forced": True}
+    assert pointed(versions) == 3
+
+
+def test_a_damaged_version_is_not_served(client: httpx.Client, versions: VersionStore, root: Path) -> None:
+    (root / "versions/1/model.onnx").write_bytes(b"other")
+    answer = client.post("/api/rollback", json={"to": 1})
+    assert (answer.status_code, "model.onnx" in answer.json()["error"]) == (409, True)
+    assert pointed(versions) == 2
+
+
+@pytest.mark.parametrize("headers", [{"origin": "http://example.org"}, {"x-forwarded-for": "203.0.113.5"}])
+def test_others_may_not(client: httpx.Client, versions: VersionStore, headers: dict[str, str]) -> None:
+    assert client.post("/api/rollback", json={"to": 1}, headers=headers).status_code == 403
+    assert pointed(versions) == 2
+
+
+def test_access_says_whether_a_token_would_help(settings: Settings, store: DirectoryStore, tmp_path: Path) -> None:
+    (tmp_path / "token").write_text("secret\n", encoding="utf-8")
+    guarded = settings.updater.model_copy(update={"token_file": tmp_path / "token"})
+    settings = settings.model_copy(update={"updater": guarded})
+    server = WebServer(make_app(Updater(settings, load_preset("digits"), store)), "127.0.0.1", 0)
+    server.start()
+    try:
+        url = f"http://127.0.0.1:{server.port}/api/access"
+        without = httpx.get(url, trust_env=False).json()
+        right = httpx.get(url, headers={"authorization": "Bearer secret"}, trust_env=False).json()
+    finally:
+        server.stop()
+    assert (without["allowed"], without["token"], "LUCIR_UPDATER__TOKEN" in without["why"]) == (False, True, True)
+    assert right == {"allowed": True, "token": True, "why": ""}
+
+
+def test_the_model_runs_elsewhere(client: httpx.Client, store: DirectoryStore, tmp_path: Path) -> None:
+    state = learnt_states("lucir")[1]
+    export_onnx(state, tmp_path / "model.onnx")
+    side, classes = state.config.size, ("ant", "bee", "cat", "dog", "Eule")
+    manifest = make_manifest(1, classes=classes, preprocessing=Preprocessing(size=side, resize=side + 4))
+    VersionStore(store).publish(manifest, {"model.onnx": tmp_path / "model.onnx"})
+    answer = client.get("/api/versions/1/model.zip")
+    assert "lucir-version-1.zip" in answer.headers["content-disposition"]
+    folder = tmp_path / "elsewhere"
+    zipfile.ZipFile(io.BytesIO(answer.content)).extractall(folder)
+    assert json.loads((folder / "labels.json").read_text(encoding="utf-8")) == list(classes)
+    image = tmp_path / "image.png"
+    image.write_bytes(_png())
+    done = subprocess.run(
+        [sys.executable, "example.py", image], cwd=folder, capture_output=True, text=True, check=True, timeout=60
+    )
+    assert {line.split()[1] for line in done.stdout.splitlines()} == set(classes)
+    assert client.get("/api/versions/2/model.zip").status_code == 404
+
+
+def _png() -> bytes:
+    buffer = io.BytesIO()
+    Image.new("RGB", (40, 30), "teal").save(buffer, "PNG")
+    return buffer.getvalue()

@@ -1,0 +1,89 @@
+"""Labelled folders over HTTP: the same rules as ``lucir drop``, and never more bytes than are allowed."""
+
+from pathlib import Path
+
+import httpx
+import pytest
+
+from handlers.client.class_folders import find_classes
+from handlers.client.drop_upload import plan_uploads
+from handlers.settings import Settings
+from tests.handlers.conftest import DigitFiles
+
+FILE = {"content-type": "application/octet-stream"}
+
+
+def test_a_folder_arrives_as_a_drop_puts_it(
+    client: httpx.Client, digit_files: DigitFiles, root: Path, tmp_path: Path
+) -> None:
+    folder = tmp_path / "birds"
+    for name in ("owl/a b.png", "owl/deep/100%.png", "owl/.hidden.png", "owl/.git/x.png", "owl/notes.txt"):
+        (folder / name).parent.mkdir(parents=True, exist_ok=True)
+        (folder / name).write_bytes(digit_files[0][0])
+    answers = {
+        path.relative_to(folder / "owl").as_posix(): client.put(
+            httpx.URL(path="/api/incoming/owl/drop1/" + path.relative_to(folder / "owl").as_posix()),
+            content=path.read_bytes(),
+            headers=FILE,
+        )
+        for path in folder.rglob("*")
+        if path.is_file()
+    }
+    assert {name: answer.status_code for name, answer in answers.items()} == {
+        "a b.png": 201,
+        "deep/100%.png": 201,
+        ".hidden.png": 400,
+        ".git/x.png": 400,
+        "notes.txt": 415,
+    }
+    assert not (root / "incoming/owl/_READY").exists()
+    assert client.put("/api/incoming/owl/_READY", headers=FILE).status_code == 201
+    there = {path.relative_to(root).as_posix() for path in (root / "incoming").rglob("*") if path.is_file()}
+    dropped = {upload.key for upload in plan_uploads(find_classes(folder), "drop1")}
+    assert there == dropped | {"incoming/owl/_READY"}
+
+
+@pytest.mark.parametrize(
+    ("path", "status", "words"),
+    [
+        ("_owl/x/1.png", 400, "underscore"),
+        ("owl/x//1.png", 400, "hidden"),
+        ("owl/x/" + "y" * 900 + "/" + "z" * 900 + "/1.png", 201, ""),
+        ("owl/x/" + "/".join(["long" * 40] * 9) + "/1.png", 400, "too long"),
+        ("owl/_READY", 409, "no image of 'owl' has arrived"),
+    ],
+)
+def test_names(client: httpx.Client, digit_files: DigitFiles, path: str, status: int, words: str) -> None:
+    answer = client.put(f"/api/incoming/{path}", content=digit_files[0][0], headers=FILE)
+    assert (answer.status_code, words in answer.text) == (status, True), answer.text
+
+
+def test_too_large_a_file_leaves_nothing(client: httpx.Client, settings: Settings, root: Path) -> None:
+    limit = settings.images.max_bytes
+
+    def endless() -> object:
+        for _ in range(limit // 65536 + 2):
+            yield bytes(65536)
+
+    told = client.put("/api/incoming/owl/x/1.png", content=bytes(limit + 1), headers=FILE)
+    untold = client.put("/api/incoming/owl/x/1.png", content=endless(), headers=FILE)  # type: ignore[arg-type]
+    empty = client.put("/api/incoming/owl/x/1.png", content=b"", headers=FILE)
+    assert [answer.status_code for answer in (told, untold, empty)] == [413, 413, 400]
+    assert "images.max_bytes" in untold.json()["error"]
+    assert not (root / "incoming" / "owl").exists()
+
+
+@pytest.mark.parametrize("headers", [{"content-type": "text/plain"}, FILE | {"origin": "http://example.org"}])
+def test_pages_of_others_may_not(client: httpx.Client, headers: dict[str, str], root: Path) -> None:
+    answer = client.put("/api/incoming/owl/x/1.png", content=b"x", headers=headers)
+    assert answer.status_code in {403, 415}
+    assert not (root / "incoming").exists()
+
+
+def test_a_folder_that_was_set_aside_changes(client: httpx.Client, digit_files: DigitFiles, root: Path) -> None:
+    assert client.post("/api/incoming/owl/retry", json={}).status_code == 404
+    client.put("/api/incoming/owl/x/1.png", content=digit_files[0][0], headers=FILE)
+    client.put("/api/incoming/owl/_READY", headers=FILE)
+    before = (root / "incoming/owl/_READY").read_bytes()
+    assert client.post("/api/incoming/owl/retry", json={}).status_code == 202
+    assert (root / "incoming/owl/_READY").read_bytes() != before
