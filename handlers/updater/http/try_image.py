@@ -3,9 +3,9 @@
 A page may only ask the server it came from, and the engine answers on another port: the updater passes the image on.
 """
 
+import asyncio
 from typing import Any
 
-import anyio
 import httpx
 from starlette.concurrency import run_in_threadpool
 from starlette.exceptions import HTTPException
@@ -33,7 +33,7 @@ class TryApi:
         self._url = settings.inference_url
         self._limit = min(settings.images.max_bytes, settings.serving.max_request_mb * 1024 * 1024)
         self._timeout = httpx.Timeout(settings.serving.response_timeout_seconds, connect=CONNECT_SECONDS)
-        self._turns = anyio.CapacityLimiter(AT_ONCE)
+        self._turns = asyncio.Semaphore(AT_ONCE)
 
     def routes(self) -> list[Route]:
         """For the application."""
