@@ -48,27 +48,30 @@ class Entry(Document):
 
 
 class Plan(StoredDocument):
-    """``plan.json``: every object that the update decides on. Objects that arrived later are not in it."""
+    """``plan.json``: the version that the update makes, and every object of ``incoming/`` that it decides on.
+
+    Objects that arrived later are not in it; an update that a person asked for decides on none (see ``edit.json``).
+    """
 
     id: str
     created_at: datetime
     parent: int | None
-    """The version that was served when the plan was made: learning starts from it."""
+    """The version that was served when the plan was made: the update starts from it."""
     version: int | None
-    """The number that the learnt version will have; None when nothing is left to learn."""
+    """The number that the version will have; None when nothing is left to learn or to edit."""
     provisional: int | None = None
     """The number of the provisional version that answers for the new classes until then; None without one."""
     classes: tuple[str, ...]
     """All classes after the update, in output order."""
-    new_classes: tuple[str, ...]
-    updated_classes: tuple[str, ...]
-    own_evaluation: tuple[str, ...]
+    new_classes: tuple[str, ...] = ()
+    updated_classes: tuple[str, ...] = ()
+    own_evaluation: tuple[str, ...] = ()
     """Those of the dropped classes with own test images in ``evaluation/``: nothing is held out for them."""
     resize: int
     """Side of the pictures that learning gets, in pixels."""
     dropped_at: float
-    """When the newest of the originals arrived, in seconds since the epoch."""
-    entries: tuple[Entry, ...]
+    """When the newest of the originals, or the request, arrived, in seconds since the epoch."""
+    entries: tuple[Entry, ...] = ()
 
     def of_role(self, *roles: Role) -> tuple[Entry, ...]:
         """The entries with one of these roles, in plan order."""

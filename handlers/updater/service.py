@@ -12,7 +12,7 @@ from handlers.bucket.updates import UpdateRecords
 from handlers.retention.prune import Retention
 from handlers.settings import Settings
 from handlers.sidecar.machine_metrics import MachineCollector
-from handlers.updater.context.update import Services, Update, current_base
+from handlers.updater.context.update import Services, Update, served_manifest
 from handlers.updater.errors import BlockedError, LearningError, LeaseLostError, MachineError, StopRequestedError
 from handlers.updater.http.versions import VersionsView
 from handlers.updater.intake.readiness import FolderState
@@ -177,8 +177,8 @@ class Updater:
         ready = [state.folder for state in self._ready(self._watcher.look())]
         if not ready:
             return None
-        base = current_base(self._services)
-        chosen = select(ready, self.settings.updater.max_images_per_update, first=base is None)
+        first = served_manifest(self._services) is None
+        chosen = select(ready, self.settings.updater.max_images_per_update, first=first)
         return self._open(chosen) if chosen else None
 
     def _requested(self) -> Intent | None:

@@ -1,26 +1,37 @@
 """A version in the making: its number and kind, the folder it is made in, and how far it is."""
 
+from functools import cached_property
 from pathlib import Path
 from typing import Literal
 
-from model_store.layout import EVALUATION
+from lucir_core.memory.image_blobs import ImageBlobs
+from model_store.layout import EVALUATION, HOLDOUT
 from model_store.manifest import Evaluation, Manifest
 from model_store.versions import VersionNotFoundError, VersionStore
 
-Kind = Literal["learnt", "provisional"]
+Kind = Literal["learnt", "provisional", "edited"]
 
 
-class Draft:
+class Candidate:
     """What an update makes below one number; each answer is read from the store or the folder."""
 
-    def __init__(self, versions: VersionStore, update_id: str, number: int, kind: Kind, folder: Path) -> None:
+    def __init__(
+        self, versions: VersionStore, update_id: str, number: int, kind: Kind, folder: Path, arrays: Path
+    ) -> None:
         self.number = number
         self.kind = kind
         self.folder = folder
-        """Holds its task, result, model and evaluation; the arrays it is made from lie in the update's folder."""
+        """Holds its task, result, model and evaluation."""
+        self.arrays = arrays
+        """The update's folder: what all its candidates are made from."""
         self._versions = versions
         self._update_id = update_id
         self._stored: Manifest | None = None
+
+    @cached_property
+    def holdout(self) -> ImageBlobs:
+        """The images held out so far, those of its own update too; they must have been written."""
+        return ImageBlobs.load(self.arrays / HOLDOUT)
 
     def stored(self) -> Manifest | None:
         """Its manifest; None while it is not in the store, or when another update has taken the number."""

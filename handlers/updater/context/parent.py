@@ -1,8 +1,8 @@
-"""The version that learning starts from, as a verified local copy."""
+"""The version that an update starts from, as a verified local copy."""
 
-import logging
 import shutil
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 
 from handlers.bucket.seen_images import Learnt
@@ -11,33 +11,38 @@ from model_store.manifest import Evaluation, Manifest
 from model_store.mirror import mirror
 from model_store.versions import VersionStore
 
-logger = logging.getLogger(__name__)
+PARENTS = "base"
+"""Folder, in the work folder, of the copies; an update that another release began finds them there."""
 
 
 @dataclass(frozen=True)
-class Base:
-    """A version and the folder that holds its ``STATE_FILES``."""
+class ParentVersion:
+    """A version and the folder that holds its ``STATE_FILES``; what is read from them is read once."""
 
     manifest: Manifest
     folder: Path
 
-    @property
+    @cached_property
     def evaluation(self) -> Evaluation:
         """What was measured on it."""
         return Evaluation.model_validate_json((self.folder / EVALUATION).read_bytes())
 
-    @property
+    @cached_property
     def learnt(self) -> Learnt:
         """What it has learnt."""
         return Learnt.load(self.folder / SEEN_IMAGES)
 
 
-def fetch_base(versions: VersionStore, number: int, work: Path) -> Base:
-    """Mirror a version below ``work``; copies of other versions are removed. Raises ``StoreError``."""
-    manifest = versions.manifest(number)
+def fetch_parent(versions: VersionStore, manifest: Manifest, work: Path) -> ParentVersion:
+    """Mirror a version below ``work`` and verify it; copies of other versions are removed. Raises ``StoreError``."""
     names = tuple(name for name in STATE_FILES if name in manifest.files)
-    folder = mirror(versions, number, work / "base" / str(number), names)
-    for other in (work / "base").iterdir():
-        if other.name != str(number):
+    folder = mirror(versions, manifest.version, work / PARENTS / str(manifest.version), names)
+    for other in folder.parent.iterdir():
+        if other != folder:
             shutil.rmtree(other, ignore_errors=True)
-    return Base(manifest, folder)
+    return ParentVersion(manifest, folder)
+
+
+def remove_parents(work: Path) -> None:
+    """Remove the copies."""
+    shutil.rmtree(work / PARENTS, ignore_errors=True)

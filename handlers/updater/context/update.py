@@ -10,9 +10,9 @@ from pathlib import Path
 from handlers.bucket.update_documents import Intent, Plan
 from handlers.bucket.updates import UpdateRecords
 from handlers.settings import Settings
-from handlers.updater.context.candidate import Draft, Kind
+from handlers.updater.context.candidate import Candidate, Kind
 from handlers.updater.context.child import LearningChild
-from handlers.updater.context.parent import Base, fetch_base
+from handlers.updater.context.parent import ParentVersion, fetch_parent
 from handlers.updater.context.preset import difference, fitting_preset
 from handlers.updater.errors import BlockedError, LeaseLostError, StopRequestedError
 from handlers.updater.leader.leadership import Leadership
@@ -74,8 +74,8 @@ class Update:
         self.left: list[str] = []
         """Originals that somebody else took or replaced meanwhile."""
         self._plan: Plan | None = None
-        self._base: Base | None = None
-        self._drafts: dict[Kind, Draft] = {}
+        self._parent: ParentVersion | None = None
+        self._candidates: dict[Kind, Candidate] = {}
 
     @property
     def plan(self) -> Plan:
@@ -92,8 +92,8 @@ class Update:
         return self._plan
 
     @property
-    def learns(self) -> bool:
-        """Whether anything is left to learn after the ingest."""
+    def makes_version(self) -> bool:
+        """Whether anything is left to learn, or to edit, once the plan is made."""
         return self.plan.version is not None
 
     @property
@@ -101,43 +101,57 @@ class Update:
         """The number of the version that this update makes."""
         number = self.plan.version
         if number is None:
-            raise ValueError(f"update {self.id} learns nothing")
+            raise ValueError(f"update {self.id} makes no version")
         return number
 
-    def base(self) -> Base | None:
-        """The version that the plan starts from, as a local copy; None for the first phase."""
-        parent = self.plan.parent
-        if parent is not None and self._base is None:
-            self._base = fetch_base(self.services.versions, parent, self.services.settings.work_folder)
-        return self._base
+    @property
+    def parent(self) -> ParentVersion | None:
+        """The version that the plan starts from, as a local copy; None for the first phase. Raises ``StoreError``."""
+        number = self.plan.parent
+        if number is None:
+            return None
+        return self.start_from(self.services.versions.manifest(number)) if self._parent is None else self._parent
 
     @property
-    def learnt(self) -> Draft:
-        """The version that this update learns."""
-        return self._draft("learnt", self.version, self.folder)
+    def known_parent(self) -> ParentVersion:
+        """The same where there must be one. Raises ``StoreError``."""
+        parent = self.parent
+        if parent is None:
+            raise StoreError(f"update {self.id} starts from no version")
+        return parent
+
+    def start_from(self, manifest: Manifest) -> ParentVersion:
+        """Fetch and verify the version that the update starts from: once, its steps share it. Raises ``StoreError``."""
+        self._parent = fetch_parent(self.services.versions, manifest, self.services.settings.work_folder)
+        return self._parent
 
     @property
-    def provisional(self) -> Draft | None:
+    def candidate(self) -> Candidate:
+        """The version that this update makes, by learning or by an edit."""
+        return self._candidate("learnt" if self.intent.edit is None else "edited", self.version, self.folder)
+
+    @property
+    def provisional(self) -> Candidate | None:
         """The version that is to answer until then; None when the plan has none."""
         number = self.plan.provisional
-        return None if number is None else self._draft("provisional", number, self.folder / PROVISIONAL)
+        return None if number is None else self._candidate("provisional", number, self.folder / PROVISIONAL)
 
-    def _draft(self, kind: Kind, number: int, folder: Path) -> Draft:
-        if kind not in self._drafts:
-            self._drafts[kind] = Draft(self.services.versions, self.id, number, kind, folder)
-        return self._drafts[kind]
+    def _candidate(self, kind: Kind, number: int, folder: Path) -> Candidate:
+        if kind not in self._candidates:
+            self._candidates[kind] = Candidate(self.services.versions, self.id, number, kind, folder, self.folder)
+        return self._candidates[kind]
 
     def stored(self) -> Manifest | None:
-        """The manifest of the version that this update learnt; None while it is not in the store."""
-        return self.learnt.stored() if self.learns else None
+        """The manifest of the version that this update makes; None while it is not in the store."""
+        return self.candidate.stored() if self.makes_version else None
 
     def evaluation(self) -> Evaluation | None:
-        """What was measured on the learnt version; None before it was."""
-        return self.learnt.evaluation()
+        """What was measured on that version; None before it was."""
+        return self.candidate.evaluation()
 
     def passed(self) -> bool:
-        """Whether the gate lets the learnt version be served."""
-        return self.learnt.passed()
+        """Whether the gate lets that version be served."""
+        return self.candidate.passed()
 
     def timings(self) -> dict[str, float]:
         """Seconds by step, those of earlier processes included where the folder is still there."""
@@ -155,17 +169,17 @@ class Update:
         (self.folder / TIMINGS).write_text(json.dumps(timings), encoding="utf-8")
 
 
-def current_base(services: Services) -> Base | None:
-    """The version that the pointer names, as a local copy; None before the first.
+def served_manifest(services: Services) -> Manifest | None:
+    """The version that the pointer names; None before the first.
 
     Raises ``BlockedError`` when the settings would learn another network than the one that is served.
     """
     pointer = services.versions.current()
     if pointer is None:
         return None
-    base = fetch_base(services.versions, pointer.version, services.settings.work_folder)
-    if (reason := difference(services.config, base.manifest)) is not None:
-        fitting = fitting_preset(base.manifest, services.settings.learning.overrides)
+    manifest = services.versions.manifest(pointer.version)
+    if (reason := difference(services.config, manifest)) is not None:
+        fitting = fitting_preset(manifest, services.settings.learning.overrides)
         remedy = f"set learning.preset back to {fitting}" if fitting else "set learning.overrides back"
         raise BlockedError(f"version {pointer.version} {reason} (learning.preset): {remedy}, or use an empty store")
-    return base
+    return manifest

@@ -7,10 +7,10 @@ from handlers.bucket.edit_documents import ANSWER, DeleteImages, EditAnswer, Edi
 from handlers.bucket.layout import EVALUATION, INCOMING
 from handlers.bucket.seen_images import short
 from handlers.bucket.update_documents import Intent
-from handlers.updater.context.parent import Base
+from handlers.updater.context.parent import ParentVersion
 from handlers.updater.context.update import Update
+from handlers.updater.edits.edited_spec import edit_plan
 from handlers.updater.edits.find_images import erase, versions_holding
-from handlers.updater.edits.version import edit_plan
 from model_store.manifest import Counts
 from model_store.objects import ObjectStore, StoreError
 
@@ -32,11 +32,11 @@ def is_accounted(update: Update) -> bool:
 def account(update: Update) -> None:
     """Write ``answer.json``."""
     services, edit = update.services, edit_plan(update)
-    done = edit.refused is None and (not update.learns or update.passed())
+    done = edit.refused is None and (not update.makes_version or update.passed())
     gone, left = erase(services.objects, edit.files, services.tick) if done and edit.erases else ([], [])
-    base = update.base() if done else None
-    removed = _removed(update, base)
-    versions = tuple(_still_holding(update, edit, base)) if base is not None else ()
+    parent = update.parent if done else None
+    removed = _removed(update, parent)
+    versions = tuple(_still_holding(update, edit, parent)) if parent is not None else ()
     answer = EditAnswer(
         request=_request_id(update.intent),
         operation=edit.operation,
@@ -47,7 +47,7 @@ def account(update: Update) -> None:
         deleted=tuple(gone),
         left=tuple(left),
         versions=versions,
-        notes=tuple(_notes(services.objects, edit, base)) if done else (),
+        notes=tuple(_notes(services.objects, edit, parent)) if done else (),
     )
     services.records.write(update.id, ANSWER, answer)
 
@@ -58,42 +58,42 @@ def _request_id(intent: Intent) -> str:
     return intent.edit.id
 
 
-def _removed(update: Update, base: Base | None) -> tuple[int, int]:
+def _removed(update: Update, parent: ParentVersion | None) -> tuple[int, int]:
     """How many exemplars and held-out images the new version has less than the one before."""
-    if base is None or not update.learns:
+    if parent is None or not update.makes_version:
         return 0, 0
     stored = update.stored()
     after = stored.counts if stored is not None else Counts(train={}, holdout={}, exemplars={})
-    before = base.manifest.counts
+    before = parent.manifest.counts
     return (
         max(0, sum(before.exemplars.values()) - sum(after.exemplars.values())),
         max(0, sum(before.holdout.values()) - sum(after.holdout.values())),
     )
 
 
-def _is_frozen(base: Base) -> bool:
+def _is_frozen(parent: ParentVersion) -> bool:
     """Whether the version was computed from stored features alone: then the edited one is as well."""
-    return base.manifest.calibration is not None or bool(base.manifest.config.get("frozen"))
+    return parent.manifest.calibration is not None or bool(parent.manifest.config.get("frozen"))
 
 
-def _still_holding(update: Update, edit: EditPlan, base: Base) -> Iterator[int]:
+def _still_holding(update: Update, edit: EditPlan, parent: ParentVersion) -> Iterator[int]:
     versions, operation = update.services.versions, edit.operation
-    earlier = [number for number in versions.numbers() if not update.learns or number != update.version]
+    earlier = [number for number in versions.numbers() if not update.makes_version or number != update.version]
     digests = {bytes.fromhex(digest) for digest in edit.digests}
     if isinstance(operation, DeleteImages):
         wanted = {short(sha) for sha in operation.hashes}
         yield from versions_holding(versions, wanted, digests, earlier, update.services.tick)
     elif isinstance(operation, Remove):
         yield from versions_holding(
-            versions, base.learnt.of_class(operation.name), digests, earlier, update.services.tick
+            versions, parent.learnt.of_class(operation.name), digests, earlier, update.services.tick
         )
 
 
-def _notes(objects: ObjectStore, edit: EditPlan, base: Base | None) -> Iterator[str]:
+def _notes(objects: ObjectStore, edit: EditPlan, parent: ParentVersion | None) -> Iterator[str]:
     operation = edit.operation
-    frozen = base is not None and _is_frozen(base)
+    frozen = parent is not None and _is_frozen(parent)
     if isinstance(operation, DeleteImages):
-        untraced = base is not None and bool(edit.learnt) and not edit.digests
+        untraced = parent is not None and bool(edit.learnt) and not edit.digests
         if not (frozen and untraced):
             yield NOTHING_LEFT if frozen else WEIGHTS
         if untraced:

@@ -8,7 +8,6 @@ import numpy as np
 from numpy.typing import NDArray
 
 from handlers.bucket.layout import EVALUATION, class_name, has_image_suffix
-from handlers.bucket.update_documents import Plan
 from handlers.updater.intake.reader import Item, Reader
 from model_store.objects import ObjectNotFoundError, ObjectStore, ObjectTooLargeError
 
@@ -37,18 +36,6 @@ def classes_with_own_images(objects: ObjectStore, classes: Collection[str], read
             for read in map(reader.read_one, _items(objects, folder, name))
         )
     )
-
-
-def classes_measured_with_own_images(objects: ObjectStore, plan: Plan, reader: Reader) -> frozenset[str]:
-    """Classes that an evaluation measures with the user's own images, the others with what was held out.
-
-    The plan decides for the classes that it adds images to: it held images out where there were no own ones, so images
-    that came to ``evaluation/`` since then do not count. It says nothing about other classes: for them the store is
-    asked. Where a class's own images are gone, the images that earlier drops held out measure the class again.
-    """
-    touched = {*plan.new_classes, *plan.updated_classes}
-    possible = (set(plan.classes) - touched) | (touched & set(plan.own_evaluation))
-    return classes_with_own_images(objects, possible, reader)
 
 
 def evaluation_duplicates(objects: ObjectStore, dropped: Mapping[str, int]) -> dict[str, str]:

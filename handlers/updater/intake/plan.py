@@ -8,7 +8,7 @@ from handlers.bucket.layout import ARCHIVE, INCOMING, LOOSE_FOLDER, READY_MARKER
 from handlers.bucket.seen_images import Learnt
 from handlers.bucket.update_documents import Entry, Intent, Plan
 from handlers.settings import Settings
-from handlers.updater.context.parent import Base
+from handlers.updater.context.parent import ParentVersion
 from handlers.updater.intake.decoded_images import DecodedWriter
 from handlers.updater.intake.evaluation_images import classes_with_own_images, evaluation_duplicates
 from handlers.updater.intake.listing import Folder, list_incoming
@@ -33,7 +33,7 @@ class Ingest:
         self._resize = resize
         self._leaves_out = leaves_out
 
-    def run(self, intent: Intent, base: Base | None, folder: Path, tick: Callable[[], None]) -> Plan:
+    def run(self, intent: Intent, parent: ParentVersion | None, folder: Path, tick: Callable[[], None]) -> Plan:
         """Read everything that ``intent`` names; decoded images go to ``folder``. ``tick`` is called for each file.
 
         Raises ``StoreError``, ``OSError``, and what ``tick`` raises.
@@ -48,13 +48,13 @@ class Ingest:
                 decoded.add(read.item.info.key, read.sha256, read.picture)
             found.append(ReadItem(read.item, read.sha256, read.reason, None))
         decoded.close()
-        known = base.manifest.classes if base is not None else ()
+        known = parent.manifest.classes if parent is not None else ()
         candidates = [
             Candidate(read.item.info.key, read.sha256, read.item.class_name, read.reason, read.is_marker)
             for read in found
         ]
         names = sorted({name for candidate in candidates if (name := candidate.class_name) is not None})
-        learnt = base.learnt if base is not None else Learnt.empty()
+        learnt = parent.learnt if parent is not None else Learnt.empty()
         own = classes_with_own_images(self._objects, names, reader)
         rules = Rules(
             settings=self._settings.updater,
@@ -62,24 +62,26 @@ class Ingest:
             learnt=learnt.find(candidate.sha256 for candidate in candidates),
             marked=_marked(intent, found),
             own_evaluation=own,
-            held_already=base.manifest.counts.holdout if base is not None else {},
+            held_already=parent.manifest.counts.holdout if parent is not None else {},
             evaluation=evaluation_duplicates(self._objects, {read.sha256: read.item.info.size for read in found}),
             leaves_out=self._leaves_out,
         )
         entries = _entries(intent.id, found, candidates, rules)
-        return self._plan(intent, base, entries, own)
+        return self._plan(intent, parent, entries, own)
 
-    def _plan(self, intent: Intent, base: Base | None, entries: tuple[Entry, ...], own: frozenset[str]) -> Plan:
-        known = base.manifest.classes if base is not None else ()
+    def _plan(
+        self, intent: Intent, parent: ParentVersion | None, entries: tuple[Entry, ...], own: frozenset[str]
+    ) -> Plan:
+        known = parent.manifest.classes if parent is not None else ()
         touched = {entry.class_name for entry in entries if entry.role in {"train", "holdout"} and entry.class_name}
         new = tuple(sorted(touched - set(known)))
         accepted = [entry.modified for entry in entries if entry.role in {"train", "holdout"}]
         number = self._versions.next_number() if touched else None
-        imprints = self._settings.learning.imprint_first and not self._leaves_out and base is not None and bool(new)
+        imprints = self._settings.learning.imprint_first and not self._leaves_out and parent is not None and bool(new)
         return Plan(
             id=intent.id,
             created_at=now(),
-            parent=base.manifest.version if base is not None else None,
+            parent=parent.manifest.version if parent is not None else None,
             version=number + 1 if number is not None and imprints else number,
             provisional=number if imprints else None,
             classes=known + new,

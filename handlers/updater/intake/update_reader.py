@@ -4,8 +4,7 @@ from handlers.updater.context.update import Update
 from handlers.updater.intake.reader import Reader
 
 
-def update_reader(update: Update) -> Reader:
-    """Reads images as this update's model wants them."""
+def update_reader(update: Update, resize: int) -> Reader:
+    """Reads images as a model wants them whose images have this side, in pixels."""
     update.folder.mkdir(parents=True, exist_ok=True)
-    services = update.services
-    return Reader(services.objects, services.settings.images, services.config.resize, update.folder)
+    return Reader(update.services.objects, update.services.settings.images, resize, update.folder)

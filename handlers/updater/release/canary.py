@@ -1,45 +1,34 @@
-"""Which held-out pictures a version takes along, for servers to compare their answers with (``canary.json``)."""
+"""Which images a version takes along, for servers to compare their answers with (``canary.json``)."""
 
 import base64
-from pathlib import Path
 
 import numpy as np
 
 from handlers.inference.preprocess import crop
 from handlers.torchserve.canary import FILE, Canary, CanaryPicture
-from handlers.updater.context.candidate import Draft
-from handlers.updater.context.update import Update
+from handlers.updater.context.version_spec import VersionSpec
 from handlers.updater.release.evaluate import open_model
 from handlers.updater.training.messages import STATE
 from lucir_core.memory.image_blobs import ImageBlobs
-from model_store.layout import EXEMPLARS, HOLDOUT, MODEL
+from model_store.layout import EXEMPLARS, MODEL
 
-PICTURES = 8
+IMAGES = 8
 """Enough to notice a model or a preprocessing that is not the evaluated one; asked before every swap."""
 
 
-def write_canary(update: Update, draft: Draft) -> None:
-    """Write the file beside a draft's model; without held-out pictures there is none."""
-    blobs = ImageBlobs.load(update.folder / HOLDOUT)
-    if update.services.config.frozen:  # nothing is held out
-        blobs = ImageBlobs.load(draft.folder / STATE / EXEMPLARS)
+def write_canary(spec: VersionSpec, threads: int | None) -> None:
+    """Write the file beside a candidate's model: images from all over those that are held out, and its answers.
+
+    Where nothing is held out (a frozen backbone, images of the user's own) exemplars are asked for.
+    """
+    blobs = spec.holdout if len(spec.holdout) else ImageBlobs.load(spec.folder / STATE / EXEMPLARS)
     if not len(blobs):
         return
-    config, threads = update.services.config, update.services.settings.learning.threads
-    made = make_canary(blobs, draft.folder / MODEL, config.size, config.resize, threads)
-    partial = draft.folder / "canary.partial"
-    partial.write_text(made.model_dump_json(indent=2), encoding="utf-8")
-    partial.replace(draft.folder / FILE)
-
-
-def make_canary(blobs: ImageBlobs, model: Path, size: int, side: int, threads: int | None) -> Canary:
-    """Pictures from all over ``blobs``, and what ``model`` answers; their sides are ``side`` pixels, the model's
-    ``size``."""
-    picked = sorted(set(np.linspace(0, len(blobs) - 1, min(len(blobs), PICTURES)).astype(int).tolist()))
-    images = np.stack([crop(blobs.decode(index), size) for index in picked])
-    (probabilities,) = open_model(model, threads).run(["probabilities"], {"images": images})
-    return Canary(
-        side=side,
+    picked = sorted(set(np.linspace(0, len(blobs) - 1, min(len(blobs), IMAGES)).astype(int).tolist()))
+    images = np.stack([crop(blobs.decode(index), spec.preprocessing.size) for index in picked])
+    (probabilities,) = open_model(spec.folder / MODEL, threads).run(["probabilities"], {"images": images})
+    made = Canary(
+        side=spec.preprocessing.resize,
         pictures=tuple(
             CanaryPicture(
                 png=base64.b64encode(blobs.pngs[index]).decode(),
@@ -49,3 +38,6 @@ def make_canary(blobs: ImageBlobs, model: Path, size: int, side: int, threads: i
             for index, row in zip(picked, probabilities, strict=True)
         ),
     )
+    partial = spec.folder / "canary.partial"
+    partial.write_text(made.model_dump_json(indent=2), encoding="utf-8")
+    partial.replace(spec.folder / FILE)

@@ -1,59 +1,106 @@
-"""The pictures of an evaluation: what all drops held out, or the user's own; and the measurement over them."""
+"""The images of an evaluation: what all drops held out, or the user's own; and the measurement over them."""
 
 from collections.abc import Iterator
 
 import numpy as np
 from numpy.typing import NDArray
 
-from handlers.updater.context.candidate import Draft
 from handlers.updater.context.update import Update
-from handlers.updater.intake.evaluation_images import classes_measured_with_own_images, own_images
+from handlers.updater.context.version_spec import VersionSpec
+from handlers.updater.intake.evaluation_images import own_images
 from handlers.updater.intake.update_reader import update_reader
-from handlers.updater.release.evaluate import Lineage, batched, predict, summarise, uncounted
+from handlers.updater.release.evaluate import (
+    FIRST,
+    Examinee,
+    Lineage,
+    Predictions,
+    accuracies,
+    batched,
+    share,
+    summarise,
+)
+from handlers.updater.release.gate import judge
 from handlers.updater.release.left_out import joined, left_out, show_mistakes
 from handlers.updater.release.report.mistakes import MistakeRecorder
 from handlers.updater.training.arrays import LABELS, TRAIN
 from handlers.updater.training.messages import STATE
-from lucir_core.memory.image_blobs import ImageBlobs
-from model_store.layout import FEATURES, HOLDOUT, MODEL
-from model_store.manifest import Evaluation
+from model_store.layout import FEATURES, MODEL
+from model_store.manifest import Evaluation, Gate
 
 
-def measure(update: Update, draft: Draft) -> Evaluation:
-    """Evaluate a draft's exported model, and its parent on the same pictures of the old classes."""
-    services, plan, base, folder = update.services, update.plan, update.base(), update.folder
-    size, threads = services.config.size, services.settings.learning.threads
-    reader = update_reader(update)
-    own = classes_measured_with_own_images(services.objects, plan, reader)
-    index = {name: position for position, name in enumerate(plan.classes)}
-    blobs = ImageBlobs.load(folder / HOLDOUT)
+def measure(update: Update, spec: VersionSpec) -> Evaluation:
+    """Evaluate a candidate's exported model, and its parent on the same images of the classes that both know.
 
-    def pictures(below: int) -> Iterator[tuple[NDArray[np.uint8], int]]:
-        for position, label in enumerate(blobs.labels.tolist()):
-            services.tick()
-            if label < below and blobs.classes[label] not in own:
-                yield blobs.decode(position), label
-        for name, picture in own_images(services.objects, own, reader):
-            services.tick()
-            if index[name] < below:
-                yield picture, index[name]
+    What the gate may not refuse (``spec.is_judged``) passes: what a person asks to be renamed, removed or deleted is,
+    whatever that does to a figure.
+    """
+    settings = update.services.settings
+    after, before = _answers(update, spec)
+    parent = _lineage(spec, before)
+    gate = Gate(passed=True)
+    if spec.is_judged:
+        figures = accuracies(after.labels, after.cnn, spec.old_count)
+        gate = judge(settings.gate, len(after.labels), figures, parent.old_accuracy)
+    return summarise(spec.number, spec.classes, after, parent, gate, is_phase=spec.is_phase)
 
-    mistakes = MistakeRecorder()
-    everything = predict(draft.folder / MODEL, batched(pictures(len(plan.classes)), size), threads, mistakes.see)
-    if services.config.frozen:
-        features = draft.folder / STATE / FEATURES
-        everything = joined(everything, left_out(features, plan.classes, own))
-        labels = np.load(folder / LABELS)
-        show_mistakes(mistakes, features, np.load(folder / TRAIN, mmap_mode="r")[: len(labels)], len(plan.classes))
-    mistakes.save(draft.folder)
-    parent = Lineage(None, 0, {}, (), None)
-    if base is not None:
-        old = len(base.manifest.classes)
-        before = predict(base.folder / MODEL, batched(pictures(old), size), threads)
-        if services.config.frozen:
-            before = joined(before, left_out(base.folder / FEATURES, base.manifest.classes, own))
-        accuracy = float((before.cnn == before.labels).mean()) if before.labels.size else None
-        evaluation = base.evaluation
-        parent = Lineage(base.manifest.version, old, dict(evaluation.class_best), evaluation.history, accuracy)
-    summary = summarise(draft.number, plan.classes, everything, parent, services.settings.gate)
-    return summary if draft.kind == "learnt" else uncounted(summary, parent)
+
+def _answers(update: Update, spec: VersionSpec) -> tuple[Predictions, Predictions | None]:
+    """Of the candidate, and of its parent under the candidate's classes: -1 where it names a class that is gone.
+
+    Each image is read and decoded once. Those that the candidate learnt wrongly are remembered for the report.
+    """
+    threads = update.services.settings.learning.threads
+    candidate = Examinee(spec.folder / MODEL, threads)
+    parent = Examinee(spec.parent.folder / MODEL, threads) if spec.parent is not None else None
+    mistakes, own = MistakeRecorder(), set[int]()
+    for images, labels in batched(_images(update, spec, own), spec.preprocessing.size):
+        mistakes.see(images, labels, candidate.ask(images, labels))
+        if parent is not None and (known := labels < spec.old_count).any():
+            parent.ask(images[known], labels[known])
+    after = candidate.predictions()
+    features = spec.folder / STATE / FEATURES
+    if features.exists():
+        after = joined(after, left_out(features, own))
+        _show_newest(update, spec, mistakes)
+    mistakes.save(spec.folder)
+    if spec.parent is None or spec.change is None or parent is None:
+        return after, None
+    new_labels, before = spec.change.new_labels, parent.predictions()
+    before = Predictions(before.labels, new_labels[before.cnn], new_labels[before.nme])
+    if features.exists():
+        before = joined(before, left_out(spec.parent.folder / FEATURES, own, new_labels))
+    return after, before
+
+
+def _images(update: Update, spec: VersionSpec, own: set[int]) -> Iterator[tuple[NDArray[np.uint8], int]]:
+    """(image, label): the user's own first, whose labels join ``own``, then what is held out of the other classes."""
+    services, index = update.services, {name: label for label, name in enumerate(spec.classes)}
+    reader = update_reader(update, spec.preprocessing.resize)
+    for name, image in own_images(services.objects, spec.own_evaluation, reader):
+        services.tick()
+        own.add(index[name])
+        yield image, index[name]
+    for position, label in enumerate(spec.holdout.labels.tolist()):
+        services.tick()
+        if label not in own:
+            yield spec.holdout.decode(position), label
+
+
+def _show_newest(update: Update, spec: VersionSpec, mistakes: MistakeRecorder) -> None:
+    """With a frozen backbone nothing is held out: the mistakes to look at are among the images of this update."""
+    if (update.folder / TRAIN).exists():
+        count = len(np.load(update.folder / LABELS))
+        images = np.load(update.folder / TRAIN, mmap_mode="r")[:count]
+        show_mistakes(mistakes, spec.folder / STATE / FEATURES, images, len(spec.classes))
+
+
+def _lineage(spec: VersionSpec, before: Predictions | None) -> Lineage:
+    """The parent, as if it had had these classes."""
+    if spec.parent is None or spec.change is None or before is None:
+        return FIRST
+    evaluation, right = spec.parent.evaluation, before.cnn == before.labels
+    best = spec.of_parent(evaluation.class_best)
+    for label in spec.change.merged:
+        if (reached := share(right[before.labels == label])) is not None:
+            best[spec.classes[label]] = reached
+    return Lineage(spec.parent.manifest.version, spec.old_count, best, evaluation.history, share(right))

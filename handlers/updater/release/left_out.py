@@ -9,28 +9,24 @@ from pathlib import Path
 
 import numpy as np
 
-from handlers.updater.release.evaluate import Predictions
+from handlers.updater.release.evaluate import Labels, Predictions
 from handlers.updater.release.report.mistakes import MistakeRecorder
-from lucir_core.edit.regroup import Regrouping
 from lucir_core.memory.feature_memory import FeatureMemory
 
 
-def left_out(path: Path, classes: tuple[str, ...], without: Collection[str] = ()) -> Predictions:
-    """The answers in a version's file of features; images of the classes ``without`` are measured in another way."""
+def left_out(path: Path, without: Collection[int], new_labels: Labels | None = None) -> Predictions:
+    """The answers in a version's file of features, but for images of the classes ``without``: these are measured in
+    another way. new_labels: (classes,) what becomes of the labels; images of those that become -1 are left out."""
     memory = FeatureMemory.load(path)
     answers = memory.answers
     if answers is None:
         raise ValueError(f"{path} has no answers: its head was not computed")
-    counted = np.array([name not in without for name in classes], bool)[memory.labels] & (answers.served >= 0)
-    return Predictions(memory.labels[counted], answers.served[counted], answers.nearest[counted])
-
-
-def after_edit(path: Path, change: Regrouping) -> Predictions:
-    """The answers of the version before, in the classes of the version after; -1 where such a class is gone."""
-    before = left_out(path, change.before)
-    labels = change.new_labels
-    kept = labels[before.labels] >= 0
-    return Predictions(labels[before.labels[kept]], labels[before.cnn[kept]], labels[before.nme[kept]])
+    become = np.arange(memory.labels.max(initial=-1) + 1) if new_labels is None else new_labels
+    labels = become[memory.labels]
+    counted = (labels >= 0) & (answers.served >= 0) & ~np.isin(labels, list(without))
+    if new_labels is None:
+        return Predictions(labels[counted], answers.served[counted], answers.nearest[counted])
+    return Predictions(labels[counted], become[answers.served[counted]], become[answers.nearest[counted]])
 
 
 def joined(first: Predictions, second: Predictions) -> Predictions:

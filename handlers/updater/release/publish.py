@@ -1,64 +1,68 @@
 """From a made model to a version: measured, its manifest and files in the store, and the pointer if it may follow."""
 
-import logging
-from collections.abc import Mapping
 from pathlib import Path
 
 import onnxruntime
 import yaml
 
-from handlers.bucket.seen_images import FILE as LEARNT
-from handlers.bucket.seen_images import Learnt
-from handlers.torchserve.canary import FILE as CANARY
-from handlers.updater.context.candidate import Draft
+from handlers.updater.context.candidate import Candidate
 from handlers.updater.context.update import Update
+from handlers.updater.context.version_spec import VersionSpec
 from handlers.updater.errors import SupersededError
 from handlers.updater.release.canary import write_canary
 from handlers.updater.release.evaluation_set import measure
 from handlers.updater.release.report.write import write_report
 from handlers.updater.training.messages import RESULT, STATE, Result
-from lucir_core.memory.image_blobs import ImageBlobs
-from model_store.layout import CHECKPOINT, CONFIG, EVALUATION, EXEMPLARS, FEATURES, HOLDOUT, MODEL
-from model_store.manifest import Calibration, Counts, Manifest, Preprocessing
+from model_store.layout import (
+    CANARY,
+    CHECKPOINT,
+    CONFIG,
+    EVALUATION,
+    EXEMPLARS,
+    FEATURES,
+    HOLDOUT,
+    MODEL,
+    SEEN_IMAGES,
+)
+from model_store.manifest import Calibration, Manifest
 from model_store.objects import PreconditionFailedError
 
-logger = logging.getLogger(__name__)
 
-
-def write_evaluation(update: Update, draft: Draft) -> None:
-    """Measure a draft's exported model, and decide whether it may be served."""
+def write_evaluation(update: Update, spec: VersionSpec) -> None:
+    """Measure a candidate's exported model, and let the gate decide whether it may be served."""
     services = update.services
-    evaluation = measure(update, draft)
-    write_canary(update, draft)
+    evaluation = measure(update, spec)
+    write_canary(spec, services.settings.learning.threads)
     if not evaluation.gate.passed:
         services.metrics.show_refused(evaluation)
-        name = f"version {draft.number}" if draft.kind == "learnt" else f"provisional version {draft.number}"
+        name = f"{'provisional ' if spec.candidate.kind == 'provisional' else ''}version {spec.number}"
         services.status.add_error("gate", f"{name} is refused: {'; '.join(evaluation.gate.reasons)}")
-    partial = draft.folder / "evaluation.partial"
+    partial = spec.folder / "evaluation.partial"
     partial.write_text(evaluation.model_dump_json(indent=2), encoding="utf-8")
-    partial.replace(draft.folder / EVALUATION)
+    partial.replace(spec.folder / EVALUATION)
 
 
-def publish(update: Update, draft: Draft) -> None:
-    """Upload a draft, its manifest last; a refused one too. Raises ``SupersededError``."""
-    upload(update, draft, *assemble(update, draft))
-
-
-def upload(update: Update, draft: Draft, manifest: Manifest, files: Mapping[str, Path]) -> None:
-    """Publish and count a version of any kind; the manifest is written last. Raises ``SupersededError``."""
+def publish(update: Update, spec: VersionSpec) -> None:
+    """Upload a version, its manifest last; a refused one too. Raises ``SupersededError``."""
+    result: Result = Result.read(spec.folder / RESULT)
+    (spec.folder / CONFIG).write_text(
+        yaml.safe_dump(result.config, sort_keys=False, allow_unicode=True), encoding="utf-8"
+    )
+    manifest, files = make_manifest(update, spec, result), _files(update, spec)
     check_parent(update)
     try:
         update.services.versions.publish(manifest, files)
     except PreconditionFailedError as error:
         raise SupersededError(str(error)) from error
-    update.services.metrics.versions.labels(manifest.kind, "passed" if draft.passed() else "refused").inc()
+    passed = "passed" if spec.candidate.passed() else "refused"
+    update.services.metrics.versions.labels(manifest.kind, passed).inc()
 
 
-def point(update: Update, draft: Draft, reason: str) -> None:
-    """Let every server serve a draft that is in the store. Raises ``SupersededError``."""
+def point(update: Update, candidate: Candidate, reason: str) -> None:
+    """Let every server serve a candidate that is in the store. Raises ``SupersededError``."""
     check_parent(update)
     try:
-        update.services.versions.point_to(draft.number, reason)
+        update.services.versions.point_to(candidate.number, reason)
     except PreconditionFailedError as error:
         raise SupersededError(str(error)) from error
 
@@ -81,72 +85,42 @@ def check_parent(update: Update) -> None:
         )
 
 
-def assemble(update: Update, draft: Draft) -> tuple[Manifest, dict[str, Path]]:
-    """The manifest (without its files) and the files, by name, of the version that a draft becomes."""
-    result: Result = Result.read(draft.folder / RESULT)
-    plan, base, folder = update.plan, update.base(), draft.folder
-    (folder / CONFIG).write_text(yaml.safe_dump(result.config, sort_keys=False, allow_unicode=True), encoding="utf-8")
-    train = dict.fromkeys(plan.classes, 0)
-    if base is not None:
-        train |= base.manifest.counts.train
-    for entry in plan.of_role("train"):
-        if draft.kind == "learnt" or entry.class_name in plan.new_classes:
-            train[entry.class_name or ""] += 1
-    holdout = update.folder / HOLDOUT
-    manifest = Manifest(
-        version=draft.number,
-        kind=draft.kind,
-        parent=plan.parent,
-        update_id=plan.id,
-        created_at=plan.created_at,
-        classes=plan.classes,
-        new_classes=plan.new_classes,
-        updated_classes=plan.updated_classes if draft.kind == "learnt" else (),
-        preprocessing=Preprocessing(size=result.size, resize=result.resize),
+def make_manifest(update: Update, spec: VersionSpec, result: Result) -> Manifest:
+    """The manifest, but for its files."""
+    return Manifest(
+        version=spec.number,
+        kind=spec.candidate.kind,
+        parent=spec.parent.manifest.version if spec.parent is not None else None,
+        update_id=update.id,
+        created_at=spec.created_at,
+        classes=spec.classes,
+        new_classes=spec.new_classes,
+        updated_classes=spec.updated_classes,
+        preprocessing=spec.preprocessing,
         readout="cnn",
         calibration=None if result.calibration is None else Calibration.model_validate(result.calibration),
         method=result.method,
         config=result.config,
-        counts=Counts(train=train, holdout=_held_out(holdout, plan.classes), exemplars=result.exemplars),
+        counts=spec.counts(result.exemplars),
         files={},
         software={**result.software, "onnxruntime": onnxruntime.__version__},
         timings={**update.timings(), **{f"child_{name}": value for name, value in result.seconds.items()}},
     )
+
+
+def _files(update: Update, spec: VersionSpec) -> dict[str, Path]:
+    """Where each file of the version lies, by name; the report is written here."""
+    folder, state = spec.folder, spec.folder / STATE
     files = {
         MODEL: folder / MODEL,
-        CHECKPOINT: folder / STATE / CHECKPOINT,
-        EXEMPLARS: folder / STATE / EXEMPLARS,
-        **features_file(folder),
-        HOLDOUT: holdout,
-        LEARNT: _learnt(update, draft),
+        CHECKPOINT: state / CHECKPOINT,
+        EXEMPLARS: state / EXEMPLARS,
+        FEATURES: state / FEATURES,
+        HOLDOUT: update.folder / HOLDOUT,
+        SEEN_IMAGES: spec.learnt,
         EVALUATION: folder / EVALUATION,
         CONFIG: folder / CONFIG,
-        **({CANARY: folder / CANARY} if (folder / CANARY).exists() else {}),
-        **write_report(update, folder, draft.number, draft.kind),
+        CANARY: folder / CANARY,
+        **write_report(update, spec),
     }
-    return manifest, files
-
-
-def features_file(folder: Path) -> dict[str, Path]:
-    """The stored features of a version with a frozen backbone, by name; nothing for any other."""
-    path = folder / STATE / FEATURES
-    return {FEATURES: path} if path.exists() else {}
-
-
-def _learnt(update: Update, draft: Draft) -> Path:
-    """The hashes of what a version has learnt: a provisional one has left out the images of known classes."""
-    everything = update.folder / LEARNT
-    plan = update.plan
-    left_out = [entry.sha256 for entry in plan.of_role("train") if entry.class_name in plan.updated_classes]
-    if draft.kind == "learnt" or not left_out:
-        return everything
-    Learnt.load(everything).without(left_out).save(draft.folder / LEARNT)
-    return draft.folder / LEARNT
-
-
-def _held_out(path: Path, classes: tuple[str, ...]) -> dict[str, int]:
-    counts = dict.fromkeys(classes, 0)
-    blobs = ImageBlobs.load(path)
-    for label in blobs.labels.tolist():
-        counts[blobs.classes[label]] += 1
-    return counts
+    return {name: path for name, path in files.items() if name not in {FEATURES, CANARY} or path.exists()}

@@ -7,16 +7,15 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from handlers.bucket.seen_images import FILE as LEARNT
 from handlers.bucket.seen_images import Learnt
 from handlers.bucket.update_documents import Entry, Plan
 from handlers.inference.preprocess import BadImageError
 from handlers.parallel import ordered_map
-from handlers.updater.context.parent import Base
+from handlers.updater.context.parent import ParentVersion
 from handlers.updater.intake.decoded_images import open_decoded, remove_decoded
 from handlers.updater.intake.reader import Item, Reader
 from lucir_core.memory.image_blobs import ImageBlobs, image_digest
-from model_store.layout import HOLDOUT
+from model_store.layout import HOLDOUT, SEEN_IMAGES
 from model_store.objects import ObjectNotFoundError, ObjectStore, ObjectTooLargeError, StoreError
 
 logger = logging.getLogger(__name__)
@@ -42,15 +41,15 @@ class Preparation:
         self._digests: dict[str, bytes] = {}
         self._decoded = open_decoded(folder, plan.resize)
 
-    def run(self, base: Base | None) -> None:
+    def run(self, parent: ParentVersion | None) -> None:
         """Write everything, the file ``PREPARED`` last. Images that the ingest left here need not be read again.
 
         Raises ``StoreError``, ``OSError``, and what ``tick`` raises.
         """
         self._folder.mkdir(parents=True, exist_ok=True)
         self._write_train(self._plan.of_role("train"))
-        self._write_holdout(self._plan.of_role("holdout"), base)
-        self._write_learnt(base)
+        self._write_holdout(self._plan.of_role("holdout"), parent)
+        self._write_learnt(parent)
         remove_decoded(self._folder)
         (self._folder / PREPARED).touch()
 
@@ -70,9 +69,9 @@ class Preparation:
         np.save(self._folder / LABELS, np.array(labels, np.int64))
         partial.replace(self._folder / TRAIN)
 
-    def _write_holdout(self, entries: Sequence[Entry], base: Base | None) -> None:
+    def _write_holdout(self, entries: Sequence[Entry], parent: ParentVersion | None) -> None:
         index = {name: position for position, name in enumerate(self._plan.classes)}
-        held = ImageBlobs.load(base.folder / HOLDOUT) if base is not None else ImageBlobs.empty()
+        held = ImageBlobs.load(parent.folder / HOLDOUT) if parent is not None else ImageBlobs.empty()
         # Encoded one by one: the pictures of a thousand classes would not fit into memory otherwise.
         pngs: list[bytes] = []
         labels: list[int] = []
@@ -82,12 +81,12 @@ class Preparation:
         together = np.concatenate([held.labels, np.array(labels, np.int64)])
         ImageBlobs((*held.pngs, *pngs), together, self._plan.classes).save(self._folder / HOLDOUT)
 
-    def _write_learnt(self, base: Base | None) -> None:
-        learnt = base.learnt if base is not None else Learnt.empty()
+    def _write_learnt(self, parent: ParentVersion | None) -> None:
+        learnt = parent.learnt if parent is not None else Learnt.empty()
         entries = self._plan.of_role("train", "holdout")
         names = [entry.class_name or "" for entry in entries]
         hashes = [entry.sha256 for entry in entries]
-        learnt.extended(hashes, names, self._plan.classes, self._digests).save(self._folder / LEARNT)
+        learnt.extended(hashes, names, self._plan.classes, self._digests).save(self._folder / SEEN_IMAGES)
 
     def _pictures(self, entries: Sequence[Entry]) -> Iterator[tuple[Entry, NDArray[np.uint8]]]:
         """Decoded pictures in plan order; those whose originals somebody took away meanwhile are left out."""

@@ -11,7 +11,6 @@ import torch
 
 from handlers.bucket.edit_documents import DeleteImages, Rename
 from handlers.bucket.edit_rules import regrouping
-from handlers.bucket.seen_images import FILE as LEARNT
 from handlers.bucket.seen_images import Learnt
 from handlers.logs import setup_logging
 from handlers.settings import LogSettings
@@ -24,7 +23,7 @@ from lucir_core.edit.regroup import regroup_blobs
 from lucir_core.export.onnx_export import export_onnx
 from lucir_core.memory.image_blobs import ImageBlobs
 from lucir_core.state import LearnerState, load_state, save_state
-from model_store.layout import HOLDOUT, MODEL
+from model_store.layout import HOLDOUT, MODEL, SEEN_IMAGES
 
 logger = logging.getLogger(__name__)
 
@@ -47,8 +46,8 @@ def edit(folder: Path, task: EditTask) -> None:
     if task.threads is not None:
         torch.set_num_threads(task.threads)
     started = time.monotonic()
-    base = Path(task.base)
-    state, holdout, learnt = load_state(base), ImageBlobs.load(base / HOLDOUT), Learnt.load(base / LEARNT)
+    parent = Path(task.parent)
+    state, holdout, learnt = load_state(parent), ImageBlobs.load(parent / HOLDOUT), Learnt.load(parent / SEEN_IMAGES)
     digests = {bytes.fromhex(digest) for digest in task.digests}
     if isinstance(task.operation, DeleteImages):
         state = forget_images(state, digests)
@@ -61,14 +60,12 @@ def edit(folder: Path, task: EditTask) -> None:
     (folder / STATE).mkdir()
     save_state(state, folder / STATE)
     holdout.save(folder / HOLDOUT)
-    learnt.save(folder / LEARNT)
-    checked, difference = _write_model(folder, base, state, holdout, renamed=isinstance(task.operation, Rename))
+    learnt.save(folder / SEEN_IMAGES)
+    checked, difference = _write_model(folder, parent, state, holdout, renamed=isinstance(task.operation, Rename))
     counts = state.exemplars.counts().tolist()
     Result(
         config=state.config.to_dict(),
         method=state.config.method,
-        size=state.config.size,
-        resize=state.config.resize,
         exemplars=dict(zip(state.classes, counts, strict=True)),
         calibration=None if state.calibration is None else dataclasses.asdict(state.calibration),
         checked_images=checked,
@@ -79,11 +76,11 @@ def edit(folder: Path, task: EditTask) -> None:
 
 
 def _write_model(
-    folder: Path, base: Path, state: LearnerState, holdout: ImageBlobs, *, renamed: bool
+    folder: Path, parent: Path, state: LearnerState, holdout: ImageBlobs, *, renamed: bool
 ) -> tuple[int, float]:
     """The model; how many images it was compared with PyTorch on, and how far their cosines are apart at most."""
     if renamed:  # names are no part of the model
-        shutil.copyfile(base / MODEL, folder / MODEL)
+        shutil.copyfile(parent / MODEL, folder / MODEL)
         return 0, 0.0
     export_onnx(state, folder / MODEL)
     sources = [(blobs, index) for blobs in (holdout, state.exemplars) for index in range(len(blobs))]

@@ -7,7 +7,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from handlers.updater.context.candidate import Draft
+from handlers.updater.context.candidate import Candidate
 from handlers.updater.context.update import Services, Update
 from handlers.updater.training.arrays import PREPARED
 from handlers.updater.training.messages import RESULT, STATE, TASK, Result, Task
@@ -19,19 +19,19 @@ _MADE = (RESULT, EVALUATION, MODEL)
 RESUME_PREFIX = "resume"
 
 
-def make_task(update: Update, draft: Draft) -> Task:
+def make_task(update: Update, candidate: Candidate) -> Task:
     """What the settings of this process and the plan make of it."""
     settings = update.services.settings
-    base = update.base()
+    parent = update.parent
     return Task(
-        kind=draft.kind,
+        kind=candidate.kind,
         arrays=str(update.folder),
         preset=settings.learning.preset,
         overrides=dict(settings.learning.overrides),
         seed=settings.learning.seed,
         classes=update.plan.classes,
-        base=str(base.folder) if base is not None else None,
-        base_version=update.plan.parent,
+        parent=str(parent.folder) if parent is not None else None,
+        parent_version=update.plan.parent,
         device=settings.learning.device,
         threads=settings.learning.threads,
         nice=settings.learning.nice,
@@ -45,26 +45,28 @@ def is_prepared(update: Update) -> bool:
     return (update.folder / PREPARED).exists()
 
 
-def is_made(update: Update, draft: Draft) -> bool:
+def is_made(update: Update, candidate: Candidate) -> bool:
     """Whether the child has finished the task that the present settings give."""
-    return (draft.folder / RESULT).exists() and _left_task(draft.folder) == make_task(update, draft).identity
+    return (candidate.folder / RESULT).exists() and _left_task(candidate.folder) == make_task(
+        update, candidate
+    ).identity
 
 
-def run_child(update: Update, draft: Draft) -> Result:
-    """Let the child make a draft's state and model. Raises as ``Child.run`` does."""
+def run_child(update: Update, candidate: Candidate) -> Result:
+    """Let the child make a candidate's state and model. Raises as ``Child.run`` does."""
     services = update.services
-    _begin(update, draft)
-    services.child.run("learn", draft.folder, partial(report_progress, services), services.stop, services.tick)
+    _begin(update, candidate)
+    services.child.run("learn", candidate.folder, partial(report_progress, services), services.stop, services.tick)
     # The last job. A server is about to start a worker, which wants the memory; a head alone takes little of it.
-    if draft.kind == "learnt" and not services.config.frozen:
+    if candidate.kind == "learnt" and not services.config.frozen:
         services.child.end()
-    result: Result = Result.read(draft.folder / RESULT)
+    result: Result = Result.read(candidate.folder / RESULT)
     return result
 
 
-def _begin(update: Update, draft: Draft) -> None:
+def _begin(update: Update, candidate: Candidate) -> None:
     """Write the task. What an earlier process left for another task (changed settings) is removed."""
-    task, folder = make_task(update, draft), draft.folder
+    task, folder = make_task(update, candidate), candidate.folder
     folder.mkdir(parents=True, exist_ok=True)
     if _left_task(folder) != task.identity:
         for path in folder.glob(f"{RESUME_PREFIX}*"):

@@ -37,9 +37,9 @@ class Task(Message):
     overrides: dict[str, Any]
     seed: int
     classes: tuple[str, ...]
-    base: str | None
+    parent: str | None
     """Folder of the version that learning starts from."""
-    base_version: int | None
+    parent_version: int | None
     device: str
     threads: int | None
     nice: int
@@ -49,14 +49,14 @@ class Task(Message):
     @property
     def identity(self) -> dict[str, Any]:
         """Everything that the result depends on."""
-        return self.model_dump(include={"kind", "preset", "overrides", "seed", "classes", "base_version"})
+        return self.model_dump(include={"kind", "preset", "overrides", "seed", "classes", "parent_version"})
 
 
 class EditTask(Message):
     """``task.json`` of an edit."""
 
     operation: Operation
-    base: str
+    parent: str
     """Folder of the version that is edited."""
     digests: tuple[str, ...]
     """``image_digest`` (hex) of the images to take out."""
@@ -72,8 +72,6 @@ class Result(Message):
 
     config: dict[str, JsonValue]
     method: str
-    size: int
-    resize: int
     exemplars: dict[str, int]
     calibration: dict[str, float | None] | None = None
     """With a frozen backbone: what its probabilities and its "unknown" are worth (``model_store.manifest``)."""

@@ -72,8 +72,6 @@ def learn(folder: Path, task: Task) -> None:
     Result(
         config=config.to_dict(),
         method=config.method,
-        size=config.size,
-        resize=config.resize,
         exemplars={name: counts.get(name, 0) for name in task.classes},
         calibration=None if state.calibration is None else dataclasses.asdict(state.calibration),
         checked_images=check.images,
@@ -90,7 +88,7 @@ def learn(folder: Path, task: Task) -> None:
 
 def _make_state(folder: Path, task: Task, config: PhaseConfig, data: PhaseData) -> None:
     """Learn or imprint, and save the state: the folder ``STATE`` is there whole, or not at all."""
-    previous = load_state(Path(task.base)) if task.base is not None else None
+    previous = load_state(Path(task.parent)) if task.parent is not None else None
     started = time.monotonic()
     device = choose_device(task.device)
     if task.kind == "provisional" and previous is not None:

@@ -1,20 +1,20 @@
 """The steps of an update that a person asked for: as durable, and as often repeatable, as those of a drop."""
 
 import logging
-import shutil
 
 from handlers.bucket.edit_documents import EDIT, DeleteImages, EditPlan, EditRequest, Merge, Operation, Remove
 from handlers.bucket.edit_rules import EditError, checked, regrouping
 from handlers.bucket.seen_images import short
 from handlers.bucket.update_documents import Plan
 from handlers.bucket.update_documents import Result as Outcome
-from handlers.updater.context.parent import Base, fetch_base
+from handlers.updater.context.parent import ParentVersion, remove_parents
 from handlers.updater.context.update import Update
+from handlers.updater.edits.edited_spec import edit_plan, edited_spec
 from handlers.updater.edits.find_images import decoded_digests, stored_files
-from handlers.updater.edits.measure import measure_edit
 from handlers.updater.edits.receipt import account, is_accounted
-from handlers.updater.edits.version import assemble_edit, edit_plan, edit_reader
+from handlers.updater.intake.update_reader import update_reader
 from handlers.updater.release import publish as publication
+from handlers.updater.release.publish import publish, write_evaluation
 from handlers.updater.training.messages import RESULT, TASK, EditTask
 from handlers.updater.workflow.ending import end_update
 from handlers.updater.workflow.learn_steps import STEPS
@@ -30,43 +30,38 @@ LONGEST_REASON = 200
 
 
 def resolve(update: Update) -> None:
-    """Find out what the request means for the version that is served; write the plan."""
+    """Find out what the request means for the version that is served; write that down, and which version it makes."""
     services, request = update.services, _request(update)
     pointer = services.versions.current()
-    base = fetch_base(services.versions, pointer.version, services.settings.work_folder) if pointer else None
-    classes = base.manifest.classes if base is not None else ()
+    parent = update.start_from(services.versions.manifest(pointer.version)) if pointer is not None else None
+    classes = parent.manifest.classes if parent is not None else ()
     try:
-        operation = checked(request.operation, classes)
-        edit = _resolved(update, operation, base)
+        edit = _resolved(update, checked(request.operation, classes), parent)
     except EditError as error:
         edit = EditPlan(operation=request.operation, refused=str(error), digests=(), learnt=(), files=(), erases=False)
     services.records.write(update.id, EDIT, edit)
     changes = edit.refused is None and (bool(edit.learnt) or not isinstance(edit.operation, DeleteImages))
-    after = regrouping(edit.operation, classes).classes if changes else classes
     services.records.write_plan(
         Plan(
             id=update.id,
             created_at=now(),
-            parent=base.manifest.version if base is not None else None,
+            parent=parent.manifest.version if parent is not None else None,
             version=services.versions.next_number() if changes else None,
-            classes=after,
-            new_classes=(),
+            classes=regrouping(edit.operation, classes).classes if changes else classes,
             updated_classes=(edit.operation.into,) if isinstance(edit.operation, Merge) and changes else (),
-            own_evaluation=(),
-            resize=base.manifest.preprocessing.resize if base is not None else services.config.resize,
+            resize=parent.manifest.preprocessing.resize if parent is not None else services.config.resize,
             dropped_at=request.created_at.timestamp(),
-            entries=(),
         )
     )
 
 
-def _resolved(update: Update, operation: Operation, base: Base | None) -> EditPlan:
+def _resolved(update: Update, operation: Operation, parent: ParentVersion | None) -> EditPlan:
     """Raises ``EditError`` for images that are nowhere."""
     services = update.services
     edit = EditPlan(operation=operation, refused=None, digests=(), learnt=(), files=(), erases=False)
-    if base is None or not isinstance(operation, Remove | DeleteImages):
+    if parent is None or not isinstance(operation, Remove | DeleteImages):
         return edit
-    learnt = base.learnt
+    learnt = parent.learnt
     if isinstance(operation, Remove):
         files = stored_files(services.objects, services.records, learnt.of_class(operation.name), services.tick)
         return edit.model_copy(update={"files": files, "erases": operation.delete_originals})
@@ -76,21 +71,20 @@ def _resolved(update: Update, operation: Operation, base: Base | None) -> EditPl
     if not files and not known:
         raise EditError("none of these images has been learnt by the served version, and no stored file has its hash")
     digests = learnt.digests_of(operation.hashes)
-    digests |= decoded_digests(services.objects, files, edit_reader(update, base), services.tick)
+    reader = update_reader(update, parent.manifest.preprocessing.resize)
+    digests |= decoded_digests(services.objects, files, reader, services.tick)
     found = {"files": files, "erases": True, "learnt": known, "digests": tuple(sorted(d.hex() for d in digests))}
     return edit.model_copy(update=found)
 
 
 def apply(update: Update) -> None:
     """Let the learning child do it: it holds a network in memory for some seconds, and may fail."""
-    services, base, edit = update.services, update.base(), edit_plan(update)
-    if base is None:
-        raise StoreError(f"update {update.id} edits no version")
+    services, edit = update.services, edit_plan(update)
     update.folder.mkdir(parents=True, exist_ok=True)
     services.status.update_phase(stage=str(edit.operation))
     EditTask(
         operation=edit.operation,
-        base=str(base.folder),
+        parent=str(update.known_parent.folder),
         digests=edit.digests,
         learnt=edit.learnt,
         threads=services.settings.learning.threads,
@@ -103,27 +97,17 @@ def apply(update: Update) -> None:
 
 def evaluate(update: Update) -> None:
     """Measure the edited model, and decide whether it may be served."""
-    base, edit, services = update.base(), edit_plan(update), update.services
-    if base is None:
-        raise StoreError(f"update {update.id} edits no version")
-    change = regrouping(edit.operation, base.manifest.classes)
-    evaluation = measure_edit(update, base, edit.operation, change, edit_reader(update, base))
-    if not evaluation.gate.passed:
-        services.metrics.show_refused(evaluation)
-        services.status.add_error("gate", f"version {update.version} is refused: {'; '.join(evaluation.gate.reasons)}")
-    partial = update.folder / "evaluation.partial"
-    partial.write_text(evaluation.model_dump_json(indent=2), encoding="utf-8")
-    partial.replace(update.folder / EVALUATION)
+    write_evaluation(update, edited_spec(update))
 
 
 def store(update: Update) -> None:
     """Upload the version, its manifest last."""
-    publication.upload(update, update.learnt, *assemble_edit(update))
+    publish(update, edited_spec(update))
 
 
 def point(update: Update) -> None:
     """Let every server serve the version."""
-    publication.point(update, update.learnt, str(edit_plan(update).operation)[:LONGEST_REASON])
+    publication.point(update, update.candidate, str(edit_plan(update).operation)[:LONGEST_REASON])
 
 
 def finish(update: Update) -> None:
@@ -133,10 +117,10 @@ def finish(update: Update) -> None:
     reason = edit.refused
     if reason is not None:
         outcome = "rejected"
-    elif update.learns and not update.passed():
+    elif update.makes_version and not update.passed():
         evaluation = update.evaluation()
         outcome, reason = "refused", "; ".join(evaluation.gate.reasons) if evaluation is not None else None
-    shutil.rmtree(update.services.settings.work_folder / "base", ignore_errors=True)
+    remove_parents(update.services.settings.work_folder)
     end_update(update, outcome, reason)
 
 
@@ -147,7 +131,7 @@ def _request(update: Update) -> EditRequest:
 
 
 def _skip(update: Update) -> bool:
-    return not update.learns or update.stored() is not None
+    return not update.makes_version or update.stored() is not None
 
 
 _OF_A_DROP = {step.name: step for step in STEPS}
@@ -160,7 +144,7 @@ EDIT_STEPS: tuple[Step, ...] = (
     Step(
         "point",
         point,
-        lambda update: not update.learns or not update.passed() or update.learnt.was_pointed(),
+        lambda update: not update.makes_version or not update.passed() or update.candidate.was_pointed(),
         may_set_aside=False,
     ),
     _OF_A_DROP["swap"],

@@ -8,7 +8,7 @@ import logging
 from collections.abc import Callable
 
 from handlers.bucket.update_documents import Result as Outcome
-from handlers.updater.context.update import Update, current_base
+from handlers.updater.context.update import Update, served_manifest
 from handlers.updater.intake.originals import move_all, write_reasons
 from handlers.updater.intake.plan import Ingest
 from handlers.updater.intake.update_reader import update_reader
@@ -16,6 +16,7 @@ from handlers.updater.release import publish as publication
 from handlers.updater.release.publish import publish, write_evaluation
 from handlers.updater.training.arrays import Preparation
 from handlers.updater.training.launch import is_made, is_prepared, run_child
+from handlers.updater.training.learnt_spec import learnt_spec
 from handlers.updater.workflow import provisional_steps as provisional
 from handlers.updater.workflow.ending import end_update
 from handlers.updater.workflow.runner import Step
@@ -29,11 +30,11 @@ LOGGED_FILES = 10
 
 def ingest(update: Update) -> None:
     """Read and judge every dropped file; write the plan."""
-    services = update.services
-    base = current_base(services)
-    config = services.config
+    services, config = update.services, update.services.config
+    served = served_manifest(services)
+    parent = update.start_from(served) if served is not None else None
     maker = Ingest(services.objects, services.versions, services.settings, config.resize, leaves_out=config.frozen)
-    services.records.write_plan(maker.run(update.intent, base, update.folder, services.tick))
+    services.records.write_plan(maker.run(update.intent, parent, update.folder, services.tick))
 
 
 def reject(update: Update) -> None:
@@ -53,9 +54,9 @@ def reject(update: Update) -> None:
 
 def prepare(update: Update) -> None:
     """Write the arrays that learning reads."""
-    services = update.services
-    preparation = Preparation(services.objects, update_reader(update), update.plan, update.folder, services.tick)
-    preparation.run(update.base())
+    services, plan = update.services, update.plan
+    reader = update_reader(update, plan.resize)
+    Preparation(services.objects, reader, plan, update.folder, services.tick).run(update.parent)
 
 
 def learn(update: Update) -> None:
@@ -63,22 +64,22 @@ def learn(update: Update) -> None:
     services = update.services
     shown = provisional.served_in_place(update)
     services.status.update_phase(provisional=shown.number if shown is not None else None)
-    services.metrics.phase_duration.observe(run_child(update, update.learnt).seconds["learn"])
+    services.metrics.phase_duration.observe(run_child(update, update.candidate).seconds["learn"])
 
 
 def evaluate(update: Update) -> None:
     """Measure the exported model, and decide whether it may be served."""
-    write_evaluation(update, update.learnt)
+    write_evaluation(update, learnt_spec(update, update.candidate))
 
 
 def store(update: Update) -> None:
     """Upload the version, its manifest last; a refused one too."""
-    publish(update, update.learnt)
+    publish(update, learnt_spec(update, update.candidate))
 
 
 def point(update: Update) -> None:
     """Let every server serve the version."""
-    publication.point(update, update.learnt, f"learnt by update {update.id}")
+    publication.point(update, update.candidate, f"learnt by update {update.id}")
 
 
 def swap(update: Update) -> None:
@@ -104,7 +105,7 @@ def archive(update: Update) -> None:
 def finish(update: Update) -> None:
     """Write down how it ended; remove the scratch space."""
     plan = update.plan
-    evaluation = update.evaluation() if update.learns else None
+    evaluation = update.evaluation() if update.makes_version else None
     outcome: Outcome = "rejected"
     reason: str | None = None if plan.of_role("rejected") else "nothing usable was found"
     if evaluation is not None:
@@ -121,7 +122,7 @@ def _never(_: Update) -> bool:
 
 def _when_learning(done: Callable[[Update], bool]) -> Callable[[Update], bool]:
     """Steps that have no work when nothing is left to learn, or when the version is in the store already."""
-    return lambda update: not update.learns or update.stored() is not None or done(update)
+    return lambda update: not update.makes_version or update.stored() is not None or done(update)
 
 
 def _is_measured(update: Update) -> bool:
@@ -129,15 +130,15 @@ def _is_measured(update: Update) -> bool:
 
 
 def _nothing_to_point(update: Update) -> bool:
-    return not update.learns or not update.passed() or update.learnt.was_pointed()
+    return not update.makes_version or not update.passed() or update.candidate.was_pointed()
 
 
 def _nothing_to_fall_back_from(update: Update) -> bool:
-    return not update.learns or update.passed() or provisional.served_in_place(update) is None
+    return not update.makes_version or update.passed() or provisional.served_in_place(update) is None
 
 
 def _nothing_to_swap(update: Update) -> bool:
-    return not update.learns or not update.passed()
+    return not update.makes_version or not update.passed()
 
 
 STEPS: tuple[Step, ...] = (
@@ -145,7 +146,7 @@ STEPS: tuple[Step, ...] = (
     Step("reject", reject, _never),
     Step("prepare", prepare, _when_learning(is_prepared)),
     *(Step(name, run, done, may_set_aside=False) for name, run, done in provisional.STEPS),
-    Step("learn", learn, _when_learning(lambda update: is_made(update, update.learnt))),
+    Step("learn", learn, _when_learning(lambda update: is_made(update, update.candidate))),
     Step("evaluate", evaluate, _when_learning(_is_measured)),
     Step("store", store, _when_learning(_never)),
     Step("point", point, _nothing_to_point, may_set_aside=False),

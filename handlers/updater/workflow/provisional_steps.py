@@ -11,11 +11,12 @@ version that was served before. The gate judges it as any other. What becomes of
 import logging
 from collections.abc import Callable
 
-from handlers.updater.context.candidate import Draft
+from handlers.updater.context.candidate import Candidate
 from handlers.updater.context.update import Update
 from handlers.updater.errors import NOT_THE_DROP, SupersededError
 from handlers.updater.release.publish import point, publish, write_evaluation
 from handlers.updater.training.launch import is_made, run_child
+from handlers.updater.training.learnt_spec import learnt_spec
 from model_store.layout import EVALUATION
 from model_store.manifest import Evaluation
 from model_store.objects import PreconditionFailedError
@@ -27,88 +28,98 @@ MOST_DEATHS = 10
 """The process may be killed so often within one of these steps before the step is suspected."""
 
 
-def imprint(update: Update, draft: Draft) -> None:
+def imprint(update: Update, candidate: Candidate) -> None:
     """Run the child: the state, its export, the comparison of the two."""
-    run_child(update, draft)
+    run_child(update, candidate)
 
 
-def offer(update: Update, draft: Draft) -> None:
+def evaluate(update: Update, candidate: Candidate) -> None:
+    """Measure it, and decide whether it may be served."""
+    write_evaluation(update, learnt_spec(update, candidate))
+
+
+def store(update: Update, candidate: Candidate) -> None:
+    """Upload it, its manifest last."""
+    publish(update, learnt_spec(update, candidate))
+
+
+def offer(update: Update, candidate: Candidate) -> None:
     """Let every server serve it, and go on without waiting for that."""
     services = update.services
-    services.expect_provisional(draft.number, update.plan.dropped_at)
-    point(update, draft, f"imprinted by update {update.id}, until it is learnt")
-    logger.info("version %d answers until update %s is learnt", draft.number, update.id)
+    services.expect_provisional(candidate.number, update.plan.dropped_at)
+    point(update, candidate, f"imprinted by update {update.id}, until it is learnt")
+    logger.info("version %d answers until update %s is learnt", candidate.number, update.id)
 
 
-def attempted(name: str, run: Callable[[Update, Draft], None]) -> Callable[[Update], None]:
+def attempted(name: str, run: Callable[[Update, Candidate], None]) -> Callable[[Update], None]:
     """A step of the provisional version, called ``name``: its failure is told, and the update goes on without it."""
 
     def step(update: Update) -> None:
-        draft = update.provisional
-        if draft is None:
+        candidate = update.provisional
+        if candidate is None:
             raise ValueError(f"update {update.id} has no provisional version")
         deaths = update.services.records.attempts(update.id).begun.get(name, 0)
         if deaths > MOST_DEATHS:
-            _give_up(update, draft, f"the updater ended {deaths - 1} times during the step {name!r}")
+            _give_up(update, candidate, f"the updater ended {deaths - 1} times during the step {name!r}")
             return
         try:
-            run(update, draft)
+            run(update, candidate)
         except (*NOT_THE_DROP, SupersededError):
             raise
         except Exception as error:  # noqa: BLE001 (whatever it is: the drop is learnt all the same)
-            _give_up(update, draft, str(error) or type(error).__name__)
+            _give_up(update, candidate, str(error) or type(error).__name__)
 
     return step
 
 
-def unless_left_out(done: Callable[[Update, Draft], bool]) -> Callable[[Update], bool]:
+def unless_left_out(done: Callable[[Update, Candidate], bool]) -> Callable[[Update], bool]:
     """Whether a step need not be run: it is done, or the update has no (more) use for a provisional version."""
 
     def decide(update: Update) -> bool:
-        draft = update.provisional if update.learns else None
-        if draft is None or (draft.folder / GIVEN_UP).exists() or update.stored() is not None:
+        candidate = update.provisional if update.makes_version else None
+        if candidate is None or (candidate.folder / GIVEN_UP).exists() or update.stored() is not None:
             return True
-        return done(update, draft)
+        return done(update, candidate)
 
     return decide
 
 
-def is_imprinted(update: Update, draft: Draft) -> bool:
+def is_imprinted(update: Update, candidate: Candidate) -> bool:
     """Whether the child has made it, or it is in the store already."""
-    return draft.stored() is not None or is_made(update, draft)
+    return candidate.stored() is not None or is_made(update, candidate)
 
 
-def is_measured(_: Update, draft: Draft) -> bool:
+def is_measured(_: Update, candidate: Candidate) -> bool:
     """Whether it was evaluated."""
-    return draft.stored() is not None or (draft.folder / EVALUATION).exists()
+    return candidate.stored() is not None or (candidate.folder / EVALUATION).exists()
 
 
-def is_stored(_: Update, draft: Draft) -> bool:
+def is_stored(_: Update, candidate: Candidate) -> bool:
     """Whether it is in the store."""
-    return draft.stored() is not None
+    return candidate.stored() is not None
 
 
-def is_offered(_: Update, draft: Draft) -> bool:
+def is_offered(_: Update, candidate: Candidate) -> bool:
     """Whether the pointer has named it, or may not."""
-    return not draft.passed() or draft.was_pointed()
+    return not candidate.passed() or candidate.was_pointed()
 
 
-def served_in_place(update: Update) -> Draft | None:
+def served_in_place(update: Update) -> Candidate | None:
     """The provisional version, if it is what the pointer names now."""
-    draft = update.provisional if update.find_plan() is not None else None
-    return draft if draft is not None and draft.is_served() else None
+    candidate = update.provisional if update.find_plan() is not None else None
+    return candidate if candidate is not None and candidate.is_served() else None
 
 
 def fall_back(update: Update) -> None:
     """The gate refused what was learnt: keep the provisional version that is served, or go back to its parent."""
-    draft = served_in_place(update)
-    evaluation = draft.evaluation() if draft is not None else None
-    if draft is None or evaluation is None:
+    candidate = served_in_place(update)
+    evaluation = candidate.evaluation() if candidate is not None else None
+    if candidate is None or evaluation is None:
         return
     if is_no_worse(evaluation, len(update.plan.classes) - len(update.plan.new_classes)):
-        what = f"the provisional version {draft.number} stays served"
+        what = f"the provisional version {candidate.number} stays served"
     else:
-        what = f"version {update.plan.parent} is served again instead of the provisional version {draft.number}"
+        what = f"version {update.plan.parent} is served again instead of the provisional version {candidate.number}"
         _point_back(update, f"the gate refused version {update.version}")
     message = f"version {update.version} is refused: {what}"
     logger.warning(message)
@@ -141,20 +152,20 @@ def _point_back(update: Update, reason: str) -> None:
         logger.info("somebody else has moved the pointer meanwhile: it stays there")
 
 
-def _give_up(update: Update, draft: Draft, reason: str) -> None:
+def _give_up(update: Update, candidate: Candidate, reason: str) -> None:
     message = f"no provisional version in update {update.id}: {reason}"
     logger.warning(message)
     update.services.status.add_error("imprint", message)
-    draft.folder.mkdir(parents=True, exist_ok=True)
-    (draft.folder / GIVEN_UP).touch()
+    candidate.folder.mkdir(parents=True, exist_ok=True)
+    (candidate.folder / GIVEN_UP).touch()
 
 
 STEPS = tuple(
     (name, attempted(name, run), unless_left_out(done))
     for name, run, done in (
         ("imprint", imprint, is_imprinted),
-        ("evaluate-provisional", write_evaluation, is_measured),
-        ("store-provisional", publish, is_stored),
+        ("evaluate-provisional", evaluate, is_measured),
+        ("store-provisional", store, is_stored),
         ("point-provisional", offer, is_offered),
     )
 )

@@ -6,10 +6,9 @@ from datetime import timedelta
 import numpy as np
 import pytest
 
-from handlers.settings import GateSettings
 from handlers.updater.metrics import CLASSES, OTHERS, Metrics
-from handlers.updater.release.evaluate import Lineage, Predictions, summarise
-from model_store.manifest import Calibration, Evaluation
+from handlers.updater.release.evaluate import FIRST, Predictions, summarise
+from model_store.manifest import Calibration, Evaluation, Gate
 from tools.manifests import make_manifest
 
 
@@ -38,8 +37,7 @@ def test_of_very_many_waiting_classes_the_largest_are_named() -> None:
 
 def test_a_version_tells_what_its_accuracy_and_its_unknown_are_worth() -> None:
     labels = np.arange(40) % 2
-    first = Lineage(None, 0, {}, (), None)
-    evaluation = summarise(1, ("cat", "dog"), Predictions(labels, labels, labels), first, GateSettings())
+    evaluation = summarise(1, ("cat", "dog"), Predictions(labels, labels, labels), FIRST, Gate(passed=True))
     calibration = Calibration(images=40, temperature=0.1, calibration_error=0.02, known_cosine=0.6, false_alarms=0.05)
     metrics = Metrics()
     metrics.show_version(make_manifest(1, calibration=calibration), evaluation)

@@ -12,6 +12,7 @@ from PIL import Image
 from handlers.bucket.update_documents import Intent, Plan
 from handlers.updater.context.update import Services, Update
 from handlers.updater.release.evaluation_set import measure
+from handlers.updater.training.learnt_spec import learnt_spec
 from lucir_core.memory.image_blobs import ImageBlobs
 from model_store.layout import HOLDOUT, MODEL
 from model_store.manifest import now
@@ -81,7 +82,7 @@ def update(services: Services) -> Update:
 
 def measured(update: Update) -> list[int]:
     """How many images of each class were asked; the model is always right."""
-    found = measure(update, update.learnt)
+    found = measure(update, learnt_spec(update, update.candidate))
     assert found.cnn.all == 1.0
     return [sum(row) for row in found.confusion]
 

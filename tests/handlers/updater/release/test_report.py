@@ -15,12 +15,14 @@ from PIL import Image
 from handlers.bucket.report_document import Report, Taken
 from handlers.bucket.update_documents import Entry, Plan, Role
 from handlers.settings import GateSettings
-from handlers.updater.release.evaluate import Lineage, Predictions, summarise
+from handlers.updater.release.evaluate import Lineage, Predictions, accuracies, summarise
+from handlers.updater.release.gate import judge
 from handlers.updater.release.report import mistakes
 from handlers.updater.release.report.html import policy, policy_of, render, style
 from handlers.updater.release.report.mistakes import KEPT, PER_PAIR, MistakeRecorder, load_mistakes
 from handlers.updater.release.report.write import make_report
-from model_store.manifest import now
+from model_store.manifest import Gate, now
+from tests.support.specs import make_spec
 
 EVIL = '<script>alert("x")</script>&'
 CLASSES = ("cat", "dog", EVIL)
@@ -87,18 +89,10 @@ def report(tmp_path: Path) -> Report:
     recorder.see(pictures()[7:], LABELS[7:], probabilities()[7:])
     recorder.save(tmp_path)
     parent = Lineage(1, 2, {"cat": 1.0, "dog": 0.75}, (0.9,), 0.875)
-    evaluation = summarise(2, CLASSES, Predictions(LABELS, ANSWERS, LABELS), parent, GateSettings())
-    return make_report(
-        plan(),
-        evaluation,
-        tmp_path,
-        number=2,
-        kind="learnt",
-        known=2,
-        before={"cat": 1.0, "dog": 0.75},
-        asked=None,
-        seconds={"learn": 3.21},
-    )
+    gate = judge(GateSettings(), len(LABELS), accuracies(LABELS, ANSWERS, 2), 0.875)
+    evaluation = summarise(2, CLASSES, Predictions(LABELS, ANSWERS, LABELS), parent, gate)
+    spec = make_spec(tmp_path, CLASSES, {"cat": 1.0, "dog": 0.75})
+    return make_report(spec, plan(), evaluation, {"learn": 3.21})
 
 
 def test_what_came_in_and_what_was_rejected(report: Report) -> None:
@@ -241,9 +235,9 @@ def test_a_thousand_classes_make_a_small_report(tmp_path: Path) -> None:
     labels = np.repeat(np.arange(1000), 2)
     answers = np.random.default_rng(1).integers(0, 1000, 2000)
     parent = Lineage(1, 900, {}, (0.5,), 0.5)
-    evaluation = summarise(2, classes, Predictions(labels, answers, answers), parent, GateSettings())
+    evaluation = summarise(2, classes, Predictions(labels, answers, answers), parent, Gate(passed=True))
     big = plan().model_copy(update={"classes": classes, "new_classes": classes[900:]})
-    made = make_report(big, evaluation, tmp_path, number=2, kind="learnt", known=900, before={}, asked=None, seconds={})
+    made = make_report(make_spec(tmp_path, classes, dict.fromkeys(classes[:900], 0.5)), big, evaluation, {})
     assert (made.matrix, made.classes_left_out) == (None, 800)
     assert len(render(made)) < 400_000
     assert len(made.model_dump_json()) < 200_000

@@ -11,7 +11,7 @@ from handlers.updater.edits.receipt import NOTHING_LEFT, WEIGHTS
 from handlers.updater.release.report.doubts import WARNED_SHARE
 from lucir_core.memory.feature_memory import FeatureMemory
 from tests.handlers.conftest import DigitFiles
-from tests.handlers.updater.workflow.test_edit_steps import Bench, InProcess, digit_settings, sha
+from tests.support.bench import Bench, InProcess, digit_settings, sha
 
 pytestmark = pytest.mark.slow
 

@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from handlers.bucket.update_documents import Attempts, Intent, Plan
-from handlers.updater.context.candidate import Draft, Kind
+from handlers.updater.context.candidate import Candidate, Kind
 from handlers.updater.context.update import Services, Update
 from handlers.updater.errors import LearningError, MachineError, SupersededError
 from handlers.updater.release.publish import check_parent
@@ -92,10 +92,10 @@ def update(services: Services, versions: VersionStore, publish: Publish) -> Upda
     return Update(services, Intent(id="000002", created_at=now(), folders={}))
 
 
-def draft_of(update: Update) -> Draft:
-    draft = update.provisional
-    assert draft is not None
-    return draft
+def offered(update: Update) -> Candidate:
+    candidate = update.provisional
+    assert candidate is not None
+    return candidate
 
 
 def served(versions: VersionStore) -> int:
@@ -120,7 +120,7 @@ def test_a_refused_learnt_version_leaves_the_better_of_the_two_others(
     found = evaluation(2, right, parent_old=parent_old)
     assert is_no_worse(found, 2) == kept  # the parent has 18 of the 30 right
     publish(2, "000002", found, "provisional")
-    offer(update, draft_of(update))
+    offer(update, offered(update))
     assert served(versions) == 2
     refuse(update)
     fall_back(update)
@@ -134,7 +134,7 @@ def test_without_a_learnt_version_the_parent_is_served_again(
     update: Update, versions: VersionStore, publish: Publish, outcome: str
 ) -> None:
     publish(2, "000002", evaluation(2, (9, 9, 9)), "provisional")
-    offer(update, draft_of(update))
+    offer(update, offered(update))
     end_update(update, "failed" if outcome == "failed" else "superseded", "a reason")
     assert served(versions) == 1
     done = update.services.records.done("000002")
@@ -157,11 +157,11 @@ def test_whose_version_is_served_while_an_update_learns(
 ) -> None:
     publish(2, "000002", evaluation(2, (9, 9, 9)), "provisional")
     check_parent(update)
-    offer(update, draft_of(update))
+    offer(update, offered(update))
     check_parent(update)
     versions.rollback(1)  # somebody does not want the provisional version: the learnt one comes all the same
     check_parent(update)
-    assert draft_of(update).was_pointed()  # and it is not offered again
+    assert offered(update).was_pointed()  # and it is not offered again
     publish(4, "000003", evaluation(4, (9, 9, 9)))
     versions.rollback(4)
     with pytest.raises(SupersededError, match="version 4 is served now, not 1"):
@@ -173,14 +173,14 @@ def test_a_number_that_another_update_took_is_not_ours(
 ) -> None:
     publish(2, "000009", evaluation(2, (9, 9, 9)))
     versions.point_to(2, "somebody's")
-    assert draft_of(update).stored() is None
+    assert offered(update).stored() is None
     with pytest.raises(SupersededError, match="version 2 is served now"):
         check_parent(update)
 
 
 def test_a_refused_provisional_version_is_not_offered(update: Update, publish: Publish) -> None:
     publish(2, "000002", evaluation(2, (1, 1, 1), passed=False), "provisional")
-    assert is_offered(update, draft_of(update))
+    assert is_offered(update, offered(update))
 
 
 def test_a_failure_is_told_and_gone_past(update: Update) -> None:

@@ -1,0 +1,37 @@
+"""A store in which three digits were learnt once, copied for each test that changes it."""
+
+import shutil
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from handlers.updater import service
+from tests.handlers.conftest import DigitFiles
+from tests.support.bench import Bench, InProcess, digit_settings, drop_digits
+
+
+@pytest.fixture(scope="session")
+def three_digits(tmp_path_factory: pytest.TempPathFactory, digit_files: DigitFiles) -> Path:
+    """A data folder whose version 1 knows "one", "two" and "zero"."""
+    data = tmp_path_factory.mktemp("learnt") / "data"
+    for name, digit in (("zero", 0), ("one", 1), ("two", 2)):
+        drop_digits(data / "store", name, digit_files[digit][:15])
+    (data / "store" / "incoming" / "zero" / "again.png").write_bytes(digit_files[0][3])
+    bench = Bench(digit_settings(data))
+    assert bench.run("000001").result == "published"
+    bench.close()
+    return data
+
+
+@pytest.fixture
+def in_process(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(service, "Child", InProcess)
+
+
+@pytest.fixture
+def bench(three_digits: Path, tmp_path: Path) -> Iterator[Bench]:
+    shutil.copytree(three_digits, tmp_path / "data", ignore=shutil.ignore_patterns("*.sock", "work"))
+    made = Bench(digit_settings(tmp_path / "data"))
+    yield made
+    made.close()
