@@ -59,9 +59,13 @@ class Bench:
             if (done := self.updater.records.read(Done, update_id, DONE)) is not None:
                 self.updater._restore()
                 return done
-            self.updater._watcher.look()
-            self.updater._once()
+            self.look()
         raise AssertionError(f"update {update_id} does not end: {self.updater.status.snapshot()}")
+
+    def look(self) -> None:
+        """One turn of the updater's loop."""
+        self.updater._watcher.look()
+        self.updater._once()
 
     def ask(self, operation: Operation, update_id: str) -> RequestState:
         """Submit a request that becomes this update, and see it through."""

@@ -50,9 +50,7 @@ def test_a_version_tells_what_its_accuracy_and_its_unknown_are_worth() -> None:
 
 def evaluation(version: int, accuracy: dict[str, float]) -> Evaluation:
     labels = np.arange(len(accuracy))
-    base = summarise(
-        version, tuple(accuracy), Predictions(labels, labels, labels), Lineage(None, 0, {}, (), None), GateSettings()
-    )
+    base = summarise(version, tuple(accuracy), Predictions(labels, labels, labels), FIRST, Gate(passed=True))
     return base.model_copy(update={"class_accuracy": accuracy})
 
 

@@ -45,7 +45,7 @@ def test_an_edit_survives_a_kill_at_every_step(bench: Bench, monkeypatch: pytest
     monkeypatch.setattr(service, "EDIT_STEPS", original)
     assert bench.run("000002").result == "published"
     assert runs == [step.name for step in original]
-    bench.updater._once()
+    bench.look()
     assert (bench.updater.records.latest(), bench.versions.numbers()) == ("000002", [1, 2])
     assert bench.requests_left() == []
     state = bench.updater.edits.state(request.id)
