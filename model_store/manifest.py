@@ -65,7 +65,8 @@ class Calibration(Document):
     calibration_error: Ratio
     """Expected calibration error of the best class's probability."""
     known_cosine: float | None
-    """An image is unknown when its cosine to the nearest class mean is below this; None: too few images to tell."""
+    """An image is unknown when the model's output ``known`` is below this, or, for a model without that output, its
+    cosine to the nearest class mean; None: too few images to tell."""
     false_alarms: Ratio | None
     """Share of known images that are called unknown."""
 

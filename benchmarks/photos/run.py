@@ -24,7 +24,7 @@ from benchmarks.photos.baseline import SIDE, accuracy, describe
 from benchmarks.result import machine, show
 from lucir_core import LearnerState, PhaseConfig, load_preset
 from lucir_core.frozen.analytic import unit_rows
-from lucir_core.frozen.calibrate import calibration_error, softmax
+from lucir_core.frozen.calibrate import calibration_error, known_score, softmax
 from lucir_core.frozen.extraction import FeatureExtractor
 from lucir_core.frozen.frozen_head import with_head
 from lucir_core.memory.feature_memory import FeatureMemory
@@ -95,9 +95,11 @@ def answers(state: LearnerState, features: NDArray[np.float32]) -> tuple[NDArray
     """Probabilities (n, classes), and which images are called unknown (n,)."""
     units, head = unit_rows(features), state.model.head
     logits = units @ head.weight.detach().numpy().T.astype(float) + head.bias.detach().numpy()
-    nearest = (units @ state.prototypes.numpy().T).max(axis=1)
-    bound = state.calibration.known_cosine if state.calibration is not None else None
-    return softmax(logits, 1.0), nearest < (-1.0 if bound is None else bound)
+    calibration = state.calibration
+    assert calibration is not None  # noqa: S101  # every frozen state has one
+    known = known_score((units @ state.prototypes.numpy().T).max(axis=1), logits.max(axis=1) * calibration.temperature)
+    bound = calibration.known_cosine
+    return softmax(logits, 1.0), known < (-1.0 if bound is None else bound)
 
 
 def run(photos: Photos, seed: int) -> dict[str, Any]:

@@ -45,7 +45,8 @@ class Answer:
     unknown: bool | None
     """Whether the image seems to be of no known class; None where the version cannot tell."""
     unknown_score: float | None
-    """1 - cosine to the nearest class mean, 0 to 2."""
+    """1 - the score that the bound is compared with: the model's output ``known``, or the cosine to the nearest class
+    mean; about 0 to 2."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,7 +61,9 @@ class VersionModel:
     interpolation: Interpolation
     session: onnxruntime.InferenceSession
     known_cosine: float | None = None
-    """Below this cosine to the nearest class mean an image is unknown."""
+    """Below this score an image is unknown: the model's output ``known``, or the cosine to the nearest class mean."""
+    scores_known: bool = False
+    """Whether the model has the output ``known``."""
 
     @classmethod
     def load(cls, folder: Path, *, threads: int = 1, gpu: int | None = None) -> Self:
@@ -73,6 +76,7 @@ class VersionModel:
             preprocessing = manifest["preprocessing"]
             version, classes, readout = manifest["version"], tuple(manifest["classes"]), manifest["readout"]
             _verify(folder / MODEL_FILE, manifest["files"][MODEL_FILE]["sha256"])
+            session = _session(folder / MODEL_FILE, threads, gpu)
             model = cls(
                 version=version,
                 classes=classes,
@@ -80,8 +84,9 @@ class VersionModel:
                 resize=preprocessing["resize"],
                 size=preprocessing["size"],
                 interpolation=preprocessing["interpolation"],
-                session=_session(folder / MODEL_FILE, threads, gpu),
+                session=session,
                 known_cosine=(manifest.get("calibration") or {}).get("known_cosine"),
+                scores_known=any(output.name == "known" for output in session.get_outputs()),
             )
         except (KeyError, TypeError) as error:
             raise UnusableVersionError(f"{folder / MANIFEST_FILE} lacks {error}") from error
@@ -95,7 +100,9 @@ class VersionModel:
     def classify(self, images: NDArray[np.uint8], top_k: Sequence[int]) -> list[Answer]:
         """The ``top_k[i]`` best classes of ``images[i]``. images: (batch, size, size, 3)."""
         names = ["probabilities", "cosines", "prototype_cosines"]
-        probabilities, cosines, nearest = self.session.run(names, {"images": images})
+        known = ["known"] if self.scores_known else []
+        probabilities, cosines, nearest, *scored = self.session.run([*names, *known], {"images": images})
+        familiar = scored[0][:, 0] if scored else nearest.max(axis=1)
         if self.readout == "nme":
             cosines = nearest
         scores = probabilities if self.readout == "cnn" else cosines
@@ -106,15 +113,15 @@ class VersionModel:
                     Prediction(self.classes[j], round(float(probabilities[i, j]), 6), round(float(cosines[i, j]), 6))
                     for j in order[i, :k]
                 ],
-                float(nearest[i].max()),
+                float(familiar[i]),
             )
             for i, k in enumerate(top_k)
         ]
 
-    def _answer(self, predictions: list[Prediction], cosine: float) -> Answer:
+    def _answer(self, predictions: list[Prediction], known: float) -> Answer:
         if self.known_cosine is None:
             return Answer(predictions, None, None)
-        return Answer(predictions, cosine < self.known_cosine, round(1.0 - cosine, 6))
+        return Answer(predictions, known < self.known_cosine, round(1.0 - known, 6))
 
     def _check(self) -> None:
         """One blank image: shapes must fit the class list, and the first request must not pay for initialisation."""

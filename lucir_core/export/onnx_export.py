@@ -15,6 +15,7 @@ from torch.nn import functional
 
 from lucir_core.data.augment import centre_crop
 from lucir_core.export.onnx_graph import GraphWriter, write_backbone
+from lucir_core.frozen.calibrate import RIDGE_SHARE
 from lucir_core.models.gates import pruned
 from lucir_core.models.heads import AnalyticHead, CosineHead
 from lucir_core.models.model import IncrementalModel
@@ -23,6 +24,8 @@ from lucir_core.state import LearnerState
 OPSET = 18
 OUTPUTS = ("probabilities", "cosines", "prototype_cosines")
 FEATURES = "features"
+KNOWN = "known"
+"""Only of a head by ridge regression: (batch, 1), `lucir_core.frozen.calibrate.known_score`."""
 COMPARE_BATCH = 64
 EPSILON = 1e-12
 
@@ -44,7 +47,8 @@ def export_onnx(state: LearnerState, path: Path) -> None:
 
     Input `images`: uint8 (batch, size, size, 3), batch free. Outputs, float32 (batch, classes): `probabilities`,
     `cosines` (unscaled, with the class embeddings), `prototype_cosines` (with the class prototypes); and `features`
-    (batch, dim), before the head and not normalised.
+    (batch, dim), before the head and not normalised. With a head by ridge regression also `known` (batch, 1): how
+    much an image looks like a known class.
     """
     writer = GraphWriter()
     model, size, classes = state.model.eval(), state.config.size, len(state.classes)
@@ -53,9 +57,14 @@ def export_onnx(state: LearnerState, path: Path) -> None:
     unit = writer.node("Div", features, _length(writer, features))
     rows = functional.normalize(model.head.embeddings.detach().float(), dim=1)
     writer.node("MatMul", unit, writer.constant(rows.t().numpy()), output="cosines")
-    writer.node("Softmax", _logits(writer, model, features, unit), axis=1, output="probabilities")
+    logits = _logits(writer, model, features, unit)
+    writer.node("Softmax", logits, axis=1, output="probabilities")
     writer.node("MatMul", unit, writer.constant(state.prototypes.t().numpy()), output="prototype_cosines")
-    path.write_bytes(_model(writer, size, dict.fromkeys(OUTPUTS, classes) | {FEATURES: model.feature_dim}))
+    outputs = dict.fromkeys(OUTPUTS, classes) | {FEATURES: model.feature_dim}
+    if isinstance(model.head, AnalyticHead) and state.calibration is not None:
+        _known(writer, logits, state.calibration.temperature)
+        outputs[KNOWN] = 1
+    path.write_bytes(_model(writer, size, outputs))
 
 
 def features_model(model: IncrementalModel, size: int) -> bytes:
@@ -106,6 +115,15 @@ def _logits(writer: GraphWriter, model: IncrementalModel, features: str, unit: s
     rows, bias = head.corrected()
     weight = writer.constant(rows.detach().t().numpy())
     return writer.node("Add", writer.node("MatMul", features, weight), writer.constant(bias.detach().numpy()))
+
+
+def _known(writer: GraphWriter, logits: str, temperature: float) -> None:
+    """The output `known`; the logits are ridge scores divided by the temperature."""
+    classes = writer.constant(np.array([1], np.int64))
+    cosine = writer.node("ReduceMax", "prototype_cosines", classes, keepdims=1)
+    factors = np.array([1.0, RIDGE_SHARE * temperature], np.float32) / np.float32(1.0 + RIDGE_SHARE)
+    ridge = writer.node("Mul", writer.node("ReduceMax", logits, classes, keepdims=1), writer.constant(factors[1:]))
+    writer.node("Add", writer.node("Mul", cosine, writer.constant(factors[:1])), ridge, output=KNOWN)
 
 
 def compare_onnx(state: LearnerState, path: Path, images: np.ndarray) -> ExportCheck:

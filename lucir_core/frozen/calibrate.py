@@ -7,6 +7,11 @@ TEMPERATURES = np.geomspace(0.04, 1.0, 49)
 BINS = 15
 FALSE_ALARMS = 0.04
 """Share of known images that may be called unknown: below the 5 % that are promised, for it is an estimate."""
+RIDGE_SHARE = 0.4
+"""Weight of the best ridge score beside the cosine to the nearest class mean in "known". Chosen on 16 random choices of
+12 known and 4 unknown classes of photographs: with 45 images per class and 5 % false alarms 92.3 % of the unknown ones
+are flagged, by the cosine alone 91.4; with 20 92.7 and 91.2, with 5 88.6 and 88.1, with 3 84.4 and 83.0. Shares of 0.2
+and 0.7, the nearest 1, 3, 5 and 10 images, means of centred features and a bound per class were no better."""
 MOST_IMAGES = 2000
 """The temperature is fitted to so many images at most, evenly from all."""
 LEAST_IMAGES = 10
@@ -49,9 +54,22 @@ def calibration_error(probabilities: NDArray[np.floating], right: NDArray[np.boo
     return float(np.abs(gaps).sum() / len(right))
 
 
-def known_bound(cosines: NDArray[np.floating]) -> tuple[float, float] | None:
-    """(bound, share of images below it) from the cosines (n,) of known images to their nearest class mean."""
-    if len(cosines) < LEAST_IMAGES:
+def known_score(cosine: NDArray[np.floating], ridge: NDArray[np.floating]) -> NDArray[np.float64]:
+    """(n,) how much images look like a known class, about 1 for those that do and 0 for others.
+
+    cosine: (n,) to the nearest class mean; ridge: (n,) the best score of ridge regression. The served graph does it.
+    """
+    return np.asarray((cosine + RIDGE_SHARE * ridge) / (1.0 + RIDGE_SHARE), np.float64)
+
+
+def known_bound(scores: NDArray[np.floating], images_per_class: float) -> tuple[float, float] | None:
+    """(bound, share of images below it) from the scores (n,) of known images, each left out when it was scored.
+
+    A class that lacks the image which is asked is known a little worse than the one that is served, by one image of n:
+    the share below the bound is n / (n - 1) of what it is to be. Measured without this: 3.4, 3.8, 4.1 and 4.4 % of
+    fresh known images are below the bound of 4 % with 3, 5, 20 and 45 images per class.
+    """
+    if len(scores) < LEAST_IMAGES:
         return None
-    bound = float(np.quantile(cosines, FALSE_ALARMS))
-    return bound, float((cosines < bound).mean())
+    bound = float(np.quantile(scores, FALSE_ALARMS * images_per_class / max(images_per_class - 1.0, 1.0)))
+    return bound, float((scores < bound).mean())

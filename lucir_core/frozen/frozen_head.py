@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 
 from lucir_core.errors import DataError
 from lucir_core.frozen.analytic import Rows, class_means, fit_ridge, left_out_cosines, unit_rows
-from lucir_core.frozen.calibrate import calibration_error, fit_temperature, known_bound, softmax
+from lucir_core.frozen.calibrate import calibration_error, fit_temperature, known_bound, known_score, softmax
 from lucir_core.frozen.lucir_head import LucirRows, learn_rows, left_out_scores
 from lucir_core.memory.calibration import Calibration
 from lucir_core.memory.feature_memory import Answers, FeatureMemory
@@ -39,7 +39,10 @@ def with_head(state: LearnerState, before: LearnerState | None = None) -> Learne
         probability=probabilities.max(axis=1).astype(np.float32),
         cosine=cosines.max(axis=1).astype(np.float32),
     )
-    bound = known_bound(answers.cosine[told])
+    known = answers.cosine
+    if isinstance(head, AnalyticHead):
+        known = known_score(answers.cosine, scores.max(axis=1))
+    bound = known_bound(known[told], float(np.median(np.bincount(memory.labels)[memory.labels])))
     calibration = Calibration(
         images=int(told.sum()),
         temperature=temperature,

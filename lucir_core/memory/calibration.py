@@ -14,7 +14,7 @@ class Calibration:
     calibration_error: float
     """Expected calibration error of the best class's probability, 0 to 1 (15 bins of equal width)."""
     known_cosine: float | None
-    """An image whose cosine to the nearest class mean is below this is of no known class; None where too few images
-    are there to tell."""
+    """An image is of no known class when the model's output `known` is below this, or, for a model without that
+    output, the cosine to the nearest class mean; None where too few images are there to tell."""
     false_alarms: float | None
     """Share of known images that are called unknown."""

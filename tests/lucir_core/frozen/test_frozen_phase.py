@@ -1,19 +1,25 @@
 """Phases on a frozen backbone: order, deletion and union leave nothing behind; what is saved is what was learnt."""
 
 import dataclasses
+import hashlib
+import json
 from pathlib import Path
 
 import numpy as np
 import pytest
 
+from handlers.inference.version_model import VersionModel
 from lucir_core.config.phase_config import PhaseConfig, load_preset
 from lucir_core.edit.edit_state import forget_images, merge_classes, remove_class, rename_class
 from lucir_core.errors import ConfigError, DataError
 from lucir_core.export.onnx_export import compare_onnx, export_onnx, open_session
+from lucir_core.frozen.analytic import unit_rows
+from lucir_core.frozen.calibrate import known_score
 from lucir_core.frozen.extraction import FeatureExtractor
 from lucir_core.frozen.frozen_head import with_head
 from lucir_core.memory.feature_memory import FeatureMemory
 from lucir_core.memory.image_blobs import image_digest
+from lucir_core.models.heads import AnalyticHead
 from lucir_core.phase import PhaseData, run_phase
 from lucir_core.state import LearnerState, load_state, save_state
 from lucir_core.testing import synthetic_phase
@@ -124,6 +130,24 @@ def test_serving_sees_the_features_that_were_learnt_from_to_the_bit(
     np.testing.assert_array_equal(served, learnt.features[:8])
 
 
+def test_the_served_graph_scores_what_is_known_as_the_bound_was_made(
+    data: PhaseData, at_once: LearnerState, tmp_path: Path
+) -> None:
+    export_onnx(at_once, tmp_path / "model.onnx")
+    (known,) = open_session(tmp_path / "model.onnx").run(["known"], {"images": data.images})
+    assert known.shape == (len(data.images), 1)
+    calibration, head = at_once.calibration, at_once.model.head
+    assert calibration is not None
+    assert isinstance(head, AnalyticHead)
+    assert at_once.features is not None
+    units = unit_rows(at_once.features.features)
+    ridge = units @ (head.weight.numpy().T * calibration.temperature) + head.bias.numpy() * calibration.temperature
+    expected = known_score((units @ at_once.prototypes.numpy().T).max(axis=1), ridge.max(axis=1))
+    np.testing.assert_allclose(known[:, 0], expected, atol=1e-5)
+    assert calibration.known_cosine is not None
+    assert (known[:, 0] < calibration.known_cosine).mean() < 0.1
+
+
 def test_one_image_is_enough_for_a_class_and_is_not_counted(config: PhaseConfig, data: PhaseData) -> None:
     chosen = np.concatenate([np.flatnonzero(data.labels == 0), np.flatnonzero(data.labels == 1)[:1]])
     state = run_phase(config, PhaseData(data.images[chosen], data.labels[chosen], CLASSES[:2]), None)
@@ -150,3 +174,20 @@ def test_a_damaged_file_of_features_is_said_to_be_one(tmp_path: Path) -> None:
     (tmp_path / "features.safetensors").write_bytes(b"x" * 64)
     with pytest.raises(Exception, match="not a file of features"):
         FeatureMemory.load(tmp_path / "features.safetensors")
+
+
+def test_an_answer_is_unknown_by_the_served_score(data: PhaseData, at_once: LearnerState, tmp_path: Path) -> None:
+    export_onnx(at_once, tmp_path / "model.onnx")
+    (known,) = open_session(tmp_path / "model.onnx").run(["known"], {"images": data.images})
+    facts = {
+        "version": 1,
+        "classes": CLASSES,
+        "readout": "cnn",
+        "preprocessing": {"size": 32, "resize": 32, "interpolation": "bilinear"},
+        "files": {"model.onnx": {"sha256": hashlib.sha256((tmp_path / "model.onnx").read_bytes()).hexdigest()}},
+        "calibration": {"known_cosine": float(np.median(known))},
+    }
+    (tmp_path / "manifest.json").write_text(json.dumps(facts), encoding="utf-8")
+    answers = VersionModel.load(tmp_path).classify(data.images, [1] * len(data.images))
+    np.testing.assert_allclose([answer.unknown_score for answer in answers], 1.0 - known[:, 0], atol=1e-5)
+    assert [answer.unknown for answer in answers].count(True) == len(data.images) // 2
