@@ -93,11 +93,12 @@ def learn(photos: Photos, labels: NDArray[np.int64], rows: list[int], sizes: tup
 
 def answers(state: LearnerState, features: NDArray[np.float32]) -> tuple[NDArray[np.float64], NDArray[np.bool_]]:
     """Probabilities (n, classes), and which images are called unknown (n,)."""
-    units, head = unit_rows(features), state.model.head
-    logits = units @ head.weight.detach().numpy().T.astype(float) + head.bias.detach().numpy()
+    logits = state.model.head(torch.from_numpy(features)).logits.numpy()
     calibration = state.calibration
     assert calibration is not None  # noqa: S101  # every frozen state has one
-    known = known_score((units @ state.prototypes.numpy().T).max(axis=1), logits.max(axis=1) * calibration.temperature)
+    known = (unit_rows(features) @ state.prototypes.numpy().T).max(axis=1)
+    if state.config.method == "analytic":
+        known = known_score(known, logits.max(axis=1) * calibration.temperature)
     bound = calibration.known_cosine
     return softmax(logits, 1.0), known < (-1.0 if bound is None else bound)
 

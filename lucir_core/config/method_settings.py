@@ -131,6 +131,20 @@ class Der:
         require(cap is None or cap >= 1, "der.max_backbones", cap, "1 or more, or null")
 
 
+@dataclass(frozen=True)
+class Analytic:
+    """Ridge regression on the features of a frozen backbone."""
+
+    expansion: int = 0
+    """Random projections that take the place of the features (RanPAC, NeurIPS 2023); 0: the features themselves."""
+
+    def __post_init__(self) -> None:
+        size = self.expansion
+        require(0 <= size <= 10_000, "analytic.expansion", size, "0 (no expansion) to 10000, for instance 2048")
+
+
+# Computed, not trained: `lucir_core.frozen` has no method class.
+declare_method("analytic", head="analytic", settings=Analytic)
 for _method in ("lucir", "finetune", "joint"):
     declare_method(_method, head="cosine")
 for _method in ("icarl", "icarl_original", "lwf", "eeil", "bic", "der"):

@@ -11,7 +11,7 @@ from typing import Any, Literal, TypeVar
 
 import yaml
 
-from lucir_core.config.method_registry import HeadName, branches_of, declare_method, default_head
+from lucir_core.config.method_registry import HeadName, branches_of, default_head
 from lucir_core.config.method_settings import BalancedFinetune
 from lucir_core.config.parsing import from_mapping, merged, nested
 from lucir_core.config.validation import require, require_milestones
@@ -20,7 +20,6 @@ from lucir_core.registry import nearest_names
 
 Settings = TypeVar("Settings")
 
-declare_method("analytic", head="analytic")  # computed, not trained: `lucir_core.frozen` has no method class
 FROZEN_METHODS = ("analytic", "lucir")
 """Methods that learn a head alone, on the features of a frozen backbone; the first of them nothing else."""
 

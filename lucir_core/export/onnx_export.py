@@ -108,6 +108,9 @@ def _logits(writer: GraphWriter, model: IncrementalModel, features: str, unit: s
     """Scores for the softmax; unit: the features scaled to length one."""
     head = model.head
     if isinstance(head, AnalyticHead):
+        if head.projection is not None:
+            positive = writer.node("Relu", writer.node("MatMul", unit, writer.constant(head.projection.numpy())))
+            unit = writer.node("Div", positive, _length(writer, positive))
         scores = writer.node("MatMul", unit, writer.constant(head.weight.detach().t().numpy()))
         return writer.node("Add", scores, writer.constant(head.bias.detach().numpy()))
     if isinstance(head, CosineHead):

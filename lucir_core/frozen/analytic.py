@@ -53,6 +53,18 @@ def class_weights(labels: NDArray[np.int64], class_count: int) -> Rows:
     return weights[labels]
 
 
+def expanded(units: Rows, projection: torch.Tensor) -> Rows:
+    """(n, width) of length one: the positive parts of random projections of units (n, dim), as RanPAC has it.
+
+    projection: (dim, width). Ridge regression then sees products of features too. On photographs and these features it
+    gains nothing that could be measured (`benchmarks/photos`), so that it is an option.
+    """
+    matrix = projection.numpy().astype(np.float64)
+    rows: Rows = np.maximum(units @ matrix, 0.0)
+    rows /= np.maximum(np.linalg.norm(rows, axis=1, keepdims=True), 1e-12)
+    return rows
+
+
 def fit_ridge(units: Rows, labels: NDArray[np.int64], class_count: int, ridges: tuple[float, ...] = RIDGES) -> RidgeFit:
     """The head for one-hot targets, with the strength that makes the fewest weighted mistakes on left-out rows.
 
@@ -76,7 +88,10 @@ def fit_ridge(units: Rows, labels: NDArray[np.int64], class_count: int, ridges: 
 
 
 def _spectrum(inputs: Rows, weights: Rows) -> tuple[Rows, Rows]:
-    """Eigenvalues (dim,) and eigenvectors (dim, dim) of the weighted Gram matrix of rows (n, dim).
+    """Eigenvalues (k,) and eigenvectors (dim, k) of the weighted Gram matrix of rows (n, dim), k = min(n, dim) at most.
+
+    The others have eigenvalue 0 and play no part: no row and no sum of rows reaches into their directions. With fewer
+    rows than columns they come from the (n, n) matrix of the rows' products.
 
     With one thread: threads of a linear algebra library that wait for each other on cores that others use too took ten
     seconds for what one does in less than one (dim 1281, two cores).
@@ -85,6 +100,11 @@ def _spectrum(inputs: Rows, weights: Rows) -> tuple[Rows, Rows]:
     torch.set_num_threads(1)
     try:
         rows = torch.from_numpy(inputs)
+        if len(inputs) < inputs.shape[1]:
+            scaled = rows * torch.from_numpy(np.sqrt(weights)[:, None])
+            squares, mixed = torch.linalg.eigh(scaled @ scaled.t())
+            there = squares > 1e-12 * squares.max()
+            return squares[there].numpy(), (scaled.t() @ mixed[:, there] / squares[there].sqrt()).numpy()
         gram = torch.zeros((inputs.shape[1], inputs.shape[1]), dtype=torch.float64)
         for start in range(0, len(inputs), ROWS):
             part = rows[start : start + ROWS]

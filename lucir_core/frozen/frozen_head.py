@@ -7,8 +7,9 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
+from lucir_core.config.method_settings import Analytic
 from lucir_core.errors import DataError
-from lucir_core.frozen.analytic import Rows, class_means, fit_ridge, left_out_cosines, unit_rows
+from lucir_core.frozen.analytic import Rows, class_means, expanded, fit_ridge, left_out_cosines, unit_rows
 from lucir_core.frozen.calibrate import calibration_error, fit_temperature, known_bound, known_score, softmax
 from lucir_core.frozen.lucir_head import LucirRows, learn_rows, left_out_scores
 from lucir_core.memory.calibration import Calibration
@@ -39,9 +40,8 @@ def with_head(state: LearnerState, before: LearnerState | None = None) -> Learne
         probability=probabilities.max(axis=1).astype(np.float32),
         cosine=cosines.max(axis=1).astype(np.float32),
     )
-    known = answers.cosine
-    if isinstance(head, AnalyticHead):
-        known = known_score(answers.cosine, scores.max(axis=1))
+    analytic = isinstance(head, AnalyticHead)
+    known = known_score(answers.cosine, scores.max(axis=1)) if analytic else answers.cosine.astype(np.float64)
     bound = known_bound(known[told], float(np.median(np.bincount(memory.labels)[memory.labels])))
     calibration = Calibration(
         images=int(told.sum()),
@@ -73,10 +73,11 @@ def _fitted(
     """
     count, labels = len(state.classes), memory.labels
     if state.config.method == "analytic":
-        fit = fit_ridge(units, labels, count)
-        temperature = fit_temperature(fit.left_out[told], labels[told])
-        head = AnalyticHead(units.shape[1], state.old_count, count - state.old_count)
+        expansion = state.config.settings_of(Analytic).expansion
+        head = AnalyticHead(units.shape[1], state.old_count, count - state.old_count, expansion)
         _fill(head, means)
+        fit = fit_ridge(units if head.projection is None else expanded(units, head.projection), labels, count)
+        temperature = fit_temperature(fit.left_out[told], labels[told])
         with torch.no_grad():
             head.weight.copy_(torch.from_numpy(fit.weights / temperature))
             head.bias.copy_(torch.from_numpy(fit.bias / temperature))

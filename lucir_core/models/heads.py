@@ -3,11 +3,14 @@
 import math
 from typing import NamedTuple
 
+import numpy as np
 import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
 from lucir_core.errors import ConfigError
+
+PROJECTION_SEED = 2023
 
 
 class Scores(NamedTuple):
@@ -129,14 +132,18 @@ class AnalyticHead(nn.Module):
     """logits = weight @ (feature / its length) + bias, from ridge regression; never trained by gradients.
 
     `old` and `new` (classes, dim) are the class means that the cosines are taken with. The temperature is in weight
-    and bias already.
+    and bias already. With an expansion (RanPAC: McDonnell et al., NeurIPS 2023) the weights are of random projections
+    max(0, projection^T @ unit feature), scaled to length one; the projection is the same for every head of its shape
+    and kept with it.
     """
 
-    def __init__(self, dim: int, old_count: int = 0, new_count: int = 0) -> None:
+    def __init__(self, dim: int, old_count: int = 0, new_count: int = 0, expansion: int = 0) -> None:
         super().__init__()
         self.old = nn.Parameter(torch.zeros(old_count, dim))
         self.new = nn.Parameter(torch.zeros(new_count, dim))
-        self.weight = nn.Parameter(torch.zeros(old_count + new_count, dim))
+        self.weight = nn.Parameter(torch.zeros(old_count + new_count, expansion or dim))
+        self.projection: Tensor | None
+        self.register_buffer("projection", _projection(dim, expansion) if expansion else None)
         self.bias = nn.Parameter(torch.zeros(old_count + new_count))
 
     @property
@@ -153,7 +160,15 @@ class AnalyticHead(nn.Module):
         """features: (batch, dim), not normalised."""
         unit = functional.normalize(features.float(), dim=1)
         cosines = unit @ functional.normalize(self.embeddings.float(), dim=1).t()
-        return Scores(unit @ self.weight.t() + self.bias, cosines)
+        inputs = unit
+        if self.projection is not None:
+            inputs = functional.normalize((unit @ self.projection).relu(), dim=1)
+        return Scores(inputs @ self.weight.t() + self.bias, cosines)
+
+
+def _projection(dim: int, width: int) -> Tensor:
+    """(dim, width) of independent normal numbers, always the same."""
+    return torch.from_numpy(np.random.default_rng(PROJECTION_SEED).standard_normal((dim, width), dtype=np.float32))
 
 
 GrowingHead = CosineHead | LinearHead

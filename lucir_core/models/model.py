@@ -6,11 +6,12 @@ from typing import NamedTuple, cast
 import torch
 from torch import Tensor, nn
 
+from lucir_core.config.method_settings import Analytic
 from lucir_core.config.phase_config import Normalisation, PhaseConfig
 from lucir_core.models import create_backbone
 from lucir_core.models.branched import BranchedBackbone
 from lucir_core.models.folding import folded
-from lucir_core.models.heads import HEADS, Head
+from lucir_core.models.heads import HEADS, AnalyticHead, Head
 from lucir_core.runtime.acceleration import AUTO, Acceleration
 from lucir_core.runtime.distributed import gathered
 
@@ -91,7 +92,10 @@ def empty_model(config: PhaseConfig, old_count: int, new_count: int, branches: i
 
 
 def _head(config: PhaseConfig, backbone: nn.Module, old_count: int = 0, new_count: int = 0) -> Head:
-    return HEADS[config.head or "cosine"](cast(int, backbone.feature_dim), old_count, new_count)
+    dim = cast(int, backbone.feature_dim)
+    if config.head == "analytic":
+        return AnalyticHead(dim, old_count, new_count, config.settings_of(Analytic).expansion)
+    return HEADS[config.head or "cosine"](dim, old_count, new_count)
 
 
 def _last_relu(config: PhaseConfig) -> bool:

@@ -2,8 +2,9 @@
 
 import numpy as np
 import pytest
+import torch
 
-from lucir_core.frozen.analytic import class_means, class_weights, fit_ridge, left_out_cosines, unit_rows
+from lucir_core.frozen.analytic import class_means, class_weights, expanded, fit_ridge, left_out_cosines, unit_rows
 
 CLASSES, DIM = 4, 12
 
@@ -38,6 +39,19 @@ def test_left_out_scores_are_those_of_a_head_without_the_image(rows: tuple[np.nd
         targets = np.eye(CLASSES)[labels[kept]]
         solution = np.linalg.solve(part.T @ inputs[kept] + ridge * np.eye(DIM + 1), part.T @ targets)
         np.testing.assert_allclose(inputs[row] @ solution, fit.left_out[row], atol=1e-5)
+
+
+def test_fewer_images_than_features_are_fitted_by_their_products(rows: tuple[np.ndarray, np.ndarray]) -> None:
+    units, labels = rows
+    wide = expanded(units, torch.from_numpy(np.random.default_rng(1).normal(size=(DIM, 90)).astype(np.float32)))
+    assert wide.shape == (60, 90)
+    np.testing.assert_allclose(np.linalg.norm(wide, axis=1), 1.0)
+    fit = fit_ridge(wide, labels, CLASSES, (0.3,))
+    inputs = np.concatenate([wide, np.ones((60, 1))], axis=1)
+    part = inputs * class_weights(labels, CLASSES)[:, None]
+    solution = np.linalg.solve(part.T @ inputs + 0.3 * np.eye(91), part.T @ np.eye(CLASSES)[labels])
+    np.testing.assert_allclose(fit.weights, solution[:-1].T, atol=1e-9)
+    np.testing.assert_allclose(fit.bias, solution[-1], atol=1e-9)
 
 
 def test_left_out_cosines_are_those_to_means_without_the_image(rows: tuple[np.ndarray, np.ndarray]) -> None:

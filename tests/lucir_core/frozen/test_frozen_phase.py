@@ -7,6 +7,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import torch
 
 from handlers.inference.version_model import VersionModel
 from lucir_core.config.phase_config import PhaseConfig, load_preset
@@ -27,11 +28,11 @@ from lucir_core.testing import synthetic_phase
 CLASSES = ("ant", "bee", "cat", "dog", "elk")
 
 
-@pytest.fixture(scope="module")
-def config() -> PhaseConfig:
+@pytest.fixture(scope="module", params=[0, 200], ids=["features", "expanded"])
+def config(request: pytest.FixtureRequest) -> PhaseConfig:
     """A backbone with drawn weights: what is tested here holds for any that stays as it is."""
     overrides = {"network": "resnet8", "weights": None, "size": 32, "resize": 32, "exemplars_per_class": 3}
-    return load_preset("photo", overrides)
+    return load_preset("photo", {**overrides, "analytic.expansion": request.param})
 
 
 @pytest.fixture(scope="module")
@@ -141,7 +142,7 @@ def test_the_served_graph_scores_what_is_known_as_the_bound_was_made(
     assert isinstance(head, AnalyticHead)
     assert at_once.features is not None
     units = unit_rows(at_once.features.features)
-    ridge = units @ (head.weight.numpy().T * calibration.temperature) + head.bias.numpy() * calibration.temperature
+    ridge = head(torch.from_numpy(at_once.features.features)).logits.numpy() * calibration.temperature
     expected = known_score((units @ at_once.prototypes.numpy().T).max(axis=1), ridge.max(axis=1))
     np.testing.assert_allclose(known[:, 0], expected, atol=1e-5)
     assert calibration.known_cosine is not None
