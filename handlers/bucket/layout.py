@@ -21,7 +21,9 @@ LONGEST_SEGMENT = 200
 LONGEST_KEY = 900
 """Bytes: S3 allows 1024, and the reason's suffix must fit as well."""
 
-SUFFIXES = frozenset({".jpg", ".jpeg", ".png", ".webp", ".bmp", ".gif", ".tif", ".tiff"})
+SUFFIXES = frozenset(
+    {".jpg", ".jpeg", ".png", ".webp", ".bmp", ".gif", ".tif", ".tiff", ".jpe", ".jfif", ".heic", ".heif", ".avif"}
+)
 
 
 def class_name(folder: str) -> str:
@@ -46,7 +48,7 @@ def split_incoming(key: str) -> tuple[str, str]:
 
 
 def has_image_suffix(path: str) -> bool:
-    """Whether the name ends as an image's does; the content is judged separately."""
+    """Whether the name ends as an image's does. Only where there is no content to look at: that decides."""
     # Not through ``PurePosixPath``, which is slow and remembers every name: a listing asks this of each object.
     stem, dot, suffix = path.rpartition(".")
     return dot + suffix.lower() in SUFFIXES and stem.rpartition("/")[2] != ""

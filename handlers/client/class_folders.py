@@ -1,11 +1,21 @@
-"""Which classes and images a folder holds, checked before anything is copied."""
+"""Which classes and images a folder holds, checked before anything is copied.
 
+The whole layout is looked at before labels are taken from it: where it can be read in two ways, both are named and
+nothing is dropped.
+"""
+
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from handlers.bucket.layout import class_name, has_image_suffix
+from handlers.bucket.dropped_names import holds_classes, is_part_of_a_data_set
+from handlers.bucket.layout import class_name
 from handlers.client.errors import ClientError
+from handlers.client.folder_contents import Contents, LeftOut, look_into
 from handlers.client.visible import visible
+
+_NAMED = 5
+"""Names that a message lists."""
 
 
 @dataclass(frozen=True)
@@ -23,54 +33,106 @@ class ClassFolder:
         return sum((self.folder / image).stat().st_size for image in self.images)
 
 
-def find_classes(folder: Path, name: str | None = None) -> list[ClassFolder]:
-    """The classes in ``folder``: one, when it holds images itself or ``name`` is given, else one per folder in it.
+@dataclass(frozen=True)
+class Layout:
+    """The classes of a folder, and what is left out of them: by its path below the folder, with the reason."""
 
-    Raises ``ClientError`` when there is none, a name is no class name, or a class folder holds no image.
+    classes: tuple[ClassFolder, ...]
+    left: tuple[LeftOut, ...]
+
+
+def find_classes(folder: Path, name: str | None = None) -> list[ClassFolder]:
+    """The classes of ``read_layout``."""
+    return list(read_layout(folder, name).classes)
+
+
+def read_layout(folder: Path, name: str | None = None) -> Layout:
+    """The classes in ``folder``: one, when it holds images only or ``name`` is given, else one per folder in it.
+
+    Raises ``ClientError`` when there is none, when the folder can be read in two ways, when a name is no class name, or
+    when a class folder holds no image.
     """
     if not folder.is_dir():
         raise ClientError(f"{visible(str(folder))} is not a folder: name a class folder or a folder of class folders")
     try:
-        if name is not None or _holds_images(folder):
-            found = [_read_class(folder, name if name is not None else folder.resolve().name)]
-        else:
-            found = [_read_class(each, each.name) for each in _folders(folder)]
+        contents = look_into(folder)
     except OSError as error:
         raise ClientError(f"{visible(str(error.filename))} cannot be read: {error.strerror}") from error
+    if name is not None or not _has_classes(contents):
+        found = [_make_class(folder, contents, name if name is not None else _own_name(folder))]
+        found = found if contents.images else []
+        left = contents.left
+    else:
+        parts = contents.by_folder()
+        _check_readings(folder, contents, parts)
+        found = [_make_class(folder / each, part, each) for each, part in parts.items()]
+        stray = [path for path in contents.others if len(path.parts) == 1]
+        left = [*(LeftOut(path, "not an image, and in no class folder") for path in stray), *contents.left]
     _check(folder, found)
-    return found
+    return Layout(tuple(found), tuple(sorted(left, key=lambda one: one.path)))
 
 
-def _holds_images(folder: Path) -> bool:
-    return any(entry.is_file() and has_image_suffix(entry.name) for entry in folder.iterdir())
+def _has_classes(contents: Contents) -> bool:
+    """Whether its folders are classes, and not what a class's images are kept in.
+
+    Without a loose image each is meant to be one, even one that holds no image; one folder beside loose images is none.
+    """
+    return len(contents.full_folders) > 1 or (bool(contents.folders) and not contents.loose)
 
 
-def _folders(folder: Path) -> list[Path]:
-    return sorted(entry for entry in folder.iterdir() if entry.is_dir() and not entry.name.startswith("."))
+def _own_name(folder: Path) -> str:
+    """What a folder is called by whoever names it, not by what a link leads to."""
+    return folder.name if folder.name not in {"", ".."} else folder.resolve().name
 
 
-def _read_class(folder: Path, name: str) -> ClassFolder:
+def _check_readings(folder: Path, contents: Contents, parts: Mapping[str, Contents]) -> None:
+    """Raise ``ClientError`` where the folders may be classes, or something else."""
+    shown = visible(str(folder))
+    names = [name for name, part in parts.items() if part.images]
+    if loose := contents.loose:
+        raise ClientError(
+            f"{shown} holds {len(loose)} images of its own ({_list([path.name for path in loose])}) beside folders "
+            f"with images ({_list(names)}). If all are one class: lucir drop {shown} --class NAME. If the folders are "
+            "the classes: move the images that lie beside them away"
+        )
+    splits = [name for name in names if is_part_of_a_data_set(name)]
+    nested = [name for name in splits if holds_classes(name, len(parts[name].loose), parts[name].full_folders)]
+    if splits and (nested or len(splits) == len(names)):
+        one = visible(str(folder / splits[0]))
+        raise ClientError(
+            f"{shown} holds folders that are called as parts of a data set are ({_list(splits)}). If the classes are "
+            f"the folders in them: lucir drop {one}, and the same for each part to learn from. If {splits[0]!r} is a "
+            f"class itself: lucir drop {one} --class {splits[0]}"
+        )
+    if len(names) == 1 and not parts[names[0]].loose and len(inner := parts[names[0]].full_folders) > 1:
+        one = visible(str(folder / names[0]))
+        raise ClientError(
+            f"{shown} holds the folder {visible(names[0])!r}, which holds folders ({_list(inner)}). If those are the "
+            f"classes: lucir drop {one}. If all are one class: lucir drop {one} --class {visible(names[0])}"
+        )
+
+
+def _make_class(folder: Path, contents: Contents, name: str) -> ClassFolder:
     try:
         checked = class_name(name)
     except ValueError as error:
         raise ClientError(f"the folder {visible(str(folder))[:200]} cannot be dropped: {error}; rename it") from error
-    files = sorted(
-        path.relative_to(folder)
-        for path in folder.rglob("*")
-        if path.is_file() and not any(part.startswith(".") for part in path.relative_to(folder).parts)
-    )
-    images = tuple(path for path in files if has_image_suffix(path.name))
-    return ClassFolder(checked, folder, images, len(files) - len(images))
+    return ClassFolder(checked, folder, tuple(contents.images), len(contents.others))
 
 
 def _check(folder: Path, found: list[ClassFolder]) -> None:
     if not found:
         raise ClientError(f"{visible(str(folder))} holds neither images nor class folders")
     if empty := [each.name for each in found if not each.images]:
-        names = ", ".join(map(repr, empty[:5]))
+        names = ", ".join(map(repr, empty[:_NAMED]))
         raise ClientError(f"no image in the class folder {names} of {visible(str(folder))}: fill it or remove it")
     names_seen: dict[str, Path] = {}
     for each in found:
         if other := names_seen.get(each.name):
             raise ClientError(f"{other.name!r} and {each.folder.name!r} are the same class {each.name!r}: merge them")
         names_seen[each.name] = each.folder
+
+
+def _list(names: Sequence[str]) -> str:
+    shown = ", ".join(visible(name)[:100] for name in names[:_NAMED])
+    return shown if len(names) <= _NAMED else f"{shown} and {len(names) - _NAMED} more"

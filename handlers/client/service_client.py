@@ -14,11 +14,12 @@ from handlers.bucket.report_document import Report
 from handlers.bucket.reports import read_page, read_report
 from handlers.bucket.updates import UpdateRecords
 from handlers.client.addresses import Connection, locate
-from handlers.client.class_folders import ClassFolder, find_classes
+from handlers.client.class_folders import ClassFolder, read_layout
 from handlers.client.drop_progress import DropProgress, Outcome, follow
 from handlers.client.drop_upload import Upload, drop_id, plan_uploads, prepare_correction, upload
 from handlers.client.edit_waiting import image_hashes, wait_done
 from handlers.client.errors import ClientError
+from handlers.client.folder_contents import LeftOut
 from handlers.client.predictions import Answer, classify
 from handlers.client.served_version import RolledBack, move_back, wait_served
 from handlers.client.version_list import VersionRow, list_versions
@@ -36,6 +37,8 @@ class Drop:
 
     classes: tuple[ClassFolder, ...]
     uploads: tuple[Upload, ...]
+    left: tuple[LeftOut, ...] = ()
+    """What lies in the folder and is not dropped, beside the other files that each class counts."""
 
     @property
     def keys(self) -> frozenset[str]:
@@ -103,8 +106,8 @@ class Client:
 
     def prepare_drop(self, folder: Path | str, class_name: str | None = None) -> Drop:
         """What ``drop`` would copy; nothing is copied. Raises ``ClientError`` for a folder that cannot be dropped."""
-        classes = find_classes(Path(folder), class_name)
-        return Drop(tuple(classes), tuple(plan_uploads(classes, drop_id())))
+        layout = read_layout(Path(folder), class_name)
+        return Drop(layout.classes, tuple(plan_uploads(layout.classes, drop_id())), layout.left)
 
     def copy(self, drop: Drop) -> Iterator[Upload]:
         """Copy a prepared drop; gives each image when it has been copied. Raises ``StoreError``."""

@@ -11,6 +11,9 @@ FORMATS: Final = ("JPEG", "PNG", "WEBP", "BMP", "GIF", "TIFF")
 
 SEND: Final = "send JPEG, PNG, WebP, BMP, GIF or TIFF"
 
+IMAGE_KINDS: Final = frozenset({"JPEG", "PNG", "WebP", "BMP", "GIF", "TIFF", "HEIC", "AVIF"})
+"""Of the answers of ``recognise``: what is read, here or on a machine with all decoders."""
+
 _HEIC_BRANDS: Final = frozenset({b"heic", b"heix", b"heim", b"heis", b"hevc", b"hevx", b"mif1", b"msf1"})
 _AVIF_BRANDS: Final = frozenset({b"avif", b"avis"})
 _SIGNATURES: Final = (
@@ -86,7 +89,7 @@ def why_unreadable(data: bytes) -> str:
         return "the file is an AVIF image, which this Pillow cannot read: save it as JPEG, or install pillow>=11.3"
     if name is None:
         return f"the file is no image, or its header is damaged: {SEND}"
-    if name in {"PNG", "JPEG", "GIF", "BMP", "TIFF", "WebP", "AVIF"}:
+    if name in IMAGE_KINDS:
         return f"the header of the {name} image is damaged: send the whole file again"
     kind = name if name.startswith("video") or name.endswith(("archive", "page", "drawing")) else f"{name} file"
     return f"the file is not an image that is read here but a {kind}: {SEND}"

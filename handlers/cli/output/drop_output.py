@@ -18,6 +18,7 @@ from handlers.cli.output.text import plain, write_json
 from handlers.client.drop_progress import DropProgress, Outcome
 from handlers.client.drop_upload import Upload
 from handlers.client.service_client import Drop
+from handlers.client.visible import visible
 
 
 def show_copying(copied: Iterable[Upload], total: int, console: Console) -> None:
@@ -63,7 +64,8 @@ def show_drop(drop: Drop, outcome: Outcome | None, *, as_json: bool) -> None:
         document = {
             "classes": {each.name: len(each.images) for each in drop.classes},
             "images": len(drop.uploads),
-            "skipped_files": sum(each.others for each in drop.classes),
+            "skipped_files": sum(each.others for each in drop.classes) + len(drop.left),
+            **({"left_out": {visible(str(one.path)): one.reason for one in drop.left}} if drop.left else {}),
             **({"outcome": outcome.document()} if outcome else {}),
         }
         write_json(document)
@@ -72,6 +74,10 @@ def show_drop(drop: Drop, outcome: Outcome | None, *, as_json: bool) -> None:
     for each in drop.classes:
         skipped = f" ({each.others} other files left out)" if each.others else ""
         console.print(plain(f"dropped {each.name}: {len(each.images)} images{skipped}"))
+    for one in drop.left[:20]:
+        console.print(plain(f"left out {one.path}: {one.reason}", "yellow"))
+    if len(drop.left) > 20:
+        console.print(f"... and {len(drop.left) - 20} more")
     if outcome is None:
         return
     for key, reason in outcome.rejected[:20]:

@@ -7,7 +7,8 @@ from collections.abc import Collection, Iterator, Mapping
 import numpy as np
 from numpy.typing import NDArray
 
-from handlers.bucket.layout import EVALUATION, class_name, has_image_suffix
+from handlers.bucket.dropped_names import looks_like_another_kind, why_left_alone
+from handlers.bucket.layout import EVALUATION, class_name
 from handlers.updater.intake.reader import Item, Reader
 from model_store.objects import ObjectNotFoundError, ObjectStore, ObjectTooLargeError
 
@@ -70,5 +71,5 @@ def _folders(objects: ObjectStore, classes: Collection[str]) -> Iterator[tuple[s
 def _items(objects: ObjectStore, folder: str, name: str) -> Iterator[Item]:
     for info in objects.list(f"{EVALUATION}{folder}/"):
         path = info.key.removeprefix(f"{EVALUATION}{folder}/")
-        if has_image_suffix(path):
+        if why_left_alone(path) is None and not looks_like_another_kind(path):
             yield Item(info, folder, path, name, None)

@@ -4,7 +4,8 @@ import hashlib
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 
-from handlers.bucket.layout import INCOMING, READY_MARKER, class_name, has_image_suffix, split_incoming
+from handlers.bucket.dropped_names import holds_classes, looks_like_another_kind, why_left_alone
+from handlers.bucket.layout import INCOMING, READY_MARKER, class_name, split_incoming
 from model_store.objects import ObjectInfo, ObjectStore
 
 
@@ -14,8 +15,13 @@ class Folder:
 
     name: str
     images: int = 0
-    """Objects whose names end as an image's does."""
+    """Objects that may be images: their content decides when they are read."""
     others: int = 0
+    """Objects whose names end as those of other files do."""
+    left: int = 0
+    """Objects that are left alone."""
+    left_reason: str | None = None
+    """Why, of the first of them."""
     size: int = 0
     newest: float = 0.0
     """When the newest object arrived, in seconds since the epoch by the store's clock."""
@@ -23,6 +29,10 @@ class Folder:
     problem: str | None = None
     """Why the name is no class name."""
     class_name: str | None = None
+    _loose: int = 0
+    """Images that lie in no folder below it."""
+    _subfolders: set[str] = field(default_factory=set, repr=False)
+    """Two of the folders below it in which images lie."""
     _digest: "hashlib._Hash" = field(default_factory=hashlib.sha256, repr=False)
 
     def __post_init__(self) -> None:
@@ -46,10 +56,23 @@ class Folder:
         self.size += info.size
         if path == READY_MARKER and self.name:
             self.marked = True
-        elif has_image_suffix(path):
-            self.images += 1
-        else:
+        elif (reason := why_left_alone(f"{self.name}/{path}" if self.name else path)) is not None:
+            self.left += 1
+            self.left_reason = self.left_reason or reason
+        elif looks_like_another_kind(path):
             self.others += 1
+        else:
+            self.images += 1
+            subfolder, slash, _ = path.partition("/")
+            if not slash:
+                self._loose += 1
+            elif len(self._subfolders) < 2:
+                self._subfolders.add(subfolder)
+
+    @property
+    def holds_classes(self) -> bool:
+        """Whether it seems to be a part of a data set (``train``), whose folders are the classes."""
+        return holds_classes(self.name, self._loose, self._subfolders)
 
 
 def list_incoming(objects: ObjectStore, prefix: str = INCOMING) -> Iterator[tuple[ObjectInfo, str, str]]:

@@ -4,6 +4,7 @@ import logging
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
+from handlers.bucket.dropped_names import why_left_alone
 from handlers.bucket.layout import ARCHIVE, INCOMING, LOOSE_FOLDER, READY_MARKER, REJECTED, target_key
 from handlers.bucket.seen_images import Learnt
 from handlers.bucket.update_documents import Entry, Intent, Plan
@@ -101,7 +102,7 @@ class Ingest:
             marker: Item | None = None
             count = 0
             for info, owner, path in list_incoming(self._objects, prefix):
-                if owner != name:
+                if owner != name or why_left_alone(f"{name}/{path}" if name else path) is not None:
                     continue
                 item = Item(info, name, path, folder.class_name, folder.problem)
                 if path == READY_MARKER and folder.problem is None:

@@ -10,7 +10,8 @@ from tempfile import NamedTemporaryFile
 import numpy as np
 from numpy.typing import NDArray
 
-from handlers.bucket.layout import READY_MARKER, SUFFIXES, has_image_suffix
+from handlers.bucket.dropped_names import looks_like_another_kind
+from handlers.bucket.layout import READY_MARKER
 from handlers.inference.preprocess import BadImageError, ImageRules, decode, decode_square, header_pixels, to_array
 from handlers.parallel import ordered_map
 from model_store.objects import ObjectInfo, ObjectNotFoundError, ObjectStore, ObjectTooLargeError
@@ -76,13 +77,11 @@ class Reader:
             return ReadItem(item, digest, item.problem, None)
         if item.path == READY_MARKER:
             return ReadItem(item, digest, None, None)
-        if not has_image_suffix(item.path):
-            reason = f"its name does not end as an image's does ({', '.join(sorted(SUFFIXES))})"
-            return ReadItem(item, digest, reason, None)
         try:
             return ReadItem(item, digest, None, self.picture(data))
         except BadImageError as error:
-            return ReadItem(item, digest, str(error), None)
+            named = "; its name does not end as an image's does" if looks_like_another_kind(item.path) else ""
+            return ReadItem(item, digest, f"{error}{named}", None)
 
     def picture(self, data: bytes, *, whole: bool = False) -> NDArray[np.uint8]:
         """Decode to (resize, resize, 3). ``whole``: as versions up to 0.2 did, which scaled no JPEG while decoding.

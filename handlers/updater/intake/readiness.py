@@ -37,6 +37,7 @@ def waiting_folders(states: Sequence[FolderState]) -> list[dict[str, Any]]:
             "class": state.folder.class_name or state.folder.name or "(files in no folder)",
             "images": state.folder.images,
             "others": state.folder.others,
+            "left": state.folder.left,
             "state": state.state,
             "reason": state.reason,
         }
@@ -96,10 +97,15 @@ class Readiness:
 
     def _judge_one(self, folder: Folder, wall: float, monotonic: float) -> FolderState:
         if folder.images == 0 and folder.others == 0:
-            reason = "has its marker but no image" if folder.marked else "the folder is empty: put images into it"
-            return FolderState(folder, "waiting", reason)
+            return FolderState(folder, "waiting", _why_empty(folder))
         if folder.marked:
             return FolderState(folder, "ready", "")
+        if folder.holds_classes:
+            reason = (
+                "is called as a part of a data set is, and holds folders: if those are the classes, move them up into "
+                f"incoming/; if it is a class itself, create the file {READY_MARKER} in it"
+            )
+            return FolderState(folder, "waiting", reason)
         least = self._settings.least_images
         if folder.problem is None and 0 < folder.images < least:
             reason = f"{folder.images} of at least {least} images: add more, or create the file {READY_MARKER} in it"
@@ -146,6 +152,12 @@ class Readiness:
             and not state.folder.marked
             and self._unsettled(state.folder, wall, monotonic) > 0
         )
+
+
+def _why_empty(folder: Folder) -> str:
+    if folder.left:
+        return f"holds only what is left alone ({folder.left} files: {folder.left_reason})"
+    return "has its marker but no image" if folder.marked else "the folder is empty: put images into it"
 
 
 def _hold_for_two(states: list[FolderState]) -> list[FolderState]:

@@ -1,16 +1,18 @@
 """Dropping into a real directory store: what is found, what is refused before anything is copied, what arrives."""
 
 import json
+import os
 import subprocess
 from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
-from handlers.client.class_folders import find_classes
+from handlers.client.class_folders import find_classes, read_layout
 from handlers.client.drop_upload import plan_uploads, upload
 from handlers.client.errors import ClientError
 from model_store.directory.directory_store import DirectoryStore
+from tests.support.images import colourful, encoded
 
 Run = Callable[..., subprocess.CompletedProcess[str]]
 
@@ -62,6 +64,99 @@ def test_what_cannot_be_learnt_is_refused_before_anything_is_copied(
     with pytest.raises(ClientError, match=message) as caught:
         find_classes(make(tmp_path, *files))
     assert "\n" not in str(caught.value)
+
+
+PICTURE = encoded(colourful(), "PNG")
+
+
+@pytest.mark.parametrize(
+    ("files", "words"),
+    [
+        (["cat/1.jpg", "dog/1.jpg", "loose.jpg"], ["--class NAME", "cat, dog", "loose.jpg"]),
+        (["train/cat/1.jpg", "train/dog/1.jpg", "val/cat/2.jpg", "val/dog/2.jpg"], ["train, val", "--class train"]),
+        (["Training/a/1.jpg", "Training/b/1.jpg", "extra/1.jpg"], ["Training", "--class Training"]),
+        (["train/1.jpg", "test/2.jpg"], ["parts of a data set"]),
+        (["photos/cat/1.jpg", "photos/dog/1.jpg"], ["lucir drop", "--class photos", "cat, dog"]),
+    ],
+)
+def test_a_layout_with_two_readings_stops_and_names_both(files: list[str], words: list[str], tmp_path: Path) -> None:
+    with pytest.raises(ClientError) as caught:
+        read_layout(make(tmp_path, *files))
+    for word in words:
+        assert word in str(caught.value)
+    (one,) = read_layout(tmp_path, "all").classes
+    assert len(one.images) == len(files)
+
+
+@pytest.mark.parametrize(
+    "files",
+    [
+        ["cat/1.jpg", "dog/1.jpg", ".hidden.jpg"],
+        ["cat/1.jpg", "dog/1.jpg", "readme.md", "labels.csv"],
+        ["cat/1.jpg", "dog/sub/1.jpg", "__MACOSX/cat/._1.jpg", ".ipynb_checkpoints/x.png", "Thumbs.db"],
+        ["cat/1.jpg", "dog/1.jpg", "dog/.thumbnails/1.jpg", "cat/@eaDir/1.jpg", "cat/2.jpg.part"],
+        ["cat/train/1.jpg", "cat/val/2.jpg", "dog/1.jpg"],
+        ["train/1.jpg", "bus/1.jpg"],
+    ],
+)
+def test_what_is_not_an_image_does_not_change_the_reading(files: list[str], tmp_path: Path) -> None:
+    layout = read_layout(make(tmp_path, *files))
+    images = [name for name in files if name.endswith(".jpg") and "/." not in f"/{name}" and "MACOSX/" not in name]
+    kept = [name for name in images if "@" not in name]
+    found = [f"{each.folder.name}/{image}" for each in layout.classes for image in each.images]
+    assert sorted(found) == sorted(kept)
+    dropped = {str(one.path) for one in layout.left}
+    for name in set(files) - set(kept):
+        assert any(name == left or name.startswith(f"{left}/") for left in dropped), name
+    assert all(one.reason for one in layout.left)
+
+
+def test_the_content_decides_what_an_image_is(tmp_path: Path) -> None:
+    names = ["1.jpe", "2.jfif", "noname", "3.dat", "4.txt", "5.heic"]
+    for name in names:
+        make(tmp_path / "cat", name)
+        (tmp_path / "cat" / name).write_bytes(PICTURE)
+    make(tmp_path / "cat", "notes.txt", "damaged.png")
+    (cat,) = find_classes(tmp_path / "cat")
+    assert sorted(map(str, cat.images)) == sorted([*names, "damaged.png"])
+    assert cat.others == 1
+
+
+def test_links_are_followed_or_named(tmp_path: Path) -> None:
+    make(tmp_path / "elsewhere", "1.jpg", "more/2.jpg")
+    drop = make(tmp_path / "drop", "dog/1.jpg")
+    (drop / "cat").symlink_to(tmp_path / "elsewhere")
+    (drop / "dog" / "2.jpg").symlink_to(tmp_path / "elsewhere" / "1.jpg")
+    (drop / "dog" / "gone.jpg").symlink_to(tmp_path / "nowhere")
+    (drop / "dog" / "self").symlink_to(drop / "dog")
+    (drop / "dog" / "circle.jpg").symlink_to(drop / "dog" / "circle.jpg")
+    os.mkfifo(drop / "dog" / "pipe.jpg")
+    layout = read_layout(drop)
+    assert {each.name: [str(path) for path in each.images] for each in layout.classes} == {
+        "cat": ["1.jpg", "more/2.jpg"],
+        "dog": ["1.jpg", "2.jpg"],
+    }
+    reasons = {str(one.path): one.reason for one in layout.left}
+    assert set(reasons) == {"dog/gone.jpg", "dog/self", "dog/circle.jpg", "dog/pipe.jpg"}
+    assert "nowhere" in reasons["dog/gone.jpg"]
+    store = DirectoryStore(tmp_path / "store")
+    list(upload(store, layout.classes, plan_uploads(layout.classes, "one")))
+    assert len([info for info in store.list("incoming/") if "_READY" not in info.key]) == 4
+
+
+def test_a_class_has_the_name_that_its_link_has(tmp_path: Path) -> None:
+    make(tmp_path / "n02123045", "1.jpg")
+    (tmp_path / "cat").symlink_to(tmp_path / "n02123045")
+    assert [each.name for each in find_classes(tmp_path / "cat")] == ["cat"]
+
+
+def test_what_is_left_out_is_said(lucir: Run, tmp_path: Path) -> None:
+    make(tmp_path / "animals", "cat/1.jpg", "dog/1.jpg", "readme.md", ".DS_Store")
+    (tmp_path / "animals" / "cat" / "gone.jpg").symlink_to(tmp_path / "nowhere")
+    document = json.loads(lucir("drop", "animals", "--json").stdout)
+    assert set(document["left_out"]) == {"readme.md", ".DS_Store", "cat/gone.jpg"}
+    assert document["skipped_files"] == 3
+    assert "left out cat/gone.jpg: a link that leads nowhere" in lucir("drop", "animals").stdout
 
 
 def test_a_name_of_300_characters_is_refused(tmp_path: Path) -> None:
