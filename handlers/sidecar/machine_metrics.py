@@ -47,7 +47,9 @@ class MachineCollector(Collector):
         utilization, used, total = _gpu()
         command = [program, f"--query-gpu={_QUERY}", "--format=csv,noheader,nounits"]
         try:
-            answer = subprocess.run(command, capture_output=True, text=True, timeout=_TIMEOUT_SECONDS, check=True, encoding="utf-8")
+            answer = subprocess.run(
+                command, capture_output=True, encoding="utf-8", timeout=_TIMEOUT_SECONDS, check=True
+            )
             rows = [[word.strip() for word in line.split(",")] for line in answer.stdout.splitlines()]
             for index, busy, megabytes, most in rows:
                 for family, word, unit in ((utilization, busy, 0.01), (used, megabytes, _MIB), (total, most, _MIB)):
