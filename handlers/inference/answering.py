@@ -3,8 +3,9 @@
 import json
 import logging
 from collections.abc import Mapping, Sequence
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Final
 
 import numpy as np
 from numpy.typing import NDArray
@@ -16,6 +17,9 @@ from handlers.inference.request import MOST_IMAGES, BadRequestError, Request, re
 from handlers.inference.version_model import Answer, VersionModel
 
 logger = logging.getLogger(__name__)
+
+NO_TURNS: Final = nullcontext()
+"""Nobody else runs a model."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,14 +40,25 @@ class Reply:
     """What the model said of the images that could be read: for the metrics."""
 
 
-def answer_batch(model: VersionModel, requests: Sequence[RawRequest], limits: ImageRules, top_k: int) -> list[Reply]:
-    """Answer all in one run of ``model``, in order. Whatever one request raises ends that request only."""
+def answer_batch(
+    model: VersionModel,
+    requests: Sequence[RawRequest],
+    limits: ImageRules,
+    top_k: int,
+    turn: AbstractContextManager[object] = NO_TURNS,
+) -> list[Reply]:
+    """Answer all in one run of ``model``, in order. Whatever one request raises ends that request only.
+
+    ``turn`` is held while the model runs, not while images are decoded: where batches of several threads overlap.
+    """
     asked = [_read(model, raw, limits, top_k) for raw in requests]
     good = [(image, one.request.top_k) for one in asked if isinstance(one, _Asked) for image in one.usable()]
     answers: list[Answer] = []
     for start in range(0, len(good), MOST_IMAGES):  # forms with many images must not need more memory
         images, counts = zip(*good[start : start + MOST_IMAGES], strict=True)
-        answers += model.classify(np.stack(images), counts)
+        stacked = np.stack(images)
+        with turn:
+            answers += model.classify(stacked, counts)
     found = iter(answers)
     return [
         _reply(one.request, model.version, [each if isinstance(each, str) else next(found) for each in one.images])

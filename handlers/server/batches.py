@@ -39,11 +39,13 @@ class BatchRules:
     batch_size: int
     queue_size: int
     runners: int
+    """Batches that run through the model side by side."""
 
 
 class Batcher:
     """Threads that each take what is queued, at most ``batch_size`` requests, and answer it in one run.
 
+    There is one thread more than may run the model: it decodes the next batch meanwhile.
     ONNX Runtime and Pillow let other threads run meanwhile, so that the event loop goes on reading requests. Use
     ``submit`` from the event loop's thread only.
     """
@@ -55,11 +57,12 @@ class Batcher:
         self._queue: deque[_Job] = deque()
         self._arrived = threading.Condition()
         self._running: dict[int, float] = {}
+        self._turns = threading.Semaphore(rules.runners)
         self._stopping = False
         self._loop: asyncio.AbstractEventLoop | None = None
         self._threads = [
             threading.Thread(target=self._run, args=(number,), name=f"runner-{number}", daemon=True)
-            for number in range(rules.runners)
+            for number in range(rules.runners + 1)
         ]
 
     def start(self) -> None:
@@ -136,7 +139,8 @@ class Batcher:
             notice = version.notice if version is not None else ""
             return [error_reply(503, notice or NOT_YET)] * len(batch)
         try:
-            return answer_batch(version.model, [job.raw for job in batch], self._rules.limits, self._rules.top_k)
+            raw = [job.raw for job in batch]
+            return answer_batch(version.model, raw, self._rules.limits, self._rules.top_k, self._turns)
         except Exception:  # the thread must go on; nobody is left without an answer
             logger.exception("a batch failed", extra={"version": version.number, "requests": len(batch)})
             return [error_reply(500, "internal error; the server's log has the details")] * len(batch)

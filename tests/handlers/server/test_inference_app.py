@@ -16,6 +16,7 @@ from handlers.server.gateway import Gateway
 from handlers.server.inference_app import RequestLimits, make_inference_app
 from handlers.server.loaded_versions import LoadedVersion, LoadedVersions
 from tests.support.asgi_server import serving
+from tests.support.waiting import wait_for
 
 PATH = "/predictions/lucir"
 LARGEST = 100_000
@@ -160,13 +161,15 @@ def test_every_answer_is_counted(client: httpx.Client, statuses: list[tuple[str,
     client.post(f"{PATH}?probe", content=make_image())
     client.post(PATH, content=b"no image")
     client.get("/nothing")
+    wait_for(lambda: len(statuses) == 3)  # counted once the answer is on its way
     assert statuses == [(f"{PATH}?probe", 200), (f"{PATH}?", 400), ("/nothing?", 404)]
 
 
 def test_a_full_queue_says_so(versions: LoadedVersions, make_image: MakeImage) -> None:
-    batcher = Batcher(versions, BatchRules(Limits(), 5, 8, 1, 0), TrafficMetrics())  # nobody takes anything
+    batcher = Batcher(versions, BatchRules(Limits(), 5, 1, 1, 0), TrafficMetrics())  # no batch has its turn
     app = make_inference_app(versions, batcher, RequestLimits(LARGEST, 10, 0.05))
     with serving(app, batcher.start) as client:
+        assert client.post(PATH, content=make_image()).status_code == 503  # decoded, and waits for its turn
         first, second = (client.post(PATH, content=make_image()) for _ in range(2))
     assert first.status_code == 503
     assert "no answer within" in first.json()["error"]

@@ -1,0 +1,101 @@
+"""The servers that are compared: started once, asked in turn."""
+
+import json
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Final, Literal
+
+import httpx
+import psutil
+
+from handlers.settings import Settings
+from handlers.stack.ports import free_ports
+from handlers.stack.service_list import serving_service
+from handlers.torchserve.reconcile import Reconciler
+from model_store.directory.directory_store import DirectoryStore
+from model_store.versions import VersionStore
+
+START_SECONDS: Final = 120.0
+
+
+@dataclass(frozen=True)
+class Peer:
+    """A running server."""
+
+    name: str
+    url: str
+    process: psutil.Process
+
+    def cpu_seconds(self) -> float:
+        """Processor time of the server and all that it has started."""
+        times = [each.cpu_times() for each in (self.process, *self.process.children(recursive=True))]
+        return sum(each.user + each.system for each in times)
+
+    def memory_mib(self) -> float:
+        """What the processes would give back: memory that they share counts once."""
+        everything = (self.process, *self.process.children(recursive=True))
+        return sum(each.memory_full_info().uss for each in everything) / 2**20
+
+
+@contextmanager
+def ours(engine: Literal["torchserve", "uvicorn"], store: Path, folder: Path, **serving: object) -> Iterator[Peer]:
+    """Our service on one engine, with the version that the store points to."""
+    port, metrics_port = free_ports(2)
+    values = {"engine": engine, "port": port, "metrics_port": metrics_port, **serving}
+    settings = Settings.model_validate({"data": folder, "serving": values})
+    changes = {f"LUCIR_SERVING__{name.upper()}": str(value) for name, value in values.items()}
+    service = serving_service(settings, {"LUCIR_DATA": str(folder), **changes})
+    with _running(service.command, dict(service.environment), service.folder) as process:
+        versions = VersionStore(DirectoryStore(store))
+        with Reconciler(settings, versions) as reconciler:
+            deadline = time.monotonic() + START_SECONDS
+            while reconciler.step().phase != "serving":
+                if time.monotonic() > deadline:
+                    raise RuntimeError(f"{engine} does not serve: {reconciler.state}")
+                time.sleep(0.1)
+        yield Peer(f"lucir, {engine}", settings.inference_url + "/predictions/lucir", process)
+
+
+@contextmanager
+def starlette(version: Path) -> Iterator[Peer]:
+    """``benchmarks.serving.plain_starlette`` with the version in a folder."""
+    (port,) = free_ports(1)
+    command = (sys.executable, "-m", "benchmarks.serving.plain_starlette", str(version), str(port))
+    with _running(command, None, None) as process:
+        url = f"http://127.0.0.1:{port}"
+        deadline = time.monotonic() + START_SECONDS
+        while True:
+            try:
+                httpx.get(url, trust_env=False)
+                break
+            except httpx.HTTPError:
+                if time.monotonic() > deadline:
+                    raise
+                time.sleep(0.1)
+        yield Peer("Starlette and ONNX Runtime", f"{url}/predictions/lucir", process)
+
+
+def in_process(version: Path, image: Path, batch: int, seconds: float) -> dict[str, object]:
+    """``benchmarks.serving.in_process``, in a process of its own."""
+    command = [sys.executable, "-m", "benchmarks.serving.in_process", *map(str, (version, image, batch, seconds))]
+    found: dict[str, object] = json.loads(subprocess.run(command, check=True, capture_output=True, text=True).stdout)
+    return found
+
+
+@contextmanager
+def _running(
+    command: tuple[str, ...], environment: dict[str, str] | None, folder: Path | None
+) -> Iterator[psutil.Process]:
+    process = subprocess.Popen(
+        command, env=environment, cwd=folder, stdout=subprocess.DEVNULL, stderr=subprocess.STDOUT
+    )
+    try:
+        yield psutil.Process(process.pid)
+    finally:
+        process.terminate()
+        process.wait(60)

@@ -1,0 +1,173 @@
+"""Requests per second and their times, ours beside what a user would pick instead; every peer in one run.
+
+``python -m benchmarks.serving.run --output benchmarks/serving/results.json``: the servers run side by side, the rounds
+go through them in turn, so that other load of the machine meets all alike. The model is a network as ``--preset`` makes
+it, hardly trained: its speed is what counts.
+"""
+
+import argparse
+import importlib.util
+import json
+import statistics
+import subprocess
+import sys
+import tempfile
+from collections import defaultdict
+from contextlib import ExitStack
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from PIL import Image
+
+from benchmarks.result import machine, show
+from benchmarks.serving.peers import Peer, in_process, ours, starlette
+from lucir_core.config.phase_config import load_preset
+from lucir_core.export.onnx_export import export_onnx
+from lucir_core.phase import run_phase
+from lucir_core.testing import synthetic_images, synthetic_phase
+from model_store.directory.directory_store import DirectoryStore
+from model_store.manifest import Preprocessing
+from model_store.versions import VersionStore
+from tools.manifests import make_manifest
+
+OTHERS = ("mosec", "litserve", "bentoml", "kserve")
+"""Peers of other projects, which have no adapter here; the result says which are not installed."""
+
+
+def main() -> None:
+    """Run it, print the table, write JSON and a plot."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--preset", default="photo_scratch")
+    parser.add_argument("--clients", type=int, nargs="+", default=[1, 8, 32])
+    parser.add_argument("--rates", type=float, nargs="*", default=[], help="requests per second, open loop")
+    parser.add_argument("--rounds", type=int, default=3)
+    parser.add_argument("--seconds", type=float, default=4.0)
+    parser.add_argument("--torchserve", action=argparse.BooleanOptionalAction, default=True)
+    parser.add_argument("--output", type=Path)
+    options = parser.parse_args()
+    with tempfile.TemporaryDirectory(prefix="lucir-serving-") as name:
+        result = measure(Path(name), options)
+    sys.stdout.write(table(result) + "\n")
+    show(result, options.output)
+    if options.output is not None:
+        plot(result, options.output.with_suffix(".png"))
+
+
+def measure(folder: Path, options: argparse.Namespace) -> dict[str, Any]:
+    """All rounds; figures by load and peer."""
+    version, image = make_version(folder, options.preset), folder / "image.jpg"
+    Image.fromarray(synthetic_images(0, 1, side=160)[0]).save(image, quality=85)
+    loads = [(clients, None) for clients in options.clients] + [(32, rate) for rate in options.rates]
+    taken: dict[tuple[str, str], list[dict[str, Any]]] = defaultdict(list)
+    with ExitStack() as running:
+        peers = [
+            running.enter_context(ours("uvicorn", folder / "store", folder / "uvicorn")),
+            running.enter_context(starlette(version)),
+        ]
+        if options.torchserve:
+            peers.append(running.enter_context(ours("torchserve", folder / "store", folder / "torchserve")))
+        for peer in peers:
+            ask(peer, image, 8, 1.0, None)  # warm
+        for _ in range(options.rounds):
+            for clients, rate in loads:
+                key = f"{clients} clients" if rate is None else f"{rate:g} per second"
+                if rate is None:
+                    bound = in_process(version, image, clients, options.seconds / 2)
+                    taken[key, "in process"].append(figures(bound, bound["seconds"], bound["cpu_seconds"]))
+                for peer in peers:
+                    before = peer.cpu_seconds()
+                    found = ask(peer, image, clients, options.seconds, rate)
+                    taken[key, peer.name].append(figures(found, options.seconds, peer.cpu_seconds() - before))
+        memory = {peer.name: round(peer.memory_mib(), 1) for peer in peers}
+    return {
+        "machine": machine(),
+        "preset": options.preset,
+        "load_generator": "benchmarks.serving.load_generator",
+        "rounds": options.rounds,
+        "seconds": options.seconds,
+        "memory_mib": memory,
+        "not_installed": [name for name in OTHERS if importlib.util.find_spec(name) is None],
+        "median_of_rounds": [
+            {
+                "load": load,
+                "peer": peer,
+                **medians(rounds),
+            }
+            for (load, peer), rounds in taken.items()
+        ],
+    }
+
+
+def ask(peer: Peer, image: Path, clients: int, seconds: float, rate: float | None) -> dict[str, Any]:
+    """The load generator, as a process of its own."""
+    words = [peer.url, image, "--clients", clients, "--seconds", seconds, *(["--rate", rate] if rate else [])]
+    command = [sys.executable, "-m", "benchmarks.serving.load_generator", *map(str, words)]
+    found: dict[str, Any] = json.loads(subprocess.run(command, check=True, capture_output=True, text=True).stdout)
+    return found
+
+
+def figures(found: dict[str, Any], seconds: Any, cpu_seconds: Any) -> dict[str, float]:
+    """Of one round: requests per second, milliseconds."""
+    took = np.array(found["took"]) * 1e3
+    return {
+        "per_second": len(took) / seconds,
+        "p50_ms": float(np.percentile(took, 50)),
+        "p99_ms": float(np.percentile(took, 99)),
+        "cpu_ms_per_request": cpu_seconds * 1e3 / len(took),
+        "not_200": found["refused"],
+    }
+
+
+def medians(rounds: list[dict[str, float]]) -> dict[str, float]:
+    """Of each figure."""
+    return {name: round(statistics.median(each[name] for each in rounds), 2) for name in rounds[0]}
+
+
+def make_version(folder: Path, preset: str) -> Path:
+    """Publish a version of an all but untrained network into ``store``, point to it; gives its folder."""
+    config = load_preset(preset, {"epochs": 1, "min_steps": 1, "milestones": [], "cbf": {"enabled": False}})
+    state = run_phase(config, synthetic_phase(dict.fromkeys(range(10), 4), 10, side=config.resize), None, seed=1)
+    export_onnx(state, folder / "model.onnx")
+    manifest = make_manifest(
+        1, classes=state.classes, preprocessing=Preprocessing(size=config.size, resize=config.resize)
+    )
+    versions = VersionStore(DirectoryStore(folder / "store"))
+    versions.publish(manifest, {"model.onnx": folder / "model.onnx"})
+    versions.point_to(1, "benchmark")
+    return folder / "store" / "versions" / "1"
+
+
+def table(result: dict[str, Any]) -> str:
+    """For a terminal."""
+    rows = result["median_of_rounds"]
+    head = f"{'load':<16}{'peer':<28}{'req/s':>8}{'p50 ms':>9}{'p99 ms':>9}{'CPU ms':>8}{'not 200':>9}"
+    return "\n".join(
+        [head]
+        + [
+            f"{row['load']:<16}{row['peer']:<28}{row['per_second']:>8.1f}{row['p50_ms']:>9.1f}{row['p99_ms']:>9.1f}"
+            f"{row['cpu_ms_per_request']:>8.2f}{row['not_200']:>9.0f}"
+            for row in rows
+        ]
+    )
+
+
+def plot(result: dict[str, Any], path: Path) -> None:
+    """Requests per second and p99 over the number of clients."""
+    from matplotlib.figure import Figure
+
+    figure = Figure(figsize=(10, 4), layout="constrained")
+    axes = figure.subplots(1, 2)
+    rows = [row for row in result["median_of_rounds"] if row["load"].endswith("clients")]
+    for peer in dict.fromkeys(row["peer"] for row in rows):
+        own = [row for row in rows if row["peer"] == peer]
+        clients = [int(row["load"].split()[0]) for row in own]
+        for axis, name in zip(axes, ("per_second", "p99_ms"), strict=True):
+            axis.plot(clients, [row[name] for row in own], marker="o", label=peer)
+            axis.set(xlabel="clients", xscale="log", title=name.replace("_", " "))
+    axes[0].legend()
+    figure.savefig(path, dpi=110)
+
+
+if __name__ == "__main__":
+    main()
