@@ -1,9 +1,13 @@
 """What a version changed against its parent, in words for people: the same on the page, over HTTP and in a terminal."""
 
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 
 from handlers.bucket.edit_documents import Operation
+from handlers.bucket.updates import UpdateRecords
+from model_store.documents import CorruptVersionError, VersionNotFoundError
 from model_store.manifest import Manifest
+from model_store.versions import VersionStore
 
 NAMES_SHOWN = 5
 """Class names that are written out; of more the number is told."""
@@ -36,6 +40,20 @@ def change_words(manifest: Manifest, parent: Manifest | None, edit: Operation | 
         known = parent is not None
         parts.append(f"{verb} more of {_listed(manifest.updated_classes, added if known else {}, '{images} more')}")
     return "; ".join(parts) or "learnt again without new images"
+
+
+def changes_of(manifest: Manifest, versions: VersionStore, records: UpdateRecords) -> str:
+    """The same for a version of a store, which is asked for the rest. Raises ``StoreError`` when that is away.
+
+    A parent that was removed by the retention policy, or any of the two that is damaged, only makes the words vaguer.
+    """
+    parent, edit = None, None
+    with suppress(VersionNotFoundError, CorruptVersionError):
+        parent = versions.manifest(manifest.parent) if manifest.parent is not None else None
+    with suppress(CorruptVersionError):
+        intent = records.intent(manifest.update_id) if manifest.kind == "edited" else None
+        edit = intent.edit.operation if intent is not None and intent.edit is not None else None
+    return change_words(manifest, parent, edit)
 
 
 def _listed(names: Sequence[str], images: Mapping[str, int], form: str) -> str:

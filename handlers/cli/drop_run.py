@@ -7,7 +7,7 @@ from pathlib import Path
 from rich.console import Console
 
 from handlers.cli.errors import CommandError
-from handlers.cli.output.drop_output import show_copying, show_drop, show_no_stack, show_progress
+from handlers.cli.output.drop_output import show_copying, show_drop, show_later, show_progress
 from handlers.client import Client
 from handlers.client.service_client import Drop
 
@@ -47,7 +47,7 @@ def _follow_and_show(
 ) -> None:
     outcome = None if wait_seconds is None else show_progress(client.follow(drop, wait_seconds), console)
     show_drop(drop, outcome, as_json=as_json)
-    if outcome is None and client.connection.record is None and not as_json:
-        show_no_stack(client.connection.settings.data)
+    if outcome is None and not client.connection.runs_here and not as_json:
+        show_later(client.connection.who_works("learnt"))
     if outcome is not None and outcome.failure:
         raise CommandError(outcome.failure)

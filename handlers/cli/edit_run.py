@@ -13,6 +13,9 @@ from handlers.cli.errors import USAGE, CommandError
 from handlers.cli.output.edit_output import show
 from handlers.client import Client
 
+ROLLBACK = "lucir rollback VERSION undoes it"
+FOR_GOOD = "deleted originals cannot be had back; lucir rollback VERSION undoes the rest"
+
 
 @dataclass(frozen=True)
 class EditCommand:
@@ -26,7 +29,7 @@ class EditCommand:
 def run_edit(client: Client, command: EditCommand) -> None:
     """Request it. Raises ``CommandError``, ``ClientError`` or ``StoreError``."""
     console = Console(stderr=command.as_json)
-    running = client.connection.record is not None
+    running = client.connection.runs_here
     request = client.request(command.operation)
     state = RequestState(state="waiting")
     if command.wait_seconds is not None:
@@ -36,16 +39,16 @@ def run_edit(client: Client, command: EditCommand) -> None:
             done = state.done
             if running and done is not None and done.result == "published" and done.version is not None:
                 client.wait_served(done.version, max(1.0, deadline - time.monotonic()))
-    show(request.id, state, console, running=running, as_json=command.as_json)
+    show(request.id, state, console, who=client.connection.who_works("done"), as_json=command.as_json)
     if state.done is not None and state.done.result != "published":
         raise CommandError(f"{state.done.result}: {state.done.reason or 'no reason is recorded'}")
 
 
-def confirm(question: str, *, yes: bool) -> None:
-    """Ask a person; a script says --yes. Raises ``CommandError``."""
+def confirm(question: str, after: str, *, yes: bool) -> None:
+    """Ask a person, who is told what can be had back ``after``; a script says --yes. Raises ``CommandError``."""
     if yes:
         return
     if not sys.stdin.isatty():
-        raise CommandError("this cannot be undone: add --yes", USAGE)
-    if not typer.confirm(question, err=True):
+        raise CommandError(f"nothing was changed: there is no terminal to ask at, so add --yes ({after})", USAGE)
+    if not typer.confirm(f"{question} ({after})", err=True):
         raise CommandError("nothing was changed")

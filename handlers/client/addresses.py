@@ -33,6 +33,19 @@ class Connection:
         """The store; a folder is made by the first write. Raises ``StoreError`` for a wrong address."""
         return open_settings_store(self.settings)
 
+    @property
+    def runs_here(self) -> bool:
+        """Whether the stack that runs on the data folder works on this store."""
+        return self.record is not None and self.record.store == self.settings.store_url
+
+    def who_works(self, done: str) -> str:
+        """Who takes up what was put into the store, for a person to read. ``done``: what happens to it."""
+        if self.runs_here:
+            return "the updater takes it up within seconds"
+        if self.settings.store:
+            return f"it will be {done} by the updater of {self.settings.store_url}: no stack here works on that store"
+        return f"no stack is running on {self.settings.data}: it will be {done} when `lucir up` runs"
+
     def status(self) -> dict[str, Any]:
         """The updater's ``/api/status``. Raises ``ClientError``."""
         return get_json(self.updater_url, "/api/status")

@@ -72,6 +72,14 @@ def read_layout(folder: Path, name: str | None = None) -> Layout:
     return Layout(tuple(found), tuple(sorted(left, key=lambda one: one.path)))
 
 
+def images_below(folder: Path) -> list[Path]:
+    """The image files in ``folder`` at any depth, sorted. Raises ``ClientError``."""
+    try:
+        return sorted(folder / path for path in look_into(folder).images)
+    except OSError as error:
+        raise ClientError(f"{visible(str(error.filename))} cannot be read: {error.strerror}") from error
+
+
 def _has_classes(contents: Contents) -> bool:
     """Whether its folders are classes, and not what a class's images are kept in.
 

@@ -18,6 +18,8 @@ from handlers.client.visible import visible
 from model_store.objects import ObjectStore
 
 POLL_SECONDS = 0.5
+LEAST_GROWN = 0.02
+"""Progress before time left is told: less says nothing yet."""
 
 
 @dataclass
@@ -77,7 +79,7 @@ class DropTracker:
         return plan is not None and any(entry.key in self._open for entry in plan.entries)
 
     def _take(self, plan: Plan, done: Done) -> None:
-        # What a superseded update rejected is rejected; the rest is planned anew.
+        # What a superseded update rejected is rejected; the rest is planned again.
         planned = plan.entries if done.result != "superseded" else plan.of_role("rejected")
         mine = [entry for entry in planned if entry.key in self._open]
         if not mine:
@@ -104,9 +106,26 @@ class DropProgress:
     """Of the running phase, 0 to 1."""
     seconds: float
     """Since the following began."""
+    left: float | None = None
+    """Seconds until the running step has ended, as far as its progress so far tells; None where it does not."""
     provisional: int | None = None
     """A provisional version that answers for the new classes until they are learnt."""
     outcome: Outcome | None = None
+
+
+class Pace:
+    """How long a running phase still takes, by how fast its progress has grown."""
+
+    def __init__(self) -> None:
+        self._began: tuple[float, float] | None = None
+
+    def left(self, ratio: float, seconds: float) -> float | None:
+        """Seconds until the progress is 1; ``ratio`` at ``seconds``, both growing until another phase begins."""
+        if self._began is None or ratio < self._began[0] or not ratio:
+            self._began = (ratio, seconds) if ratio else None
+            return None
+        grown = ratio - self._began[0]
+        return (1.0 - ratio) * (seconds - self._began[1]) / grown if grown >= LEAST_GROWN else None
 
 
 def follow(objects: ObjectStore, url: str, keys: Collection[str], timeout: float) -> Iterator[DropProgress]:
@@ -116,6 +135,7 @@ def follow(objects: ObjectStore, url: str, keys: Collection[str], timeout: float
     """
     started = time.monotonic()
     tracker = DropTracker(objects, keys)
+    pace = Pace()
     # On a small machine this process must not take from what is being learnt: one connection, few questions.
     with open_http(url) as session:
         while True:
@@ -125,13 +145,14 @@ def follow(objects: ObjectStore, url: str, keys: Collection[str], timeout: float
             seconds = time.monotonic() - started
             if decided and (outcome.failure or outcome.version is None or _serves(status, outcome.version)):
                 outcome.seconds = seconds
-                yield DropProgress("done", 1.0, seconds, outcome.provisional, outcome)
+                yield DropProgress("done", 1.0, seconds, 0.0, outcome.provisional, outcome)
                 return
             if answering := _provisional(tracker, status):
                 outcome.provisional, outcome.provisional_seconds = answering, seconds
             if seconds > timeout:
                 raise ClientError(f"not learnt after {timeout:.0f} s ({describe(status)}); it goes on without waiting")
-            yield DropProgress(describe(status), _ratio(status), seconds, outcome.provisional)
+            ratio = _ratio(status)
+            yield DropProgress(describe(status), ratio, seconds, pace.left(ratio, seconds), outcome.provisional)
             time.sleep(POLL_SECONDS)
 
 

@@ -1,6 +1,6 @@
 """Asking the service about images."""
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -8,9 +8,15 @@ from typing import Any
 import httpx
 
 from handlers.client.addresses import no_answer, open_http
+from handlers.client.class_folders import images_below
+from handlers.client.errors import ClientError
+from handlers.client.visible import visible
+from handlers.parallel import ordered_map
 from handlers.torchserve.model_status import PREDICTIONS_PATH
 
 TOP_K_HEADER = "top-k"
+PARALLEL = 4
+"""Requests at a time: enough for the server to answer in batches."""
 
 
 @dataclass(frozen=True)
@@ -43,23 +49,33 @@ class Answer:
         return self.predictions[0]
 
 
-def classify(url: str, images: Sequence[Path], top_k: int | None) -> list[Answer]:
-    """One answer per image file, in order. Raises ``ClientError`` when nobody answers at ``url``."""
+def image_files(paths: Iterable[Path]) -> list[Path]:
+    """The files themselves, and of each folder the images at any depth, sorted. Raises ``ClientError``."""
+    found: list[Path] = []
+    for path in paths:
+        inside = images_below(path) if path.is_dir() else [path]
+        if not inside:
+            raise ClientError(f"{visible(str(path))} holds no image: name a file, or a folder with images in it")
+        found += inside
+    return found
+
+
+def classify(url: str, images: Sequence[Path], top_k: int | None) -> Iterator[Answer]:
+    """One answer per image file, in order, as they come. Raises ``ClientError`` when nobody answers at ``url``."""
     headers = {"content-type": "application/octet-stream"} | ({TOP_K_HEADER: str(top_k)} if top_k else {})
-    answers = []
+
+    def ask(image: Path) -> Answer:
+        try:
+            data = image.read_bytes()
+        except OSError as error:
+            return Answer(str(image), error=f"cannot be read: {error.strerror}")
+        try:
+            return _read(str(image), session.post(PREDICTIONS_PATH, content=data, headers=headers))
+        except httpx.HTTPError as error:
+            raise no_answer(url, error) from None
+
     with open_http(url) as session:
-        for image in images:
-            try:
-                data = image.read_bytes()
-            except OSError as error:
-                answers.append(Answer(str(image), error=f"cannot be read: {error.strerror}"))
-                continue
-            try:
-                response = session.post(PREDICTIONS_PATH, content=data, headers=headers)
-            except httpx.HTTPError as error:
-                raise no_answer(url, error) from None
-            answers.append(_read(str(image), response))
-    return answers
+        yield from ordered_map(ask, images, PARALLEL)
 
 
 def _read(image: str, response: httpx.Response) -> Answer:

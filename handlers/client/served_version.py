@@ -13,7 +13,7 @@ POLL_SECONDS = 0.25
 
 @dataclass(frozen=True)
 class RolledBack:
-    """``served`` is None where no stack runs: the next one that starts on the store serves the version."""
+    """``served`` is None where no stack of this machine works on the store: others follow the pointer, or will."""
 
     version: int
     previous: int | None

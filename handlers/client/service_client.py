@@ -20,7 +20,7 @@ from handlers.client.drop_upload import Upload, drop_id, plan_uploads, prepare_c
 from handlers.client.edit_waiting import image_hashes, wait_done
 from handlers.client.errors import ClientError
 from handlers.client.folder_contents import LeftOut
-from handlers.client.predictions import Answer, classify
+from handlers.client.predictions import Answer, classify, image_files
 from handlers.client.served_version import RolledBack, move_back, wait_served
 from handlers.client.version_list import VersionRow, list_versions
 from model_store.objects import ObjectStore
@@ -86,8 +86,15 @@ class Client:
         """Connections are opened for each call: there is nothing to close."""
 
     def predict(self, *images: Path | str, top_k: int | None = None) -> list[Answer]:
-        """Classify image files; one answer each, in order. Raises ``ClientError`` when nobody answers."""
-        return classify(self.connection.inference_url, [Path(image) for image in images], top_k)
+        """Classify image files, and those in folders; one answer each, in order.
+
+        Raises ``ClientError`` when nobody answers, or for a folder without images.
+        """
+        return list(self.predict_each(*images, top_k=top_k))
+
+    def predict_each(self, *images: Path | str, top_k: int | None = None) -> Iterator[Answer]:
+        """The same, each answer as it comes."""
+        return classify(self.connection.inference_url, image_files(map(Path, images)), top_k)
 
     def status(self) -> ServiceStatus:
         """What the service is doing. Raises ``ClientError`` when nobody answers."""
@@ -185,7 +192,7 @@ class Client:
     def rollback(self, version: int, *, force: bool = False, timeout: float = SWAP_SECONDS) -> RolledBack:
         """Serve an earlier version; waits for a running stack. Raises ``StoreError``, ``ClientError``."""
         result = move_back(self._objects, version, force=force)
-        if self.connection.record is None:
+        if not self.connection.runs_here:
             return result
         return replace(result, served=self.wait_served(version, timeout))
 

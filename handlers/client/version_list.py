@@ -3,6 +3,8 @@
 from dataclasses import dataclass, field
 from typing import Any
 
+from handlers.bucket.updates import UpdateRecords
+from handlers.bucket.version_changes import changes_of
 from lucir_core.frozen.intervals import of_share
 from model_store.manifest import Evaluation, Manifest
 from model_store.objects import ObjectNotFoundError, ObjectStore, StoreError
@@ -17,6 +19,8 @@ class VersionRow:
     current: bool
     error: str = ""
     kind: str = ""
+    changed: str = ""
+    """What came in or, for an edited version, what was asked for, in words."""
     created_at: str = ""
     """ISO 8601, UTC."""
     parent: int | None = None
@@ -46,12 +50,15 @@ class VersionRow:
 def list_versions(objects: ObjectStore) -> list[VersionRow]:
     """One row per version, newest last. Raises ``StoreError`` when the store cannot be read."""
     versions = VersionStore(objects)
+    records = UpdateRecords(objects)
     pointer = versions.current()
     rows = []
     for number in versions.numbers():
         current = pointer is not None and pointer.version == number
         try:
-            rows.append(_describe(number, current, versions.manifest(number), _evaluation(versions, number)))
+            manifest = versions.manifest(number)
+            changed = changes_of(manifest, versions, records)
+            rows.append(_describe(number, current, manifest, _evaluation(versions, number), changed))
         except StoreError as error:
             rows.append(VersionRow(number, current, str(error)))
     return rows
@@ -64,13 +71,16 @@ def _evaluation(versions: VersionStore, number: int) -> Evaluation | None:
         return None
 
 
-def _describe(number: int, current: bool, manifest: Manifest, evaluation: Evaluation | None) -> VersionRow:
+def _describe(
+    number: int, current: bool, manifest: Manifest, evaluation: Evaluation | None, changed: str
+) -> VersionRow:
     measured = None if evaluation is None else getattr(evaluation, manifest.readout)
     interval = None if evaluation is None or measured is None else of_share(measured.all, evaluation.images)
     return VersionRow(
         version=number,
         current=current,
         kind=manifest.kind,
+        changed=changed,
         created_at=manifest.created_at.isoformat(),
         parent=manifest.parent,
         method=manifest.method,

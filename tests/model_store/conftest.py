@@ -15,9 +15,10 @@ from moto.s3.responses import S3Response
 from moto.server import ThreadedMotoServer
 
 from model_store.connect import open_store
-from model_store.manifest import Counts, Manifest, Preprocessing, now
+from model_store.manifest import Manifest
 from model_store.objects import ObjectStore
 from model_store.versions import VersionStore
+from tools.manifests import make_manifest
 from tools.servers.ceph_server import CEPH_MISSING, ceph_server, find_ceph
 from tools.servers.minio_server import MINIO_MISSING, find_minio, minio_server
 from tools.servers.rclone_server import RCLONE_MISSING, find_rclone, rclone_server
@@ -127,34 +128,7 @@ def directory(tmp_path: Path) -> Place:
 
 
 @pytest.fixture
-def make_manifest() -> Callable[..., Manifest]:
-    """A manifest without files, with any field set."""
-
-    def make(version: int, **fields: object) -> Manifest:
-        given = {
-            "version": version,
-            "parent": version - 1 or None,
-            "update_id": f"update-{version}",
-            "created_at": now(),
-            "classes": ("cat", "dög"),
-            "new_classes": (),
-            "updated_classes": (),
-            "preprocessing": Preprocessing(size=32, resize=36),
-            "readout": "cnn",
-            "method": "lucir",
-            "config": {"lr": 0.1},
-            "counts": Counts(train={"cat": 3}, holdout={}, exemplars={}),
-            "files": {},
-            "software": {},
-            "timings": {"learn": 1.5},
-        }
-        return Manifest.model_validate(given | fields)
-
-    return make
-
-
-@pytest.fixture
-def publish(tmp_path: Path, make_manifest: Callable[..., Manifest]) -> Callable[..., Manifest]:
+def publish(tmp_path: Path) -> Callable[..., Manifest]:
     """Publish the next version, with these files (name -> content)."""
 
     def run(versions: VersionStore, content: dict[str, bytes] | None = None, **fields: object) -> Manifest:
@@ -164,7 +138,9 @@ def publish(tmp_path: Path, make_manifest: Callable[..., Manifest]) -> Callable[
         content = content or {"model.onnx": b"model %d" % number, "checkpoint.safetensors": b"weights"}
         for name, data in content.items():
             (folder / name).write_bytes(data)
-        return versions.publish(make_manifest(number, **fields), {name: folder / name for name in content})
+        return versions.publish(
+            make_manifest(number, **({"classes": ("cat", "dög")} | fields)), {name: folder / name for name in content}
+        )
 
     return run
 

@@ -9,9 +9,11 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from model_store.manifest import Accuracy, Evaluation, Gate, Manifest
+from model_store.manifest import Manifest
 from model_store.objects import ObjectNotFoundError, PreconditionFailedError, StoreError
 from model_store.versions import CorruptVersionError, VersionNotFoundError, VersionStore
+from tests.support.documents import make_evaluation
+from tools.manifests import make_manifest
 
 if TYPE_CHECKING:
     from conftest import Place
@@ -31,26 +33,7 @@ def local(directory: "Place") -> VersionStore:
 
 
 def evaluation(version: int) -> bytes:
-    accuracy = Accuracy(all=0.9, old=None, new=0.9)
-    return (
-        Evaluation(
-            version=version,
-            parent=None,
-            images=10,
-            cnn=accuracy,
-            nme=accuracy,
-            class_accuracy={"cat": 0.9},
-            class_best={"cat": 0.9},
-            old_as_new=None,
-            forgetting=0.0,
-            history=(0.9,),
-            parent_old=None,
-            confusion=((9, 1), (0, 0)),
-            gate=Gate(passed=True),
-        )
-        .model_dump_json()
-        .encode()
-    )
+    return make_evaluation(version).model_dump_json().encode()
 
 
 def test_the_whole_life(versions: VersionStore, publish: Publish, tmp_path: Path) -> None:
@@ -100,16 +83,14 @@ class TestNumbers:
 
 
 class TestPublishing:
-    def test_again_changes_nothing(
-        self, versions: VersionStore, tmp_path: Path, make_manifest: Callable[..., Manifest]
-    ) -> None:
+    def test_again_changes_nothing(self, versions: VersionStore, tmp_path: Path) -> None:
         (tmp_path / "model.onnx").write_bytes(b"1")
         manifest = make_manifest(1)
         first = versions.publish(manifest, {"model.onnx": tmp_path / "model.onnx"})
         assert versions.publish(manifest, {"model.onnx": tmp_path / "model.onnx"}) == first
 
     def test_a_crash_before_the_manifest_is_completed_by_the_same_update(
-        self, local: VersionStore, directory: "Place", tmp_path: Path, make_manifest: Callable[..., Manifest]
+        self, local: VersionStore, directory: "Place", tmp_path: Path
     ) -> None:
         (tmp_path / "model.onnx").write_bytes(b"1")
         manifest = make_manifest(1)
@@ -119,9 +100,7 @@ class TestPublishing:
         local.publish(manifest, {"model.onnx": tmp_path / "model.onnx"})
         assert local.verify(1).files["model.onnx"].size == 1
 
-    def test_versions_are_immutable(
-        self, versions: VersionStore, tmp_path: Path, make_manifest: Callable[..., Manifest]
-    ) -> None:
+    def test_versions_are_immutable(self, versions: VersionStore, tmp_path: Path) -> None:
         (tmp_path / "model.onnx").write_bytes(b"1")
         files = {"model.onnx": tmp_path / "model.onnx"}
         versions.publish(make_manifest(1), files)
@@ -133,9 +112,7 @@ class TestPublishing:
         versions.verify(1)
 
     @pytest.mark.usefixtures("several_writers")
-    def test_two_updaters_never_mix_their_files(
-        self, versions: VersionStore, tmp_path: Path, make_manifest: Callable[..., Manifest]
-    ) -> None:
+    def test_two_updaters_never_mix_their_files(self, versions: VersionStore, tmp_path: Path) -> None:
         barrier = threading.Barrier(4)
 
         def attempt(number: int) -> bool:
@@ -153,16 +130,12 @@ class TestPublishing:
         versions.verify(1)
 
     @pytest.mark.parametrize("name", ["manifest.json", "claim.json", "../model.onnx", "a/b", "", ".hidden"])
-    def test_only_plain_names(
-        self, local: VersionStore, tmp_path: Path, make_manifest: Callable[..., Manifest], name: str
-    ) -> None:
+    def test_only_plain_names(self, local: VersionStore, tmp_path: Path, name: str) -> None:
         (tmp_path / "x").touch()
         with pytest.raises(ValueError, match="plain file names"):
             local.publish(make_manifest(1), {name: tmp_path / "x"})
 
-    def test_a_file_that_is_not_there(
-        self, local: VersionStore, tmp_path: Path, make_manifest: Callable[..., Manifest]
-    ) -> None:
+    def test_a_file_that_is_not_there(self, local: VersionStore, tmp_path: Path) -> None:
         with pytest.raises(StoreError, match="check that it exists"):
             local.publish(make_manifest(1), {"model.onnx": tmp_path / "none"})
         assert local.next_number() == 1

@@ -107,10 +107,11 @@ def remove(
     Example: lucir class remove cat --delete-originals --yes --wait
     """
     from handlers.bucket.edit_documents import Remove
-    from handlers.cli.edit_run import EditCommand, confirm, run_edit
+    from handlers.cli.edit_run import FOR_GOOD, ROLLBACK, EditCommand, confirm, run_edit
     from handlers.client import Client
 
-    confirm(f"Remove the class {name!r}{' and delete its stored originals' if delete_originals else ''}?", yes=yes)
+    question = f"Remove the class {name!r}{' and delete its stored originals' if delete_originals else ''}?"
+    confirm(question, FOR_GOOD if delete_originals else ROLLBACK, yes=yes)
     operation = Remove(name=name, delete_originals=delete_originals)
     run_edit(Client(data, store=store, config=config), EditCommand(operation, timeout if wait else None, json_))
 
@@ -139,10 +140,11 @@ def delete(
     Example: lucir image delete archive/000001/cat/7.jpg --yes --wait
     """
     from handlers.bucket.edit_documents import DeleteImages
-    from handlers.cli.edit_run import EditCommand, confirm, run_edit
+    from handlers.cli.edit_run import FOR_GOOD, EditCommand, confirm, run_edit
     from handlers.client import Client
 
     client = Client(data, store=store, config=config)
     hashes = client.image_hashes(*images)
-    confirm(f"Delete {len(hashes)} image{'s' if len(hashes) > 1 else ''} wherever the store keeps them?", yes=yes)
+    question = f"Delete {len(hashes)} image{'s' if len(hashes) > 1 else ''} wherever the store keeps them?"
+    confirm(question, FOR_GOOD, yes=yes)
     run_edit(client, EditCommand(DeleteImages(hashes=hashes), timeout if wait else None, json_))

@@ -7,7 +7,7 @@ import typer
 
 from handlers.cli import options
 
-Images = Annotated[list[Path], typer.Argument(help="Image files.", show_default=False)]
+Images = Annotated[list[Path], typer.Argument(help="Image files, or folders of images.", show_default=False)]
 TopK = Annotated[int | None, typer.Option(min=1, help="Classes to name per image.", show_default=False)]
 Url = Annotated[str | None, typer.Option(help="The service, if not on this machine: http://host:port.")]
 
@@ -20,14 +20,16 @@ def predict(
     config: options.Config = None,
     json_: options.Json = False,
 ) -> None:
-    """Classify images over HTTP.
+    """Classify images over HTTP. Of several, or of a folder, a summary says how many are of which class.
 
-    Example: lucir predict cat.jpg dog.png --top-k 3
+    Example: lucir predict cat.jpg ./holiday --top-k 3
     """
-    from handlers.cli.output.predict_output import show
+    from handlers.cli.output.predict_output import collect, show
     from handlers.client import Client
+    from handlers.client.predictions import image_files
 
-    answers = Client(data, url=url, config=config).predict(*images, top_k=top_k)
+    files = image_files(images)
+    answers = collect(Client(data, url=url, config=config).predict_each(*files, top_k=top_k), len(files))
     show(answers, as_json=json_)
     if any(answer.error for answer in answers):
         raise typer.Exit(1)

@@ -1,7 +1,6 @@
 """A drop on a terminal: the copying, the progress of its update, and what became of it."""
 
 from collections.abc import Iterable
-from pathlib import Path
 
 from rich.console import Console
 from rich.progress import (
@@ -20,6 +19,9 @@ from handlers.client.drop_upload import Upload
 from handlers.client.service_client import Drop
 from handlers.client.visible import visible
 
+LINE_SECONDS, SHORTEST_SECONDS = 5.0, 1.0
+"""Between two lines of progress: at most where nothing new happens, at least where each look tells something else."""
+
 
 def show_copying(copied: Iterable[Upload], total: int, console: Console) -> None:
     """Count the images while they are copied."""
@@ -31,31 +33,63 @@ def show_copying(copied: Iterable[Upload], total: int, console: Console) -> None
         TextColumn("{task.fields[name]}", markup=False),
         TimeRemainingColumn(),
     )
-    with Progress(*columns, console=console, transient=True) as bar:
+    if not console.is_terminal:
+        console.print(f"copying {total} images")
+    with Progress(*columns, console=console, transient=True, disable=not console.is_terminal) as bar:
         task = bar.add_task("copy", total=total, name="")
         for one in copied:
             bar.update(task, advance=1, name=one.key.split("/")[1])
 
 
 def show_progress(steps: Iterable[DropProgress], console: Console) -> Outcome:
-    """Show each step, tell once of a provisional version, and give the outcome of the last step."""
+    """Show each step, tell once of a provisional version, and give the outcome of the last step.
+
+    A terminal gets a bar, anything else a line whenever something else goes on, and every few seconds.
+    """
     columns = (TextColumn("{task.description}", markup=False), BarColumn(), TaskProgressColumn(), TimeElapsedColumn())
     outcome = Outcome()
     told = False
+    lines = None if console.is_terminal else ProgressLines(console)
     # Few refreshes: on a small machine this process must not take from what is being learnt.
-    with Progress(*columns, console=console, transient=True, refresh_per_second=2) as bar:
-        task = bar.add_task("waiting", total=1.0)
+    with Progress(*columns, console=console, transient=True, refresh_per_second=2, disable=lines is not None) as bar:
+        task = bar.add_task("looking", total=1.0)
         for step in steps:
             if step.provisional is not None and not told:
                 told = True
-                bar.console.print(
+                console.print(
                     f"provisional version {step.provisional} answers, {step.seconds:.0f} s after the drop; "
                     "it is being learnt",
                     highlight=False,
                 )
-            bar.update(task, description=step.text, completed=step.ratio)
+            if lines is not None:
+                lines.tell(step)
+            bar.update(task, description=step.text + time_left(step), completed=step.ratio)
             outcome = step.outcome or outcome
     return outcome
+
+
+class ProgressLines:
+    """Progress where no bar can be drawn: a log, a pipe."""
+
+    def __init__(self, console: Console) -> None:
+        self._console = console
+        self._last: DropProgress | None = None
+
+    def tell(self, step: DropProgress) -> None:
+        """A line, unless the last one is fresh and says the same."""
+        last = self._last
+        if last is not None:
+            fresh = step.seconds - last.seconds < LINE_SECONDS
+            if fresh and (step.text == last.text or step.seconds - last.seconds < SHORTEST_SECONDS):
+                return
+        self._last = step
+        share = f", {step.ratio:.0%}" if step.ratio and step.outcome is None else ""
+        self._console.print(plain(f"{step.seconds:.0f} s: {step.text}{share}{time_left(step)}"), soft_wrap=True)
+
+
+def time_left(step: DropProgress) -> str:
+    """``, about 40 s left``; nothing where it cannot be told."""
+    return f", about {step.left:.0f} s left" if step.left else ""
 
 
 def show_drop(drop: Drop, outcome: Outcome | None, *, as_json: bool) -> None:
@@ -88,6 +122,6 @@ def show_drop(drop: Drop, outcome: Outcome | None, *, as_json: bool) -> None:
         console.print(f"[green]version {outcome.version} is served[/green], {outcome.seconds:.0f} s after the drop")
 
 
-def show_no_stack(folder: Path) -> None:
-    """Nobody learns it yet."""
-    Console().print(plain(f"no stack is running on {folder}: it will be learnt when `lucir up` runs", "yellow"))
+def show_later(who: str) -> None:
+    """Who learns it, where no stack here does."""
+    Console().print(plain(who, "yellow"), soft_wrap=True)

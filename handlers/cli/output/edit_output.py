@@ -4,22 +4,25 @@ from collections.abc import Sequence
 
 from rich.console import Console
 
-from handlers.bucket.edit_documents import EditAnswer
+from handlers.bucket.edit_documents import EditAnswer, Remove
 from handlers.bucket.edit_requests import RequestState
 from handlers.cli.output.text import plain, write_json
 
+PRUNE = (
+    "To remove them: lucir prune --set retention.keep_versions=2; the one before, to which a rollback would go, stays "
+    "until another version is served"
+)
 SHOWN = 20
 """Keys that are listed; ``--json`` has all."""
 
 
-def show(request_id: str, state: RequestState, console: Console, *, running: bool, as_json: bool) -> None:
-    """How far the request is, and with --wait what became of it."""
+def show(request_id: str, state: RequestState, console: Console, *, who: str, as_json: bool) -> None:
+    """How far the request is, and with --wait what became of it. ``who``: takes it up."""
     if as_json:
         write_json({"request": request_id, **state.model_dump(mode="json")})
         return
     if state.done is None:
-        later = "the updater takes it up within seconds" if running else "it will be done when `lucir up` runs"
-        console.print(f"requested: {later}")
+        console.print(plain(f"requested: {who}"), soft_wrap=True)
         return
     if state.done.result == "published":
         version = f"version {state.done.version} is published" if state.done.version else "done"
@@ -31,12 +34,13 @@ def show(request_id: str, state: RequestState, console: Console, *, running: boo
 def _show_answer(console: Console, answer: EditAnswer) -> None:
     if answer.exemplars_removed or answer.held_out_removed:
         console.print(f"{answer.exemplars_removed} exemplars and {answer.held_out_removed} held-out images are gone")
-    _keys(console, "stored files that hold its images (--delete-originals deletes them)", answer.files)
+    option = " (--delete-originals deletes them)" if isinstance(answer.operation, Remove) else ""
+    _keys(console, f"stored files that hold such images{option}", answer.files)
     _keys(console, "deleted", answer.deleted)
     _keys(console, "left alone, because something else lies there now", answer.left)
     if answer.versions:
         numbers = ", ".join(map(str, answer.versions))
-        console.print(f"earlier versions that still hold such images: {numbers} (lucir prune removes old versions)")
+        console.print(f"earlier versions that still hold such images: {numbers}. {PRUNE}", soft_wrap=True)
     for note in answer.notes:
         console.print(plain(f"note: {note}", "yellow"))
 

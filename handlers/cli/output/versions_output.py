@@ -53,6 +53,9 @@ def show(rows: Sequence[VersionRow], *, as_json: bool) -> None:
             *(_percent(getattr(row, name)) for name in ("old_accuracy", "new_accuracy", "forgetting")),
         )
     console.print(table)
+    for row in rows:
+        if row.kind == "edited":
+            console.print(plain(f"version {row.version}: {row.changed}"))
 
 
 def show_rollback(result: RolledBack, *, as_json: bool) -> None:
@@ -60,7 +63,10 @@ def show_rollback(result: RolledBack, *, as_json: bool) -> None:
     if as_json:
         write_json(asdict(result))
     elif result.served is None:
-        Console().print(f"version {result.version} will be served by the next stack that starts on this store")
+        Console().print(
+            f"every server of this store is told to serve version {result.version}: one that runs does so within "
+            "seconds, one that does not when it starts"
+        )
     else:
         Console().print(f"[green]version {result.version} is served[/green]")
 

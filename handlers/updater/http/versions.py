@@ -6,10 +6,9 @@ import time
 from collections.abc import Sequence
 from typing import Any
 
-from handlers.bucket.edit_documents import Operation
 from handlers.bucket.report_document import REPORT_HTML
 from handlers.bucket.updates import UpdateRecords
-from handlers.bucket.version_changes import change_words
+from handlers.bucket.version_changes import changes_of
 from handlers.updater.metrics import average
 from lucir_core.frozen.intervals import of_share
 from model_store.documents import VersionNotFoundError
@@ -78,23 +77,11 @@ class VersionsView:
     def _read(self, number: int) -> dict[str, Any]:
         try:
             manifest = self._versions.manifest(number)
-            changed = change_words(manifest, self._parent(manifest), self._edit(manifest))
+            changed = changes_of(manifest, self._versions, self._records)
             return describe(manifest, self._versions.evaluation(number), changed)
         except StoreError as error:
             logger.warning("version %d cannot be read: %s", number, error)
             return {"version": number, "error": str(error)}
-
-    def _parent(self, manifest: Manifest) -> Manifest | None:
-        try:
-            return self._versions.manifest(manifest.parent) if manifest.parent is not None else None
-        except VersionNotFoundError:
-            return None
-
-    def _edit(self, manifest: Manifest) -> Operation | None:
-        if manifest.kind != "edited":
-            return None
-        intent = self._records.intent(manifest.update_id)
-        return intent.edit.operation if intent is not None and intent.edit is not None else None
 
 
 def describe(manifest: Manifest, evaluation: Evaluation, changed: str) -> dict[str, Any]:

@@ -1,30 +1,50 @@
 """The command line as a whole: help, exit statuses, messages without tracebacks."""
 
+import re
+import shlex
 import subprocess
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
+from typer.main import get_command
 
+from handlers.cli.main import app
 from handlers.settings import Settings
 from handlers.stack.ports import free_ports
 
 Run = Callable[..., subprocess.CompletedProcess[str]]
-COMMANDS = ("up", "follow", "demo", "drop", "predict", "status", "versions", "report", "rollback", "prune", "doctor")
+
+
+def commands(command: Any, *words: str) -> Iterator[tuple[tuple[str, ...], Any]]:
+    """Every command that does something, with its words."""
+    if hasattr(command, "commands"):
+        for name, inner in command.commands.items():
+            yield from commands(inner, *words, name)
+    else:
+        yield words, command
+
+
+COMMANDS = dict(commands(get_command(app)))
 
 
 def test_help_names_every_command(lucir_process: Run) -> None:
     answer = lucir_process("--help")
     assert answer.returncode == 0
-    assert all(f" {command} " in answer.stdout for command in COMMANDS)
+    assert all(f" {words[0]} " in answer.stdout for words in COMMANDS)
 
 
-@pytest.mark.parametrize("command", COMMANDS)
-def test_every_command_has_help_with_an_example(command: str, lucir: Run) -> None:
-    answer = lucir(command, "--help")
+@pytest.mark.parametrize("words", COMMANDS, ids=" ".join)
+def test_every_command_has_help_with_an_example_that_it_understands(words: tuple[str, ...], lucir: Run) -> None:
+    answer = lucir(*words, "--help")
     assert answer.returncode == 0
-    assert f"Example: lucir {command}" in answer.stdout
+    assert f"Example: lucir {' '.join(words)}" in answer.stdout
+    (example,) = re.findall(r"Example: lucir (.*?)(?:  |$)", COMMANDS[words].help, re.MULTILINE)
+    given = shlex.split(example)
+    assert tuple(given[: len(words)]) == words
+    COMMANDS[words].make_context(words[-1], given[len(words) :])  # raises for an option or a value that is unknown
 
 
 def test_help_imports_nothing_heavy() -> None:

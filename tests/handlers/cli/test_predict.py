@@ -39,6 +39,36 @@ def test_a_table_of_answers_and_errors(lucir: Run, serve: Callable[..., str], tm
     assert "cannot be read: No such file" in result.stdout
 
 
+def test_rows_of_long_paths_are_told_apart(lucir: Run, serve: Callable[..., str], tmp_path: Path) -> None:
+    deep = tmp_path / ("a folder with a long name " * 3) / ("and another one " * 5)
+    files = [deep / side / f"{'x' * 60}{index}.jpg" for index in range(2) for side in ("left", "right")]
+    for file in files:
+        file.parent.mkdir(parents=True, exist_ok=True)
+        file.write_text("good")
+    result = lucir("predict", *files, "--url", serve(answer), COLUMNS="80")
+    assert result.returncode == 0, result.stderr
+    shown = "".join(line.split("  ")[0].strip() for line in result.stdout.splitlines())  # folded, not cut
+    assert all(f"{file.parent.name}/{file.name}" in shown for file in files)
+    assert "a folder" not in shown  # what all have in common tells nothing
+    assert "\u2026" not in result.stdout
+
+
+def test_a_folder_and_a_summary(lucir: Run, serve: Callable[..., str], tmp_path: Path) -> None:
+    for name, content in (("in/b/2.png", "pizza"), ("in/a/1.JPG", "good"), ("in/bad.png", "bad"), ("in/notes", "x")):
+        (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / name).write_text(content)
+    url = serve(answer)
+    result = lucir("predict", "in", "--url", url)
+    assert result.returncode == 1
+    names = [line.split()[0] for line in result.stdout.splitlines()[1:]]
+    assert names[:3] == ["a/1.JPG", "b/2.png", "bad.png"]
+    assert "3 images: [bold]cat\\x1b[2J 1, unknown 1; 1 without an answer" in result.stdout
+    documents = json.loads(lucir("predict", "in/a", "in/b/2.png", "--json", "--url", url).stdout)
+    assert [document["image"] for document in documents] == ["in/a/1.JPG", "in/b/2.png"]
+    (tmp_path / "empty").mkdir()
+    assert "empty holds no image" in lucir("predict", "empty", "--url", url).stderr
+
+
 def test_json_and_success(lucir: Run, serve: Callable[..., str], tmp_path: Path) -> None:
     (tmp_path / "good").write_text("good")
     result = lucir("predict", "good", "--json", "--url", serve(answer) + "/")

@@ -4,40 +4,28 @@ import json
 import subprocess
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 
+from handlers.bucket.edit_documents import EditRequest, Rename
+from handlers.bucket.updates import UpdateRecords
 from model_store.directory.directory_store import DirectoryStore
-from model_store.manifest import Accuracy, Evaluation, Gate
+from model_store.manifest import now
 from model_store.versions import VersionStore
+from tests.support.documents import make_evaluation
 from tools.manifests import make_manifest
 
 Run = Callable[..., subprocess.CompletedProcess[str]]
 
 
-def publish(versions: VersionStore, number: int, folder: Path, *, passed: bool = True) -> None:
+def publish(versions: VersionStore, number: int, folder: Path, *, passed: bool = True, **values: Any) -> None:
     classes = ("cat", "dog", "owl")[: number + 1]
-    evaluation = Evaluation(
-        version=number,
-        parent=number - 1 or None,
-        images=10,
-        cnn=Accuracy(all=0.9, old=0.85 if number > 1 else None, new=0.95),
-        nme=Accuracy(all=0.5, old=None, new=0.5),
-        class_accuracy=dict.fromkeys(classes, 0.9),
-        class_best=dict.fromkeys(classes, 0.9),
-        old_as_new=None,
-        forgetting=0.05,
-        history=(0.9,),
-        parent_old=None,
-        confusion=((1,),),
-        gate=Gate(passed=passed, reasons=() if passed else ("too bad",)),
-    )
     files = {"model.onnx": folder / f"model-{number}", "evaluation.json": folder / f"evaluation-{number}"}
     files["model.onnx"].write_bytes(b"model %d" % number)
-    files["evaluation.json"].write_text(evaluation.model_dump_json())
-    kind = "learnt" if number < 3 else "provisional"
-    manifest = make_manifest(number, kind=kind, classes=classes, new_classes=classes[-1:])
-    versions.publish(manifest, files)
+    files["evaluation.json"].write_text(make_evaluation(number, classes, passed=passed).model_dump_json())
+    facts = {"kind": "learnt" if number < 3 else "provisional", "classes": classes, "new_classes": classes[-1:]}
+    versions.publish(make_manifest(number, **(facts | values)), files)
 
 
 @pytest.fixture
@@ -77,6 +65,22 @@ def test_a_damaged_version_is_shown_as_such(lucir: Run, tmp_path: Path) -> None:
     rows = json.loads(lucir("versions", "--json").stdout)
     assert "versions/1/manifest.json" in rows[0]["error"]
     assert rows[1]["accuracy"] == 0.9
+
+
+def test_versions_say_what_an_edit_did(lucir: Run, versions: VersionStore, tmp_path: Path) -> None:
+    records = UpdateRecords(versions.objects)
+    request = EditRequest(
+        id="000000-0000000000001-00000000", created_at=now(), operation=Rename(name="cat", to="Katze")
+    )
+    update = records.begin({}, request).id
+    publish(versions, 4, tmp_path, kind="edited", update_id=update)
+    publish(versions, 5, tmp_path, kind="edited", update_id="000009")
+    answer = lucir("versions", COLUMNS="80").stdout
+    assert "version 4: rename 'cat' to 'Katze'" in answer
+    assert "version 5: edited: the request is no longer stored" in answer
+    rows = json.loads(lucir("versions", "--json").stdout)
+    assert rows[3]["changed"] == "rename 'cat' to 'Katze'"
+    assert rows[0]["changed"].startswith("learnt 'dog'")
 
 
 @pytest.mark.parametrize("command", [["versions"], ["rollback", "1"]])

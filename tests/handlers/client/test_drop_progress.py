@@ -9,13 +9,13 @@ from typing import Literal
 import pytest
 from rich.console import Console
 
-from handlers.bucket.update_documents import Done, Entry, Plan, Role
+from handlers.bucket.update_documents import Role
 from handlers.bucket.updates import UpdateRecords
 from handlers.cli.output.drop_output import show_progress
-from handlers.client.drop_progress import DropTracker, describe, follow
+from handlers.client.drop_progress import DropProgress, DropTracker, Outcome, Pace, describe, follow
 from handlers.client.errors import ClientError
 from model_store.directory.directory_store import DirectoryStore
-from model_store.manifest import now
+from tests.support.documents import make_done, make_entry, make_plan
 from tests.support.waiting import PATIENCE
 
 Result = Literal["published", "refused", "rejected", "failed", "superseded"]
@@ -23,20 +23,8 @@ Result = Literal["published", "refused", "rejected", "failed", "superseded"]
 
 def finish(store: DirectoryStore, roles: dict[str, Role], result: Result, version: int | None) -> str:
     """An update that decided on the objects of ``roles``."""
-    records, update_id = UpdateRecords(store), plan(store, roles, version)
-    reason = None if result == "published" else "the reason"
-    done = Done(
-        id=update_id,
-        result=result,
-        version=version,
-        reason=reason,
-        finished_at=now(),
-        images={},
-        moved=0,
-        left=(),
-        timings={},
-    )
-    records.write_done(done)
+    update_id = plan(store, roles, version)
+    UpdateRecords(store).write_done(make_done(update_id, result, version))
     return update_id
 
 
@@ -44,34 +32,8 @@ def plan(store: DirectoryStore, roles: dict[str, Role], version: int | None) -> 
     """An update that has planned the objects of ``roles``; gives its id."""
     records = UpdateRecords(store)
     intent = records.begin({})
-    entries = tuple(
-        Entry(
-            key=key,
-            etag="e",
-            size=1,
-            modified=0.0,
-            sha256="0" * 64,
-            role=role,
-            class_name="cat",
-            reason="too small" if role == "rejected" else None,
-            target=f"archive/{key}",
-        )
-        for key, role in roles.items()
-    )
-    document = Plan(
-        id=intent.id,
-        created_at=now(),
-        parent=None,
-        version=version,
-        classes=("cat",),
-        new_classes=("cat",),
-        updated_classes=(),
-        own_evaluation=(),
-        resize=32,
-        dropped_at=0.0,
-        entries=entries,
-    )
-    records.write_plan(document)
+    entries = tuple(make_entry(key, role) for key, role in roles.items())
+    records.write_plan(make_plan(intent.id, entries, version=version))
     return intent.id
 
 
@@ -101,7 +63,7 @@ def test_a_drop_that_was_not_learnt_is_a_failure(result: Result, store: Director
     assert ("every file" if result == "rejected" else f"ended as {result}: the reason") in tracker.outcome.failure
 
 
-def test_what_a_superseded_update_planned_is_planned_anew(store: DirectoryStore) -> None:
+def test_what_a_superseded_update_planned_is_planned_again(store: DirectoryStore) -> None:
     tracker = DropTracker(store, ["a", "b"])
     finish(store, {"a": "train", "b": "rejected"}, "superseded", None)
     assert not tracker.look()
@@ -118,20 +80,7 @@ def test_a_provisional_version_is_told_of_once_it_is_served(store: DirectoryStor
     def status(*_: object) -> tuple[int, bytes]:
         asked.append(update)
         if len(asked) == 3:  # the version is served, and soon after the update ends
-            records = UpdateRecords(store)
-            records.write_done(
-                Done(
-                    id=update,
-                    result="published",
-                    version=3,
-                    reason=None,
-                    finished_at=now(),
-                    images={},
-                    moved=0,
-                    left=(),
-                    timings={},
-                )
-            )
+            UpdateRecords(store).write_done(make_done(update, "published", 3))
         phase = {"update": update, "step": "learn", "epochs": None, "progress": 0.0, "provisional": 2}
         served = 1 if len(asked) == 1 else 2 if len(asked) == 2 else 3
         document: dict[str, object] = {"served_version": served, "phase": phase if served < 3 else None, "waiting": []}
@@ -171,3 +120,26 @@ def test_the_phase_in_a_few_words() -> None:
     phase = {"update": "000002", "step": "learn", "epoch": 3, "epochs": 20}
     assert describe({"phase": phase}) == "update 000002: learn, epoch 3 of 20"
     assert describe(None) == "the updater does not answer"
+
+
+def test_without_a_terminal_a_line_is_written_from_the_first_step_on() -> None:
+    waits = [DropProgress("waiting", 0.0, seconds) for seconds in (0.1, 0.6)]
+    pairs = ((1.2, 0.0), (1.7, 0.5), (6.5, 0.9))
+    learns = [DropProgress("learn", ratio, seconds, 10.0 if ratio else None) for seconds, ratio in pairs]
+    done = DropProgress("done", 1.0, 7.6, 0.0, outcome=Outcome(version=2))
+    told = io.StringIO()
+    show_progress([*waits, *learns, done], Console(file=told, width=40))
+    assert told.getvalue().splitlines() == [
+        "0 s: waiting",
+        "1 s: learn",
+        "6 s: learn, 90%, about 10 s left",
+        "8 s: done",
+    ]
+
+
+def test_time_left_follows_the_pace_of_the_running_phase() -> None:
+    pace = Pace()
+    assert [pace.left(ratio, seconds) for seconds, ratio in ((0.0, 0.0), (10.0, 0.1), (11.0, 0.11))] == [None] * 3
+    assert pace.left(0.3, 20.0) == pytest.approx(35.0)  # 0.2 in 10 seconds
+    assert pace.left(0.05, 60.0) is None  # another phase
+    assert pace.left(0.55, 70.0) == pytest.approx(9.0)

@@ -7,13 +7,14 @@ from typing import Any
 
 import pytest
 
-from handlers.bucket.update_documents import Done, Entry, FolderIntent, Plan
+from handlers.bucket.update_documents import Entry, FolderIntent
 from handlers.bucket.updates import UpdateRecords
 from handlers.retention.prune import Pruned, Retention
 from handlers.settings import RetentionSettings
 from model_store.directory.directory_store import DirectoryStore
 from model_store.manifest import now
 from model_store.versions import VersionStore
+from tests.support.documents import make_done, make_entry, make_plan
 from tools.manifests import make_manifest
 
 Publish = Callable[..., int]
@@ -53,50 +54,16 @@ def record(store: DirectoryStore) -> Callable[..., None]:
         store.write(target, b"png")
         if role == "rejected":
             store.write(f"{target}.reason.json", b"{}")
-        return Entry(
-            key=f"incoming/cat/{role}.png",
-            etag="e",
-            size=3,
-            modified=0.0,
-            sha256="0" * 64,
-            role=role,
-            class_name="cat",
-            reason=None,
-            target=target,
-        )
+        return make_entry(f"incoming/cat/{role}.png", role, reason=None, target=target)
 
     def run(version: int | None, *, days: float = 1, ended: bool = True, parent: int | None = None) -> str:
         update = records.begin({"cat": FolderIntent(fingerprint="f", limit=5, marked=False)}).id
         entries = (entry(update, "train", "archive"), entry(update, "rejected", "rejected"))
-        records.write_plan(
-            Plan(
-                id=update,
-                created_at=now(),
-                parent=parent,
-                version=version,
-                classes=("cat", "dog"),
-                new_classes=(),
-                updated_classes=("cat",),
-                own_evaluation=(),
-                resize=32,
-                dropped_at=0.0,
-                entries=entries,
-            )
-        )
+        classes = {"classes": ("cat", "dog"), "new_classes": (), "updated_classes": ("cat",)}
+        records.write_plan(make_plan(update, entries, parent=parent, version=version, **classes))
         if ended:
-            records.write_done(
-                Done(
-                    id=update,
-                    result="published",
-                    version=version,
-                    reason=None,
-                    finished_at=now() - timedelta(days=days),
-                    images={"train": 1, "rejected": 1},
-                    moved=2,
-                    left=(),
-                    timings={},
-                )
-            )
+            finished = now() - timedelta(days=days)
+            records.write_done(make_done(update, "published", version, finished_at=finished, moved=2))
         return update
 
     return run
