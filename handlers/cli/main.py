@@ -4,7 +4,7 @@ import sys
 
 import typer
 
-from handlers.cli.commands import bench, classes, demo, drop, machine, predict, versions
+from handlers.cli.commands import backups, bench, classes, demo, drop, machine, predict, versions
 from handlers.cli.errors import expected
 from lucir_core.runtime.threads import wait_asleep
 
@@ -28,6 +28,8 @@ app.command("versions")(versions.versions)
 app.command("report")(versions.report)
 app.command("rollback")(versions.rollback)
 app.command("prune")(versions.prune)
+app.command("backup")(backups.backup)
+app.command("restore")(backups.restore)
 app.command("doctor")(machine.doctor)
 app.add_typer(classes.class_app, name="class")
 app.add_typer(classes.image_app, name="image")

@@ -46,6 +46,11 @@ class Connection:
             return f"it will be {done} by the updater of {self.settings.store_url}: no stack here works on that store"
         return f"no stack is running on {self.settings.data}: it will be {done} when `lucir up` runs"
 
+    def other_store(self, place: str) -> ObjectStore:
+        """A folder, or a bucket of the same server, besides the service's own. Raises ``StoreError``."""
+        url = place if place.startswith(("s3://", "file:///")) else Path(place).absolute().as_uri()
+        return open_settings_store(self.settings.model_copy(update={"store": url}))
+
     def status(self) -> dict[str, Any]:
         """The updater's ``/api/status``. Raises ``ClientError``."""
         return get_json(self.updater_url, "/api/status")

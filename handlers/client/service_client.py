@@ -6,11 +6,12 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any, Self
 
+from handlers.bucket.backup import Copied, Report, make_backup, restore_backup
 from handlers.bucket.corrections import put_correction
 from handlers.bucket.edit_documents import DeleteImages, EditRequest, Merge, Operation, Remove, Rename
 from handlers.bucket.edit_requests import EditDesk, RequestState
 from handlers.bucket.edit_rules import EditError
-from handlers.bucket.report_document import Report
+from handlers.bucket.report_document import Report as VersionReport
 from handlers.bucket.reports import read_page, read_report
 from handlers.bucket.updates import UpdateRecords
 from handlers.client.addresses import Connection, locate
@@ -200,7 +201,7 @@ class Client:
         """Wait until the running server serves ``version``. Raises ``ClientError`` after ``timeout`` seconds."""
         return wait_served(self.connection.updater_url, version, timeout)
 
-    def report(self, version: int | None = None) -> Report:
+    def report(self, version: int | None = None) -> VersionReport:
         """What the update that made a version did; without a number the current one's. Raises ``StoreError``."""
         return read_report(self._versions, self._number(version))
 
@@ -219,6 +220,14 @@ class Client:
     @cached_property
     def _objects(self) -> ObjectStore:
         return self.connection.existing_store()
+
+    def backup(self, target: str, report: Report = lambda *_: None) -> Copied:
+        """Make a folder or ``s3://bucket`` a copy of the store; the service may go on. Raises ``StoreError``."""
+        return make_backup(self._objects, self.connection.other_store(target), report)
+
+    def restore(self, source: str, report: Report = lambda *_: None) -> Copied:
+        """Copy a backup into the store, which must be empty. Raises ``StoreError``."""
+        return restore_backup(self.connection.other_store(source), self.connection.store(), report)
 
     @cached_property
     def _versions(self) -> VersionStore:

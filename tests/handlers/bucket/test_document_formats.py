@@ -6,6 +6,7 @@ from typing import Any
 
 import pytest
 
+from handlers.bucket.backup import BackupRecord
 from handlers.bucket.edit_documents import EditAnswer, EditPlan, EditRequest
 from handlers.bucket.edit_requests import Bell
 from handlers.bucket.report_document import Report
@@ -36,8 +37,8 @@ KINDS: dict[str, type[StoredDocument]] = {
     "last.json": Bell,
 }
 """Of the store of an earlier release, by file name; a request has a name of its own."""
-NEVER_THERE = {Attempts, FailedFolders}
-"""Ended updates have none."""
+NEVER_THERE = {Attempts, FailedFolders, BackupRecord}
+"""Ended updates have none, and a store is no backup."""
 
 
 def kind_of(path: Path) -> type[StoredDocument]:

@@ -1,0 +1,193 @@
+"""A copy of a whole store in another one, and the way back.
+
+The service may go on meanwhile. Originals that wait are copied first and the pointer last: an image that moves from
+``incoming/`` to ``archive/`` in between is in the copy twice rather than not at all (the second is then recognised as
+learnt), and what the pointer names is complete. An update that was under way is taken up again from the copy.
+"""
+
+import tempfile
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+from datetime import datetime
+from pathlib import Path
+from typing import Final
+
+from handlers.bucket.layout import ARCHIVE, EVALUATION, INCOMING, REJECTED
+from handlers.parallel import ordered_map
+from model_store.documents import encode, parse
+from model_store.manifest import Pointer, StoredDocument, now
+from model_store.objects import ObjectInfo, ObjectNotFoundError, ObjectStore, StoreError
+from model_store.versions import POINTER, PREFIX, VersionStore
+
+RECORD: Final = "backup.json"
+LEASE: Final = "updates/lease.json"
+"""Who is active is no part of what is kept."""
+LARGEST: Final = 1 << 40
+SMALL: Final = 1 << 20
+"""Bytes up to which an object passes through memory."""
+_LAST: Final = frozenset({POINTER, LEASE, RECORD})
+"""Not copied as they are."""
+_ORIGINALS: Final = (INCOMING, EVALUATION, ARCHIVE, REJECTED)
+
+Report = Callable[[str, int], None]
+"""(key, size) of an object that has been copied."""
+
+
+class BackupRecord(StoredDocument):
+    """``backup.json`` of a copy: what it is a copy of. Written first without an end, and last with it."""
+
+    source: str
+    begun_at: datetime
+    finished_at: datetime | None = None
+    version: int | None = None
+    """The version that the pointer names."""
+    objects: int = 0
+    size: int = 0
+
+
+@dataclass
+class Copied:
+    """What a run did: objects and bytes copied, objects that were there already, objects removed from the copy."""
+
+    version: int | None = None
+    objects: int = 0
+    size: int = 0
+    unchanged: int = 0
+    removed: int = 0
+    keys: set[str] = field(default_factory=set)
+    total_size: int = 0
+
+    def count(self, info: ObjectInfo) -> None:
+        """An object was copied."""
+        self.keys.add(info.key)
+        self.total_size += info.size
+        self.objects += 1
+        self.size += info.size
+
+    def has(self, info: ObjectInfo, there: ObjectInfo | None) -> bool:
+        """Whether an earlier run copied the object: originals and files of versions are replaced by nobody."""
+        in_version = info.key.startswith(PREFIX) and "/" in info.key.removeprefix(PREFIX)
+        lasting = info.key.startswith(_ORIGINALS) or in_version
+        if not lasting or there is None or there.size != info.size or there.modified < info.modified:
+            return False
+        self.keys.add(info.key)
+        self.total_size += info.size
+        self.unchanged += 1
+        return True
+
+
+def make_backup(store: ObjectStore, target: ObjectStore, report: Report = lambda *_: None) -> Copied:
+    """Make ``target`` a copy of ``store``; what an earlier run copied and is still the same stays.
+
+    Objects of the copy that are not in the store any more are removed: what was deleted shall not come back. Raises
+    ``StoreError``, also for a target that holds anything but a copy.
+    """
+    record = read_record(target)
+    if record is None and next(target.list(""), None) is not None:
+        raise StoreError(f"{target.url} is not empty and not a backup: name an empty folder or bucket")
+    if record is not None and record.source != store.url:
+        raise StoreError(f"{target.url} is the backup of {record.source}, not of {store.url}: name another target")
+    begun = now()
+    _write(target, BackupRecord(source=store.url, begun_at=begun))
+    done = Copied()
+    _copy_all(store, target, done, report)
+    gone = [info.key for info in target.list("") if info.key not in done.keys and info.key != RECORD]
+    for key in gone:
+        target.delete(key)
+    done.removed = len(gone)
+    _write(
+        target,
+        BackupRecord(
+            source=store.url,
+            begun_at=begun,
+            finished_at=now(),
+            version=done.version,
+            objects=len(done.keys),
+            size=done.total_size,
+        ),
+    )
+    return done
+
+
+def restore_backup(backup: ObjectStore, store: ObjectStore, report: Report = lambda *_: None) -> Copied:
+    """Copy a backup into an empty store, and verify the version that its pointer names.
+
+    Raises ``StoreError`` for what is no complete backup, and for a store that holds anything.
+    """
+    record = read_record(backup)
+    if record is None:
+        raise StoreError(f"{backup.url} is no backup: there is no {RECORD} in it")
+    if record.finished_at is None:
+        raise StoreError(f"the backup in {backup.url} was cut short: run `lucir backup` once more, or use another one")
+    there = next(store.list(""), None)
+    if there is not None:
+        raise StoreError(
+            f"{store.url} holds {there.key}: a backup is restored into an empty store only; stop the service and name "
+            "another --data or --store"
+        )
+    done = Copied()
+    _copy_all(backup, store, done, report)
+    if done.version is not None:
+        VersionStore(store).verify(done.version)
+    return done
+
+
+def read_record(target: ObjectStore) -> BackupRecord | None:
+    """What a copy says of itself; None where it says nothing. Raises ``StoreError``."""
+    try:
+        data = target.read(RECORD)
+    except ObjectNotFoundError:
+        return None
+    return parse(BackupRecord, data, f"{target.url}/{RECORD}", "remove the copy and make another one")
+
+
+def _copy_all(source: ObjectStore, target: ObjectStore, done: Copied, report: Report) -> None:
+    """Everything, the pointer and what it names last."""
+    with tempfile.TemporaryDirectory(prefix="lucir-copy-") as scratch:
+
+        def copy(info: ObjectInfo) -> ObjectInfo | None:
+            return info if _copy(source, target, info, Path(scratch)) else None
+
+        there = {info.key: info for info in target.list("")}
+        for infos in _passes(source):
+            wanted = [info for info in infos if not done.has(info, there.get(info.key))]
+            for info in ordered_map(copy, wanted):
+                if info is not None:
+                    done.count(info)
+                    report(info.key, info.size)
+        try:
+            data = source.read(POINTER)
+        except ObjectNotFoundError:
+            return  # nothing has been learnt
+        pointer = parse(Pointer, data, f"{source.url}/{POINTER}", "choose a version: lucir rollback VERSION")
+        for info in source.list(f"{PREFIX}{pointer.version}/"):  # it may have come after its folder was listed
+            if info.key not in done.keys and copy(info) is not None:
+                done.count(info)
+        target.write(POINTER, data)
+        done.keys.add(POINTER)
+        done.version = pointer.version
+
+
+def _passes(source: ObjectStore) -> Iterator[Iterator[ObjectInfo]]:
+    """The objects in the order in which they are copied, each part listed when its turn has come."""
+    for prefix in _ORIGINALS:
+        yield source.list(prefix)
+    yield (info for info in source.list("") if not info.key.startswith(_ORIGINALS) and info.key not in _LAST)
+
+
+def _copy(source: ObjectStore, target: ObjectStore, info: ObjectInfo, scratch: Path) -> bool:
+    """Whether the object was still there."""
+    try:
+        if info.size <= SMALL:
+            target.write(info.key, source.read(info.key))
+            return True
+        with tempfile.NamedTemporaryFile(dir=scratch) as file:
+            source.download(info.key, Path(file.name), limit=LARGEST)
+            target.upload(info.key, Path(file.name))
+    except ObjectNotFoundError:
+        return False  # it moved on, and is copied where it went
+    return True
+
+
+def _write(target: ObjectStore, record: BackupRecord) -> None:
+    target.write(RECORD, encode(record))

@@ -1,0 +1,40 @@
+"""How far a copy of the store is, and what came of it."""
+
+from collections.abc import Callable
+
+from rich.console import Console
+from rich.progress import BarColumn, Progress, SpinnerColumn, TextColumn
+
+from handlers.bucket.backup import Copied, Report
+from handlers.cli.output.text import write_json
+
+Copy = Callable[[str, Report], Copied]
+"""``Client.backup`` or ``Client.restore``, with the place to copy to or from."""
+
+
+def run(copy: Copy, place: str, verb: str, *, as_json: bool) -> None:
+    """Copy with a line that moves on standard error, then tell what was done."""
+    console = Console(stderr=True)
+    columns = (SpinnerColumn(), TextColumn("{task.completed} objects"), BarColumn())
+    with Progress(*columns, console=console, transient=True, disable=as_json or not console.is_terminal) as progress:
+        task = progress.add_task(verb, total=None)
+        done = copy(place, lambda *_: progress.advance(task))
+    if as_json:
+        write_json(
+            {
+                "place": place,
+                "version": done.version,
+                "objects": done.objects,
+                "bytes": done.size,
+                "unchanged": done.unchanged,
+                "removed": done.removed,
+            }
+        )
+        return
+    served = "nothing has been learnt yet" if done.version is None else f"it serves version {done.version}"
+    Console().print(
+        f"{verb} {done.objects} objects ({done.size / 2**20:.1f} MiB); {done.unchanged} were there already, "
+        f"{done.removed} removed; {served}",
+        highlight=False,
+        soft_wrap=True,
+    )

@@ -1,0 +1,119 @@
+"""A store copied while it is used, and brought back: the same objects, the same answers."""
+
+import json
+import shutil
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from handlers.bucket.backup import LEASE, RECORD, make_backup, restore_backup
+from model_store.directory.directory_store import DirectoryStore
+from model_store.objects import ObjectStore, StoreError
+from model_store.versions import VersionStore
+
+OLD = Path(__file__).parents[2] / "data" / "store_a175682"
+
+
+def content(store: ObjectStore) -> dict[str, bytes]:
+    return {info.key: store.read(info.key) for info in store.list("")}
+
+
+@pytest.fixture
+def store(tmp_path: Path) -> DirectoryStore:
+    shutil.copytree(OLD, tmp_path / "store")
+    store = DirectoryStore(tmp_path / "store")
+    store.write("incoming/new/a.png", b"an image")
+    store.write("archive/000009/large.png", b"x" * (3 << 20))
+    return store
+
+
+@pytest.fixture
+def copy(tmp_path: Path) -> DirectoryStore:
+    return DirectoryStore(tmp_path / "copy")
+
+
+@pytest.fixture
+def back(tmp_path: Path) -> DirectoryStore:
+    return DirectoryStore(tmp_path / "back")
+
+
+def test_everything_comes_back_but_the_lease(store: DirectoryStore, copy: DirectoryStore, back: DirectoryStore) -> None:
+    made = make_backup(store, copy)
+    assert (made.version, made.unchanged, made.removed) == (4, 0, 0)
+    restored = restore_backup(copy, back)
+    assert restored.version == 4
+    expected = content(store)
+    del expected[LEASE]
+    assert content(back) == expected
+    assert VersionStore(back).current() == VersionStore(store).current()
+
+
+def test_a_second_run_copies_what_is_new_and_removes_what_is_gone(store: DirectoryStore, copy: DirectoryStore) -> None:
+    first = make_backup(store, copy)
+    store.delete("archive/000001/one/000.png")
+    store.write("incoming/new/b.png", b"another")
+    second = make_backup(store, copy)
+    assert second.removed == 1
+    assert second.unchanged > 60
+    assert second.objects < first.objects / 2
+    assert "archive/000001/one/000.png" not in content(copy)
+    assert content(copy)["incoming/new/b.png"] == b"another"
+
+
+def moving(store: DirectoryStore, monkeypatch: pytest.MonkeyPatch, do: Callable[[], None], at: str) -> None:
+    """Let ``do`` happen just before the object ``at`` is read."""
+    read = store.read
+
+    def reads(key: str, **options: int) -> bytes:
+        if key == at and do is not None:
+            do()
+        return read(key, **options)
+
+    monkeypatch.setattr(store, "read", reads)
+
+
+def test_an_image_that_moves_meanwhile_is_not_lost(
+    store: DirectoryStore, copy: DirectoryStore, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def archive() -> None:
+        if any(True for _ in store.list("incoming/new/")):
+            store.move("incoming/new/a.png", "archive/000004/new/a.png")
+
+    moving(store, monkeypatch, archive, "incoming/new/a.png")
+    make_backup(store, copy)
+    assert content(copy)["archive/000004/new/a.png"] == b"an image"
+    assert "incoming/new/a.png" not in content(copy)
+
+
+def test_only_an_empty_place_or_the_own_copy_is_written_to(
+    store: DirectoryStore, copy: DirectoryStore, back: DirectoryStore, tmp_path: Path
+) -> None:
+    back.write("somebody's", b"own")
+    with pytest.raises(StoreError, match="not empty and not a backup"):
+        make_backup(store, back)
+    make_backup(store, copy)
+    other = DirectoryStore(tmp_path / "other")
+    with pytest.raises(StoreError, match="is the backup of"):
+        make_backup(other, copy)
+    with pytest.raises(StoreError, match=r"holds somebody's: a backup is restored into an empty store only"):
+        restore_backup(copy, back)
+    assert content(back) == {"somebody's": b"own"}
+
+
+def test_what_was_cut_short_is_not_restored(store: DirectoryStore, copy: DirectoryStore, back: DirectoryStore) -> None:
+    with pytest.raises(StoreError, match=r"no backup: there is no backup\.json"):
+        restore_backup(store, back)
+    make_backup(store, copy)
+    record = json.loads(copy.read(RECORD))
+    copy.write(RECORD, json.dumps(record | {"finished_at": None}).encode())
+    with pytest.raises(StoreError, match="cut short"):
+        restore_backup(copy, back)
+    assert content(back) == {}
+
+
+def test_a_damaged_copy_is_noticed(store: DirectoryStore, copy: DirectoryStore, back: DirectoryStore) -> None:
+    make_backup(store, copy)
+    copy.write("versions/4/model.onnx", b"damaged")
+    with pytest.raises(StoreError, match="damaged"):
+        restore_backup(copy, back)

@@ -1,0 +1,27 @@
+"""``lucir backup`` and ``lucir restore``, and the same from Python."""
+
+import json
+import shutil
+from pathlib import Path
+
+from handlers.client import Client
+from tests.handlers.cli.conftest import Run
+
+OLD = Path(__file__).parents[2] / "data" / "store_a175682"
+
+
+def test_a_store_is_copied_and_restored_elsewhere(lucir: Run, tmp_path: Path) -> None:
+    shutil.copytree(OLD, tmp_path / "store")
+    store, copy, back = (tmp_path / name for name in ("store", "copy", "back"))
+    first = lucir("backup", copy, "--store", store.as_uri())
+    assert first.returncode == 0, first.stderr
+    assert "it serves version 4" in first.stdout
+    told = json.loads(lucir("backup", copy, "--store", store.as_uri(), "--json").stdout)
+    assert told["unchanged"] > 60
+    with Client(store=back.as_uri()) as client:
+        assert client.restore(str(copy)).version == 4
+    again = lucir("restore", copy, "--store", back.as_uri())
+    assert again.returncode == 1
+    assert "into an empty store only" in again.stderr
+    rows = json.loads(lucir("versions", "--store", back.as_uri(), "--json").stdout)
+    assert [row["version"] for row in rows if row["current"]] == [4]
