@@ -31,8 +31,24 @@ def load_weights(backbone: nn.Module, network: str, source: str) -> None:
     try:
         backbone.load_state_dict(counters | state)
     except RuntimeError as error:
-        raise ConfigError(f"the weights in {source} do not fit the network {network}: {error}") from error
+        misfit = _misfit(present, counters | state)
+        advice = "choose the network that they were made with"
+        raise ConfigError(
+            f"the weights in {source} do not fit the network {network}: {misfit}; {advice}"
+        ) from error
     logger.info("starting weights loaded", extra={"network": network, "source": source})
+
+
+def _misfit(present: dict[str, Tensor], given: dict[str, Tensor]) -> str:
+    """What is missing, too much or of another shape, each with an example."""
+    missing, strange = sorted(present.keys() - given.keys()), sorted(given.keys() - present.keys())
+    other = [name for name in sorted(present.keys() & given.keys()) if present[name].shape != given[name].shape]
+    parts = [
+        f"{len(names)} of {len(present)} tensors {what} (for instance {names[0]})"
+        for names, what in ((missing, "are missing"), (strange, "are not the network's"), (other, "have another shape"))
+        if names
+    ]
+    return ", ".join(parts)
 
 
 def _file_state(path: Path) -> dict[str, Tensor]:
@@ -40,9 +56,16 @@ def _file_state(path: Path) -> dict[str, Tensor]:
         raise ConfigError(
             f"weights {str(path)!r} is not a file: give a .safetensors or state-dict file, imagenet or torchvision"
         )
-    if path.suffix == ".safetensors":
-        return load_file(path)
-    loaded = torch.load(path, map_location="cpu", weights_only=True)
+    try:
+        loaded = load_file(path) if path.suffix == ".safetensors" else torch.load(path, "cpu", weights_only=True)
+    except OSError:
+        raise  # the disk's fault, not the file's
+    except Exception as error:  # a damaged file fails in a dozen ways: no common class below this one
+        reason = (str(error).splitlines() or [type(error).__name__])[0]
+        raise ConfigError(
+            f"{path} is not a file of weights, or it is damaged ({reason}): give a whole .safetensors file, or what "
+            "torch.save wrote of model.state_dict()"
+        ) from error
     state = loaded.get("state_dict", loaded) if isinstance(loaded, dict) else None
     if not isinstance(state, dict) or not all(isinstance(value, Tensor) for value in state.values()):
         raise ConfigError(f"{path} holds no state dict (names to tensors): save model.state_dict()")

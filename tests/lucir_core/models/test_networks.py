@@ -97,7 +97,9 @@ def test_starting_weights_from_a_file_without_its_classifier(tmp_path: Path, suf
 
 def test_weights_that_do_not_fit(tmp_path: Path) -> None:
     save_file(create_backbone("resnet8", last_relu=False).state_dict(), tmp_path / "w.safetensors")
-    with pytest.raises(ConfigError, match="do not fit the network resnet14"):
+    with pytest.raises(
+        ConfigError, match=r"do not fit the network resnet14: .* are missing \(for instance .*choose the network"
+    ):
         create_backbone("resnet14", last_relu=False, weights=str(tmp_path / "w.safetensors"))
     with pytest.raises(ConfigError, match="is not a file"):
         create_backbone("resnet8", last_relu=False, weights=str(tmp_path / "absent.pt"))
@@ -106,11 +108,24 @@ def test_weights_that_do_not_fit(tmp_path: Path) -> None:
 
 
 def test_a_pickle_with_code_is_refused(tmp_path: Path) -> None:
-    import pickle
-
     torch.save(torch.nn.Linear(2, 2), tmp_path / "w.pt")
-    with pytest.raises(pickle.UnpicklingError):
+    with pytest.raises(ConfigError, match="not a file of weights, or it is damaged"):
         create_backbone("resnet8", last_relu=False, weights=str(tmp_path / "w.pt"))
+
+
+@pytest.mark.parametrize("suffix", [".safetensors", ".pt", ".pth"])
+@pytest.mark.parametrize("damage", ["cut", "noise", "empty"])
+def test_a_damaged_file_of_weights_is_said_to_be_one(tmp_path: Path, suffix: str, damage: str) -> None:
+    path = tmp_path / f"weights{suffix}"
+    state = create_backbone("resnet8", last_relu=False).state_dict()
+    if suffix == ".safetensors":
+        save_file(state, path)
+    else:
+        torch.save(state, path)
+    whole = path.read_bytes()
+    path.write_bytes({"cut": whole[: len(whole) // 2], "noise": b"\x80\x04noise" * 50, "empty": b""}[damage])
+    with pytest.raises(ConfigError, match="not a file of weights, or it is damaged"):
+        create_backbone("resnet8", last_relu=False, weights=str(path))
 
 
 def test_unknown_network() -> None:

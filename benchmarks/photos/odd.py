@@ -1,0 +1,57 @@
+"""Images of no known class, and labels that were exchanged: how many are found, on random choices of classes."""
+
+from typing import Any
+
+import numpy as np
+
+from benchmarks.photos.folder import Photos, answers, learn
+from lucir_core.frozen.suspects import mislabelled, neighbour_votes
+
+SPLITS = range(2001, 2017)
+"""Seeds of choices of 12 known and 4 unknown classes; not those that the score was chosen on."""
+KNOWN, LEARNT, ASKED, SHARE = 12, 45, 15, 0.2
+
+
+def unknown(photos: Photos, images: int) -> dict[str, Any]:
+    """Shares of images of unlearnt classes that are flagged, and of known ones; ``images`` of each class are learnt."""
+    flagged, alarms = [], []
+    for seed in SPLITS:
+        generator = np.random.default_rng(seed)
+        order = [generator.permutation(photos.folders[number]) for number in generator.permutation(len(photos.folders))]
+        labels = np.full(len(photos.features), -1, np.int64)
+        for label, rows in enumerate(order[:KNOWN]):
+            labels[rows] = label
+        state = learn(
+            photos, "analytic", labels, np.concatenate([rows[:images] for rows in order[:KNOWN]]).tolist(), (KNOWN,)
+        )
+        known = np.concatenate([rows[LEARNT : LEARNT + ASKED] for rows in order[:KNOWN]])
+        alarms.append(float(answers(state, photos.features[known])[1].mean()))
+        flagged.append(float(answers(state, photos.features[np.concatenate(order[KNOWN:])])[1].mean()))
+    return {"images": images, "splits": len(SPLITS), "flagged": _summary(flagged), "false_alarms": _summary(alarms)}
+
+
+def exchanged(photos: Photos, images: int) -> dict[str, Any]:
+    """A fifth of the labels of 12 classes exchanged: of these images the share that is named, and of the others."""
+    named, false = [], []
+    for seed in SPLITS:
+        generator = np.random.default_rng(seed)
+        chosen = generator.permutation(len(photos.folders))[:KNOWN]
+        rows = np.concatenate([generator.permutation(photos.folders[number])[:images] for number in chosen])
+        labels = np.repeat(np.arange(KNOWN), images)
+        wrong = np.zeros(len(rows), bool)
+        wrong[generator.choice(len(rows), round(SHARE * len(rows)), replace=False)] = True
+        labels[wrong] = (labels[wrong] + generator.integers(1, KNOWN, wrong.sum())) % KNOWN
+        votes = neighbour_votes(photos.features[rows], labels, KNOWN)
+        found = np.zeros(len(rows), bool)
+        found[[suspect.row for suspect in mislabelled(votes, labels)]] = True
+        named.append(float(found[wrong].mean()))
+        false.append(float(found[~wrong].mean()))
+    return {"images": images, "splits": len(SPLITS), "named": _summary(named), "false": _summary(false)}
+
+
+def _summary(values: list[float]) -> dict[str, float]:
+    return {
+        "mean": round(float(np.mean(values)), 4),
+        "least": round(min(values), 4),
+        "most": round(max(values), 4),
+    }
