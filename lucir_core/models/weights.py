@@ -33,9 +33,7 @@ def load_weights(backbone: nn.Module, network: str, source: str) -> None:
     except RuntimeError as error:
         misfit = _misfit(present, counters | state)
         advice = "choose the network that they were made with"
-        raise ConfigError(
-            f"the weights in {source} do not fit the network {network}: {misfit}; {advice}"
-        ) from error
+        raise ConfigError(f"the weights in {source} do not fit the network {network}: {misfit}; {advice}") from error
     logger.info("starting weights loaded", extra={"network": network, "source": source})
 
 
