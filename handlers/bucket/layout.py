@@ -15,6 +15,9 @@ REASON_SUFFIX = ".reason.json"
 LOOSE_FOLDER = "_no_class"
 """Where files that lay in no class folder go below ``rejected/<update id>/``: no class name starts with ``_``."""
 
+UNDECODABLE = "\ufffd"
+"""Unicode's sign for what could not be read as text: a store spells names with it that are not UTF-8."""
+
 LONGEST_CLASS_NAME = 100
 LONGEST_SEGMENT = 200
 """Bytes: file systems allow 255, and the reason's suffix must fit as well."""
@@ -35,6 +38,8 @@ def class_name(folder: str) -> str:
         raise ValueError(f"the class name has {len(name)} characters; at most {LONGEST_CLASS_NAME} are allowed")
     if name.startswith("_"):
         raise ValueError(f"the class name {name!r} starts with an underscore, which is kept for the service itself")
+    if UNDECODABLE in name:
+        raise ValueError(f"the class name {name!a} is not UTF-8: {UNDECODABLE!a} stands for what could not be read")
     # Cc: control, Cs: lone surrogates (a file name that is no UTF-8), Zl and Zp: line and paragraph separators.
     if bad := [character for character in name if unicodedata.category(character) in {"Cc", "Cs", "Zl", "Zp"}]:
         raise ValueError(f"the class name {name!a} holds the control character {bad[0]!a}")
@@ -87,7 +92,7 @@ def target_key(prefix: str, update_id: str, folder: str, path: str, taken: set[s
 
 
 def _safe_character(character: str) -> str:
-    if character == "%" or unicodedata.category(character) in {"Cc", "Cs", "Zl", "Zp"} or character == "\\":
+    if character in {"%", "\\", UNDECODABLE} or unicodedata.category(character) in {"Cc", "Cs", "Zl", "Zp"}:
         return quote(character.encode(errors="surrogatepass"), safe="")
     return character
 

@@ -15,6 +15,7 @@ from pathlib import Path
 from threading import Event
 from typing import BinaryIO
 
+from model_store.directory.spelling import name_of
 from model_store.directory.staging import Staging
 from model_store.directory.tree import GONE, describe, locate, lost, names, walk
 from model_store.keys import check_folder
@@ -186,10 +187,10 @@ class DirectoryStore:
 
     def _rename(self, temporary: Path, key: str) -> None:
         with self._staging.locked(exclusive=False):  # not between the comparison and the renaming of a ``replace``
-            temporary.rename(self._root / key)
+            temporary.rename(self._root / name_of(key))
 
     def _link(self, temporary: Path, key: str) -> None:
-        path = self._root / key
+        path = self._root / name_of(key)
         with self._staging.locked(exclusive=True):
             if os.path.lexists(path):
                 raise self._exists(key)

@@ -5,6 +5,7 @@ import stat
 from collections.abc import Iterator
 from pathlib import Path
 
+from model_store.directory.spelling import key_of, name_of, spelt
 from model_store.keys import RESERVED, check_key, check_prefix
 from model_store.local_files import explain, os_errors
 from model_store.objects import ObjectInfo, StoreError, StoreUnavailableError
@@ -14,7 +15,10 @@ GONE = (FileNotFoundError, NotADirectoryError)
 
 def locate(root: Path, key: str) -> Path:
     """The path of a key, whose folders are real ones below ``root``. Raises ``StoreError`` otherwise."""
-    path = root / check_key(key)
+    try:
+        path = root / name_of(check_key(key))
+    except ValueError as error:
+        raise StoreError(f"{key!r} is no key in {root}: {error}") from None
     with os_errors(f"find {key!r} in {root}"):
         real = os.path.realpath(path.parent)
     if real != str(path.parent):
@@ -27,7 +31,7 @@ def locate(root: Path, key: str) -> Path:
 def describe(root: Path, key: str) -> ObjectInfo | None:
     """The object of a key; None where there is none (it vanished, or is a folder, link, pipe or device)."""
     try:
-        found = os.lstat(f"{root}/{key}")  # a listing does this for each: no path objects
+        found = os.lstat(f"{root}/{name_of(key)}")  # a listing does this for each: no path objects
     except GONE:
         return None
     if not stat.S_ISREG(found.st_mode):
@@ -35,7 +39,7 @@ def describe(root: Path, key: str) -> ObjectInfo | None:
     # ``cp -p`` and ``mv`` keep old modification times; the change time tells when the file came to be here.
     modified = max(found.st_mtime, found.st_ctime)
     etag = f"{found.st_ino:x}-{found.st_size:x}-{found.st_mtime_ns:x}-{found.st_ctime_ns:x}"
-    return ObjectInfo(key, found.st_size, etag, modified)
+    return ObjectInfo(spelt(key), found.st_size, etag, modified)
 
 
 def names(root: Path, above: str, start: str = "") -> list[str]:
@@ -46,27 +50,28 @@ def names(root: Path, above: str, start: str = "") -> list[str]:
     """
     found: list[str] = []
     try:
-        with os.scandir(root / above) as entries:
+        with os.scandir(root / name_of(above)) as entries:
             for entry in entries:
-                if not entry.name.startswith(start) or (not above and entry.name == RESERVED):
+                name = key_of(entry.name)
+                if not name.startswith(start) or (not above and name == RESERVED):
                     continue
                 if entry.is_dir(follow_symlinks=False):
-                    found.append(f"{entry.name}/")
+                    found.append(f"{name}/")
                 elif entry.is_file(follow_symlinks=False):
-                    found.append(entry.name)
+                    found.append(name)
     except GONE:
         if not root.is_dir():
             raise lost(root) from None
     except OSError as error:
         raise explain(error, f"list the folder {above!r} in {root}") from error
     # With its ``/`` a folder sorts where its keys do ("a-b" before "a/x" before "a0"), as in a bucket: by bytes.
-    found.sort(key=os.fsencode, reverse=True)
+    found.sort(key=str.encode, reverse=True)
     return found
 
 
 def walk(root: Path, prefix: str) -> Iterator[ObjectInfo]:
     """Every regular file whose key starts with ``prefix``, in key order; holds the names of one folder per level."""
-    folder, _, start = check_prefix(prefix).rpartition("/")
+    folder, _, start = spelt(check_prefix(prefix)).rpartition("/")
     above = f"{folder}/" if folder else ""
     locate(root, f"{above}x")  # what is found below is entered only where it is no link
     pending = [(above, names(root, above, start))]

@@ -1,0 +1,46 @@
+"""Names that are not UTF-8, too long or full of signs, dropped beside a clean class: only what is wrong is rejected."""
+
+import json
+import os
+from pathlib import Path
+
+from handlers.bucket.updates import UpdateRecords
+from handlers.settings import Settings
+from handlers.updater.intake.listing import scan
+from handlers.updater.intake.originals import move_all, write_reasons
+from handlers.updater.metrics import Metrics
+from model_store.directory.directory_store import DirectoryStore
+from tests.handlers.conftest import DigitFiles
+from tests.handlers.updater.intake.test_left_alone import judged
+from tests.handlers.updater.intake.test_plan import contents, ingest, reasons
+
+
+def test_a_folder_and_a_file_that_are_no_utf8(
+    store: DirectoryStore, root: Path, settings: Settings, digit_files: DigitFiles, tmp_path: Path
+) -> None:
+    for digit, folder in enumerate((b"zero", b"one", b"caf\xe9", b"right \xe2\x80\xae left")):
+        for index in range(6):
+            name = b"%d-\xff\xed\xa0\x80.png" % index if index < 2 else b"%d.png" % index
+            path = root / "incoming" / os.fsdecode(folder) / os.fsdecode(name)
+            path.parent.mkdir(parents=True, exist_ok=True)
+            path.write_bytes(digit_files[digit][index])
+    before = contents(store, "incoming/")
+    states = judged(store)
+    json.dumps([[state.folder.name, state.reason] for state in states.values()], ensure_ascii=False).encode()
+    metrics = Metrics()
+    metrics.show_waiting({name: state.folder.images for name, state in states.items()})
+    plan = ingest(store, settings, tmp_path / "work")
+    assert plan.classes == ("one", "right \u202e left", "zero")
+    assert {reason for reason in reasons(plan).values() if "not UTF-8" in reason} == set(reasons(plan).values())
+    assert len(reasons(plan)) == 6
+    records = UpdateRecords(store)
+    records.write_plan(plan)
+    assert records.plan(plan.id) == plan
+    rejected = plan.of_role("rejected")
+    write_reasons(store, plan.id, rejected)
+    moved, left = move_all(store, plan.entries)
+    assert (len(moved), left) == (24, [])
+    assert list(store.list("incoming/")) == []
+    assert contents(store, "archive/", "rejected/") == before
+    for info in store.list(""):
+        os.fsencode(info.key).decode()
