@@ -6,7 +6,6 @@ from pathlib import Path
 
 from handlers.bucket.updates import UpdateRecords
 from handlers.settings import Settings
-from handlers.updater.intake.listing import scan
 from handlers.updater.intake.originals import move_all, write_reasons
 from handlers.updater.metrics import Metrics
 from model_store.directory.directory_store import DirectoryStore
