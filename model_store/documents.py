@@ -5,7 +5,7 @@ from typing import TypeVar
 
 from pydantic import ValidationError
 
-from model_store.manifest import FORMAT, Document, StoredDocument
+from model_store.manifest import FORMAT, Document, Manifest, StoredDocument
 from model_store.objects import StoreError
 
 RESTORE = "restore it from a copy, or serve another version: lucir rollback VERSION"
@@ -27,9 +27,17 @@ class NewerFormatError(StoreError):
 
 
 class Claim(StoredDocument):
-    """``versions/<n>/claim.json``: which update may write below this number."""
+    """``versions/<n>/claim.json``: which update may write below this number, and what it has decided to be there."""
 
     update_id: str
+    epoch: int | None = None
+    """Of the updater that claimed it: the term of its lease."""
+    attempt: str | None = None
+    """Another for every attempt to publish; None in claims of earlier releases."""
+    manifest: Manifest | None = None
+    """The seal: from now on this is what the version holds, whoever completes it."""
+    folder: str | None = None
+    """Where the sealed files lie until they are moved to their names; None where they are there already."""
 
 
 def encode(document: Document) -> bytes:

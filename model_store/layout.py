@@ -1,5 +1,13 @@
 """The files of a version, by name: ``versions/<n>/<file>``. Every room that writes or reads one takes the name here."""
 
+PREFIX = "versions/"
+DOCUMENT_LIMIT = 64 * 1024 * 1024
+"""Largest JSON document that is read, in bytes: the evaluation of some thousand classes fits."""
+MANIFEST = "manifest.json"
+CLAIM = "claim.json"
+ATTEMPT_PREFIX = "attempt-"
+"""Folders below a number that a later attempt to publish it uploads to, until it is decided what the version holds."""
+
 MODEL = "model.onnx"
 CHECKPOINT = "checkpoint.safetensors"
 EXEMPLARS = "exemplars.safetensors"
@@ -31,3 +39,8 @@ FILES = frozenset(
 """What an update uploads before the manifest."""
 STATE_FILES = (MODEL, CHECKPOINT, EXEMPLARS, FEATURES, HOLDOUT, EVALUATION, SEEN_IMAGES)
 """What learning goes on from."""
+
+
+def file_key(number: int, name: str) -> str:
+    """The key of a version's file."""
+    return f"{PREFIX}{number}/{name}"

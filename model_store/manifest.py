@@ -147,3 +147,7 @@ class Pointer(StoredDocument):
     previous: int | None
     reason: str
     changed_at: datetime
+    epoch: int | None = None
+    """The highest epoch (term of the lease) of the updaters that wrote the pointer; None where none had one."""
+    removing: tuple[int, ...] = ()
+    """Versions whose removal is decided: nobody may point to them, and whoever comes completes it."""

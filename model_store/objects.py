@@ -77,11 +77,15 @@ class ObjectStore(Protocol):
     def replace(self, key: str, data: bytes, *, expected_etag: str) -> ObjectInfo:
         """Replace an object only if its tag is still ``expected_etag``; else ``PreconditionFailedError``."""
 
-    def upload(self, key: str, path: Path) -> ObjectInfo:
-        """Create or replace an object from a file, without reading it into memory."""
+    def upload(self, key: str, path: Path, *, only_if_absent: bool = False) -> ObjectInfo:
+        """Create or replace an object from a file, without reading it into memory. Raises as ``write`` does."""
 
-    def move(self, source: str, target: str) -> None:
-        """Give an object another key. Repeating a move that a crash cut short completes it."""
+    def move(self, source: str, target: str, *, expected_etag: str | None = None) -> None:
+        """Give an object another key. Repeating a move that a crash cut short completes it.
+
+        With ``expected_etag`` only that content is moved, never another that came under the same key meanwhile; else
+        ``PreconditionFailedError``.
+        """
 
     def delete(self, key: str) -> None:
         """Remove one object; removing what is not there is no error."""

@@ -1,8 +1,10 @@
 """Removing versions for good: the manifest first, so that no reader takes a half-removed version for one.
 
-What is about to be removed is written down before (``versions/removed.json``), with the names of its files, so that a
-removal that was cut short is completed later, by name: what somebody else put beside them is left and reported. The
-same document is the record of what was removed, when and why.
+The decision is one replacement of the pointer, which lists what goes (``removing``): from then on nobody can point
+there, and nobody takes the decision back. So a removal may be completed by anybody, and an updater that was silent in
+the middle of one and goes on late deletes nothing that is still wanted. Before that, what goes is written down
+(``versions/removed.json``) with the names of its files, for they are removed by name: what somebody else put beside
+them is left and reported. The same document is the record of what was removed, when and why.
 """
 
 import logging
@@ -12,16 +14,18 @@ from datetime import datetime
 
 from pydantic import Field
 
-from model_store.documents import CorruptVersionError, VersionNotFoundError, encode, parse
-from model_store.manifest import Document, StoredDocument, now
+from model_store.documents import Claim, CorruptVersionError, VersionNotFoundError, encode, parse
+from model_store.layout import ATTEMPT_PREFIX, CLAIM, DOCUMENT_LIMIT, MANIFEST, PREFIX, file_key
+from model_store.manifest import Document, Manifest, Pointer, StoredDocument, now
 from model_store.objects import ObjectNotFoundError
-from model_store.versions import CLAIM, DOCUMENT_LIMIT, MANIFEST, PREFIX, VersionStore, file_key
+from model_store.versions import VersionStore
 
 logger = logging.getLogger(__name__)
 
 LOG = f"{PREFIX}removed.json"
 KEPT = 1000
 """Removals that the record remembers."""
+_POINTED = "the pointer names it"
 _REMEDY = "move it away: the record begins anew"
 
 
@@ -69,34 +73,58 @@ class VersionRemover:
         return parse(RemovalLog, data, f"{self._objects.url}/{LOG}", _REMEDY)
 
     def remove(self, wanted: Mapping[int, str]) -> Outcome:
-        """Remove these versions (number -> reason), and complete what an earlier run began.
+        """Remove these versions (number -> reason), and complete what an earlier run decided.
 
         Running it again after a kill completes it. Raises ``StoreError``.
         """
         outcome, log = Outcome(), self.log()
-        # Begun by another run: of those that still have their manifest nothing is gone yet, and ``wanted`` decides.
-        pending = {one.version: one for one in log.pending if not self._exists(one.version)}
-        for number, reason in wanted.items():
-            try:
-                pending[number] = self._describe(number, reason)
-            except VersionNotFoundError:
-                continue  # somebody else was quicker
-            except CorruptVersionError as error:
-                outcome.left[number] = str(error)
-        if not pending:
-            if log.pending:
-                self._write(RemovalLog(removed=log.removed))
+        if not wanted and not log.pending:
             return outcome
-        self._write(RemovalLog(pending=tuple(pending.values()), removed=log.removed))
-        for removal in pending.values():
-            if self._remove_manifest(removal):
-                self._remove_files(removal.version, removal.files, outcome)
+        pending = self._pending(wanted, log, self._versions.current(), outcome)
+        if pending:
+            known = {one.version: one for one in log.pending}
+            self._write(RemovalLog(pending=tuple((known | pending).values()), removed=log.removed))
+        decided = self._versions.decide_removal(pending)
+        # Before the first version is served no pointer can say it: then what was written down is the decision.
+        removing = decided.removing if decided is not None else pending
+        for number, removal in pending.items():
+            if number in removing:
+                self._remove_files(number, (MANIFEST, *removal.files), outcome)
                 outcome.removed.append(removal)
-                logger.info("version removed", extra={"version": removal.version, "reason": removal.reason})
+                logger.info("version removed", extra={"version": number, "reason": removal.reason})
             else:
-                outcome.left[removal.version] = "the pointer names it"
-        self._write(RemovalLog(removed=(*log.removed, *outcome.removed)[-KEPT:]))
+                outcome.left[number] = _POINTED
+        self._versions.end_removal({*removing} - {*outcome.left})
+        # Of those that an earlier run wrote down: gone whole already, or never decided on.
+        before = [one for one in log.pending if one.version not in pending and not self._exists(one.version)]
+        self._write(RemovalLog(removed=(*log.removed, *before, *outcome.removed)[-KEPT:]))
         return outcome
+
+    def _pending(
+        self, wanted: Mapping[int, str], log: RemovalLog, pointer: Pointer | None, outcome: Outcome
+    ) -> dict[int, Removal]:
+        """What is to go: wanted now and not served, or decided by an earlier run; without what is gone already."""
+        if pointer is None:
+            decided, served = (
+                tuple(one.version for one in log.pending if not self._exists(one.version)),
+                set[int | None](),
+            )
+        else:
+            served = {pointer.version, pointer.previous}
+            decided = pointer.removing
+        pending = {one.version: one for one in log.pending if one.version in decided}
+        for number in (*decided, *wanted):
+            if number in served:
+                outcome.left[number] = _POINTED
+            elif number not in pending:
+                try:
+                    manifest = self._find(number)
+                except CorruptVersionError as error:
+                    outcome.left[number] = str(error)
+                    continue
+                if manifest is not None:
+                    pending[number] = self._describe(manifest, wanted.get(number, "its removal had been decided"))
+        return pending
 
     def remove_unfinished(self, number: int, known: Collection[str], outcome: Outcome) -> None:
         """Remove files with these names below a number that never got its manifest. Does nothing when it has one."""
@@ -104,10 +132,24 @@ class VersionRemover:
             self._remove_files(number, sorted(known), outcome)
             logger.info("what an unfinished update left was removed", extra={"version": number})
 
-    def _describe(self, number: int, reason: str) -> Removal:
-        manifest = self._versions.manifest(number)
+    def _find(self, number: int) -> Manifest | None:
+        """The manifest of a version, or after that went, what its claim says; None where nothing is left.
+
+        Raises ``CorruptVersionError``.
+        """
+        try:
+            return self._versions.manifest(number)
+        except VersionNotFoundError:
+            key = file_key(number, CLAIM)
+        try:
+            return parse(Claim, self._objects.read(key, limit=DOCUMENT_LIMIT), key, _REMEDY).manifest
+        except ObjectNotFoundError:
+            return None
+
+    @staticmethod
+    def _describe(manifest: Manifest, reason: str) -> Removal:
         return Removal(
-            version=number,
+            version=manifest.version,
             update_id=manifest.update_id,
             kind=manifest.kind,
             reason=reason,
@@ -116,33 +158,13 @@ class VersionRemover:
             files=tuple(sorted(manifest.files)),
         )
 
-    def _remove_manifest(self, removal: Removal) -> bool:
-        """False when the pointer names the version, also when it came to do so while the manifest went.
-
-        ``VersionStore.point_to`` looks for the manifest after it has moved the pointer, this looks at the pointer after
-        the manifest is gone: of two at the same time at least one sees the other.
-        """
-        key = file_key(removal.version, MANIFEST)
-        if self._is_pointed(removal.version):
-            return False
-        try:
-            manifest = self._objects.read(key, limit=DOCUMENT_LIMIT)
-        except ObjectNotFoundError:
-            return True  # in an earlier run
-        self._objects.delete(key)
-        if self._is_pointed(removal.version):
-            self._objects.write(key, manifest, only_if_absent=True)
-            return False
-        return True
-
-    def _is_pointed(self, number: int) -> bool:
-        pointer = self._versions.current()
-        return pointer is not None and number in {pointer.version, pointer.previous}
-
     def _remove_files(self, number: int, names: Iterable[str], outcome: Outcome) -> None:
         """The claim last: with it, what is left is still known to be a version's."""
-        for name in (*names, CLAIM):
+        for name in names:
             self._objects.delete(file_key(number, name))
+        for info in list(self._objects.list(file_key(number, ATTEMPT_PREFIX))):
+            self._objects.delete(info.key)
+        self._objects.delete(file_key(number, CLAIM))
         foreign = [info.key for info in self._objects.list(file_key(number, ""))]
         if foreign:
             outcome.foreign += foreign

@@ -7,13 +7,18 @@ two writers cannot mix their files below one number, and a number is never used 
 import logging
 import re
 import tempfile
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 
-from model_store.documents import RESTORE, Claim, encode, parse
+from model_store.documents import RESTORE, parse
 from model_store.documents import CorruptVersionError as CorruptVersionError
 from model_store.documents import VersionNotFoundError as VersionNotFoundError
+from model_store.layout import CLAIM as CLAIM
+from model_store.layout import DOCUMENT_LIMIT as DOCUMENT_LIMIT
 from model_store.layout import EVALUATION
+from model_store.layout import MANIFEST as MANIFEST
+from model_store.layout import PREFIX as PREFIX
+from model_store.layout import file_key as file_key
 from model_store.local_files import os_errors, record, sibling
 from model_store.manifest import Evaluation, FileRecord, Manifest, Pointer, now
 from model_store.objects import (
@@ -21,18 +26,14 @@ from model_store.objects import (
     ObjectStore,
     ObjectTooLargeError,
     PreconditionFailedError,
-    StoreError,
 )
+from model_store.pointer_file import POINTER as POINTER
+from model_store.pointer_file import PointerFile
+from model_store.publication import Publication, complete_with_records
 
 logger = logging.getLogger(__name__)
 
-PREFIX = "versions/"
-POINTER = f"{PREFIX}current.json"
-MANIFEST = "manifest.json"
-CLAIM = "claim.json"
 
-DOCUMENT_LIMIT = 64 * 1024 * 1024
-"""Largest JSON document that is read, in bytes: the evaluation of some thousand classes fits."""
 FILE_LIMIT = 16 * 1024**3
 """Largest file of a version that is fetched, in bytes, whatever its manifest says."""
 
@@ -41,10 +42,16 @@ _FILE_NAME = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.-]{0,199}")
 
 
 class VersionStore:
-    """The versions below ``versions/`` of an object store."""
+    """The versions below ``versions/`` of an object store.
 
-    def __init__(self, objects: ObjectStore) -> None:
+    epoch: of who writes, where that is an updater: the term of its lease. The pointer remembers the highest that wrote
+    it, and is written by no lower one. Persons have none.
+    """
+
+    def __init__(self, objects: ObjectStore, epoch: Callable[[], int | None] = lambda: None) -> None:
         self._objects = objects
+        self._epoch = epoch
+        self._pointer = PointerFile(objects, epoch)
 
     @property
     def objects(self) -> ObjectStore:
@@ -97,61 +104,83 @@ class VersionStore:
     def publish(self, manifest: Manifest, files: Mapping[str, Path]) -> Manifest:
         """Upload ``files`` (name -> path) and, last, ``manifest`` completed with their sizes and hashes.
 
-        Publishing the same again completes what a crash cut short. Raises ``PreconditionFailedError`` when another
-        update has taken the number: take ``next_number()`` again.
+        Publishing the same again completes what a crash cut short: then what an earlier attempt of the same update had
+        sealed is the version, and is returned (see ``model_store.publication``). Raises ``PreconditionFailedError``
+        when another update has taken the number: take ``next_number()`` again.
         """
         bad = [name for name in files if not _FILE_NAME.fullmatch(name) or name in {MANIFEST, CLAIM}]
         if bad or manifest.files:
             raise ValueError(f"publish takes a manifest without files, and plain file names: {sorted(bad)!r}")
-        with os_errors(f"read the files of version {manifest.version}"):
-            records = {name: record(path) for name, path in sorted(files.items())}
-        complete = manifest.model_copy(update={"files": records})
-        self._claim(complete)
+        complete = complete_with_records(manifest, files)
         if self._has_manifest(manifest.version):
             return self._published(complete)
-        for name, path in sorted(files.items()):
-            uploaded = self._objects.upload(file_key(manifest.version, name), path)
-            if uploaded.size != records[name].size:
-                raise StoreError(f"{path} changed while it was uploaded: publish version {manifest.version} again")
-        try:
-            self._objects.write(file_key(manifest.version, MANIFEST), encode(complete), only_if_absent=True)
-        except PreconditionFailedError:
-            return self._published(complete)
-        logger.info("version published", extra={"version": manifest.version, "files": len(records)})
-        return complete
+        published = Publication(self._objects, complete, files, self._epoch()).run()
+        logger.info("version published", extra={"version": published.version, "files": len(published.files)})
+        return published
 
     def current(self) -> Pointer | None:
         """The pointer; None before the first version is published. Raises ``CorruptVersionError``."""
-        try:
-            data = self._objects.read(POINTER, limit=DOCUMENT_LIMIT)
-        except ObjectNotFoundError:
-            return None
-        return parse(Pointer, data, self._name(POINTER), "choose a version again: lucir rollback VERSION")
+        return self._pointer.read()
 
     def point_to(self, version: int, reason: str) -> Pointer:
         """Let every server serve ``version``. Pointing there already changes nothing.
 
         Raises ``VersionNotFoundError``, ``CorruptVersionError``, and ``PreconditionFailedError`` when another writer
-        moved the pointer meanwhile.
+        moved the pointer meanwhile, or an updater of a later epoch has written it.
         """
-        self.manifest(version)
-        try:
-            etag = self._objects.stat(POINTER).etag
-        except ObjectNotFoundError:
-            pointer = Pointer(version=version, previous=None, reason=reason, changed_at=now())
-            self._objects.write(POINTER, encode(pointer), only_if_absent=True)
-            return self._pointed(pointer, None)
-        try:
-            old = self.current()  # read after ``stat``: if it changes between, the conditional write fails
-        except CorruptVersionError as error:
-            logger.warning("the pointer is damaged and is replaced", extra={"error": str(error)})
-            old = None
+        found = self._pointer.look()
+        if found.pointer is not None and version in found.pointer.removing:
+            raise self._removed(version)
+        self.manifest(version)  # read after the pointer: a removal that is decided later changes the pointer's tag
+        old = found.pointer
         if old is not None and old.version == version:
             return old
-        previous = old.version if old is not None else None
-        pointer = Pointer(version=version, previous=previous, reason=reason, changed_at=now())
-        self._objects.replace(POINTER, encode(pointer), expected_etag=etag)
-        return self._pointed(pointer, old)
+        pointer = Pointer(
+            version=version,
+            previous=old.version if old is not None else None,
+            reason=reason,
+            changed_at=now(),
+            removing=old.removing if old is not None else (),
+        )
+        try:
+            pointer = self._pointer.replace(found, pointer)
+        except PreconditionFailedError:
+            if not self._has_manifest(version):
+                raise self._removed(version) from None
+            raise
+        logger.info("pointer moved", extra={"version": pointer.version, "previous": pointer.previous})
+        return pointer
+
+    def begin_epoch(self) -> None:
+        """Write the present epoch into the pointer, where there is one: every earlier one cannot move it any more.
+
+        Raises ``PreconditionFailedError`` when a later epoch has begun.
+        """
+        if self._epoch() is not None:
+            self._pointer.change(lambda pointer: pointer)
+
+    def decide_removal(self, numbers: Iterable[int]) -> Pointer | None:
+        """Decide that these versions go, but none that the pointer names; return the pointer that says so.
+
+        From then on nobody can point to them, and whoever comes completes the removal. None where no pointer is: then
+        nothing is decided.
+        """
+        wanted = set(numbers)
+
+        def add(pointer: Pointer) -> Pointer:
+            removing = {*pointer.removing, *wanted} - {pointer.version, pointer.previous}
+            return pointer.model_copy(update={"removing": tuple(sorted(removing))})
+
+        return self._pointer.change(add)
+
+    def end_removal(self, numbers: Iterable[int]) -> None:
+        """Nothing is left of these versions."""
+        gone = set(numbers)
+
+        def take_out(pointer: Pointer) -> Pointer:
+            return pointer.model_copy(update={"removing": tuple(n for n in pointer.removing if n not in gone)})
+
+        self._pointer.change(take_out)
 
     def rollback(self, version: int, reason: str = "rollback") -> Pointer:
         """``point_to`` a version after every file of it has been read and verified. Raises as ``verify`` does."""
@@ -194,20 +223,6 @@ class VersionStore:
                     )
                 temporary.replace(path)
 
-    def _claim(self, manifest: Manifest) -> None:
-        """Take the number for this update. A repeated claim of the same update is no conflict."""
-        key = file_key(manifest.version, CLAIM)
-        try:
-            self._objects.write(key, encode(Claim(update_id=manifest.update_id)), only_if_absent=True)
-        except PreconditionFailedError:
-            data = self._objects.read(key, limit=DOCUMENT_LIMIT)
-            claim = parse(Claim, data, self._name(key), "publish under the next number")
-            if claim.update_id != manifest.update_id:
-                raise PreconditionFailedError(
-                    f"number {manifest.version} belongs to update {claim.update_id!r}, not to "
-                    f"{manifest.update_id!r}: publish under the next number"
-                ) from None
-
     def _published(self, manifest: Manifest) -> Manifest:
         """What is published under this number, if it is the same; versions are immutable."""
         there = self.manifest(manifest.version)
@@ -216,15 +231,6 @@ class VersionStore:
                 f"version {manifest.version} is published already with other files: publish under the next number"
             )
         return there
-
-    def _pointed(self, pointer: Pointer, old: Pointer | None) -> Pointer:
-        """Make sure that the version was not removed meanwhile (``model_store.removal``): else it points back."""
-        if not self._has_manifest(pointer.version):
-            if old is not None and self.current() == pointer:
-                self._objects.write(POINTER, encode(old))
-            raise self._removed(pointer.version)
-        logger.info("pointer moved", extra={"version": pointer.version, "previous": pointer.previous})
-        return pointer
 
     def _has_manifest(self, number: int) -> bool:
         try:
@@ -251,8 +257,3 @@ def _recorded(manifest: Manifest, name: str) -> FileRecord:
             f"version {manifest.version} has no file {name!r}; it has {', '.join(sorted(manifest.files))}"
         )
     return manifest.files[name]
-
-
-def file_key(number: int, name: str) -> str:
-    """The key of a version's file."""
-    return f"{PREFIX}{number}/{name}"

@@ -1,5 +1,6 @@
 """Reading and writing the documents of the updates in the store."""
 
+from contextlib import suppress
 from typing import TypeVar
 
 from handlers.bucket.edit_documents import EditRequest
@@ -14,7 +15,7 @@ from handlers.bucket.update_documents import (
 )
 from model_store.documents import encode, parse
 from model_store.manifest import Document, now
-from model_store.objects import ObjectNotFoundError, ObjectStore
+from model_store.objects import ObjectNotFoundError, ObjectStore, PreconditionFailedError
 
 AnyDocument = TypeVar("AnyDocument", bound=Document)
 
@@ -71,6 +72,11 @@ class UpdateRecords:
         """Write, or write again, a document of an update."""
         self._objects.write(self._key(update_id, name), encode(document))
 
+    def write_once(self, update_id: str, name: str, document: Document) -> None:
+        """Write a document of an update, unless it has been written already."""
+        with suppress(PreconditionFailedError):
+            self._objects.write(self._key(update_id, name), encode(document), only_if_absent=True)
+
     def exists(self, update_id: str, name: str) -> bool:
         """Whether a document of an update has been written."""
         try:
@@ -88,8 +94,8 @@ class UpdateRecords:
         return self._read(Plan, self._key(update_id, PLAN), limit=PLAN_LIMIT)
 
     def write_done(self, done: Done) -> None:
-        """End an update. Repeating it changes nothing that matters."""
-        self._objects.write(self._key(done.id, DONE), encode(done))
+        """End an update, once: how it ended first stands."""
+        self.write_once(done.id, DONE, done)
 
     def done(self, update_id: str) -> Done | None:
         """How an update ended; None while it has not."""
@@ -104,8 +110,18 @@ class UpdateRecords:
         self._objects.write(self._key(update_id, ATTEMPTS), encode(attempts))
 
     def failed(self) -> dict[str, FailedFolder]:
-        """Folders that are left alone until their content changes."""
-        return (self._read(FailedFolders, FAILED) or FailedFolders()).folders
+        """Folders that are left alone until their content changes.
+
+        Only those whose update did end in failure: an updater that slept while another one succeeded may list its own
+        late.
+        """
+        folders = (self._read(FailedFolders, FAILED) or FailedFolders()).folders
+        ends = {update_id: self.done(update_id) for update_id in {one.update_id for one in folders.values()}}
+        return {
+            name: one
+            for name, one in folders.items()
+            if (done := ends[one.update_id]) is None or done.result == "failed"
+        }
 
     def write_failed(self, folders: dict[str, FailedFolder]) -> None:
         """Replace that list."""

@@ -63,11 +63,12 @@ class Retention:
         objects: ObjectStore,
         policy: RetentionSettings,
         tick: Callable[[], None] = lambda: None,
+        epoch: Callable[[], int | None] = lambda: None,
     ) -> None:
         self._objects = objects
         self._policy = policy
         self._tick = tick
-        self._versions = VersionStore(objects)
+        self._versions = VersionStore(objects, epoch)
         self._records = UpdateRecords(objects)
         self._manifests: dict[int, Manifest] = {}
         self._ended: dict[str, Done | None] = {}

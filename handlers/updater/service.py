@@ -51,6 +51,10 @@ class Updater:
         self.versions = VersionStore(objects)
         self._leadership = Leadership(settings, objects, self.metrics, self.status)
         fenced = FencedStore(objects, self._leadership.hold)
+
+        def epoch() -> int | None:
+            return self._leadership.epoch
+
         self.records = UpdateRecords(fenced)
         self.view = VersionsView(self.versions, self.records)
         self.edits = EditDesk(objects, self.records, settings.updater.poll_seconds)
@@ -63,7 +67,7 @@ class Updater:
             settings=settings,
             config=config,
             objects=fenced,
-            versions=VersionStore(fenced),
+            versions=VersionStore(fenced, epoch),
             records=self.records,
             metrics=self.metrics,
             status=self.status,
@@ -73,7 +77,7 @@ class Updater:
             child=self._child,
             stop=self.stopping,
         )
-        self._retention = Retention(fenced, settings.retention, self._services.tick)
+        self._retention = Retention(fenced, settings.retention, self._services.tick, epoch)
         self._runner: tuple[str, Runner] | None = None
         self._started = False
 
@@ -147,6 +151,7 @@ class Updater:
 
     def _restore(self) -> None:
         """What earlier processes left: the known classes, the folders set aside, an update in the middle."""
+        self._services.versions.begin_epoch()  # before anything else: a predecessor that sleeps moves nothing any more
         self._watcher.set_failed(self.records.failed())
         self._know_classes()
         latest = self.records.latest()

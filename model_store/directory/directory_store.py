@@ -13,8 +13,9 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from threading import Event
-from typing import BinaryIO
+from typing import BinaryIO, TypeVar
 
+from model_store.directory.exact_move import move_content
 from model_store.directory.spelling import name_of
 from model_store.directory.staging import Staging
 from model_store.directory.tree import GONE, describe, locate, lost, names, walk
@@ -29,6 +30,8 @@ from model_store.objects import (
     PreconditionFailedError,
     StoreError,
 )
+
+Placed = TypeVar("Placed")
 
 _ATTEMPTS = 10
 _NO_LINKS = {errno.EPERM, errno.EOPNOTSUPP, errno.ENOSYS, errno.EMLINK}
@@ -113,33 +116,40 @@ class DirectoryStore:
             with self._staging.locked(exclusive=True):
                 info = describe(self._root, key)
                 if info is None or info.etag != expected_etag:
-                    raise PreconditionFailedError(f"{key!r} in {self._root} changed meanwhile; read it again")
+                    raise self._changed(key)
                 temporary.rename(locate(self._root, key))
 
         return self._put(key, lambda file: file.write(data), compare_and_rename)
 
-    def upload(self, key: str, path: Path) -> ObjectInfo:
-        """Create or replace an object from a file, copied in pieces."""
+    def upload(self, key: str, path: Path, *, only_if_absent: bool = False) -> ObjectInfo:
+        """Create or replace an object from a file, copied in pieces. Raises as ``write`` does."""
         with os_errors(f"read {path}"):
             source = path.open("rb")
         with source:
-            return self._put(key, lambda file: shutil.copyfileobj(source, file, CHUNK), self._rename)
+            place = self._link if only_if_absent else self._rename
+            return self._put(key, lambda file: shutil.copyfileobj(source, file, CHUNK), place)
 
-    def move(self, source: str, target: str) -> None:
-        """Rename. Done already (no source, but a target) is done."""
+    def move(self, source: str, target: str, *, expected_etag: str | None = None) -> None:
+        """Rename. Done already (no source, but a target) is done; see ``move_content`` for ``expected_etag``."""
         old, new = locate(self._root, source), locate(self._root, target)
         with os_errors(f"move {source!r} to {target!r} in {self._root}"):
-            if describe(self._root, source) is None:
+            found = describe(self._root, source)
+            if found is None:
                 if describe(self._root, target) is None:
                     raise self._missing(source)
                 return
+            if expected_etag not in {None, found.etag}:
+                raise self._changed(source)
             if old == new:
                 return
             with self._open(source) as file:
                 os.fsync(file.fileno())  # people's copies are rarely synced; what is archived is durable
-            self._retried(new.parent, lambda: old.rename(new))
-            if old.exists():  # POSIX renames nothing when both names are links to one file
-                old.unlink()
+            if expected_etag is None:
+                self._retried(new.parent, lambda: old.rename(new))
+                if old.exists():  # POSIX renames nothing when both names are links to one file
+                    old.unlink()
+            elif not self._retried(new.parent, lambda: move_content(old, new, expected_etag)):
+                raise self._changed(source)
             sync_folder(new.parent)
             self._tidy(old.parent)
 
@@ -203,18 +213,17 @@ class DirectoryStore:
                     raise
                 temporary.rename(path)
 
-    def _retried(self, folder: Path, place: Callable[[], object]) -> None:
+    def _retried(self, folder: Path, place: Callable[[], Placed]) -> Placed:
         """Create ``folder`` and ``place`` into it; again when somebody who knows no lock took it away between."""
         for attempt in range(_ATTEMPTS):
             try:
                 with self._staging.folders(exclusive=False):
                     make_folders(folder)
-                    place()
+                    return place()
             except (FileNotFoundError, FileExistsError):
                 if attempt == _ATTEMPTS - 1 or not self._root.is_dir():
                     raise
-            else:
-                return
+        raise AssertionError("the last attempt returns or raises")
 
     def _tidy(self, folder: Path) -> None:
         """Sync ``folder``, or remove it and those above it where nothing is left in them."""
@@ -227,6 +236,9 @@ class DirectoryStore:
                 folder = folder.parent
         with suppress(FileNotFoundError):
             sync_folder(folder)
+
+    def _changed(self, key: str) -> PreconditionFailedError:
+        return PreconditionFailedError(f"{key!r} in {self._root} changed meanwhile; read it again")
 
     def _exists(self, key: str) -> PreconditionFailedError:
         return PreconditionFailedError(f"{key!r} in {self._root} exists already")

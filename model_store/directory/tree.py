@@ -38,8 +38,12 @@ def describe(root: Path, key: str) -> ObjectInfo | None:
         return None
     # ``cp -p`` and ``mv`` keep old modification times; the change time tells when the file came to be here.
     modified = max(found.st_mtime, found.st_ctime)
-    etag = f"{found.st_ino:x}-{found.st_size:x}-{found.st_mtime_ns:x}-{found.st_ctime_ns:x}"
-    return ObjectInfo(spelt(key), found.st_size, etag, modified)
+    return ObjectInfo(spelt(key), found.st_size, tag_of(found), modified)
+
+
+def tag_of(found: os.stat_result) -> str:
+    """The tag of a file in this state."""
+    return f"{found.st_ino:x}-{found.st_size:x}-{found.st_mtime_ns:x}-{found.st_ctime_ns:x}"
 
 
 def names(root: Path, above: str, start: str = "") -> list[str]:

@@ -11,6 +11,7 @@ from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass
 from datetime import timedelta
+from typing import BinaryIO
 
 import urllib3
 from minio import Minio
@@ -70,12 +71,20 @@ class ConditionalWriter:
             with suppress(StoreError), s3_errors(self._place, f"delete {key!r}"):
                 self._client.remove_object(self._place.bucket, key)
 
-    def put(self, key: str, data: bytes, headers: dict[str, str], what: str) -> Answer:
+    def put(
+        self, key: str, data: bytes | BinaryIO, headers: dict[str, str], what: str, size: int | None = None
+    ) -> Answer:
         """Write if the condition in ``headers`` holds and return the answer; else ``PreconditionFailedError``.
+
+        size: how many bytes ``data`` holds, where it is a file.
 
         Nothing is repeated blindly: after a connection that broke the caller must look which writer won.
         """
+        if size is not None:
+            headers = headers | {"Content-Length": str(size)}
         for attempt in range(_CONFLICTS):
+            if not isinstance(data, bytes):
+                data.seek(0)
             answer = self._put(key, data, headers, what)
             if answer.status != 409:
                 break
@@ -87,7 +96,7 @@ class ConditionalWriter:
         self._expect_success(answer, what)
         return answer
 
-    def _put(self, key: str, data: bytes, headers: dict[str, str], what: str) -> Answer:
+    def _put(self, key: str, data: bytes | BinaryIO, headers: dict[str, str], what: str) -> Answer:
         with s3_errors(self._place, what):
             url = self._client.get_presigned_url("PUT", self._place.bucket, key, expires=_EXPIRES)
         try:

@@ -11,6 +11,7 @@ import threading
 from collections.abc import Callable, Iterator
 from functools import partial
 from pathlib import Path
+from typing import BinaryIO
 
 from minio.commonconfig import CopySource
 from minio.helpers import ObjectWriteResult
@@ -37,6 +38,8 @@ PART_SIZE = 16 * 1024 * 1024
 """Of larger uploads, in bytes; three parts are in memory at a time."""
 COPY_LIMIT = 5 * 1024**3
 """Largest object that a server copies in one request, in bytes."""
+WRITE_LIMIT = 5 * 1024**3
+"""Largest object that one request writes, in bytes."""
 _MOVE_ATTEMPTS = 3
 
 
@@ -159,18 +162,40 @@ class S3Store:
             raise PreconditionFailedError(f"{key!r} in {self._place} changed meanwhile; read it again")
         return self.write(key, data)
 
-    def upload(self, key: str, path: Path) -> ObjectInfo:
-        """Create or replace an object from a file, in parts."""
+    def upload(self, key: str, path: Path, *, only_if_absent: bool = False) -> ObjectInfo:
+        """Create or replace an object from a file, in parts. Raises as ``write`` does.
+
+        A file that must not replace anything goes in one request, whose condition the server checks; above 5 GiB, which
+        no request holds, this looks before it uploads.
+        """
         with os_errors(f"read {path}"):
             file = path.open("rb")
             size = path.stat().st_size
-        with file, s3_errors(self._place, f"upload {key!r}"), os_errors(f"read all of {path}"):
+        with file:
+            if only_if_absent:
+                if size <= WRITE_LIMIT and self._preconditions() is not None:
+                    return self._create_from(key, file, size)
+                if self._etag(key) is not None:
+                    raise PreconditionFailedError(f"{key!r} exists already in {self._place}")
+            return self._upload(key, path, file, size)
+
+    def _create_from(self, key: str, file: BinaryIO, size: int) -> ObjectInfo:
+        what = f"create {key!r}"
+        answer = self._conditional.put(key, file if size else b"", {"If-None-Match": "*"}, what, size)
+        if not answer.etag or answer.date is None:
+            return self.stat(key)
+        return ObjectInfo(key, size, answer.etag, answer.date)
+
+    def _upload(self, key: str, path: Path, file: BinaryIO, size: int) -> ObjectInfo:
+        with s3_errors(self._place, f"upload {key!r}"), os_errors(f"read all of {path}"):
             result = self._client.put_object(self._bucket, key, file, size, part_size=PART_SIZE)
         return self._written(key, size, result)
 
-    def move(self, source: str, target: str) -> None:
+    def move(self, source: str, target: str, *, expected_etag: str | None = None) -> None:
         """Copy on the server, then delete; repeating a move that was cut short completes it.
 
+        With ``expected_etag`` the copy has that condition. The deletion has none, for few servers know one: what a
+        person puts under the same key between the copy and the deletion is at risk.
         Raises ``StoreError`` above 5 GiB, which no server copies in one request.
         """
         what = f"move {source!r} to {target!r}"
@@ -181,6 +206,8 @@ class S3Store:
                 if self._etag(target) is None:
                     raise
                 return
+            if expected_etag not in {None, before.etag}:
+                raise PreconditionFailedError(f"{source!r} in {self._place} changed meanwhile; read it again")
             if source == target:
                 return
             if before.size > COPY_LIMIT:
@@ -190,9 +217,10 @@ class S3Store:
                 )
             try:
                 with s3_errors(self._place, what):
-                    self._client.copy_object(self._bucket, target, CopySource(self._bucket, source))
-            except ObjectNotFoundError:
-                continue  # it went between: another writer moved it, or it was removed
+                    copied = CopySource(self._bucket, source, match_etag=self._copy_condition(expected_etag))
+                    self._client.copy_object(self._bucket, target, copied)
+            except (ObjectNotFoundError, PreconditionFailedError):
+                continue  # it went between: another writer moved or replaced it, or it was removed
             if self._etag(source) == before.etag:  # else new bytes came in: copy those
                 self.delete(source)
                 return
@@ -221,6 +249,11 @@ class S3Store:
                         extra={"endpoint": self._place.endpoint, "bucket": self._bucket},
                     )
             return self._if_match
+
+    def _copy_condition(self, expected_etag: str | None) -> str | None:
+        """The tag that a copy is to insist on, in this server's spelling; None where none is wanted or honoured."""
+        if_match = self._preconditions() if expected_etag is not None else None
+        return None if if_match is None or expected_etag is None else if_match(expected_etag)["If-Match"]
 
     def _put_if(self, key: str, data: bytes, headers: dict[str, str], what: str, expected: str | None) -> ObjectInfo:
         """A conditional write. When its answer got lost, the object tells whether it was ours that won."""

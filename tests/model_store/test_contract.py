@@ -248,6 +248,51 @@ class TestMoving:
             store.move("a/1", "b/1")
 
 
+class TestMovingOneContent:
+    """What ``expected_etag`` promises: a late move takes nothing else along, and replaces nothing else."""
+
+    def test_moves_what_was_seen(self, place: "Place") -> None:
+        place.put("incoming/cat/1.png", b"1")
+        seen = place.store.stat("incoming/cat/1.png").etag
+        place.store.move("incoming/cat/1.png", "archive/u1/cat/1.png", expected_etag=seen)
+        place.store.move("incoming/cat/1.png", "archive/u1/cat/1.png", expected_etag=seen)
+        assert [info.key for info in place.store.list("")] == ["archive/u1/cat/1.png"]
+        assert place.store.read("archive/u1/cat/1.png") == b"1"
+
+    def test_another_content_stays_where_it_is(self, place: "Place") -> None:
+        place.put("incoming/cat/1.png", b"1")
+        seen = place.store.stat("incoming/cat/1.png").etag
+        place.store.move("incoming/cat/1.png", "archive/u1/cat/1.png", expected_etag=seen)
+        place.put("incoming/cat/1.png", b"another")
+        with pytest.raises(PreconditionFailedError, match=r"1\.png"):
+            place.store.move("incoming/cat/1.png", "archive/u1/cat/1.png", expected_etag=seen)
+        assert place.store.read("incoming/cat/1.png") == b"another"
+        assert place.store.read("archive/u1/cat/1.png") == b"1"
+
+    def test_completes_after_a_crash_between_copy_and_delete(self, place: "Place") -> None:
+        place.put("a/1", b"1")
+        place.put("b/1", b"1")
+        place.store.move("a/1", "b/1", expected_etag=place.store.stat("a/1").etag)
+        assert [info.key for info in place.store.list("")] == ["b/1"]
+
+
+class TestCreatingFromAFile:
+    def test_once(self, store: ObjectStore, tmp_path: Path) -> None:
+        (tmp_path / "one").write_bytes(b"1" * 100_000)
+        (tmp_path / "two").write_bytes(b"2")
+        info = store.upload("versions/1/model.onnx", tmp_path / "one", only_if_absent=True)
+        assert described(info) == described(store.stat("versions/1/model.onnx"))
+        with pytest.raises(PreconditionFailedError, match=r"model\.onnx"):
+            store.upload("versions/1/model.onnx", tmp_path / "two", only_if_absent=True)
+        assert store.read("versions/1/model.onnx") == b"1" * 100_000
+
+    def test_of_nothing(self, store: ObjectStore, tmp_path: Path) -> None:
+        (tmp_path / "empty").touch()
+        assert store.upload("a", tmp_path / "empty", only_if_absent=True).size == 0
+        with pytest.raises(PreconditionFailedError):
+            store.upload("a", tmp_path / "empty", only_if_absent=True)
+
+
 class TestDeleting:
     def test_deletes_one_and_only_once(self, place: "Place") -> None:
         store = place.store

@@ -139,13 +139,12 @@ def test_a_removal_is_completed_wherever_it_was_cut_short(tmp_path: Path, publis
     assert calls > 20
 
 
-def test_a_rollback_that_comes_first_wins(directory: "Place", publish: Publish) -> None:
-    """The pointer moves to the version while its manifest is being removed: it is put back."""
+def test_a_rollback_that_comes_before_the_decision_wins(directory: "Place", publish: Publish) -> None:
     versions = VersionStore(directory.store)
     four(versions, publish)
 
     def roll_back(name: str, key: str) -> None:
-        if (name, key) == ("delete", "versions/1/manifest.json"):
+        if (name, key) == ("replace", "versions/current.json"):
             versions.rollback(1)
 
     outcome = VersionRemover(hooked(directory.store, roll_back)).remove({1: "old", 2: "old"})
@@ -154,7 +153,54 @@ def test_a_rollback_that_comes_first_wins(directory: "Place", publish: Publish) 
     versions.verify(1)
     pointer = versions.current()
     assert pointer is not None
-    assert pointer.version == 1
+    assert (pointer.version, pointer.removing) == (1, ())
+
+
+def test_a_rollback_that_comes_after_the_decision_is_refused(directory: "Place", publish: Publish) -> None:
+    """Not one file is gone yet, but whoever decided it may be asleep and go on at any time."""
+    versions = VersionStore(directory.store)
+    four(versions, publish)
+    refused = []
+
+    def roll_back(name: str, key: str) -> None:
+        if (name, key) == ("delete", "versions/1/manifest.json"):
+            with pytest.raises(VersionNotFoundError, match="version 1 was removed"):
+                versions.rollback(1)
+            refused.append(key)
+
+    before = versions.current()
+    outcome = VersionRemover(hooked(directory.store, roll_back)).remove({1: "old", 2: "old"})
+    assert [removal.version for removal in outcome.removed] == [1, 2]
+    assert refused
+    assert versions.current() == before
+
+
+def test_a_remover_that_sleeps_deletes_nothing_that_is_wanted_when_it_wakes(tmp_path: Path, publish: Publish) -> None:
+    """Asleep before each of its calls in turn, while another one completes the removal and a person goes back."""
+    first = DirectoryStore(tmp_path / "first")
+    four(VersionStore(first), publish)
+    for nap in range(1000):
+        store = DirectoryStore(shutil.copytree(tmp_path / "first", tmp_path / f"store-{nap}"))
+        versions, calls = VersionStore(store), 0
+
+        def meanwhile(_name: str, _key: str, nap: int = nap, versions: VersionStore = versions) -> None:
+            nonlocal calls
+            calls += 1
+            if calls == nap + 1:
+                VersionRemover(versions).remove({1: "old"})
+                for number in (2, 3, 4):
+                    versions.rollback(number)
+
+        outcome = VersionRemover(hooked(store, meanwhile)).remove({1: "old"})
+        assert (outcome.left, versions.numbers()) == ({}, [2, 3, 4])
+        for number in (2, 3, 4):
+            versions.verify(number)
+        pointer = versions.current()
+        assert pointer is not None
+        assert (pointer.version, pointer.removing) == (4, ())
+        if calls <= nap:
+            break
+    assert nap > 10
 
 
 def test_a_rollback_that_comes_last_fails_and_changes_nothing(directory: "Place", publish: Publish) -> None:

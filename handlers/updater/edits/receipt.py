@@ -49,7 +49,7 @@ def account(update: Update) -> None:
         versions=versions,
         notes=tuple(_notes(services.objects, edit, parent)) if done else (),
     )
-    services.records.write(update.id, ANSWER, answer)
+    services.records.write_once(update.id, ANSWER, answer)
 
 
 def _request_id(intent: Intent) -> str:

@@ -3,13 +3,14 @@
 import hashlib
 import logging
 from collections.abc import Sequence
+from contextlib import suppress
 
 from handlers.bucket.layout import REASON_SUFFIX
 from handlers.bucket.update_documents import Entry, Reason
 from handlers.parallel import ordered_map
 from model_store.documents import encode
 from model_store.manifest import now
-from model_store.objects import ObjectNotFoundError, ObjectStore
+from model_store.objects import ObjectNotFoundError, ObjectStore, PreconditionFailedError
 
 logger = logging.getLogger(__name__)
 
@@ -27,8 +28,8 @@ def move_original(objects: ObjectStore, entry: Entry) -> bool | None:
     if info.etag != entry.etag and not _same_content(objects, entry, info.size):
         return None if _exists(objects, entry.target) else False
     try:
-        objects.move(entry.key, entry.target)
-    except ObjectNotFoundError:
+        objects.move(entry.key, entry.target, expected_etag=info.etag)
+    except (ObjectNotFoundError, PreconditionFailedError):
         return False
     return True
 
@@ -58,7 +59,8 @@ def write_reasons(objects: ObjectStore, update_id: str, entries: Sequence[Entry]
             update_id=update_id,
             rejected_at=now(),
         )
-        objects.write(entry.target + REASON_SUFFIX, encode(reason))
+        with suppress(PreconditionFailedError):  # written before an interruption
+            objects.write(entry.target + REASON_SUFFIX, encode(reason), only_if_absent=True)
 
     for _ in ordered_map(write, entries):
         pass

@@ -1,9 +1,23 @@
-"""The object store as an update sees it: nothing is written once another updater is active."""
+"""The object store as an update sees it: nothing that it writes counts once another updater is active.
+
+``hold`` asks whether this process may write. A process that sleeps between that question and its write may wake when
+another has long finished the work, so the question only spares useless writes. What keeps a late write harmless is its
+form; each is one of these:
+
+- it creates what is not there (intents, plans, ends of updates, claims, files of a first attempt);
+- it replaces what this process saw before it asked (the pointer, claims, counts, lists);
+- it goes to a place that nobody else writes to (a later attempt at a version, ``model_store.publication``);
+- it moves one content (``expected_etag``), or what a seal has decided on;
+- it removes what is decided to go and never comes again under the same key.
+
+A store that does not honour conditions cannot promise that: there is one updater by declaration, and one that slept
+through its own replacement does harm.
+"""
 
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
-from model_store.objects import READ_LIMIT, ObjectInfo, ObjectStore
+from model_store.objects import READ_LIMIT, ObjectInfo, ObjectNotFoundError, ObjectStore
 
 
 class FencedStore:
@@ -48,26 +62,41 @@ class FencedStore:
         self._objects.download(key, path, limit=limit)
 
     def write(self, key: str, data: bytes, *, only_if_absent: bool = False) -> ObjectInfo:
-        """Create or replace an object, if this process may."""
+        """Create or replace an object, if this process may and nobody else has written it meanwhile.
+
+        Raises ``PreconditionFailedError`` where somebody has.
+        """
+        if only_if_absent or not self._objects.conditional_writes:
+            self._hold()
+            return self._objects.write(key, data, only_if_absent=only_if_absent)
+        tag = self._tag_of(key)  # before the lease is asked for: what a successor writes, it writes after that
         self._hold()
-        return self._objects.write(key, data, only_if_absent=only_if_absent)
+        if tag is None:
+            return self._objects.write(key, data, only_if_absent=True)
+        return self._objects.replace(key, data, expected_etag=tag)
 
     def replace(self, key: str, data: bytes, *, expected_etag: str) -> ObjectInfo:
         """Replace an object only if its tag is still ``expected_etag``, if this process may."""
         self._hold()
         return self._objects.replace(key, data, expected_etag=expected_etag)
 
-    def upload(self, key: str, path: Path) -> ObjectInfo:
-        """Create or replace an object from a file, if this process may."""
+    def upload(self, key: str, path: Path, *, only_if_absent: bool = False) -> ObjectInfo:
+        """Create an object from a file, if this process may. One that may be replaced is nobody else's to write."""
         self._hold()
-        return self._objects.upload(key, path)
+        return self._objects.upload(key, path, only_if_absent=only_if_absent)
 
-    def move(self, source: str, target: str) -> None:
+    def move(self, source: str, target: str, *, expected_etag: str | None = None) -> None:
         """Give an object another key, if this process may."""
         self._hold()
-        self._objects.move(source, target)
+        self._objects.move(source, target, expected_etag=expected_etag)
 
     def delete(self, key: str) -> None:
-        """Remove one object, if this process may."""
+        """Remove one object, if this process may. What is removed must never be written again under the same key."""
         self._hold()
         self._objects.delete(key)
+
+    def _tag_of(self, key: str) -> str | None:
+        try:
+            return self._objects.stat(key).etag
+        except ObjectNotFoundError:
+            return None

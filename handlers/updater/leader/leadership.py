@@ -12,6 +12,7 @@ from handlers.updater.leader.lease import Lease, LeaseState
 from handlers.updater.metrics import Metrics
 from handlers.updater.status import Status
 from model_store.objects import ObjectStore, StoreError
+from model_store.versions import CorruptVersionError, VersionStore
 
 logger = logging.getLogger(__name__)
 
@@ -38,11 +39,17 @@ class Leadership:
         """Whether this updater is the one that learns."""
         return self._lease is not None and self._lease.active
 
+    @property
+    def epoch(self) -> int | None:
+        """What this updater's writes carry: one more for each that became active; None for a single writer."""
+        return self._lease.epoch if self._lease is not None else None
+
     def start(self) -> None:
         """Lock the data folder and begin to look. Raises ``OSError``."""
         self._holder = Holder(self._settings.work_folder)
         name = f"{platform.node() or 'this host'}, process {os.getpid()}"
-        self._lease = Lease(self._objects, self._settings.updater.lease_seconds, self._holder.name, name)
+        seconds = self._settings.updater.lease_seconds
+        self._lease = Lease(self._objects, seconds, self._holder.name, name, lowest_term=self._pointers_epoch)
         self._thread.start()
 
     def stop(self) -> None:
@@ -69,6 +76,13 @@ class Leadership:
         if self._lease is None:
             raise LeaseLostError("this updater has not been started")
         return self._lease
+
+    def _pointers_epoch(self) -> int:
+        try:
+            pointer = VersionStore(self._objects).current()
+        except CorruptVersionError:  # it is replaced by the next version, or by a person
+            return 0
+        return (pointer.epoch or 0) if pointer is not None else 0
 
     def _loop(self) -> None:
         lease = self._started()

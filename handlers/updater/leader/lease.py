@@ -2,7 +2,8 @@
 
 No two clocks are compared. A standby takes the lease when it has watched it unchanged for ``lease_seconds`` of its own
 monotonic time; the holder stops writing two thirds of that after its last renewal began, counted by a clock that goes
-on while the machine sleeps. Every renewal and every take-over is a conditional write, so that one of two wins.
+on while the machine sleeps. Every renewal and every take-over is a conditional write, so that one of two wins. The term
+counts the take-overs and never goes back, also where somebody removed it: ``lowest_term`` tells one that was had.
 """
 
 import logging
@@ -54,6 +55,7 @@ class Lease:
         holder: str,
         name: str,
         *,
+        lowest_term: Callable[[], int] = lambda: 0,
         watch_clock: Callable[[], float] = time.monotonic,
         hold_clock: Callable[[], float] = awake_and_asleep,
     ) -> None:
@@ -61,6 +63,7 @@ class Lease:
         self._seconds = seconds
         self._holder = holder
         self._name = name
+        self._lowest_term = lowest_term
         self._watch_clock = watch_clock
         self._hold_clock = hold_clock
         self._lock = Lock()
@@ -74,6 +77,7 @@ class Lease:
         self._seen: tuple[str, float] | None = None
         self._taken_before = False
         self._highest_term = 0
+        self._epoch: int | None = None
 
     @property
     def state(self) -> LeaseState:
@@ -84,6 +88,11 @@ class Lease:
     def active(self) -> bool:
         """Whether this process is the one that learns, as far as it knows."""
         return self._state.state in {"active", "single writer"}
+
+    @property
+    def epoch(self) -> int | None:
+        """The term in which this process became active last, which its writes carry; None for a single writer."""
+        return self._epoch
 
     @property
     def look_seconds(self) -> float:
@@ -160,7 +169,7 @@ class Lease:
         record = LeaseRecord(
             holder=self._holder,
             name=self._name,
-            term=max(before.term if before is not None else 0, self._highest_term) + 1,
+            term=max(before.term if before is not None else 0, self._highest_term, self._lowest_term()) + 1,
             nonce=os.urandom(8).hex(),
             released=False,
             renewed_at=now(),
@@ -175,7 +184,7 @@ class Lease:
             self._seen = None
             return
         if self._wrote(record, began):
-            self._taken_before = True
+            self._taken_before, self._epoch = True, record.term
             self._show(LeaseState("active", self._name, record.term))
             logger.info("this updater is active", extra={"term": record.term})
 

@@ -1,0 +1,104 @@
+"""What an updater writes that slept between the question whether it may and its write."""
+
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from handlers.bucket.update_documents import Done, Entry, FailedFolder
+from handlers.bucket.updates import UpdateRecords
+from handlers.updater.intake.originals import move_original
+from handlers.updater.leader.fenced_store import FencedStore
+from handlers.updater.leader.lease import KEY, Lease
+from model_store.directory.directory_store import DirectoryStore
+from model_store.manifest import now
+from model_store.objects import PreconditionFailedError
+
+ENTRY = {"size": 3, "modified": 0.0, "role": "train", "class_name": "ant", "reason": None}
+SHA_OF_ONE = "7692c3ad3540bb803c020b3aee66cd8887123234ea0c6e7143c0add73ff431ed"
+
+
+def asleep(store: DirectoryStore, meanwhile: Callable[[], object]) -> FencedStore:
+    """The store of an updater that may write, and sleeps right after it has learnt that."""
+    return FencedStore(store, lambda: (meanwhile(), None)[1])
+
+
+@pytest.mark.parametrize("before", [None, b"before"])
+def test_what_another_has_written_meanwhile_stays(store: DirectoryStore, before: bytes | None) -> None:
+    if before is not None:
+        store.write("updates/failed.json", before)
+    fenced = asleep(store, lambda: store.write("updates/failed.json", b"another's"))
+    with pytest.raises(PreconditionFailedError):
+        fenced.write("updates/failed.json", b"late")
+    assert store.read("updates/failed.json") == b"another's"
+
+
+def test_a_file_that_another_has_created_stays(store: DirectoryStore, tmp_path: Path) -> None:
+    (tmp_path / "late").write_bytes(b"late")
+    fenced = asleep(store, lambda: store.write("versions/1/model.onnx", b"another's"))
+    with pytest.raises(PreconditionFailedError):
+        fenced.upload("versions/1/model.onnx", tmp_path / "late", only_if_absent=True)
+    assert store.read("versions/1/model.onnx") == b"another's"
+
+
+def entry_of(store: DirectoryStore) -> Entry:
+    info = store.write("incoming/ant/1.png", b"one")
+    return Entry(key=info.key, etag=info.etag, sha256=SHA_OF_ONE, target="archive/000001/ant/1.png", **ENTRY)  # type: ignore[arg-type]
+
+
+def test_a_new_image_under_the_name_of_an_archived_one_is_not_taken_away(store: DirectoryStore) -> None:
+    entry = entry_of(store)
+
+    def finished_and_dropped_again() -> None:
+        store.move(entry.key, entry.target)
+        store.write(entry.key, b"another image")
+
+    assert move_original(asleep(store, finished_and_dropped_again), entry) is False
+    assert store.read(entry.key) == b"another image"
+    assert store.read(entry.target) == b"one"
+
+
+def test_an_image_that_was_replaced_just_now_is_not_taken_for_the_one_that_was_learnt(store: DirectoryStore) -> None:
+    entry = entry_of(store)
+    assert move_original(asleep(store, lambda: store.write(entry.key, b"another image")), entry) is False
+    assert store.read(entry.key) == b"another image"
+    assert [info.key for info in store.list("archive/")] == []
+
+
+def published() -> Done:
+    facts = {"images": {}, "moved": 0, "left": (), "timings": {}}
+    return Done(id="000001", result="published", version=1, reason=None, finished_at=now(), **facts)  # type: ignore[arg-type]
+
+
+def test_an_update_ends_once(store: DirectoryStore) -> None:
+    records = UpdateRecords(store)
+    done = published()
+    records.write_done(done)
+    records.write_done(done.model_copy(update={"result": "failed", "version": None}))
+    assert records.done("000001") == done
+
+
+def test_a_folder_is_not_set_aside_for_an_update_that_another_updater_ended_well(store: DirectoryStore) -> None:
+    records = UpdateRecords(store)
+    end = published()
+    records.write_done(end)
+    records.write_done(end.model_copy(update={"id": "000002", "result": "failed", "version": None}))
+    folders = {
+        name: FailedFolder(fingerprint="f", update_id=update, reason="r")
+        for name, update in (("ant", "000001"), ("bee", "000002"), ("cat", "000003"))
+    }
+    records.write_failed(folders)
+    assert set(records.failed()) == {"bee", "cat"}
+
+
+def test_the_term_goes_on_where_the_lease_was_removed(store: DirectoryStore) -> None:
+    def lease(name: str, lowest: int) -> Lease:
+        return Lease(store, 15.0, name, name, lowest_term=lambda: lowest)
+
+    first = lease("first", 0)
+    first.tend()
+    assert first.epoch == 1
+    store.delete(KEY)
+    later = lease("later", 7)
+    later.tend()
+    assert (later.state.state, later.epoch) == ("active", 8)

@@ -1,0 +1,209 @@
+"""Attempts to publish one version that are cut short, overtaken, or asleep while others finish."""
+
+import random
+from collections.abc import Callable
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from model_store.directory.directory_store import DirectoryStore
+from model_store.documents import Claim
+from model_store.manifest import Manifest
+from model_store.objects import ObjectStore, PreconditionFailedError, StoreError
+from model_store.versions import VersionStore
+
+if TYPE_CHECKING:
+    from conftest import Place
+
+MakeManifest = Callable[..., Manifest]
+
+
+class Killed(BaseException):
+    """The process ends here."""
+
+
+class Interrupted:
+    """A store that runs ``act`` before its ``number``-th call, from 0 on."""
+
+    def __init__(self, store: ObjectStore, number: int, act: Callable[[], None]) -> None:
+        self._store, self._number, self._act = store, number, act
+        self.calls = 0
+
+    @property
+    def url(self) -> str:
+        return self._store.url
+
+    @property
+    def conditional_writes(self) -> bool:
+        return self._store.conditional_writes
+
+    def __getattr__(self, name: str) -> Any:
+        method = getattr(self._store, name)
+
+        def call(*arguments: Any, **options: Any) -> Any:
+            self.calls += 1
+            if self.calls == self._number + 1:
+                self._act()
+            return method(*arguments, **options)
+
+        return call
+
+
+@pytest.fixture
+def attempt(tmp_path: Path, make_manifest: MakeManifest) -> Callable[..., Manifest]:
+    """Publish version 1 with files of a content by name; an epoch."""
+
+    def run(objects: Any, content: str, epoch: int) -> Manifest:
+        folder = tmp_path / content
+        folder.mkdir(exist_ok=True)
+        for name in ("model.onnx", "config.yaml", "report.html"):
+            (folder / name).write_text(f"{name} {content}" if name != "config.yaml" else "the same in all")
+        files = {path.name: path for path in folder.iterdir()}
+        return VersionStore(objects, lambda: epoch).publish(make_manifest(1, update_id="000001"), files)
+
+    return run
+
+
+def fail() -> None:
+    raise Killed
+
+
+def contents(store: ObjectStore) -> dict[str, bytes]:
+    return {info.key: store.read(info.key) for info in store.list("")}
+
+
+def whole(store: ObjectStore) -> None:
+    """Version 1 verifies, and nothing lies beside what its manifest names."""
+    manifest = VersionStore(store).verify(1)
+    names = {key.removeprefix("versions/1/") for key in contents(store)}
+    assert names == {*manifest.files, "manifest.json", "claim.json"}
+
+
+@pytest.mark.usefixtures("several_writers")
+def test_asleep_before_any_call_it_changes_nothing_when_it_wakes(place: "Place", attempt: Callable[..., Any]) -> None:
+    for number in range(100):
+        for info in list(place.store.list("")):
+            place.store.delete(info.key)
+        after: dict[str, bytes] = {}
+
+        def overtake(after: dict[str, bytes] = after) -> None:
+            attempt(place.store, "second", 2)
+            after.update(contents(place.store))
+
+        sleeper = Interrupted(place.store, number, overtake)
+        try:
+            attempt(sleeper, "first", 1)
+        except StoreError:
+            assert after
+        whole(place.store)
+        if not after:
+            break
+        assert contents(place.store) == after, number
+    assert number > 5
+
+
+def test_killed_before_any_call_the_next_attempt_completes_it(place: "Place", attempt: Callable[..., Any]) -> None:
+    for number in range(100):
+        for info in list(place.store.list("")):
+            place.store.delete(info.key)
+        try:
+            attempt(Interrupted(place.store, number, fail), "first", 1)
+        except Killed:
+            pass
+        else:
+            break
+        published = attempt(place.store, "second", 2)
+        assert VersionStore(place.store).manifest(1) == published
+        whole(place.store)
+    assert number > 5
+
+
+def test_three_attempts_asleep_and_killed_at_any_call(tmp_path: Path, attempt: Callable[..., Any]) -> None:
+    """The first sleeps while the second does, while the third finishes; then the second wakes, then the first."""
+    draw = random.Random(7)
+    for case in range(60):
+        store = DirectoryStore(tmp_path / f"store-{case}")
+        after: dict[str, bytes] = {}
+
+        def third(store: DirectoryStore = store, after: dict[str, bytes] = after) -> None:
+            attempt(store, draw.choice(["first", "third"]), 3)
+            after.update(contents(store))
+
+        def second(store: DirectoryStore = store, third: Callable[[], None] = third) -> None:
+            try:
+                attempt(Interrupted(store, draw.randrange(16), draw.choice([third, third, fail])), "second", 2)
+            except (StoreError, Killed):
+                assert True
+            if not VersionStore(store).numbers():
+                third()
+
+        try:
+            attempt(Interrupted(store, draw.randrange(12), second), "first", 1)
+        except StoreError:
+            assert VersionStore(store).numbers()
+        manifest = VersionStore(store).verify(1)
+        if after:
+            files = {key: data for key, data in contents(store).items() if "/attempt-" not in key}
+            assert files == after, case
+        assert manifest.update_id == "000001"
+
+
+def test_what_somebody_put_in_the_place_of_a_file_is_replaced(place: "Place", attempt: Callable[..., Any]) -> None:
+    place.put("versions/1/model.onnx", b"mine")
+    attempt(place.store, "first", 1)
+    whole(place.store)
+
+
+def test_a_claim_of_an_earlier_release_is_taken_over(place: "Place", attempt: Callable[..., Any]) -> None:
+    place.put("versions/1/claim.json", b'{"update_id": "000001"}')
+    place.put("versions/1/model.onnx", b"half")
+    attempt(place.store, "first", 1)
+    whole(place.store)
+
+
+def test_an_earlier_epoch_takes_nothing_over(place: "Place", attempt: Callable[..., Any]) -> None:
+    with pytest.raises(Killed):
+        attempt(Interrupted(place.store, 4, fail), "second", 2)
+    with pytest.raises(PreconditionFailedError, match=r"claimed in epoch 2, after this updater's \(1\)"):
+        attempt(place.store, "first", 1)
+    claim = Claim.model_validate_json(place.store.read("versions/1/claim.json"))
+    assert (claim.epoch, claim.manifest) == (2, None)
+
+
+class TestPointer:
+    def test_of_a_later_epoch_is_not_moved_by_an_earlier_one(
+        self, place: "Place", publish: Callable[..., Manifest]
+    ) -> None:
+        person, old, new = (VersionStore(place.store, lambda epoch=epoch: epoch) for epoch in (None, 1, 2))
+        publish(person)
+        publish(person)
+        old.point_to(1, "learnt")
+        new.begin_epoch()
+        for change in (lambda: old.point_to(2, "late"), lambda: old.decide_removal([2]), old.begin_epoch):
+            with pytest.raises(PreconditionFailedError, match="epoch 2"):
+                change()
+        pointer = person.rollback(2)
+        assert (pointer.version, pointer.epoch) == (2, 2)
+        assert new.point_to(1, "learnt").epoch == 2
+
+    @pytest.mark.usefixtures("several_writers")
+    def test_a_move_that_slept_fails(self, place: "Place", publish: Callable[..., Manifest]) -> None:
+        """Before every call of the move in turn another updater begins its epoch: the version stays."""
+        store, present = place.store, VersionStore(place.store)
+        publish(present)
+        publish(present)
+        present.point_to(1, "first")
+        for number in range(20):
+            epoch = 2 * number + 1
+            sleeper = Interrupted(store, number, VersionStore(store, lambda epoch=epoch: epoch + 1).begin_epoch)
+            try:
+                VersionStore(sleeper, lambda epoch=epoch: epoch).point_to(2, "late")  # type: ignore[arg-type]
+            except PreconditionFailedError:
+                pointer = present.current()
+                assert pointer is not None
+                assert (pointer.version, pointer.epoch) == (1, epoch + 1)
+            else:
+                assert sleeper.calls <= number
+                return
+        raise AssertionError("the move never ended")
