@@ -1,0 +1,83 @@
+// What the page says and asks: notices, "are you sure", the token.
+
+import {askTokenBy, get, keepToken, token} from "./api.js";
+import {byId, make, setHidden, setText} from "./dom.js";
+
+const NOTICES = 4;
+
+export function notice(text, kind = "") {
+  const box = byId("notices");
+  const line = make("p", {class: "notice " + kind}, make("span", {}, text));
+  line.append(make("button", {type: "button", class: "plain", "aria-label": "Dismiss: " + text, click: () => line.remove()}, "×"));
+  box.append(line);
+  while (box.children.length > NOTICES) box.firstElementChild.remove();
+}
+
+// Run what a button does: the button waits meanwhile, and a failure is said.
+export async function during(button, work) {
+  button.disabled = true;
+  try {
+    return await work();
+  } catch (error) {
+    notice(error.message, "bad");
+    return undefined;
+  } finally {
+    button.disabled = false;
+  }
+}
+
+// Resolves to true when the person agrees. `more` is a node with further choices.
+export function confirm(title, text, action, more) {
+  const dialog = byId("confirm");
+  setText(byId("confirm-title"), title);
+  setText(byId("confirm-text"), text);
+  setText(byId("confirm-yes"), action);
+  byId("confirm-more").replaceChildren(...(more ? [more] : []));
+  return new Promise((resolve) => {
+    const end = (agreed) => () => { dialog.returnValue = agreed ? "yes" : ""; dialog.close(); };
+    byId("confirm-yes").onclick = end(true);
+    byId("confirm-no").onclick = end(false);
+    dialog.onclose = () => { resolve(dialog.returnValue === "yes"); dialog.returnValue = ""; };
+    dialog.showModal();
+    byId("confirm-no").focus();
+  });
+}
+
+export function closeButton(dialog) {
+  return make("button", {type: "button", class: "plain close", "aria-label": "Close", click: () => dialog.close()}, "×");
+}
+
+function askToken() {
+  const dialog = byId("token");
+  byId("token-text").value = token();
+  return new Promise((resolve) => {
+    let kept = false;
+    byId("token-form").onsubmit = (event) => {
+      event.preventDefault();
+      keepToken(byId("token-text").value.trim());
+      kept = Boolean(token());
+      dialog.close();
+    };
+    byId("token-no").onclick = () => dialog.close();
+    dialog.onclose = () => { resolve(kept); showAccess(); };
+    dialog.showModal();
+  });
+}
+
+async function showAccess() {
+  try {
+    const access = await get("api/access");
+    setHidden(byId("token-open"), !access.token);
+    setText(byId("token-open"), access.allowed ? "Token ✓" : "Token needed");
+    if (!access.allowed && !access.token) notice("This page can only be looked at from here: " + access.why, "warn");
+    if (!access.allowed && token()) notice("The token is not the right one.", "bad");
+  } catch (error) {
+    notice(error.message, "bad");
+  }
+}
+
+export function startDialogs() {
+  askTokenBy(askToken);
+  byId("token-open").addEventListener("click", askToken);
+  showAccess();
+}

@@ -1,0 +1,105 @@
+// The head of the page, the figures of the current version, and the running update.
+
+import {draw} from "./chart.js";
+import {byId, count, duration, interval, keyed, make, percent, setClass, setHidden, setText, time} from "./dom.js";
+import {current, onChange} from "./live.js";
+
+const SHOWN = 20, CURVE_W = 320, CURVE_H = 90;
+
+function chip(id, text, kind = "", title = "") {
+  const node = byId(id);
+  setText(node, text);
+  setClass(node, "chip " + kind);
+  setHidden(node, !text);
+  if (node.title !== title) node.title = title;
+}
+
+function head({status}) {
+  const wanted = status.current_version, served = status.served_version;
+  const provisional = current()?.kind === "provisional";
+  chip("current", wanted ? `current version ${wanted}${provisional ? " (provisional)" : ""}` : "nothing learnt yet", provisional ? "warn" : wanted ? "good" : "");
+  const other = wanted ? "warn" : "";
+  chip("served", served ? `served: version ${served}` : "no version is served", served && served === wanted ? "good" : other, status.server_error || "");
+  chip("store", status.store.ok ? "" : "store not reached: " + status.store.url, "bad", status.store.error || "");
+  const standby = status.lease.state === "standby";
+  chip("lease", standby ? `standby: updater ${status.lease.holder || "(unknown)"} is active` : "", "warn");
+}
+
+function tiles() {
+  const version = current();
+  const measured = version?.accuracy.cnn;
+  const rows = [
+    ["accuracy, all classes", percent(measured?.all), version ? interval(version.interval, version.images) : ""],
+    ["accuracy, old classes", percent(measured?.old), ""],
+    ["accuracy, new classes", percent(measured?.new), ""],
+    ["average over versions", percent(version?.average_incremental_accuracy), ""],
+    ["forgetting", percent(version?.forgetting), ""],
+    ["old taken for new", percent(version?.old_as_new), ""],
+    ["classes", version?.class_count ?? "–", ""],
+    ["exemplars", version?.exemplar_count ?? "–", ""],
+  ];
+  keyed(byId("tiles"), rows, (row) => row[0],
+    ([name]) => make("div", {class: "tile"}, make("dt", {}, name), make("dd", {}), make("dd", {class: "soft"})),
+    (node, [, value, note]) => { setText(node.children[1], value); setText(node.children[2], note); });
+}
+
+function timeLeft(phase) {
+  if (typeof phase.seconds_left === "number") return phase.seconds_left;
+  const share = phase.progress;
+  return share > 0.05 && share < 1 ? (Date.now() - Date.parse(phase.started_at)) / 1000 * (1 - share) / share : null;
+}
+
+function facts(phase) {
+  const left = timeLeft(phase);
+  const found = [["update", phase.update], ["step", phase.step + (phase.stage ? " / " + phase.stage : "")], ["images", phase.images]];
+  if (left !== null) found.push(["time left", "about " + duration(left)]);
+  if (phase.epochs) found.push(["epoch", `${phase.epoch} of ${phase.epochs}`]);
+  for (const [name, value] of Object.entries(phase.losses)) found.push([name.replaceAll("_", " "), value.toFixed(3)]);
+  if (phase.lambda !== null) found.push(["λ", phase.lambda.toFixed(2)]);
+  if (phase.eta !== null) found.push(["η", phase.eta.toFixed(2)]);
+  if (phase.provisional) found.push(["until then", `version ${phase.provisional} (provisional)`]);
+  if (phase.attempt > 1) found.push(["attempt", phase.attempt]);
+  return found;
+}
+
+function lastUpdate(last) {
+  if (!last) return "No update has run yet.";
+  const version = last.version ? `, version ${last.version}` : "";
+  return `None runs. Last: update ${last.id}, ${last.result}${version}, ${time(last.finished_at)}${last.reason ? ". " + last.reason : ""}`;
+}
+
+// Points of (progress, loss) as the path of a curve that fills its box.
+function curve(points) {
+  const top = Math.max(...points.map(([, loss]) => loss)) || 1;
+  return points.map(([progress, loss], place) =>
+    `${place ? "L" : "M"}${(progress * CURVE_W).toFixed(1)} ${(CURVE_H - 4 - loss / top * (CURVE_H - 8)).toFixed(1)}`).join("");
+}
+
+function lossCurve() {
+  const svg = draw("svg", {viewBox: `0 0 ${CURVE_W} ${CURVE_H}`, role: "img", class: "loss", "aria-label": "Loss of the running update"});
+  svg.append(draw("line", {x1: 0, x2: CURVE_W, y1: CURVE_H - 1, y2: CURVE_H - 1, class: "grid"}), draw("path", {class: "s-all"}));
+  return svg;
+}
+
+function phase({status}) {
+  const running = status.phase;
+  keyed(byId("phase"), [running ? "running" : "idle"], (kind) => kind,
+    (kind) => kind === "idle" ? make("p", {class: "empty"}) : make("div", {}, make("p", {}), make("progress", {max: 1, "aria-label": "Progress of the update"}), make("dl", {class: "facts"}), lossCurve()),
+    (node, kind) => {
+      if (kind === "idle") return setText(node, lastUpdate(status.last_update));
+      const what = [...running.new_classes.map((name) => "new: " + name), ...running.updated_classes.map((name) => "more of " + name)];
+      const rest = what.length - SHOWN;
+      setText(node.children[0], what.slice(0, SHOWN).join(", ") + (rest > 0 ? ` and ${count(rest, "class")} more` : ""));
+      node.children[1].value = running.progress;
+      keyed(node.children[2], facts(running), (fact) => fact[0],
+        ([name]) => make("div", {}, make("dt", {}, name), make("dd", {})), (row, [, value]) => setText(row.children[1], value));
+      node.children[3].lastChild.setAttribute("d", running.loss_history.length > 1 ? curve(running.loss_history) : "M0 0");
+      return undefined;
+    });
+}
+
+export function startNow() {
+  onChange(head);
+  onChange(tiles);
+  onChange(phase);
+}

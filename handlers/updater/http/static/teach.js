@@ -1,0 +1,123 @@
+// Teaching: a labelled folder goes into incoming/, image by image; then each class is marked as complete.
+
+import {segment, sendFile} from "./api.js";
+import {notice} from "./dialogs.js";
+import {byId, count, make, setText} from "./dom.js";
+import {chosenFiles, droppedFiles, dropZone, planClasses} from "./drop.js";
+import {refresh} from "./live.js";
+import {offerNames} from "./names.js";
+
+const AT_ONCE = 4, TRIES = 4, FIRST_PAUSE_MS = 500;
+const FOR_EVER = new Set([400, 401, 403, 409, 413, 415]);
+
+const pause = (milliseconds) => new Promise((resolve) => setTimeout(resolve, milliseconds));
+
+function dropName() {
+  const random = crypto.getRandomValues(new Uint8Array(4)).reduce((text, byte) => text + byte.toString(16).padStart(2, "0"), "");
+  return new Date().toISOString().replace(/[-:]|\.\d+Z/g, "") + "-" + random;
+}
+
+async function put(address, file) {
+  for (let tried = 1; ; tried++) {
+    try {
+      return await sendFile("PUT", address, file);
+    } catch (error) {
+      if (FOR_EVER.has(error.status) || tried === TRIES) throw error;
+      await pause(FIRST_PAUSE_MS * 2 ** tried);
+    }
+  }
+}
+
+// Send everything, a few at a time; gives what failed. `tell(done)` is called after each file.
+async function sendAll(uploads, tell) {
+  const waiting = [...uploads], failed = [];
+  let done = 0;
+  const work = async () => {
+    for (let one = waiting.shift(); one; one = waiting.shift()) {
+      try { await put(one.address, one.file); } catch (error) { failed.push({...one, reason: error.message}); }
+      tell(++done);
+    }
+  };
+  await Promise.all(Array.from({length: AT_ONCE}, work));
+  return failed;
+}
+
+function uploadsOf(plan, drop) {
+  return [...plan.classes].flatMap(([name, files]) => files.map(({path, file}) => ({
+    name, path, file, address: ["api/incoming", segment(name), drop, ...path.split("/").map(segment)].join("/"),
+  })));
+}
+
+async function markComplete(names) {
+  for (const name of names) await put(`api/incoming/${segment(name)}/_READY`, new Blob([]));
+  notice(`Everything has arrived: ${names.join(", ").slice(0, 200)}. It is learnt now; this page shows how far it is.`, "good");
+  byId("teach-plan").replaceChildren();
+  byId("teach-class").value = "";
+  refresh();
+}
+
+function showFailed(failed, names) {
+  const box = byId("teach-plan");
+  const arrived = names.filter((name) => name);
+  box.replaceChildren(
+    make("p", {class: "bad"}, `${count(failed.length, "file")} did not arrive.`),
+    make("ul", {}, ...failed.slice(0, 10).map((one) => make("li", {}, `${one.path}: ${one.reason}`))),
+    make("p", {class: "bar"},
+      make("button", {type: "button", click: () => send(failed, arrived)}, "Try these again"),
+      make("button", {type: "button", click: () => finish(arrived)}, "Learn what has arrived")));
+}
+
+async function finish(names) {
+  try { await markComplete(names); } catch (error) { notice(error.message, "bad"); }
+}
+
+async function send(uploads, names) {
+  const bar = make("progress", {max: uploads.length, value: 0, "aria-label": "Upload"});
+  const words = make("p", {}, `Sending ${count(uploads.length, "image")} …`);
+  byId("teach-plan").replaceChildren(words, bar);
+  const failed = await sendAll(uploads, (done) => { bar.value = done; });
+  setText(words, `${uploads.length - failed.length} of ${count(uploads.length, "image")} have arrived.`);
+  if (failed.length) showFailed(failed, names);
+  else await finish(names);
+}
+
+function leftOut(plan) {
+  const parts = [];
+  if (plan.hidden) parts.push(count(plan.hidden, "hidden file"));
+  if (plan.others) parts.push(count(plan.others, "file") + " that " + (plan.others === 1 ? "is" : "are") + " not an image");
+  if (plan.unnamed.length) parts.push(count(plan.unnamed.length, "image") + " in no folder: type a class and choose again");
+  return parts.length ? "Left out: " + parts.join("; ") + "." : "";
+}
+
+function propose(files) {
+  const plan = planClasses(files, byId("teach-class").value.trim());
+  const names = [...plan.classes.keys()];
+  const box = byId("teach-plan");
+  if (!names.length) {
+    box.replaceChildren(make("p", {class: "bad"}, "There is no image to learn. " + leftOut(plan)));
+    return;
+  }
+  const go = make("button", {type: "button", class: "main", click: () => send(uploadsOf(plan, dropName()), names)}, "Upload and learn");
+  box.replaceChildren(
+    make("ul", {class: "plan"}, ...[...plan.classes].slice(0, 30).map(([name, list]) => make("li", {}, `${name}: ${count(list.length, "image")}`))),
+    make("p", {class: "soft"}, (names.length > 30 ? `and ${count(names.length - 30, "class")} more. ` : "") + leftOut(plan)),
+    make("p", {class: "bar"}, go, make("button", {type: "button", click: () => box.replaceChildren()}, "Cancel")));
+  go.focus();
+}
+
+export function teachMore(name) {
+  location.hash = "home";
+  byId("teach-class").value = name;
+  byId("teach-files").focus();
+  byId("teach-drop").scrollIntoView({block: "center"});
+}
+
+export function startTeach() {
+  offerNames(byId("teach-class"));
+  dropZone(byId("teach-drop"), async (transfer) => {
+    try { propose(await droppedFiles(transfer)); } catch (error) { notice("The folder cannot be read: " + error.message, "bad"); }
+  });
+  for (const id of ["teach-files", "teach-folder"]) {
+    byId(id).addEventListener("change", (event) => { propose(chosenFiles(event.target)); event.target.value = ""; });
+  }
+}

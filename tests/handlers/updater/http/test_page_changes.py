@@ -1,0 +1,216 @@
+"""What a person does on the page: teach, correct, change classes, go back; each step as a person takes it."""
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import httpx
+import pytest
+from playwright.sync_api import Browser, Page, expect
+
+from handlers.bucket.edit_documents import DeleteImages, Merge, Remove, Rename
+from handlers.settings import Settings
+from handlers.sidecar.http import WebServer
+from handlers.updater.http.app import make_app
+from handlers.updater.service import Updater
+from lucir_core.config.phase_config import load_preset
+from model_store.directory.directory_store import DirectoryStore
+from tests.handlers.cli.test_versions import publish
+from tests.handlers.conftest import DigitFiles
+from tests.support.browser import chromium, needs_browser, opened
+from tests.support.learnt_store import LearntStore
+
+pytestmark = needs_browser
+
+
+@pytest.fixture(scope="module")
+def browser() -> Iterator[Browser]:
+    with chromium() as running:
+        yield running
+
+
+@pytest.fixture
+def page(browser: Browser, client: httpx.Client, learnt: LearntStore, updater: Updater) -> Iterator[Page]:
+    updater.status.set_versions(1, 1, None)
+    with opened(browser, str(client.base_url)) as shown:
+        shown.locator("#tiles dd").first.wait_for()
+        yield shown
+
+
+def write(folder: Path, files: dict[str, bytes]) -> Path:
+    for name, data in files.items():
+        (folder / name).parent.mkdir(parents=True, exist_ok=True)
+        (folder / name).write_bytes(data)
+    return folder
+
+
+def incoming(root: Path) -> set[str]:
+    """Class and file name of what has arrived; the drop's own folder between them is left out."""
+    files = [path.relative_to(root / "incoming").parts for path in (root / "incoming").rglob("*") if path.is_file()]
+    return {"/".join([parts[0], *parts[2:]]) if len(parts) > 2 else "/".join(parts) for parts in files}
+
+
+def test_a_folder_of_classes_is_taught(page: Page, root: Path, tmp_path: Path, digit_files: DigitFiles) -> None:
+    files = {f"{name}/{number}.png": digit_files[3][number] for name in ("owl", "bat") for number in range(3)}
+    extra = {"owl/.hidden.png": b"x", ".DS_Store": b"x", "owl/notes.txt": b"x", "owl/deep/1.png": digit_files[4][0]}
+    page.locator("#teach-folder").set_input_files(write(tmp_path / "birds", files | extra))
+    expect(page.locator("#teach-plan")).to_contain_text("owl: 4 images")
+    expect(page.locator("#teach-plan")).to_contain_text("1 file that is not an image")
+    assert not (root / "incoming").exists()
+    page.get_by_role("button", name="Upload and learn").click()
+    expect(page.locator("#notices")).to_contain_text("Everything has arrived")
+    assert incoming(root) == {*files, "owl/deep/1.png", "owl/_READY", "bat/_READY"}
+
+
+@pytest.mark.slow
+def test_dropped_images_get_the_class_that_was_typed(page: Page, root: Path) -> None:
+    page.get_by_label("Class of the images").fill("owl")
+    page.evaluate(
+        """async () => {
+            const canvas = new OffscreenCanvas(16, 16);
+            canvas.getContext("2d").fillRect(0, 0, 8, 8);
+            const file = new File([await canvas.convertToBlob()], "drawn.png");
+            const transfer = new DataTransfer();
+            transfer.items.add(file);
+            for (const kind of ["dragover", "drop"])
+                document.getElementById("teach-drop").dispatchEvent(
+                    new DragEvent(kind, {dataTransfer: transfer, bubbles: true, cancelable: true}));
+        }"""
+    )
+    page.get_by_role("button", name="Upload and learn").click()
+    expect(page.locator("#notices")).to_contain_text("Everything has arrived: owl")
+    assert incoming(root) == {"owl/drawn.png", "owl/_READY"}
+
+
+@pytest.mark.slow
+def test_what_does_not_arrive_is_told_and_tried_again(page: Page, root: Path, tmp_path: Path) -> None:
+    (empty,) = write(tmp_path, {"owl/1.png": b""}).glob("owl/*.png")
+    page.get_by_label("Class of the images").fill("owl")
+    page.locator("#teach-files").set_input_files(empty)
+    page.get_by_role("button", name="Upload and learn").click()
+    expect(page.locator("#teach-plan")).to_contain_text("1.png: the file is empty")
+    page.get_by_role("button", name="Try these again").click()
+    expect(page.locator("#teach-plan")).to_contain_text("1 file did not arrive")
+    assert not (root / "incoming").exists()
+
+
+def open_class(page: Page, name: str) -> None:
+    page.get_by_role("link", name="Classes").click()
+    page.get_by_role("button", name=name, exact=True).click()
+
+
+def test_a_class_is_renamed_merged_and_an_image_deleted(
+    page: Page, updater: Updater, learnt: LearntStore, root: Path, tmp_path: Path
+) -> None:
+    open_class(page, "zero")
+    page.get_by_label("New name").fill("none")
+    page.get_by_role("button", name="Rename").click()
+    expect(page.locator("#request-list")).to_contain_text("rename 'zero' to 'none' waits for its turn")
+    open_class(page, "zero")
+    page.get_by_role("button", name="Delete 0.png").click()
+    page.locator("#confirm-no").click()
+    assert len(updater.edits.pending()) == 1
+    page.get_by_role("button", name="Delete 0.png").click()
+    page.locator("#confirm-yes").click()
+    expect(page.locator("#request-list")).to_contain_text("delete 1 image")
+    page.locator("#class-dialog").get_by_role("button", name="Close").click()
+    kinds = [type(request.operation) for request in updater.edits.pending()]
+    assert kinds == [Rename, DeleteImages]
+    page.reload()
+    expect(page.locator("#request-list > li")).to_have_count(2)
+
+
+@pytest.mark.slow
+def test_classes_are_merged_and_removed_when_that_is_confirmed(
+    browser: Browser, client: httpx.Client, updater: Updater, store: DirectoryStore, tmp_path: Path
+) -> None:
+    for number in (1, 2):
+        publish(updater.versions, number, tmp_path)
+    updater.versions.point_to(2, "published")
+    updater.status.set_versions(2, 2, None)
+    with opened(browser, str(client.base_url)) as page:
+        open_class(page, "owl")
+        page.get_by_label("Merge into").fill("cat")
+        page.get_by_role("button", name="Merge …").click()
+        expect(page.locator("#confirm-title")).to_have_text("Merge “owl” into “cat”?")
+        page.locator("#confirm-yes").click()
+        expect(page.locator("#request-list > li")).to_have_count(1)
+        open_class(page, "dog")
+        page.get_by_role("button", name="Remove the class …").click()
+        page.get_by_label("delete its stored images as well").check()
+        page.locator("#confirm-yes").click()
+        expect(page.locator("#request-list > li")).to_have_count(2)
+        open_class(page, "owl")
+        page.get_by_label("New name").fill("cat")
+        page.get_by_role("button", name="Rename").click()
+        expect(page.locator("#notices")).to_contain_text("lucir class merge")
+    assert [request.operation for request in updater.edits.pending()] == [
+        Merge(names=("owl", "cat"), into="cat"),
+        Remove(name="dog", delete_originals=True),
+    ]
+
+
+def test_versions_are_compared_and_gone_back_to(
+    browser: Browser, client: httpx.Client, updater: Updater, tmp_path: Path
+) -> None:
+    for number in (1, 2, 3):
+        publish(updater.versions, number, tmp_path, passed=number < 3)
+    updater.versions.point_to(2, "published")
+    updater.status.set_versions(2, 2, None)
+    with opened(browser, str(client.base_url)) as page:
+        page.get_by_role("link", name="Versions").click()
+        page.get_by_label("Compare version 1").check()
+        page.get_by_label("Compare version 2").check()
+        page.get_by_role("button", name="Compare two").click()
+        expect(page.locator("#compare-dialog")).to_contain_text("Only in version 2: owl.")
+        page.get_by_role("button", name="Close").click()
+        page.get_by_role("button", name="Roll back to version 3").click()
+        expect(page.locator("#confirm-text")).to_contain_text("The gate refused it: too bad.")
+        page.locator("#confirm-no").click()
+        page.get_by_role("button", name="Roll back to version 1").click()
+        page.locator("#confirm-yes").click()
+        expect(page.locator("#notices")).to_contain_text("Version 1 is the current one now; before it was 2.")
+    pointer = updater.versions.current()
+    assert pointer is not None
+    assert pointer.version == 1
+
+
+@pytest.mark.slow
+def test_a_rejected_file_gets_its_class(page: Page, root: Path) -> None:
+    page.get_by_role("link", name="Files").click()
+    row = page.locator("#rejected > li", has_text="loose.png")
+    expect(row).to_contain_text("lies directly in incoming/")
+    row.get_by_label("Class").fill("two")
+    row.get_by_role("button").click()
+    expect(row).to_have_count(0)
+    assert incoming(root) == {"two/000001/loose.png", "two/_READY"}
+
+
+@pytest.mark.slow
+def test_an_engine_that_is_away_is_said(page: Page, tmp_path: Path, digit_files: DigitFiles) -> None:
+    (tmp_path / "digit.png").write_bytes(digit_files[0][0])
+    page.locator("#try-file").set_input_files(tmp_path / "digit.png")
+    expect(page.locator("#try-answer")).to_contain_text("does not answer")
+
+
+def test_a_token_is_asked_for_and_kept_in_the_tab(
+    browser: Browser, settings: Settings, store: DirectoryStore, learnt: LearntStore, tmp_path: Path
+) -> None:
+    (tmp_path / "token").write_text("secret\n", encoding="utf-8")
+    guarded = settings.updater.model_copy(update={"token_file": tmp_path / "token"})
+    updater = Updater(settings.model_copy(update={"updater": guarded}), load_preset("digits"), store)
+    updater.status.set_versions(1, 1, None)
+    server = WebServer(make_app(updater), "127.0.0.1", 0)
+    server.start()
+    try:
+        with opened(browser, f"http://127.0.0.1:{server.port}") as page:
+            open_class(page, "zero")
+            page.get_by_label("New name").fill("none")
+            page.get_by_role("button", name="Rename").click()
+            page.locator("#token-text").fill("secret")
+            page.get_by_role("button", name="Keep").click()
+            expect(page.locator("#request-list > li")).to_have_count(1)
+            page.reload()
+            expect(page.locator("#token-open")).to_have_text("Token ✓")
+    finally:
+        server.stop()
+    assert len(updater.edits.pending()) == 1
