@@ -16,7 +16,9 @@ from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import Route
 
+from handlers.bucket.dropped_names import why_left_alone
 from handlers.bucket.layout import INCOMING, LONGEST_KEY, READY_MARKER, class_name, has_image_suffix, safe_segment
+from handlers.inference.formats import IMAGE_KINDS, recognise
 from handlers.settings import Settings
 from handlers.sidecar.http import json_answer
 from handlers.updater.http.changes.access import FILE, check_access
@@ -24,6 +26,8 @@ from handlers.updater.http.changes.bodies import parts
 from model_store.manifest import now
 from model_store.objects import ObjectStore
 
+HEAD = 64
+"""Bytes from which the kind of a file is told."""
 AT_ONCE = 8
 """Uploads that are written at the same time; more wait."""
 
@@ -63,6 +67,7 @@ class UploadApi:
             with tempfile.TemporaryDirectory(prefix="lucir-") as folder:
                 file = Path(folder) / "upload"
                 await self._receive(request, file)
+                _check_kind(path, file)
                 await run_in_threadpool(self._objects.upload, key, file)
         return json_answer({"key": key, "class": name}, 201)
 
@@ -70,22 +75,22 @@ class UploadApi:
         """Learn a folder that was set aside once more: its marker is written anew, so that its content has changed."""
         check_access(request, self._token)
         name = checked_class(request.path_params["name"])
-        if not await run_in_threadpool(self._holds_images, name):
+        if not await run_in_threadpool(self._holds_files, name):
             raise HTTPException(404, f"there is nothing in {INCOMING}{name}/")
         content = f"tried again {now().isoformat()}\n".encode()
         await run_in_threadpool(self._objects.write, f"{INCOMING}{name}/{READY_MARKER}", content)
         return json_answer({"class": name}, 202)
 
     async def _mark(self, name: str) -> Response:
-        if not await run_in_threadpool(self._holds_images, name):
+        if not await run_in_threadpool(self._holds_files, name):
             raise HTTPException(409, f"no image of {name!r} has arrived: send them before {READY_MARKER}")
         key = f"{INCOMING}{name}/{READY_MARKER}"
         await run_in_threadpool(self._objects.write, key, b"")
         return json_answer({"key": key, "class": name}, 201)
 
-    def _holds_images(self, name: str) -> bool:
+    def _holds_files(self, name: str) -> bool:
         prefix = f"{INCOMING}{name}/"
-        return any(has_image_suffix(info.key) for info in self._objects.list(prefix))
+        return any(info.key != prefix + READY_MARKER for info in self._objects.list(prefix))
 
     async def _receive(self, request: Request, file: Path) -> None:
         limit = self._limits.max_bytes
@@ -110,11 +115,17 @@ def checked_class(name: str) -> str:
 
 def _image_key(name: str, path: str) -> str:
     segments = path.split("/")
-    if any(segment == "" or segment.startswith(".") for segment in segments):
-        raise HTTPException(400, f"{path!r} is a hidden file, or lies in a hidden folder: those are left out")
-    if not has_image_suffix(path):
-        raise HTTPException(415, f"{path!r} does not end as an image does: send JPEG, PNG, WebP, BMP, GIF or TIFF")
+    reason = "a folder without a name" if "" in segments else why_left_alone(path)
+    if reason is not None:
+        raise HTTPException(400, f"{path!r} is left out: {reason}")
     key = f"{INCOMING}{name}/{'/'.join(map(safe_segment, segments))}"
     if len(key.encode()) > LONGEST_KEY:
         raise HTTPException(400, f"the path has {len(path)} characters, which is too long: use fewer folders")
     return key
+
+
+def _check_kind(path: str, file: Path) -> None:
+    """By its content; a damaged image still by its name, so that the updater says what is wrong with it."""
+    with file.open("rb") as start:
+        if recognise(start.read(HEAD)) not in IMAGE_KINDS and not has_image_suffix(path):
+            raise HTTPException(415, f"{path!r} is left out: it is not an image")

@@ -85,7 +85,7 @@ function leftOut(plan) {
   const parts = [];
   if (plan.hidden) parts.push(count(plan.hidden, "hidden file"));
   if (plan.others) parts.push(count(plan.others, "file") + " that " + (plan.others === 1 ? "is" : "are") + " not an image");
-  if (plan.unnamed.length) parts.push(count(plan.unnamed.length, "image") + " in no folder: type a class and choose again");
+  parts.push(...plan.unclear);
   return parts.length ? "Left out: " + parts.join("; ") + "." : "";
 }
 

@@ -17,9 +17,17 @@ def test_a_folder_arrives_as_a_drop_puts_it(
     client: httpx.Client, digit_files: DigitFiles, root: Path, tmp_path: Path
 ) -> None:
     folder = tmp_path / "birds"
-    for name in ("owl/a b.png", "owl/deep/100%.png", "owl/.hidden.png", "owl/.git/x.png", "owl/notes.txt"):
+    for name in (
+        "owl/a b.png",
+        "owl/deep/100%.png",
+        "owl/.hidden.png",
+        "owl/.git/x.png",
+        "owl/@eaDir/x.png",
+        "owl/camera",
+    ):
         (folder / name).parent.mkdir(parents=True, exist_ok=True)
         (folder / name).write_bytes(digit_files[0][0])
+    (folder / "owl/notes.txt").write_bytes(b"not an image")
     answers = {
         path.relative_to(folder / "owl").as_posix(): client.put(
             httpx.URL(path="/api/incoming/owl/drop1/" + path.relative_to(folder / "owl").as_posix()),
@@ -34,6 +42,8 @@ def test_a_folder_arrives_as_a_drop_puts_it(
         "deep/100%.png": 201,
         ".hidden.png": 400,
         ".git/x.png": 400,
+        "@eaDir/x.png": 400,
+        "camera": 201,
         "notes.txt": 415,
     }
     assert not (root / "incoming/owl/_READY").exists()
@@ -47,7 +57,7 @@ def test_a_folder_arrives_as_a_drop_puts_it(
     ("path", "status", "words"),
     [
         ("_owl/x/1.png", 400, "underscore"),
-        ("owl/x//1.png", 400, "hidden"),
+        ("owl/x//1.png", 400, "without a name"),
         ("owl/x/" + "y" * 900 + "/" + "z" * 900 + "/1.png", 201, ""),
         ("owl/x/" + "/".join(["long" * 40] * 9) + "/1.png", 400, "too long"),
         ("owl/_READY", 409, "no image of 'owl' has arrived"),
