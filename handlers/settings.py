@@ -113,7 +113,7 @@ class ImageLimits(Section):
     max_bytes: int = Field(20 * 1024 * 1024, ge=1024)
     """Largest file."""
     max_pixels: int = Field(50_000_000, ge=1)
-    """Largest decoded picture: a bomb is refused from its header, before it is decoded."""
+    """Largest decoded image: a bomb is refused from its header, before it is decoded."""
     min_side: int = Field(4, ge=1)
     """Smallest width and height."""
 

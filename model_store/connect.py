@@ -41,4 +41,6 @@ def open_store(
             connect_timeout=connect_timeout,
             read_timeout=read_timeout,
         )
-    raise StoreError(f"{url.rpartition('@')[2]!r} is no store: use file:///path or s3://bucket (a bucket, no folder)")
+    raise StoreError(
+        f"{url.rpartition('@')[2]!r} is not a store: use file:///path or s3://bucket (a bucket, not a folder)"
+    )

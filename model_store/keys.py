@@ -11,10 +11,10 @@ def check_key(key: str) -> str:
     segments = key.split("/")
     if any(segment in {"", ".", ".."} for segment in segments) or "\0" in key:
         raise StoreError(
-            f"{key!r} is no key: keys are segments separated by '/', none of them empty, '.' or '..', without NUL"
+            f"{key!r} is not a key: keys are segments separated by '/', none of them empty, '.' or '..', without NUL"
         )
     if segments[0] == RESERVED:
-        raise StoreError(f"{key!r} is no key: {RESERVED!r} is kept for the store itself; choose another name")
+        raise StoreError(f"{key!r} is not a key: {RESERVED!r} is kept for the store itself; choose another name")
     return key
 
 
@@ -29,5 +29,5 @@ def check_prefix(prefix: str) -> str:
 def check_folder(prefix: str) -> str:
     """Return ``prefix``, which is empty or ends in ``/``; raise ``StoreError`` otherwise."""
     if prefix and not prefix.endswith("/"):
-        raise StoreError(f"{prefix!r} is no folder: add the '/' at its end")
+        raise StoreError(f"{prefix!r} is not a folder: add the '/' at its end")
     return check_prefix(prefix)

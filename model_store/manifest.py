@@ -132,7 +132,7 @@ class Evaluation(StoredDocument):
     """Mean over old classes of (best earlier accuracy - present accuracy)."""
     history: tuple[Ratio, ...]
     """``all`` accuracy of every phase of this line, this one last; its mean is the average incremental accuracy. A
-    provisional version is no phase: it has its parent's."""
+    provisional version is not a phase: it has its parent's."""
     parent_old: Ratio | None
     """What the parent reached on the old classes, on the same images: what the gate compares with."""
     confusion: tuple[tuple[int, ...], ...]
@@ -141,7 +141,7 @@ class Evaluation(StoredDocument):
 
 
 class Pointer(StoredDocument):
-    """``versions/current.json``: what every server shall serve."""
+    """``versions/current.json``: what every server is to serve."""
 
     version: int = Field(ge=1)
     previous: int | None

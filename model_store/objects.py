@@ -88,4 +88,4 @@ class ObjectStore(Protocol):
         """
 
     def delete(self, key: str) -> None:
-        """Remove one object; removing what is not there is no error."""
+        """Remove one object; removing what is not there is not an error."""

@@ -86,7 +86,7 @@ class VersionStore:
         except ObjectNotFoundError:
             raise self._unknown(number) from None
         except ObjectTooLargeError as error:
-            raise CorruptVersionError(f"{self._name(key)} is no manifest: {error}; {RESTORE}") from error
+            raise CorruptVersionError(f"{self._name(key)} is not a manifest: {error}; {RESTORE}") from error
         bad = [name for name in manifest.files if not _FILE_NAME.fullmatch(name)]
         if manifest.version != number or bad:
             problem = f"names files {bad!r}" if bad else f"says it is version {manifest.version}"

@@ -6,7 +6,7 @@ from model_store.manifest import Counts, Manifest, Preprocessing, now
 
 
 def make_manifest(version: int, *, side: int = 32, **values: Any) -> Manifest:
-    """A version of an untrained model that takes pictures of ``side`` pixels; ``values`` replace what is said here."""
+    """A version of an untrained model that takes images of ``side`` pixels; ``values`` replace what is said here."""
     facts: dict[str, Any] = {
         "parent": version - 1 or None,
         "update_id": f"{version:06d}",

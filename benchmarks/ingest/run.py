@@ -40,7 +40,7 @@ CLASSES, PER_CLASS, SIDE = 10, 1000, 32
 THREADS = (4, 8, 16)
 
 
-def picture(seed: int) -> bytes:
+def noise_image(seed: int) -> bytes:
     """A PNG of a smooth pattern with some noise: about as large as a photograph of that size."""
     generator = np.random.default_rng(seed)
     coarse = Image.fromarray(generator.integers(0, 256, (4, 4, 3), np.uint8)).resize((SIDE, SIDE))
@@ -55,7 +55,7 @@ def fill(server: Server, bucket: str, images: int) -> int:
     client = server.admin()
 
     def put(number: int) -> int:
-        data = picture(number)
+        data = noise_image(number)
         client.put_object(bucket, f"incoming/class-{number % CLASSES}/{number:05d}.png", io.BytesIO(data), len(data))
         return len(data)
 

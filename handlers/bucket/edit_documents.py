@@ -35,7 +35,7 @@ class Merge(Document):
 
 
 class Remove(Document):
-    """A class is known no more."""
+    """A class is forgotten."""
 
     kind: Literal["remove"] = "remove"
     name: str
@@ -83,7 +83,7 @@ class EditPlan(StoredDocument):
     refused: str | None
     """Why nothing is done."""
     digests: tuple[str, ...]
-    """``image_digest`` (hex) of the pictures that leave the exemplars and the held-out images."""
+    """``image_digest`` (hex) of the images that leave the exemplars and the held-out images."""
     learnt: tuple[Sha256, ...]
     """Of the images to delete, those that the version had learnt."""
     files: tuple[StoredFile, ...]
@@ -106,5 +106,5 @@ class EditAnswer(StoredDocument):
     left: tuple[str, ...]
     """Keys whose content is not what was stored there: somebody else's now, and left alone."""
     versions: tuple[int, ...]
-    """Earlier versions that still hold such pictures."""
+    """Earlier versions that still hold such images."""
     notes: tuple[str, ...]

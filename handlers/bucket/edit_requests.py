@@ -115,9 +115,9 @@ class EditDesk:
         self._woken.set()
 
     def state(self, request_id: str) -> RequestState:
-        """How far a request is. Raises ``ValueError`` for what is no request's id."""
+        """How far a request is. Raises ``ValueError`` for what is not a request's id."""
         if not _ID.fullmatch(request_id):
-            raise ValueError(f"{request_id!r} is no request's id")
+            raise ValueError(f"{request_id!r} is not a request's id")
         newest, found = int(self._records.latest() or 0), RequestState(state="unknown")
         for number in range(max(int(request_id.split("-")[0]) + 1, newest - SEARCHED + 1), newest + 1):
             intent = self._records.intent(f"{number:06d}")

@@ -63,7 +63,7 @@ def _known(name: str) -> str:
 def _new_name(name: str) -> str:
     """The rules of dropped folders; such a name has no slash either."""
     if "/" in name:
-        raise EditError(f"{name!r} is no class name: it holds a '/'")
+        raise EditError(f"{name!r} is not a class name: it holds a '/'")
     try:
         return class_name(name)
     except ValueError as error:

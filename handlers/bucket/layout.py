@@ -33,14 +33,14 @@ def class_name(folder: str) -> str:
     """The class that a folder stands for: its name, NFC-normalised. Raises ``ValueError`` saying what is wrong."""
     name = unicodedata.normalize("NFC", folder)
     if not name or name in {".", ".."}:
-        raise ValueError(f"{name!r} is no class name")
+        raise ValueError(f"{name!r} is not a class name")
     if len(name) > LONGEST_CLASS_NAME:
         raise ValueError(f"the class name has {len(name)} characters; at most {LONGEST_CLASS_NAME} are allowed")
     if name.startswith("_"):
         raise ValueError(f"the class name {name!r} starts with an underscore, which is kept for the service itself")
     if UNDECODABLE in name:
         raise ValueError(f"the class name {name!a} is not UTF-8: {UNDECODABLE!a} stands for what could not be read")
-    # Cc: control, Cs: lone surrogates (a file name that is no UTF-8), Zl and Zp: line and paragraph separators.
+    # Cc: control, Cs: lone surrogates (a file name that is not UTF-8), Zl and Zp: line and paragraph separators.
     if bad := [character for character in name if unicodedata.category(character) in {"Cc", "Cs", "Zl", "Zp"}]:
         raise ValueError(f"the class name {name!a} holds the control character {bad[0]!a}")
     return name

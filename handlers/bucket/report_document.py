@@ -44,7 +44,7 @@ class Figures(Document):
     """Accuracy over all, old and new classes, by readout."""
 
     before_old: float | None
-    """What the version before reached on the same pictures of the old classes."""
+    """What the version before reached on the same images of the old classes."""
     all: float
     old: float | None
     new: float | None
@@ -57,7 +57,7 @@ class Figures(Document):
 
 
 class Taken(Document):
-    """How pictures of old and of new classes were answered."""
+    """How images of old and of new classes were answered."""
 
     old_right: int
     old_as_old: int
@@ -69,7 +69,7 @@ class Taken(Document):
 
 
 class Confusion(Document):
-    """Pictures of one class taken for another."""
+    """Images of one class taken for another."""
 
     true: str
     predicted: str
@@ -78,13 +78,13 @@ class Confusion(Document):
 
 
 class Mistake(Document):
-    """A held-out picture and what it was taken for."""
+    """A held-out image and what it was taken for."""
 
     true: str
     predicted: str
     probability: float
     png: str = Field(repr=False)
-    """The picture, base64."""
+    """The image, base64."""
 
 
 class LooksLike(Document):

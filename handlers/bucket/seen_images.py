@@ -1,4 +1,4 @@
-"""Hashes of what a version has learnt, itself and its ancestors: so that the same picture is never learnt twice.
+"""Hashes of what a version has learnt, itself and its ancestors: so that the same image is never learnt twice.
 
 They travel with each version (``learnt.safetensors``) and not in one list, so that a rollback forgets what the
 versions after it had learnt. Bounded: the oldest are dropped first.
@@ -21,7 +21,7 @@ FILE = "learnt.safetensors"
 LIMIT = 1_000_000
 """Hashes kept; 36 bytes each."""
 HASH_BYTES = 16
-"""Of the 32 of a sha256: enough to tell pictures apart."""
+"""Of the 32 of a sha256: enough to tell images apart."""
 
 
 @dataclass(frozen=True)
@@ -79,7 +79,7 @@ class Learnt:
         return bool(self._rows(shortened))
 
     def without(self, hashes: Iterable[str]) -> "Learnt":
-        """Without these images (sha256, hex): dropped again, they are learnt anew."""
+        """Without these images (sha256, hex): dropped again, they are learnt again."""
         kept = np.ones(len(self.hashes), bool)
         kept[self._rows({short(sha) for sha in hashes})] = False
         return Learnt(self.hashes[kept], self.labels[kept], self.classes, self.digests[kept])

@@ -41,7 +41,7 @@ class Entry(Document):
     sha256: Sha256
     role: Role
     class_name: str | None
-    """None where the folder's name is no class name, or the file lay in no folder."""
+    """None where the folder's name is not a class name, or the file lay in no folder."""
     reason: str | None
     """Why it was rejected."""
     target: str
@@ -68,7 +68,7 @@ class Plan(StoredDocument):
     own_evaluation: tuple[str, ...] = ()
     """Those of the dropped classes with own test images in ``evaluation/``: nothing is held out for them."""
     resize: int
-    """Side of the pictures that learning gets, in pixels."""
+    """Side of the images that learning gets, in pixels."""
     dropped_at: float
     """When the newest of the originals, or the request, arrived, in seconds since the epoch."""
     entries: tuple[Entry, ...] = ()

@@ -49,8 +49,8 @@ def find_classes(folder: Path, name: str | None = None) -> list[ClassFolder]:
 def read_layout(folder: Path, name: str | None = None) -> Layout:
     """The classes in ``folder``: one, when it holds images only or ``name`` is given, else one per folder in it.
 
-    Raises ``ClientError`` when there is none, when the folder can be read in two ways, when a name is no class name, or
-    when a class folder holds no image.
+    Raises ``ClientError`` when there is none, when the folder can be read in two ways, when a name is not a class name,
+    or when a class folder holds no image.
     """
     if not folder.is_dir():
         raise ClientError(f"{visible(str(folder))} is not a folder: name a class folder or a folder of class folders")

@@ -49,9 +49,9 @@ def run(spec: Mapping[str, Any]) -> list[dict[str, Any]]:
     return results
 
 
-def _arrays(pictures: Sequence[bytes], config: PhaseConfig) -> NDArray[np.uint8]:
+def _arrays(files: Sequence[bytes], config: PhaseConfig) -> NDArray[np.uint8]:
     """(n, resize, resize, 3), as the updater reads a drop."""
-    return np.stack([decode_square(picture, Limits(), config.resize) for picture in pictures])
+    return np.stack([decode_square(file, Limits(), config.resize) for file in files])
 
 
 def _evaluate(state: LearnerState, config: PhaseConfig, test: Mapping[str, Sequence[bytes]]) -> dict[str, Any]:
@@ -61,11 +61,11 @@ def _evaluate(state: LearnerState, config: PhaseConfig, test: Mapping[str, Seque
         path = Path(folder) / "model.onnx"
         export_onnx(state, path)
         session = onnxruntime.InferenceSession(path, providers=["CPUExecutionProvider"])
-        for name, pictures in test.items():
-            images = np.stack([crop(picture, config.size) for picture in _arrays(pictures, config)])
+        for name, files in test.items():
+            images = np.stack([crop(image, config.size) for image in _arrays(files, config)])
             answers = session.run(["probabilities"], {"images": images})[0].argmax(axis=1)
             right[name] = int((answers == names.index(name)).sum())
-    return {"right": right, "counts": {name: len(pictures) for name, pictures in test.items()}}
+    return {"right": right, "counts": {name: len(files) for name, files in test.items()}}
 
 
 def main(arguments: Sequence[str]) -> None:

@@ -98,10 +98,10 @@ def to_array(image: Image.Image, resize: int, interpolation: Interpolation = "bi
 
 
 def crop(array: NDArray[np.uint8], size: int) -> NDArray[np.uint8]:
-    """The centre of a picture: (height, width, 3) to (size, size, 3). Raises ``ValueError`` when it is smaller."""
+    """The centre of an image: (height, width, 3) to (size, size, 3). Raises ``ValueError`` when it is smaller."""
     height, width = array.shape[:2]
     if size > min(height, width):
-        raise ValueError(f"a picture of {width}x{height} has no centre of {size}x{size}")
+        raise ValueError(f"an image of {width}x{height} has no centre of {size}x{size}")
     top, left = (height - size) // 2, (width - size) // 2
     return np.ascontiguousarray(array[top : top + size, left : left + size])
 

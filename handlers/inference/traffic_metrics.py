@@ -19,7 +19,7 @@ from prometheus_client import (
 PROBE_QUERY: Final = "probe"
 """``?probe`` behind the path: a question of the service to itself, which is not counted as a request."""
 COUNTED_PATHS: Final = ("/predictions/", "/v2/models/")
-"""Below these an image is classified; ``/ping``, descriptions and metrics are no requests in this sense."""
+"""Below these an image is classified; ``/ping``, descriptions and metrics are not requests in this sense."""
 _SECONDS: Final = (0.002, 0.005, 0.01, 0.02, 0.035, 0.05, 0.075, 0.1, 0.15, 0.25, 0.5, 1, 2.5, 5, 10, 30)
 _BATCHES: Final = (1, 2, 4, 8, 16, 32, 64, 128, 256)
 _RATIOS: Final = (0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9, 0.95, 0.99, 1)

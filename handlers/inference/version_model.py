@@ -148,7 +148,7 @@ def _read_manifest(path: Path) -> dict[str, Any]:
     except (OSError, ValueError) as error:
         raise UnusableVersionError(f"{path} cannot be read: {error}") from error
     if not isinstance(manifest, dict):
-        raise UnusableVersionError(f"{path} is no JSON object")
+        raise UnusableVersionError(f"{path} is not a JSON object")
     return manifest
 
 

@@ -44,7 +44,7 @@ class WorkerOptions:
 
 
 def read_options(environment: Mapping[str, str]) -> WorkerOptions:
-    """The options in ``environment``, with defaults for what it lacks. Raises ``ValueError`` for what is no number."""
+    """The options in ``environment``, with defaults for what it lacks. Raises ``ValueError`` for a wrong number."""
     default = WorkerOptions()
     return WorkerOptions(
         limits=Limits(

@@ -17,7 +17,7 @@ BUSY_SECONDS: Final = {"torchserve": 0.2, "uvicorn": 0.03}
 """Pause between steps while something is under way, by engine: our own server has a version in a moment."""
 ERROR_PAUSE: Final = 5.0
 JITTER: Final = (0.75, 1.25)
-"""Of the pause between two looks at the pointer: many servers that were started together shall not ask together."""
+"""Random factor on the polling interval, so that replicas started together do not poll together."""
 
 
 class Listener(Protocol):

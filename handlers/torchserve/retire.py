@@ -66,7 +66,7 @@ class Retirement:
             # Queued behind everything else: once it is answered, what a worker held before it is answered too.
             self._probe.ask(version.number)
         except ProbeError as error:
-            logger.info("version %d answers no more: %s", version.number, error)
+            logger.info("version %d answers no longer: %s", version.number, error)
         return True
 
 

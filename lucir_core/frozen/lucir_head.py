@@ -6,7 +6,7 @@ CVPR 2019; `lucir_core.methods.lucir` has the whole method). What differs here, 
 
 - Less-forget is 1 - cos(feature, feature of the model before). Both are the same number, so that the term is 0 and has
   no gradient: it is left out, as are lambda and the teacher.
-- Exemplars are rows of features, herded from all stored rows of a class. The rows that are no exemplars are not learnt
+- Exemplars are rows of features, herded from all stored rows of a class. The rows that are not exemplars are not learnt
   from again; they stay for deletion and for the answers below.
 - Every step sees all rows of its stage, so that nothing is random, and an epoch is one step.
 - eta is fixed while the rows are learnt; the one that is served is fitted to left-out images.

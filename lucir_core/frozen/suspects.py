@@ -21,7 +21,7 @@ MARGIN = 0.4
 SHARPNESS = 4
 """Votes weigh cosine to this power, so that a close neighbour counts more than a far one."""
 DUPLICATE_COSINE = 0.97
-"""From this cosine on two images are taken for the same one: cut, resized or saved anew."""
+"""From this cosine on two images are taken for the same one: cut, resized or saved again."""
 ROWS = 1024
 """Rows that are compared with all others at a time: 80 MB for 10,000 images."""
 

@@ -1,7 +1,7 @@
 """An object store in a local folder: keys are relative paths, so a file manager is a client of it.
 
 Writes go to a temporary file below ``.lucir/`` of the same root, are synced, and are renamed into place; a reader sees
-the old object or the new one. Symbolic links are never followed below the root and are no objects. A folder that a
+the old object or the new one. Symbolic links are never followed below the root and are not objects. A folder that a
 move or a removal emptied goes too (as in a bucket), except those directly in the root.
 """
 
@@ -154,7 +154,7 @@ class DirectoryStore:
             self._tidy(old.parent)
 
     def delete(self, key: str) -> None:
-        """Remove one object; removing what is not there is no error."""
+        """Remove one object; removing what is not there is not an error."""
         path = locate(self._root, key)
         with os_errors(f"delete {key!r} in {self._root}"):
             if describe(self._root, key) is not None:

@@ -77,7 +77,7 @@ def walk(root: Path, prefix: str) -> Iterator[ObjectInfo]:
     """Every regular file whose key starts with ``prefix``, in key order; holds the names of one folder per level."""
     folder, _, start = spelt(check_prefix(prefix)).rpartition("/")
     above = f"{folder}/" if folder else ""
-    locate(root, f"{above}x")  # what is found below is entered only where it is no link
+    locate(root, f"{above}x")  # what is found below is entered only where it is not a link
     pending = [(above, names(root, above, start))]
     while pending:
         above, left = pending[-1]
@@ -96,4 +96,4 @@ def walk(root: Path, prefix: str) -> Iterator[ObjectInfo]:
 
 def lost(root: Path) -> StoreUnavailableError:
     """The error when the store's folder itself is gone."""
-    return StoreUnavailableError(f"the store's folder {root} is gone: mount it, or create it anew")
+    return StoreUnavailableError(f"the store's folder {root} is gone: mount it, or create it again")

@@ -65,7 +65,7 @@ def make_client(
         )
     except ValueError as error:
         shown = endpoint.rpartition("@")[2]  # a password may stand before
-        raise StoreError(f"{shown!r} is no S3 endpoint: {error}; correct LUCIR_S3__ENDPOINT") from None
+        raise StoreError(f"{shown!r} is not an S3 endpoint: {error}; correct LUCIR_S3__ENDPOINT") from None
 
 
 def check_bucket(bucket: str) -> None:

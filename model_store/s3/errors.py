@@ -87,7 +87,7 @@ def s3_errors(place: Place, what: str) -> Iterator[None]:
     except HTTPError as error:
         raise from_connection(place, what, error) from None
     except ElementTree.ParseError as error:
-        raise StoreError(f"cannot {what} in {place}: the answer is no XML ({error}); {_ENDPOINT}") from error
+        raise StoreError(f"cannot {what} in {place}: the answer is not XML ({error}); {_ENDPOINT}") from error
     except ValueError as error:  # the SDK's own checks of names and answers; keys that are not UTF-8
         raise StoreError(f"cannot {what} in {place}: {error}; rename it to a plain UTF-8 key") from error
 
@@ -144,4 +144,4 @@ def _no_s3(place: Place, what: str, error: InvalidResponseError) -> StoreError:
     status = getattr(error, "_code", 0)
     if status >= 500:
         return StoreUnavailableError(f"cannot {what} in {place} now ({head}); {_LATER}")
-    return StoreError(f"cannot {what}: what answers for {place} is no S3 server ({head}); {_ENDPOINT}")
+    return StoreError(f"cannot {what}: what answers for {place} is not an S3 server ({head}); {_ENDPOINT}")

@@ -50,11 +50,11 @@ class OneRequestPool(urllib3.PoolManager):
 
 
 def listen(client: Minio, place: Place, prefix: str, stop: Event) -> Iterator[None]:
-    """Yield for each notification, until the stream ends, or is no stream of notifications. Raises ``StoreError``.
+    """Yield for each notification, until the stream ends, or is not a stream of notifications. Raises ``StoreError``.
 
     ``client`` is of this call alone and has a ``OneRequestPool``.
     """
-    # What is no JSON, or JSON of something else, comes from a server that does not know this request.
+    # What is not JSON, or JSON of something else, comes from a server that does not know this request.
     with (
         s3_errors(place, f"listen to {prefix!r}"),
         suppress(_StreamEndedError, ValueError, LookupError, TypeError),

@@ -46,7 +46,7 @@ _MOVE_ATTEMPTS = 3
 class S3Store:
     """A bucket that exists. Nothing is sent before the first call. Timeouts are in seconds.
 
-    Raises ``StoreError`` for an endpoint that is no address, half a key, or a missing ``ca_file``.
+    Raises ``StoreError`` for an endpoint that is not an address, half a key, or a missing ``ca_file``.
     """
 
     def __init__(
@@ -97,7 +97,7 @@ class S3Store:
         self._preconditions()
 
     def list(self, prefix: str) -> Iterator[ObjectInfo]:
-        """Every object below ``prefix`` in key order, a page of 1000 at a time. Folder markers are no objects."""
+        """Every object below ``prefix`` in key order, a page of 1000 at a time. Folder markers are not objects."""
         with s3_errors(self._place, f"list {prefix!r}"):
             for entry in self._client.list_objects(self._bucket, prefix=prefix, recursive=True):
                 marker = entry.object_name.endswith("/") and not entry.size
@@ -227,7 +227,7 @@ class S3Store:
         raise StoreUnavailableError(f"cannot {what} in {self._place}: it keeps changing; try again when it has settled")
 
     def delete(self, key: str) -> None:
-        """Remove one object; removing what is not there is no error."""
+        """Remove one object; removing what is not there is not an error."""
         try:
             with s3_errors(self._place, f"delete {key!r}"):
                 self._client.remove_object(self._bucket, key)

@@ -69,7 +69,7 @@ class Request:
 
 @dataclass(frozen=True)
 class FolderSource:
-    """How a folder of pictures is read."""
+    """How a folder of images is read."""
 
     cache: Path
     test_every: int

@@ -69,11 +69,9 @@ Alone = Annotated[
 ]
 Cache = Annotated[
     Path | None,
-    typer.Option(help="Folder for decoded pictures.  [default: cache, in --output]", show_default=False, metavar="DIR"),
+    typer.Option(help="Folder for decoded images.  [default: cache, in --output]", show_default=False, metavar="DIR"),
 ]
-TestEvery = Annotated[
-    int, typer.Option(min=2, help="Without a folder val: every so-many-th picture is a test picture.")
-]
+TestEvery = Annotated[int, typer.Option(min=2, help="Without a folder val: every so-many-th image is a test image.")]
 Subset = Annotated[
     int | None, typer.Option(min=1, help="Use so many classes, drawn with NumPy's seed 1993.", show_default=False)
 ]
@@ -151,7 +149,7 @@ def folder(
     test_every: TestEvery = 5,
     subset: Subset = None,
 ) -> None:
-    """Run a protocol on pictures in class folders: ImageNet-style with train and val, or any folder, split by us.
+    """Run a protocol on images in class folders: ImageNet-style with train and val, or any folder, split by us.
 
     Example: lucir bench folder --data ./imagenet --subset 100 --preset imagenet_subset --output ./out
     """

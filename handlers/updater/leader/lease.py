@@ -233,7 +233,7 @@ class Lease:
     def _read(self) -> LeaseRecord | None:
         """The lease; None where there is none, or what is there was not written by an updater."""
         try:
-            return parse(LeaseRecord, self._objects.read(KEY, limit=LIMIT), KEY, "it is written anew")
+            return parse(LeaseRecord, self._objects.read(KEY, limit=LIMIT), KEY, "it is written again")
         except ObjectNotFoundError:
             return None
         except CorruptVersionError as error:

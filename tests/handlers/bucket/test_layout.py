@@ -19,9 +19,9 @@ def test_class_names_are_composed() -> None:
 @pytest.mark.parametrize(
     ("name", "words"),
     [
-        ("", "no class name"),
-        (".", "no class name"),
-        ("..", "no class name"),
+        ("", "not a class name"),
+        (".", "not a class name"),
+        ("..", "not a class name"),
         ("_hidden", "underscore"),
         ("a\nb", "control character"),
         ("a\x7fb", "control character"),

@@ -68,7 +68,7 @@ def test_an_image_is_named_by_key_by_hash_or_by_file(lucir: Run, store: Director
     [
         (["class", "rename", "cta", "x"], 1, "there is no class 'cta': did you mean cat"),
         (["class", "rename", "cat", "dog"], 1, "lucir class merge cat --into dog"),
-        (["class", "rename", "cat", ".."], 1, "no class name"),
+        (["class", "rename", "cat", ".."], 1, "not a class name"),
         (["class", "remove", "cat"], 2, "add --yes (lucir rollback VERSION undoes it)"),
         (["class", "remove", "cat", "--delete-originals"], 2, "add --yes (deleted originals cannot be had back"),
         (["image", "delete", "ab" * 32], 2, "add --yes (deleted originals cannot be had back"),

@@ -88,7 +88,7 @@ def test_each_call_writes_a_request_down(client: httpx.Client, updater: Updater)
         ("DELETE", "/api/images/abc", None, 400, "hashes"),
         ("GET", "/api/requests/..", None, 404, "nothing at"),
         ("GET", "/api/requests/000001-1700000000000-0123abcd", None, 404, "no request"),
-        ("GET", "/api/requests/nonsense", None, 404, "no request's id"),
+        ("GET", "/api/requests/nonsense", None, 404, "not a request's id"),
         ("GET", "/api/classes/cat", None, 405, "classes are changed below /api/classes"),
     ],
 )

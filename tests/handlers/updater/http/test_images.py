@@ -97,7 +97,7 @@ def test_rejected_files_are_tried_again(client: httpx.Client, learnt: LearntStor
     same = client.post("/api/rejected/retry", json={"key": learnt.rejected[0]})
     assert same.json() == {"key": "incoming/zero/retried/000001/broken.png", "class": "zero"}
     nowhere = client.post("/api/rejected/retry", json={"key": learnt.rejected[1]})
-    assert (nowhere.status_code, "no class name" in nowhere.json()["error"]) == (400, True)
+    assert (nowhere.status_code, "not a class name" in nowhere.json()["error"]) == (400, True)
     told = client.post("/api/rejected/retry", json={"key": learnt.rejected[1], "class_name": "two"})
     assert told.json()["key"] == "incoming/two/retried/000001/loose.png"
     files = {path.relative_to(root).as_posix() for path in root.rglob("*") if path.is_file()}

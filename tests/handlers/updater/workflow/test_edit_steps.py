@@ -154,7 +154,7 @@ def test_requests_wait_for_the_first_class(settings: Settings, store: DirectoryS
     desk = EditDesk(store, UpdateRecords(store))
     with pytest.raises(EditError, match="nothing has been learnt yet"):
         desk.submit(Remove(name="x"))
-    with pytest.raises(ValueError, match="no request's id"):
+    with pytest.raises(ValueError, match="not a request's id"):
         desk.state("../x")
     assert desk.state("000001-1700000000000-0123abcd").state == "unknown"
     assert desk.next() is None
