@@ -19,7 +19,7 @@ from handlers.stack.errors import StackError
 from handlers.stack.ports import Listener, check_ports
 from handlers.stack.run_stack import describe
 from handlers.torchserve.launch import LaunchError, prepare_launch, render_config
-from handlers.updater.http.access import check_access
+from handlers.updater.http.changes.access import check_access
 from handlers.web_address import web_address
 
 IPV6 = pytest.mark.skipif(not Path("/proc/net/if_inet6").exists(), reason="this machine has no IPv6")

@@ -27,7 +27,7 @@ class Folder:
     """When the newest object arrived, in seconds since the epoch by the store's clock."""
     marked: bool = False
     problem: str | None = None
-    """Why the name is no class name."""
+    """Why the name is not a class name."""
     class_name: str | None = None
     _loose: int = 0
     """Images that lie in no folder below it."""
