@@ -9,7 +9,7 @@ import torch
 from numpy.typing import NDArray
 from PIL import Image, ImageOps
 
-from benchmarks.photos.baseline import SIDE, describe
+from handlers.demo.photo_baseline import SIDE, describe
 from lucir_core import LearnerState, load_preset
 from lucir_core.frozen.analytic import unit_rows
 from lucir_core.frozen.calibrate import known_score, softmax

@@ -19,11 +19,11 @@ import matplotlib as mpl
 import numpy as np
 from numpy.typing import NDArray
 
-from benchmarks.photos.baseline import accuracy
 from benchmarks.photos.folder import METHODS, Photos, answers, learn, read
 from benchmarks.photos.odd import exchanged, unknown
 from benchmarks.photos.tables import write_tables
 from benchmarks.result import machine, show
+from handlers.demo.photo_baseline import accuracy
 from lucir_core.frozen.calibrate import calibration_error
 
 DROPS, SHOTS, SEEDS = (4, 3, 2, 3), (3, 5, 20, 45), (1993, 1994, 1995)

@@ -21,8 +21,9 @@ from handlers.bucket.updates import UpdateRecords
 from handlers.client.class_folders import find_classes
 from handlers.client.drop_progress import Outcome, follow
 from handlers.client.drop_upload import drop_id, plan_uploads, upload
-from handlers.demo.digits import PHASES, split_digits, write_folders
+from handlers.demo.digits import PHASES, split_digits
 from handlers.demo.load import LoadClient
+from handlers.demo.material import write_folders
 from handlers.demo.phases import as_options
 from handlers.demo.stack import DemoStack
 from handlers.setting_values import assignments

@@ -2,7 +2,6 @@
 
 import io
 from dataclasses import dataclass
-from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
@@ -34,15 +33,6 @@ def split_digits(seed: int) -> Digits:
         count = round(TEST_SHARE * len(files))
         test[str(label)], train[str(label)] = files[:count], files[count:]
     return Digits(train, test)
-
-
-def write_folders(images: dict[str, list[bytes]], names: tuple[str, ...], folder: Path) -> Path:
-    """Write ``<folder>/<class>/<number>.png`` for the classes ``names``; gives ``folder``."""
-    for name in names:
-        (folder / name).mkdir(parents=True)
-        for number, image in enumerate(images[name]):
-            (folder / name / f"{number:04d}.png").write_bytes(image)
-    return folder
 
 
 def png(image: NDArray[np.float64], side: int = SIDE) -> bytes:

@@ -1,4 +1,4 @@
-"""The three drops of the story: drop, wait until it is served, measure, count what the client saw meanwhile."""
+"""The drops of the story: drop, wait until it is served, measure, count what the client saw meanwhile."""
 
 import time
 from collections.abc import Callable, Mapping, Sequence
@@ -10,9 +10,9 @@ from rich.console import Console
 
 from handlers.client import Client
 from handlers.client.drop_progress import Outcome
-from handlers.demo.digits import PHASES, Digits, split_digits, write_folders
 from handlers.demo.errors import DemoError
 from handlers.demo.load import LoadClient, Request, Traffic
+from handlers.demo.material import Material, write_folders
 from handlers.demo.service_accuracy import Measured, ask_service
 from handlers.demo.stack import DemoStack
 from handlers.stack.folder import StackRecord
@@ -53,19 +53,18 @@ class ServiceResult:
     ready_seconds: float
 
 
-def run_service(seed: int, work: Path, log: Path, options: Sequence[str], console: Console) -> ServiceResult:
+def run_service(material: Material, work: Path, log: Path, options: Sequence[str], console: Console) -> ServiceResult:
     """Start a stack, drop, ask, measure, stop. Raises ``DemoError`` when a step fails."""
-    digits = split_digits(seed)
     started = time.monotonic()
     with ExitStack() as running:
         with console.status("starting storage, TorchServe and the updater"):
             record = running.enter_context(DemoStack(work / "data", log, options))
         ready_seconds = time.monotonic() - started
         console.print(f"  the stack is ready after {ready_seconds:.1f} s: {record.inference_url}")
-        asked = [image for images in digits.test.values() for image in images]
+        asked = [image for images in material.test.values() for image in images]
         client = running.enter_context(LoadClient(record.inference_url, asked))
-        story = _Story(record, work / "data", open_store(record.store), client, digits, work, console)
-        phases = tuple(story.phase(number) for number in range(len(PHASES)))
+        story = _Story(record, work / "data", open_store(record.store), client, material, work, console)
+        phases = tuple(story.phase(number) for number in range(len(material.phases)))
         return ServiceResult(phases, client.traffic(), tuple(client.problems()), ready_seconds)
 
 
@@ -75,22 +74,22 @@ class _Story:
     data: Path
     objects: ObjectStore
     client: LoadClient
-    digits: Digits
+    material: Material
     work: Path
     console: Console
     before: Measured | None = None
 
     def phase(self, number: int) -> PhaseResult:
-        new = PHASES[number]
-        known = tuple(name for phase in PHASES[: number + 1] for name in phase)
-        folder = write_folders(self.digits.train, new, self.work / f"drop-{number + 1}")
-        self.console.print(f"  drop {number + 1}: the digits {', '.join(new)}")
+        new = self.material.phases[number]
+        known = tuple(name for phase in self.material.phases[: number + 1] for name in phase)
+        folder = write_folders(self.material.train, new, self.work / f"drop-{number + 1}")
+        self.console.print(f"  drop {number + 1}: the {self.material.noun} {', '.join(new)}")
         images, outcome, dropped = self._drop(folder)
         version = outcome.version
         if version is None or outcome.failure:
             raise DemoError(f"drop {number + 1} was not learnt: {outcome.failure or 'every file was refused'}")
         first = self._wait_for(version)
-        test = {name: self.digits.test[name] for name in known}
+        test = {name: self.material.test[name] for name in known}
         result = ask_service(self.record.inference_url, version, test, new, self.before)
         self.before = result
         served = first.began + first.seconds

@@ -8,7 +8,6 @@ from matplotlib.axes import Axes
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 
-from handlers.demo.digits import PHASES
 from handlers.demo.service_accuracy import Measured
 from handlers.demo.verdict import StoryResult
 
@@ -17,6 +16,7 @@ LUCIR, PLAIN, INK, GRID = "#0b6e4f", "#c8553d", "#22303c", "#e3e7ea"
 
 def save_plot(stories: Sequence[StoryResult], path: Path) -> None:
     """Write a PNG; lines and bars are means over the stories, points the single ones."""
+    material = stories[0].material
     figure = Figure(figsize=(11, 4.6), dpi=160, layout="constrained", facecolor="white")
     FigureCanvasAgg(figure)
     left, right = figure.subplots(1, 2, width_ratios=(1, 1.25))
@@ -25,7 +25,8 @@ def save_plot(stories: Sequence[StoryResult], path: Path) -> None:
     for axes in (left, right):
         _dress(axes)
     figure.suptitle(
-        "Digits learnt in three drops while serving: accuracy over HTTP on images never trained on",
+        f"{material.title} learnt in {len(material.phases)} drops while serving: "
+        "accuracy over HTTP on images never trained on",
         color=INK,
         fontsize=12,
         fontweight="bold",
@@ -36,8 +37,9 @@ def save_plot(stories: Sequence[StoryResult], path: Path) -> None:
 
 
 def _draw_phases(axes: Axes, stories: Sequence[StoryResult]) -> None:
-    seen = np.cumsum([len(phase) for phase in PHASES])
-    for name, colour, pick in (("lucir", LUCIR, _service), ("plain finetuning", PLAIN, _finetuning)):
+    material = stories[0].material
+    seen = np.cumsum([len(phase) for phase in material.phases])
+    for name, colour, pick in (("lucir", LUCIR, _service), (material.compared, PLAIN, _compared)):
         values = np.array([[measured.all * 100 for measured in pick(story)] for story in stories])
         mean = values.mean(axis=0)
         axes.plot(seen, mean, color=colour, linewidth=2.5, marker="o", markersize=7, zorder=3)
@@ -55,32 +57,39 @@ def _draw_phases(axes: Axes, stories: Sequence[StoryResult]) -> None:
                 fontweight="bold",
             )
         axes.annotate(name, (seen[-1], mean[-1]), xytext=(12, -4), textcoords="offset points", color=colour)
-    axes.set(xlim=(4.5, 12.6), ylim=(0, 108), xlabel="digits learnt so far", ylabel="accuracy over all of them, %")
+    axes.set(
+        xlim=(seen[0] - 0.5, seen[-1] * 1.26),
+        ylim=(0, 108),
+        xlabel=f"{material.noun} learnt so far",
+        ylabel="accuracy over all of them, %",
+    )
     axes.set_xticks(seen)
 
 
 def _draw_classes(axes: Axes, stories: Sequence[StoryResult]) -> None:
-    names = [name for phase in PHASES for name in phase]
+    material = stories[0].material
+    names = [name for phase in material.phases for name in phase]
     places = np.arange(len(names))
-    for offset, colour, pick in ((-0.2, LUCIR, _service), (0.2, PLAIN, _finetuning)):
+    for offset, colour, pick in ((-0.2, LUCIR, _service), (0.2, PLAIN, _compared)):
         last = [pick(story)[-1].class_accuracy for story in stories]
         heights = [100 * float(np.mean([each[name] for each in last])) for name in names]
         axes.bar(places + offset, heights, width=0.38, color=colour, zorder=3)
-    edges = np.cumsum([len(phase) for phase in PHASES])
+    edges = np.cumsum([len(phase) for phase in material.phases])
     for number, (begin, end) in enumerate(zip([0, *edges[:-1]], edges, strict=True), start=1):
         axes.text((begin + end - 1) / 2, 103, f"drop {number}", ha="center", color=INK, fontsize=9)
         if end < len(names):
             axes.axvline(end - 0.5, color=INK, linewidth=0.8, linestyle=(0, (4, 4)), zorder=1)
-    axes.set(ylim=(0, 112), xlabel="digit", ylabel="accuracy at the end, %")
-    axes.set_xticks(places, names)
+    axes.set(ylim=(0, 112), ylabel="accuracy at the end, %")
+    long = max(map(len, names)) > 2
+    axes.set_xticks(places, names, rotation=45 if long else 0, ha="right" if long else "center")
 
 
 def _service(story: StoryResult) -> list[Measured]:
     return [phase.measured for phase in story.service.phases]
 
 
-def _finetuning(story: StoryResult) -> list[Measured]:
-    return list(story.finetuning)
+def _compared(story: StoryResult) -> list[Measured]:
+    return list(story.compared)
 
 
 def _dress(axes: Axes) -> None:

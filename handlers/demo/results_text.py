@@ -11,6 +11,9 @@ from handlers.demo.service_accuracy import Measured
 from handlers.demo.verdict import StoryResult, mean_accuracy, shortcomings
 
 MIB = 1024**2
+SHORT = {"plain finetuning": "finetuned", "HOG + colours, ridge": "baseline"}
+FIELD = {"plain finetuning": "finetuning", "HOG + colours, ridge": "baseline"}
+"""What the service is compared with, in a table of 80 columns and in the document."""
 
 
 def tables(story: StoryResult) -> Group:
@@ -22,15 +25,15 @@ def tables(story: StoryResult) -> Group:
         padding=(0, 1),
         collapse_padding=True,
     )
-    learnt.add_column("drop", no_wrap=True)
+    learnt.add_column("drop")  # the names of classes may be long
     for name in ("all", "old", "new", "forgetting"):
         learnt.add_column(name, justify="right", style="green", no_wrap=True)
-    for name in ("finetuned: all", "old", "new"):
+    for name in (f"{SHORT[story.material.compared]}: all", "old", "new"):
         learnt.add_column(name, justify="right", style="dim", no_wrap=True)
     served = Table(box=box.SIMPLE_HEAD, header_style="bold", title="meanwhile, a client that never stopped asking")
     for name in ("drop", "served after", "requests", "failed", "longest during the swap"):
         served.add_column(name, justify="left" if name == "drop" else "right", no_wrap=True)
-    for phase, plain in zip(story.service.phases, story.finetuning, strict=True):
+    for phase, plain in zip(story.service.phases, story.compared, strict=True):
         name, forgetting = " ".join(phase.new), percent(phase.measured.forgetting)
         shares = (phase.measured.all, phase.measured.old, phase.measured.fresh)
         plain_shares = (plain.all, plain.old, plain.fresh)
@@ -86,9 +89,9 @@ def _story(story: StoryResult) -> dict[str, Any]:
                 "failed": phase.traffic.failed,
                 "longest_in_swap_seconds": phase.swap.longest_seconds,
                 "lucir": _accuracy(phase.measured),
-                "finetuning": _accuracy(plain),
+                FIELD[story.material.compared]: _accuracy(plain),
             }
-            for phase, plain in zip(story.service.phases, story.finetuning, strict=True)
+            for phase, plain in zip(story.service.phases, story.compared, strict=True)
         ],
     }
 

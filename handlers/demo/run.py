@@ -14,10 +14,11 @@ from typing import Any, NoReturn
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
 
-from handlers.demo.digits import PHASES
 from handlers.demo.errors import DemoError
+from handlers.demo.material import Maker, Material
 from handlers.demo.memory import MemoryPeak
 from handlers.demo.phases import as_options, run_service
+from handlers.demo.photo_baseline import baseline_phases
 from handlers.demo.plot import save_plot
 from handlers.demo.results_text import document, facts, percent, tables
 from handlers.demo.service_accuracy import Measured, measured
@@ -25,7 +26,6 @@ from handlers.demo.verdict import StoryResult, mean_accuracy, shortcomings
 from handlers.setting_values import assignments, nested
 from handlers.stack.supervision.guarded import GuardedProcess
 
-PRESET = "digits"
 FINETUNE_SECONDS = 900.0
 
 
@@ -37,6 +37,7 @@ class StoryRequest:
     seeds: tuple[int, ...]
     keep: bool
     assignments: tuple[str, ...]
+    make: Maker
 
 
 def tell(request: StoryRequest) -> bool:
@@ -63,9 +64,12 @@ def tell(request: StoryRequest) -> bool:
 
 
 def _tell_one(request: StoryRequest, seed: int, console: Console) -> StoryResult:
-    console.print(f"\n[bold]A service that learns digits while it serves[/bold] (seed {seed})", highlight=False)
+    material = request.make(seed)
+    console.print(
+        f"\n[bold]A service that learns {material.noun} while it serves[/bold] (seed {seed})", highlight=False
+    )
     values = {
-        "learning.preset": PRESET,
+        "learning.preset": material.preset,
         "learning.seed": seed,
         "updater.settle_seconds": 2,
         **assignments(request.assignments),
@@ -74,22 +78,34 @@ def _tell_one(request: StoryRequest, seed: int, console: Console) -> StoryResult
     work = Path(tempfile.mkdtemp(prefix="lucir-demo-"))
     try:
         with MemoryPeak() as memory:
-            service = run_service(seed, work, request.output / f"stack-{seed}.log", as_options(values), console)
-            finetuning = _finetune(seed, values, work, request.output / f"finetune-{seed}.log", console)
+            service = run_service(material, work, request.output / f"stack-{seed}.log", as_options(values), console)
+            compared = _compared(material, seed, values, work, request.output / f"finetune-{seed}.log", console)
     finally:
         if request.keep:
             console.print(f"  kept: {work}", highlight=False)
         else:
             shutil.rmtree(work, ignore_errors=True)
-    story = StoryResult(seed, service, finetuning, memory.peak_bytes, memory.peak_parts, time.monotonic() - started)
+    story = StoryResult(
+        seed, service, material, compared, memory.peak_bytes, memory.peak_parts, time.monotonic() - started
+    )
     console.print(tables(story))
     for fact in facts(story):
         console.print(f"  {fact}", highlight=False)
     return story
 
 
-def _finetune(seed: int, values: dict[str, Any], work: Path, log: Path, console: Console) -> tuple[Measured, ...]:
-    """Run ``handlers.demo.plain_finetuning`` in a process of its own, after the service, so as not to disturb it."""
+def _compared(
+    material: Material, seed: int, values: dict[str, Any], work: Path, log: Path, console: Console
+) -> tuple[Measured, ...]:
+    """The same drops learnt in another way, after the service, so as not to disturb it."""
+    if material.compared == "plain finetuning":
+        return _read(_finetune(seed, values, work, log, console), material.phases)
+    with console.status(f"{material.compared} on the same drops, to compare"):
+        return _read(baseline_phases(material), material.phases)
+
+
+def _finetune(seed: int, values: dict[str, Any], work: Path, log: Path, console: Console) -> list[dict[str, Any]]:
+    """Run ``handlers.demo.plain_finetuning`` in a process of its own."""
     learning = nested(values)["learning"]
     spec, result = work / "finetune.json", work / "finetuned.json"
     spec.write_text(
@@ -121,13 +137,14 @@ def _finetune(seed: int, values: dict[str, Any], work: Path, log: Path, console:
             process.wait(4.0)
     if not ended or process.poll() != 0:
         raise DemoError(f"finetuning failed; see {log}")
-    return _read(json.loads(result.read_text(encoding="utf-8")))
+    results: list[dict[str, Any]] = json.loads(result.read_text(encoding="utf-8"))
+    return results
 
 
-def _read(results: list[dict[str, Any]]) -> tuple[Measured, ...]:
+def _read(results: list[dict[str, Any]], phases: tuple[tuple[str, ...], ...]) -> tuple[Measured, ...]:
     before: Measured | None = None
     found = []
-    for new, result in zip(PHASES, results, strict=True):
+    for new, result in zip(phases, results, strict=True):
         before = measured(result["right"], result["counts"], new, before)
         found.append(before)
     return tuple(found)

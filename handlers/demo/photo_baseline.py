@@ -1,10 +1,37 @@
 """What one writes without a pretrained network: gradient directions, colours, ridge regression."""
 
+import io
+from collections.abc import Sequence
+from typing import Any
+
 import numpy as np
 from numpy.typing import NDArray
+from PIL import Image, ImageOps
 from sklearn.linear_model import RidgeClassifier
 
+from handlers.demo.material import Material
+
 CELLS, DIRECTIONS, SIDE = 8, 9, 64
+
+
+def baseline_phases(material: Material) -> list[dict[str, Any]]:
+    """Per drop, how many test images of each class so far are right, learnt again from all images so far."""
+    names = [name for phase in material.phases for name in phase]
+    parts = {part: {name: _described(images[name]) for name in names}
+             for part, images in (("train", material.train), ("test", material.test))}  # fmt: skip
+    results = []
+    for end in np.cumsum([len(phase) for phase in material.phases]).tolist():
+        known = names[:end]
+        labels = np.concatenate([np.full(len(parts["train"][name]), name, object) for name in known])
+        model = RidgeClassifier(alpha=1.0).fit(np.concatenate([parts["train"][name] for name in known]), labels)
+        right = {name: int((model.predict(parts["test"][name]) == name).sum()) for name in known}
+        results.append({"right": right, "counts": {name: len(parts["test"][name]) for name in known}})
+    return results
+
+
+def _described(files: Sequence[bytes]) -> NDArray[np.float64]:
+    images = (Image.open(io.BytesIO(file)).convert("RGB") for file in files)
+    return np.stack([describe(np.asarray(ImageOps.fit(image, (SIDE, SIDE)))) for image in images])
 
 
 def describe(image: NDArray[np.uint8]) -> NDArray[np.float64]:
