@@ -1,16 +1,16 @@
 """What a story is told with: scikit-learn's digits, or a folder of the user's own photographs."""
 
-import io
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
-from PIL import Image, UnidentifiedImageError
 
-from handlers.bucket.layout import SUFFIXES
+from handlers.bucket.layout import class_name, has_image_suffix
 from handlers.demo.digits import PHASES, split_digits
 from handlers.demo.errors import DemoError
+from handlers.inference.image_file import BadImageError, Limits
+from handlers.inference.preprocess import file_suffix
 
 DROPS = 4
 MOST_IMAGES = 100
@@ -58,12 +58,16 @@ def photographs(folder: Path, seed: int) -> Material:
     generator = np.random.default_rng(seed)
     train, test = {}, {}
     for path in sorted(one for one in folder.iterdir() if one.is_dir() and not one.name.startswith(".")):
-        files = sorted(one for one in path.iterdir() if one.suffix.lower() in SUFFIXES)
-        if len(files) < LEAST_IMAGES:
-            raise DemoError(f"{path} has {len(files)} images: give at least {LEAST_IMAGES}, or take the folder away")
+        name, files = _class_name(path), sorted(one for one in path.iterdir() if has_image_suffix(one.name))
         images = [files[place].read_bytes() for place in generator.permutation(len(files))[:MOST_IMAGES]]
-        count = max(1, round(TEST_SHARE * len(images)))
-        test[path.name], train[path.name] = images[:count], images[count:]
+        good = [image for image in images if _suffix(image) is not None]
+        if len(good) < LEAST_IMAGES:
+            raise DemoError(
+                f"{path} has {len(good)} images that can be read: give at least {LEAST_IMAGES}, or take the folder away"
+            )
+        count = max(1, round(TEST_SHARE * len(good)))
+        # What cannot be read is dropped too, for the service to refuse.
+        test[name], train[name] = good[:count], [*good[count:], *(one for one in images if _suffix(one) is None)]
     if len(train) < LEAST_CLASSES:
         raise DemoError(f"{folder} has {len(train)} class folders: give at least {LEAST_CLASSES}")
     names = generator.permutation(sorted(train)).tolist()
@@ -80,14 +84,20 @@ def write_folders(images: dict[str, list[bytes]], names: tuple[str, ...], folder
     for name in names:
         (folder / name).mkdir(parents=True)
         for number, image in enumerate(images[name]):
-            (folder / name / f"{number:04d}.{_type(image)}").write_bytes(image)
+            (folder / name / f"{number:04d}{_suffix(image) or '.png'}").write_bytes(image)
     return folder
 
 
-def _type(image: bytes) -> str:
-    """The suffix of an image file; one that nobody can read is dropped as it is, for the service to refuse."""
+def _class_name(folder: Path) -> str:
     try:
-        with Image.open(io.BytesIO(image)) as opened:
-            return (opened.format or "png").lower()
-    except UnidentifiedImageError:
-        return "png"
+        return class_name(folder.name)
+    except ValueError as error:
+        raise DemoError(f"{folder}: {error}; rename the folder") from error
+
+
+def _suffix(image: bytes) -> str | None:
+    """The ending of an image file's name; None where it cannot be read."""
+    try:
+        return file_suffix(image, Limits())
+    except BadImageError:
+        return None

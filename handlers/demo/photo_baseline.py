@@ -1,15 +1,16 @@
 """What one writes without a pretrained network: gradient directions, colours, ridge regression."""
 
-import io
 from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from PIL import Image, ImageOps
+from PIL import ImageOps
 from sklearn.linear_model import RidgeClassifier
 
 from handlers.demo.material import Material
+from handlers.inference.image_file import BadImageError, Limits
+from handlers.inference.preprocess import decode
 
 CELLS, DIRECTIONS, SIDE = 8, 9, 64
 
@@ -30,8 +31,15 @@ def baseline_phases(material: Material) -> list[dict[str, Any]]:
 
 
 def _described(files: Sequence[bytes]) -> NDArray[np.float64]:
-    images = (Image.open(io.BytesIO(file)).convert("RGB") for file in files)
-    return np.stack([describe(np.asarray(ImageOps.fit(image, (SIDE, SIDE)))) for image in images])
+    """(n, length) of those that can be read."""
+    rows = []
+    for file in files:
+        try:
+            image = decode(file, Limits())
+        except BadImageError:  # the service refuses it too
+            continue
+        rows.append(describe(np.asarray(ImageOps.fit(image, (SIDE, SIDE)))))
+    return np.stack(rows)
 
 
 def describe(image: NDArray[np.uint8]) -> NDArray[np.float64]:
@@ -42,7 +50,7 @@ def describe(image: NDArray[np.uint8]) -> NDArray[np.float64]:
     cell = (row * CELLS + column) * DIRECTIONS + bins
     edges = np.bincount(cell.ravel(), np.hypot(rise, run).ravel(), CELLS * CELLS * DIRECTIONS)
     edges = edges.reshape(-1, DIRECTIONS)
-    edges /= np.linalg.norm(edges, axis=1, keepdims=True) + 1.0
+    edges = edges / (np.linalg.norm(edges, axis=1, keepdims=True) + 1.0)
     red, green, blue = np.moveaxis(image // 64, 2, 0).astype(int)
     colours = np.bincount((red * 16 + green * 4 + blue).ravel(), minlength=64) / SIDE**2
     return np.concatenate([edges.ravel() / CELLS, np.sqrt(colours)])

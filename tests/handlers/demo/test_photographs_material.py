@@ -47,7 +47,16 @@ def test_images_keep_their_type_and_a_large_class_is_cut(tmp_path: Path) -> None
     folder = write_folders(material.train, material.phases[0], tmp_path / "out")
     for path in folder.rglob("*.*"):
         with Image.open(io.BytesIO(path.read_bytes())) as image:
-            assert path.suffix == f".{(image.format or '').lower()}"
+            assert path.suffix == {"JPEG": ".jpg", "PNG": ".png"}[image.format or ""]
+
+
+def test_a_file_that_is_no_image_is_dropped_but_never_asked(tmp_path: Path) -> None:
+    made(tmp_path, 3, 6)
+    (tmp_path / "class 1" / "broken.jpg").write_bytes(b"no image")
+    material = photographs(tmp_path, 1)
+    assert b"no image" in material.train["class 1"]
+    assert all(b"no image" not in images for images in material.test.values())
+    assert len(baseline_phases(material)) == 2
 
 
 def test_a_folder_without_enough_is_named(tmp_path: Path) -> None:
@@ -55,8 +64,12 @@ def test_a_folder_without_enough_is_named(tmp_path: Path) -> None:
         photographs(tmp_path / "absent", 1)
     with pytest.raises(DemoError, match="2 class folders: give at least 3"):
         photographs(made(tmp_path / "two", 2, 4), 1)
-    with pytest.raises(DemoError, match="has 3 images: give at least 4"):
+    with pytest.raises(DemoError, match="has 3 images that can be read: give at least 4"):
         photographs(made(tmp_path / "few", 3, 3), 1)
+    made(tmp_path / "name", 3, 4)
+    (tmp_path / "name" / "_own").mkdir()
+    with pytest.raises(DemoError, match=r"starts with an underscore.*rename the folder"):
+        photographs(tmp_path / "name", 1)
 
 
 def test_the_baseline_learns_every_drop_and_the_story_is_compared_with_it(tmp_path: Path) -> None:
