@@ -115,11 +115,11 @@ def _reply(request: Request, version: int, answers: Sequence[Answer | str]) -> R
     """One answer is an object; those to several images are a list in their order, with the reason where one is bad."""
     status = 400 if all(isinstance(answer, str) for answer in answers) else 200
     try:
-        documents = [
-            {"error": answer} if isinstance(answer, str) else _document(request, version, answer) for answer in answers
-        ]
-        given = tuple(_given(answer) for answer in answers if isinstance(answer, Answer))
-        return Reply(status, encode(documents[0] if len(documents) == 1 else documents), given)
+        if request.protocol is not None:
+            return _open_inference_reply(request.protocol, version, answers)
+        documents = [{"error": each} if isinstance(each, str) else _document(version, each) for each in answers]
+        body = encode(documents[0] if len(documents) == 1 and not request.as_list else documents)
+        return Reply(status, body, tuple(_given(each) for each in answers if isinstance(each, Answer)))
     except Exception as error:  # noqa: BLE001 (as in ``_read``)
         return error_reply(400, _refusal(error))
 
@@ -129,15 +129,22 @@ def _given(answer: Answer) -> GivenAnswer:
     return GivenAnswer(round(best.probability, 4), round(best.cosine, 4), answer.unknown)
 
 
-def _document(request: Request, version: int, answer: Answer) -> dict[str, Any]:
-    predictions = answer.predictions
-    if request.protocol is not None:
-        names, probabilities, cosines = zip(*((p.name, p.probability, p.cosine) for p in predictions), strict=True)
-        return open_inference.answer(request.protocol, version, names, probabilities, cosines)
+def _open_inference_reply(envelope: open_inference.Envelope, version: int, answers: Sequence[Answer | str]) -> Reply:
+    """All images or none: the protocol's tensors have no place for the reason why one of them is bad."""
+    found = []
+    for number, answer in enumerate(answers, 1):
+        if isinstance(answer, str):
+            return error_reply(400, answer if len(answers) == 1 else f"image {number} of {len(answers)}: {answer}")
+        found.append(answer)
+    rows = [[(each.name, each.probability, each.cosine) for each in answer.predictions] for answer in found]
+    return Reply(200, encode(open_inference.answer(envelope, version, rows)), tuple(map(_given, found)))
+
+
+def _document(version: int, answer: Answer) -> dict[str, Any]:
     return {
         "model_version": version,
         "predictions": [
-            {"class": item.name, "probability": item.probability, "cosine": item.cosine} for item in predictions
+            {"class": item.name, "probability": item.probability, "cosine": item.cosine} for item in answer.predictions
         ],
         **({} if answer.unknown is None else {"unknown": answer.unknown, "unknown_score": answer.unknown_score}),
     }

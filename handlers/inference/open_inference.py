@@ -2,8 +2,8 @@
 
 TorchServe hands ``POST /v2/models/lucir/infer`` to the handler with its body untouched and answers ``/v2``,
 ``/v2/health/live`` and ``/v2/health/ready`` itself; it has neither model metadata nor versions in this protocol.
-A request names one image (TorchServe makes the batches): an input of datatype BYTES and shape [1], its data one
-base64 string. ``parameters: {"top_k": 3}`` says how many classes to name.
+A request has one input of datatype BYTES, its data base64 strings, one for each image. ``parameters: {"top_k": 3}``
+says how many classes to name.
 """
 
 import base64
@@ -19,51 +19,63 @@ MODEL_NAME: Final = "lucir"
 class Envelope:
     """What a request says around its image."""
 
-    image: bytes
+    images: tuple[bytes, ...]
     identity: str | None
     top_k: Any
 
 
-def parse(body: bytes) -> Envelope:
-    """Read a request. Raises ``ValueError`` saying what it lacks."""
+def read_document(body: bytes) -> dict[str, Any]:
+    """The JSON object of a body. Raises ``ValueError``."""
     try:
         document = json.loads(body)
     except ValueError as error:
         raise ValueError(f"the body is neither an image nor a JSON document ({error})") from error
     except RecursionError:
         raise ValueError("the JSON body is nested too deeply") from None
-    inputs = document.get("inputs") if isinstance(document, dict) else None
+    if not isinstance(document, dict):
+        raise ValueError("the JSON body is not an object")
+    return document
+
+
+def parse(document: dict[str, Any]) -> Envelope:
+    """Read a request. Raises ``ValueError`` saying what it lacks."""
+    inputs = document.get("inputs")
     if not isinstance(inputs, list) or len(inputs) != 1 or not isinstance(inputs[0], dict):
         given = f"has {len(inputs)} inputs" if isinstance(inputs, list) else "has no list 'inputs'"
         raise ValueError(f"the JSON body {given}, where one is expected")
     data = inputs[0].get("data")
-    if inputs[0].get("datatype") != "BYTES" or not isinstance(data, list) or len(data) != 1:
-        given = f" (it has {len(data)} values)" if isinstance(data, list) else ""
-        raise ValueError(f"the input is not of datatype BYTES with one base64 string as its data{given}")
-    try:
-        image = base64.b64decode(data[0], validate=True)
-    except (ValueError, TypeError) as error:
-        raise ValueError(f"the input's data is not base64 ({error})") from error
+    if inputs[0].get("datatype") != "BYTES" or not isinstance(data, list) or not data:
+        raise ValueError("the input is not of datatype BYTES with base64 strings as its data")
+    images = tuple(from_base64(each, "the input's data") for each in data)
     parameters = document.get("parameters")
     identity = document.get("id")
     return Envelope(
-        image,
+        images,
         identity if isinstance(identity, str) else None,
         parameters.get("top_k") if isinstance(parameters, dict) else None,
     )
 
 
-def answer(
-    envelope: Envelope, version: int, names: Sequence[str], probabilities: Sequence[float], cosines: Sequence[float]
-) -> dict[str, Any]:
-    """The protocol's form of an answer: three outputs of shape [1, classes named], best class first."""
-    shape = [1, len(names)]
+def from_base64(text: Any, name: str) -> bytes:
+    """The bytes that a JSON document holds as text. Raises ``ValueError``, which calls the place ``name``."""
+    try:
+        return base64.b64decode(text, validate=True)
+    except (ValueError, TypeError) as error:
+        raise ValueError(f"{name} is not base64 ({error})") from error
+
+
+def answer(envelope: Envelope, version: int, rows: Sequence[Sequence[tuple[str, float, float]]]) -> dict[str, Any]:
+    """The protocol's form of an answer: three outputs of shape [images, classes named].
+
+    rows: for each image (class, probability, cosine), best class first, as many for each.
+    """
+    shape = [len(rows), len(rows[0])]
     document: dict[str, Any] = {"model_name": MODEL_NAME, "model_version": str(version)}
     if envelope.identity is not None:
         document["id"] = envelope.identity
+    kinds = (("class", "BYTES"), ("probability", "FP32"), ("cosine", "FP32"))
     document["outputs"] = [
-        {"name": "class", "datatype": "BYTES", "shape": shape, "data": list(names)},
-        {"name": "probability", "datatype": "FP32", "shape": shape, "data": list(probabilities)},
-        {"name": "cosine", "datatype": "FP32", "shape": shape, "data": list(cosines)},
+        {"name": name, "datatype": kind, "shape": shape, "data": [each[column] for row in rows for each in row]}
+        for column, (name, kind) in enumerate(kinds)
     ]
     return document

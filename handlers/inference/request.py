@@ -36,6 +36,8 @@ class Request:
     images: tuple[bytes, ...]
     top_k: int
     protocol: open_inference.Envelope | None = None
+    as_list: bool = False
+    """Whether the answer is a list although there may be one image only."""
 
 
 def read_request(fields: Mapping[str, Any], headers: Mapping[str, Any], default_top_k: int) -> Request:
@@ -55,16 +57,33 @@ def read_request(fields: Mapping[str, Any], headers: Mapping[str, Any], default_
     if len(images) > MOST_IMAGES:
         raise BadRequestError(f"the form holds {len(images)} images; at most {MOST_IMAGES} are answered in one request")
     if images[0][:1] == b"{" and len(images) == 1:
-        try:
-            envelope = open_inference.parse(images[0])
-        except ValueError as error:
-            raise BadRequestError(
-                f"{error}; send the bytes of an image file, or an open inference protocol request with one image"
-            ) from error
-        top_k = envelope.top_k if envelope.top_k is not None else _header_top_k(plain)
-        return Request((envelope.image,), _top_k(top_k, default_top_k), envelope)
+        return _json_request(images[0], plain, default_top_k)
     value = fields.get(TOP_K_FIELD)
     return Request(images, _top_k(value if value is not None else _header_top_k(plain), default_top_k))
+
+
+def _json_request(body: bytes, headers: Mapping[str, str], default_top_k: int) -> Request:
+    """A JSON document: ``{"image": base64}``, ``{"images": [base64, ...]}``, or the open inference protocol's."""
+    try:
+        document = open_inference.read_document(body)
+        envelope = None
+        if "images" in document and isinstance(document["images"], list) and document["images"]:
+            found = tuple(open_inference.from_base64(each, "an entry of 'images'") for each in document["images"])
+        elif "image" in document:
+            found = (open_inference.from_base64(document["image"], "'image'"),)
+        else:
+            envelope = open_inference.parse(document)
+            found = envelope.images
+    except ValueError as error:
+        raise BadRequestError(
+            f'{error}; send the bytes of an image file, or as JSON {{"image": base64}}, {{"images": [base64, ...]}} '
+            "or an open inference protocol request"
+        ) from error
+    if len(found) > MOST_IMAGES:
+        raise BadRequestError(f"there are {len(found)} images; at most {MOST_IMAGES} are answered in one request")
+    top_k = envelope.top_k if envelope is not None else document.get(TOP_K_FIELD)
+    top_k = top_k if top_k is not None else _header_top_k(headers)
+    return Request(found, _top_k(top_k, default_top_k), envelope, as_list="images" in document)
 
 
 def _images(fields: Mapping[str, Any]) -> Iterator[bytes]:

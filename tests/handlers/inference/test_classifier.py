@@ -165,6 +165,45 @@ def test_form_encoded_body_says_what_to_do(tmp_path: Path, make_version: MakeVer
     assert "curl -T" in document["error"]
 
 
+def test_images_as_base64_in_json(tmp_path: Path, make_version: MakeVersion, make_image: MakeImage) -> None:
+    instance = started(make_version(tmp_path))
+    names = ("grün", "青")
+    texts = [base64.b64encode(make_image(name)).decode() for name in names]
+    (one, several, single, mixed, protocol) = ask(
+        instance,
+        {"body": json.dumps({"image": texts[0], "top_k": 1}).encode()},
+        {"body": json.dumps({"images": texts}).encode()},
+        {"body": json.dumps({"images": texts[:1]}).encode()},
+        {"body": json.dumps({"images": [texts[1], "R0lG"]}).encode()},
+        {"body": json.dumps({"inputs": [{"datatype": "BYTES", "shape": [2], "data": texts}]}).encode()},
+    )
+    assert [each["class"] for each in one[1]["predictions"]] == ["grün"]
+    assert [each["predictions"][0]["class"] for each in several[1]] == ["grün", "青"]
+    assert len(single[1]) == 1
+    assert mixed[0] == 200
+    assert [list(each) for each in mixed[1]] == [["model_version", "predictions"], ["error"]]
+    classes, probabilities, _ = protocol[1]["outputs"]
+    assert classes["shape"] == probabilities["shape"] == [2, 3]
+    assert (classes["data"][0], classes["data"][3]) == ("grün", "青")
+
+
+def test_a_bad_image_in_a_batch_of_the_protocol_is_named(
+    tmp_path: Path, make_version: MakeVersion, make_image: MakeImage
+) -> None:
+    data = [base64.b64encode(make_image()).decode(), "R0lG"]
+    body = json.dumps({"inputs": [{"datatype": "BYTES", "shape": [2], "data": data}]}).encode()
+    ((status, document),) = ask(started(make_version(tmp_path)), {"body": body})
+    assert status == 400
+    assert document["error"].startswith("image 2 of 2: ")
+
+
+def test_too_many_images_in_json(tmp_path: Path, make_version: MakeVersion) -> None:
+    ((status, document),) = ask(
+        started(make_version(tmp_path)), {"body": json.dumps({"images": ["R0lG"] * 33}).encode()}
+    )
+    assert (status, "33 images" in document["error"]) == (400, True)
+
+
 HOSTILE = {
     "nested JSON": {"body": b'{"a":' + b"[" * 200_000},
     "nested and closed": {"body": b'{"a":' + b"[" * 200_000 + b"]" * 200_000 + b"}"},
@@ -181,6 +220,9 @@ HOSTILE = {
     "nothing": {},
     "None": {"data": None},
     "an empty list": {"data": []},
+    "no images": {"body": b'{"images": []}'},
+    "images that are not base64": {"body": b'{"images": [{}]}'},
+    "an image that is a number": {"body": b'{"image": 7}'},
 }
 
 
