@@ -7,7 +7,7 @@ from contextlib import contextmanager
 
 import pytest
 from axe_playwright_python.sync_playwright import Axe
-from playwright.sync_api import Browser, Page, sync_playwright
+from playwright.sync_api import Browser, Page, expect, sync_playwright
 
 PROGRAM = shutil.which("chromium")
 WAIT_MS = 60_000
@@ -36,6 +36,7 @@ def opened(browser: Browser, url: str, **context: object) -> Iterator[Page]:
     """A page in a window of its own; what its console complains of fails the test at the end."""
     with browser.new_context(**context) as window:  # type: ignore[arg-type]
         window.set_default_timeout(WAIT_MS)
+        expect.set_options(timeout=WAIT_MS)
         page = window.new_page()
         complaints: list[str] = []
         page.on("pageerror", lambda error: complaints.append(str(error)))
