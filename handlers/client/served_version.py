@@ -3,8 +3,10 @@
 import time
 from dataclasses import dataclass
 
+import httpx
+
 from handlers.bucket.pointer_move import RefusedVersionError, move_pointer
-from handlers.client.addresses import get_json
+from handlers.client.addresses import get_json, no_answer, open_http
 from handlers.client.errors import ClientError
 from model_store.objects import ObjectStore
 
@@ -32,6 +34,23 @@ def move_back(objects: ObjectStore, version: int, *, force: bool) -> RolledBack:
     except RefusedVersionError as error:
         raise ClientError(f"{error}; to serve it all the same: lucir rollback {version} --force") from None
     return RolledBack(moved.version, moved.previous, moved.forced)
+
+
+def ask_back(url: str, version: int, *, force: bool, token: str | None) -> RolledBack:
+    """The same, asked of the updater at ``url`` by whoever has no access to the store. Raises ``ClientError``."""
+    headers = {"authorization": f"Bearer {token}"} if token else {}
+    try:
+        with open_http(url) as session:
+            answer = session.post("/api/rollback", json={"to": version, "force": force}, headers=headers)
+    except httpx.HTTPError as error:
+        raise no_answer(url, error) from None
+    try:
+        document = answer.json()
+    except ValueError:
+        raise ClientError(f"{url} answered without JSON; is this the updater's address?") from None
+    if not answer.is_success:
+        raise ClientError(str(document.get("error", f"{url} answered {answer.status_code}")))
+    return RolledBack(document["version"], document["previous"], document["forced"])
 
 
 def wait_served(url: str, version: int, timeout: float) -> int:

@@ -22,7 +22,7 @@ from handlers.client.edit_waiting import image_hashes, wait_done
 from handlers.client.errors import ClientError
 from handlers.client.folder_contents import LeftOut
 from handlers.client.predictions import Answer, classify, image_files
-from handlers.client.served_version import RolledBack, move_back, wait_served
+from handlers.client.served_version import RolledBack, ask_back, move_back, wait_served
 from handlers.client.version_list import VersionRow, list_versions
 from model_store.objects import ObjectStore
 from model_store.versions import VersionStore
@@ -65,6 +65,7 @@ class Client:
 
     data: folder of the stack (default: as in the settings, ``lucir-data``). url: where images are POSTed.
     updater_url: where ``/api/status`` is. store: ``file:///path`` or ``s3://bucket``. config: a YAML file of settings.
+    token: ``updater.token`` of the updater at ``updater_url``, for a rollback without access to the store.
     Raises ``SettingsError`` for settings that are wrong.
     """
 
@@ -76,9 +77,13 @@ class Client:
         updater_url: str | None = None,
         store: str | None = None,
         config: Path | None = None,
+        token: str | None = None,
     ) -> None:
         folder = Path(data) if data is not None else None
         self.connection: Connection = locate(folder, store, config, url=url, updater_url=updater_url)
+        told = data is not None or store is not None or bool(self.connection.settings.store)
+        self._only_http = updater_url is not None and not told
+        self._token = token
 
     def __enter__(self) -> Self:
         return self
@@ -191,7 +196,14 @@ class Client:
         return wait_done(self._desk, request.id, timeout)
 
     def rollback(self, version: int, *, force: bool = False, timeout: float = SWAP_SECONDS) -> RolledBack:
-        """Serve an earlier version; waits for a running stack. Raises ``StoreError``, ``ClientError``."""
+        """Serve an earlier version; waits for a running stack. Raises ``StoreError``, ``ClientError``.
+
+        A client that was told ``updater_url`` but no store asks the updater, with ``token`` where that has one.
+        """
+        if self._only_http:
+            url = self.connection.updater_url
+            asked = ask_back(url, version, force=force, token=self._token)
+            return replace(asked, served=self.wait_served(version, timeout))
         result = move_back(self._objects, version, force=force)
         if not self.connection.runs_here:
             return result

@@ -11,6 +11,7 @@ import httpx
 import pytest
 from PIL import Image
 
+from handlers.client import Client, ClientError
 from handlers.settings import Settings
 from handlers.sidecar.http import WebServer
 from handlers.updater.http.app import make_app
@@ -75,6 +76,19 @@ def test_a_damaged_version_is_not_served(client: httpx.Client, versions: Version
     answer = client.post("/api/rollback", json={"to": 1})
     assert (answer.status_code, "model.onnx" in answer.json()["error"]) == (409, True)
     assert pointed(versions) == 2
+
+
+def test_the_python_client_goes_back_without_the_store(
+    client: httpx.Client, versions: VersionStore, updater: Updater, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    updater.status.set_versions(1, 1, None)
+    away = Client(updater_url=str(client.base_url), token="not needed here")
+    result = away.rollback(1)
+    assert (result.version, result.previous, result.forced, result.served) == (1, 2, False, 1)
+    with pytest.raises(ClientError, match="the gate refused version 3: too bad"):
+        away.rollback(3)
+    assert pointed(versions) == 1
 
 
 @pytest.mark.parametrize("headers", [{"origin": "http://example.org"}, {"x-forwarded-for": "203.0.113.5"}])
