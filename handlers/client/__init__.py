@@ -12,9 +12,9 @@
         client.rollback(outcome.version)
 
 A stack on another machine is named by its addresses: ``Client(url="http://host:8080", updater_url="http://host:8090",
-store="s3://lucir")``; ``predict`` needs only the first, ``status`` and ``rollback`` only the second, all else the store. Everything that
-goes wrong is a ``ClientError``, a ``StoreError`` (of ``model_store``) or a ``SettingsError`` whose message names the
-remedy.
+store="s3://lucir")``; ``predict`` needs only the first, ``status`` and ``rollback`` only the second, all
+else the store. Everything that goes wrong is a ``ClientError``, a ``StoreError`` (of ``model_store``) or a
+``SettingsError`` whose message names the remedy.
 """
 
 from handlers.client.errors import ClientError
