@@ -9,7 +9,8 @@ from numpy.typing import NDArray
 
 from handlers.bucket.dropped_names import looks_like_another_kind, why_left_alone
 from handlers.bucket.layout import EVALUATION, class_name
-from handlers.updater.intake.reader import Item, Reader
+from handlers.updater.intake.reader import Reader
+from handlers.updater.intake.uploaded_file import UploadedFile
 from model_store.objects import ObjectNotFoundError, ObjectStore, ObjectTooLargeError
 
 logger = logging.getLogger(__name__)
@@ -18,13 +19,13 @@ logger = logging.getLogger(__name__)
 def own_images(
     objects: ObjectStore, classes: Collection[str], reader: Reader
 ) -> Iterator[tuple[str, NDArray[np.uint8]]]:
-    """(class, picture) for every usable image of these classes; a file that is none is named in the log."""
+    """(class, image) for every usable image of these classes; a file that is none is named in the log."""
     for folder, name in _folders(objects, classes):
-        for read in reader.read_all(_items(objects, folder, name)):
-            if read.picture is not None:
-                yield name, read.picture
+        for file, image in reader.read_all(_files(objects, folder, name)):
+            if image is not None:
+                yield name, image
             else:
-                logger.warning("evaluation image left out", extra={"key": read.item.info.key, "reason": read.reason})
+                logger.warning("evaluation image left out", extra={"key": file.key, "reason": file.reason})
 
 
 def classes_with_own_images(objects: ObjectStore, classes: Collection[str], reader: Reader) -> frozenset[str]:
@@ -32,10 +33,7 @@ def classes_with_own_images(objects: ObjectStore, classes: Collection[str], read
     return frozenset(
         name
         for folder, name in _folders(objects, classes)
-        if any(
-            read is not None and read.picture is not None
-            for read in map(reader.read_one, _items(objects, folder, name))
-        )
+        if any(image is not None for _, image in map(reader.read_one, _files(objects, folder, name)))
     )
 
 
@@ -68,8 +66,8 @@ def _folders(objects: ObjectStore, classes: Collection[str]) -> Iterator[tuple[s
             yield folder, name
 
 
-def _items(objects: ObjectStore, folder: str, name: str) -> Iterator[Item]:
+def _files(objects: ObjectStore, folder: str, name: str) -> Iterator[UploadedFile]:
     for info in objects.list(f"{EVALUATION}{folder}/"):
         path = info.key.removeprefix(f"{EVALUATION}{folder}/")
         if why_left_alone(path) is None and not looks_like_another_kind(path):
-            yield Item(info, folder, path, name, None)
+            yield UploadedFile(info, folder, path, name)

@@ -13,8 +13,9 @@ from handlers.updater.context.parent import ParentVersion
 from handlers.updater.intake.decoded_images import DecodedWriter
 from handlers.updater.intake.evaluation_images import classes_with_own_images, evaluation_duplicates
 from handlers.updater.intake.listing import Folder, list_incoming
-from handlers.updater.intake.reader import Item, Reader, ReadItem
-from handlers.updater.intake.roles import Candidate, Rules, decide
+from handlers.updater.intake.reader import Reader
+from handlers.updater.intake.roles import Rules, decide
+from handlers.updater.intake.uploaded_file import UploadedFile
 from model_store.manifest import now
 from model_store.objects import ObjectStore
 from model_store.versions import VersionStore
@@ -42,33 +43,28 @@ class Ingest:
         folder.mkdir(parents=True, exist_ok=True)
         reader = Reader(self._objects, self._settings.images, self._resize, folder)
         decoded = DecodedWriter(folder, sum(part.limit for part in intent.folders.values()), self._resize)
-        found: list[ReadItem] = []
-        for read in reader.read_all(self._items(intent)):
+        files: list[UploadedFile] = []
+        for file, image in reader.read_all(self._files(intent)):
             tick()
-            if read.picture is not None:
-                decoded.add(read.item.info.key, read.sha256, read.picture)
-            found.append(ReadItem(read.item, read.sha256, read.reason, None))
+            if image is not None:
+                decoded.add(file.key, file.sha256, image)
+            files.append(file)
         decoded.close()
-        known = parent.manifest.classes if parent is not None else ()
-        candidates = [
-            Candidate(read.item.info.key, read.sha256, read.item.class_name, read.reason, read.is_marker)
-            for read in found
-        ]
-        names = sorted({name for candidate in candidates if (name := candidate.class_name) is not None})
+        names = {file.class_name for file in files if file.class_name is not None}
         learnt = parent.learnt if parent is not None else Learnt.empty()
         own = classes_with_own_images(self._objects, names, reader)
         rules = Rules(
             settings=self._settings.updater,
-            known=known,
-            learnt=learnt.find(candidate.sha256 for candidate in candidates),
-            marked=_marked(intent, found),
+            known=parent.manifest.classes if parent is not None else (),
+            learnt=learnt.find(file.sha256 for file in files),
+            marked=_marked(intent, files),
             own_evaluation=own,
             held_already=parent.manifest.counts.holdout if parent is not None else {},
-            evaluation=evaluation_duplicates(self._objects, {read.sha256: read.item.info.size for read in found}),
+            evaluation=evaluation_duplicates(self._objects, {file.sha256: file.info.size for file in files}),
             leaves_out=self._leaves_out,
         )
-        entries = _entries(intent.id, found, candidates, rules)
-        return self._plan(intent, parent, entries, own)
+        decide(files, rules)
+        return self._plan(intent, parent, _entries(intent.id, files), own)
 
     def _plan(
         self, intent: Intent, parent: ParentVersion | None, entries: tuple[Entry, ...], own: frozenset[str]
@@ -94,22 +90,22 @@ class Ingest:
             entries=entries,
         )
 
-    def _items(self, intent: Intent) -> Iterator[Item]:
+    def _files(self, intent: Intent) -> Iterator[UploadedFile]:
         for name, part in sorted(intent.folders.items()):
             folder = Folder(name)
             prefix = f"{INCOMING}{name}/" if name else INCOMING
             # Files in no folder are found among all others, which only costs when somebody left such files.
-            marker: Item | None = None
+            marker: UploadedFile | None = None
             count = 0
             for info, owner, path in list_incoming(self._objects, prefix):
                 if owner != name or why_left_alone(f"{name}/{path}" if name else path) is not None:
                     continue
-                item = Item(info, name, path, folder.class_name, folder.problem)
+                file = UploadedFile(info, name, path, folder.class_name, folder.problem)
                 if path == READY_MARKER and folder.problem is None:
-                    marker = item
+                    marker = file
                 elif count < part.limit:
                     count += 1
-                    yield item
+                    yield file
                 else:
                     break  # the marker stays as well, for what is left
             else:
@@ -117,31 +113,32 @@ class Ingest:
                     yield marker
 
 
-def _marked(intent: Intent, found: list[ReadItem]) -> frozenset[str]:
+def _marked(intent: Intent, files: list[UploadedFile]) -> frozenset[str]:
     folders = {name for name, part in intent.folders.items() if part.marked}
-    folders |= {read.item.folder for read in found if read.is_marker}
+    folders |= {file.folder for file in files if file.is_marker}
     return frozenset(name for folder in folders if (name := Folder(folder).class_name) is not None)
 
 
-def _entries(update_id: str, found: list[ReadItem], candidates: list[Candidate], rules: Rules) -> tuple[Entry, ...]:
+def _entries(update_id: str, files: list[UploadedFile]) -> tuple[Entry, ...]:
     taken: set[str] = set()
-    entries = []
-    for read, verdict in zip(found, decide(candidates, rules), strict=True):
-        if verdict.role is None:
-            continue
-        prefix = REJECTED if verdict.role == "rejected" else ARCHIVE
-        folder = read.item.class_name or read.item.folder or LOOSE_FOLDER
-        entries.append(
-            Entry(
-                key=read.item.info.key,
-                etag=read.item.info.etag,
-                size=read.item.info.size,
-                modified=read.item.info.modified,
-                sha256=read.sha256,
-                role=verdict.role,
-                class_name=read.item.class_name,
-                reason=verdict.reason,
-                target=target_key(prefix, update_id, folder, read.item.path, taken),
-            )
+    return tuple(
+        Entry(
+            key=file.key,
+            etag=file.info.etag,
+            size=file.info.size,
+            modified=file.info.modified,
+            sha256=file.sha256,
+            role=file.role,
+            class_name=file.class_name,
+            reason=file.reason,
+            target=target_key(
+                REJECTED if file.role == "rejected" else ARCHIVE,
+                update_id,
+                file.class_name or file.folder or LOOSE_FOLDER,
+                file.path,
+                taken,
+            ),
         )
-    return tuple(entries)
+        for file in files
+        if file.role is not None
+    )

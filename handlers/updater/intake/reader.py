@@ -3,7 +3,6 @@
 import hashlib
 import threading
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
 from pathlib import Path
 from tempfile import NamedTemporaryFile
 
@@ -11,9 +10,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from handlers.bucket.dropped_names import looks_like_another_kind
-from handlers.bucket.layout import READY_MARKER
 from handlers.inference.preprocess import BadImageError, ImageRules, decode, decode_square, header_pixels, to_array
 from handlers.parallel import ordered_map
+from handlers.updater.intake.uploaded_file import UploadedFile
 from model_store.objects import ObjectInfo, ObjectNotFoundError, ObjectStore, ObjectTooLargeError
 
 LARGEST_FILE = 1 << 50
@@ -21,30 +20,8 @@ LARGE_PIXELS = 6_000_000
 """Pictures above this are decoded two at a time: 50 million pixels take 300 MB on their way."""
 
 
-@dataclass(frozen=True)
-class Item:
-    """An object to read: its folder of ``incoming/``, and what is wrong with that folder's name, if anything."""
-
-    info: ObjectInfo
-    folder: str
-    path: str
-    class_name: str | None
-    problem: str | None
-
-
-@dataclass(frozen=True)
-class ReadItem:
-    """What was found: ``picture`` (resize, resize, 3) for a usable image, else the ``reason`` that it is none."""
-
-    item: Item
-    sha256: str
-    reason: str | None
-    picture: NDArray[np.uint8] | None
-
-    @property
-    def is_marker(self) -> bool:
-        """Whether this is the class's ``_READY``."""
-        return self.item.path == READY_MARKER and self.item.class_name is not None
+Image = NDArray[np.uint8]
+"""(resize, resize, 3)"""
 
 
 class Reader:
@@ -57,33 +34,37 @@ class Reader:
         self._scratch = scratch
         self._large = threading.Semaphore(2)
 
-    def read_all(self, items: Iterable[Item]) -> Iterator[ReadItem]:
-        """In the order of ``items``; objects that vanished or changed since they were listed are left out."""
-        return (found for found in ordered_map(self.read_one, items) if found is not None)
+    def read_all(self, files: Iterable[UploadedFile]) -> Iterator[tuple[UploadedFile, Image | None]]:
+        """Judge each by itself: ``sha256`` and ``reason`` are filled in, and a usable image is given decoded.
 
-    def read_one(self, item: Item) -> ReadItem | None:
-        """Judge one object; None when it is not what was listed any more."""
+        In the order of ``files``; objects that vanished or changed since they were listed are left out.
+        """
+        for file, image in ordered_map(self.read_one, files):
+            if file.sha256:
+                yield file, image
+
+    def read_one(self, file: UploadedFile) -> tuple[UploadedFile, Image | None]:
+        """The same for one object; it stays without ``sha256`` when it is not what was listed any more."""
         try:
-            if item.info.size > self._rules.max_bytes:
-                reason = f"the file has {item.info.size} bytes; at most {self._rules.max_bytes} are accepted"
-                return ReadItem(item, self._hash_large(item.info), item.problem or reason, None)
-            data = self._objects.read(item.info.key, limit=self._rules.max_bytes)
+            if file.info.size > self._rules.max_bytes:
+                too_large = f"the file has {file.info.size} bytes; at most {self._rules.max_bytes} are accepted"
+                file.sha256, file.reason = self._hash_large(file.info), file.reason or too_large
+                return file, None
+            data = self._objects.read(file.key, limit=self._rules.max_bytes)
         except (ObjectNotFoundError, ObjectTooLargeError):
-            return None
-        if len(data) != item.info.size:
-            return None
-        digest = hashlib.sha256(data).hexdigest()
-        if item.problem is not None:
-            return ReadItem(item, digest, item.problem, None)
-        if item.path == READY_MARKER:
-            return ReadItem(item, digest, None, None)
-        try:
-            return ReadItem(item, digest, None, self.picture(data))
-        except BadImageError as error:
-            named = "; its name does not end as an image's does" if looks_like_another_kind(item.path) else ""
-            return ReadItem(item, digest, f"{error}{named}", None)
+            return file, None
+        if len(data) != file.info.size:
+            return file, None
+        file.sha256 = hashlib.sha256(data).hexdigest()
+        if file.is_image:
+            try:
+                return file, self.picture(data)
+            except BadImageError as error:
+                named = "; its name does not end as an image's does" if looks_like_another_kind(file.path) else ""
+                file.reason = f"{error}{named}"
+        return file, None
 
-    def picture(self, data: bytes, *, whole: bool = False) -> NDArray[np.uint8]:
+    def picture(self, data: bytes, *, whole: bool = False) -> Image:
         """Decode to (resize, resize, 3). ``whole``: as versions up to 0.2 did, which scaled no JPEG while decoding.
 
         Raises ``BadImageError``.
@@ -93,7 +74,7 @@ class Reader:
         with self._large:
             return self._square(data, whole)
 
-    def _square(self, data: bytes, whole: bool) -> NDArray[np.uint8]:
+    def _square(self, data: bytes, whole: bool) -> Image:
         if whole:
             return to_array(decode(data, self._rules), self._resize)
         return decode_square(data, self._rules, self._resize)

@@ -6,25 +6,7 @@ from dataclasses import dataclass
 
 from handlers.bucket.update_documents import Role
 from handlers.settings import UpdaterSettings
-
-
-@dataclass(frozen=True)
-class Candidate:
-    """One object that was read; ``reason`` is set when it is no usable image by itself."""
-
-    key: str
-    sha256: str
-    class_name: str | None
-    reason: str | None
-    is_marker: bool = False
-
-
-@dataclass(frozen=True)
-class Verdict:
-    """What becomes of a candidate; role None leaves it in ``incoming/``, to wait for more."""
-
-    role: Role | None
-    reason: str | None = None
+from handlers.updater.intake.uploaded_file import UploadedFile
 
 
 @dataclass(frozen=True)
@@ -35,7 +17,7 @@ class Rules:
     known: Collection[str]
     """Classes of the served version; empty before the first."""
     learnt: Mapping[str, str]
-    """sha256 -> class, for those of the candidates that were learnt before."""
+    """sha256 -> class, for those of the files that were learnt before."""
     marked: Collection[str]
     """Classes with a ``_READY`` marker."""
     own_evaluation: Collection[str]
@@ -43,81 +25,74 @@ class Rules:
     held_already: Mapping[str, int]
     """Images per class that earlier versions hold out."""
     evaluation: Mapping[str, str]
-    """sha256 -> key, for those of the candidates that lie below ``evaluation/``."""
+    """sha256 -> key, for those of the files that lie below ``evaluation/``."""
     leaves_out: bool = False
     """Whether accuracy comes from leaving each learnt image out in turn (a frozen backbone): then none is held out."""
 
 
-def decide(candidates: Sequence[Candidate], rules: Rules) -> list[Verdict]:
-    """One verdict per candidate, in their order."""
-    reasons = _single_reasons(candidates, rules)
-    usable: dict[str, list[int]] = defaultdict(list)
-    for index, candidate in enumerate(candidates):
-        if reasons[index] is None and not candidate.is_marker and candidate.class_name is not None:
-            usable[candidate.class_name].append(index)
-    waiting = _too_few(usable, rules, reasons)
+def decide(files: Sequence[UploadedFile], rules: Rules) -> None:
+    """Give each file that was read its role, or leave it to wait."""
+    _reject_duplicates(files, rules)
+    usable: dict[str, list[UploadedFile]] = defaultdict(list)
+    for file in files:
+        if file.is_image and file.class_name is not None:
+            usable[file.class_name].append(file)
+    waiting = _too_few(usable, rules)
     if not rules.known and len(usable) - len(waiting) < 2:
         waiting = set(usable)
-    roles: list[Role | None] = ["rejected" if reason is not None else None for reason in reasons]
-    for name, indices in usable.items():
+    for name, images in usable.items():
         if name not in waiting:
-            _give_roles(candidates, indices, roles, name, rules)
-    for index, candidate in enumerate(candidates):
-        if candidate.is_marker and reasons[index] is None and candidate.class_name not in waiting:
-            roles[index] = "marker"
-    return [Verdict(role, reason) for role, reason in zip(roles, reasons, strict=True)]
+            _give_roles(images, name, rules)
+    for file in files:
+        if file.reason is not None:
+            file.role = "rejected"
+        elif file.is_marker and file.class_name not in waiting:
+            file.role = "marker"
 
 
-def _single_reasons(candidates: Sequence[Candidate], rules: Rules) -> list[str | None]:
-    """Reasons against single files: their own, then duplicates."""
-    learnt, evaluation = rules.learnt, rules.evaluation
+def _reject_duplicates(files: Sequence[UploadedFile], rules: Rules) -> None:
+    """Reasons against images that are usable by themselves."""
     classes: dict[str, set[str]] = defaultdict(set)
-    for candidate in candidates:
-        if candidate.reason is None and not candidate.is_marker and candidate.class_name is not None:
-            classes[candidate.sha256].add(candidate.class_name)
+    for file in files:
+        if file.is_image and file.class_name is not None:
+            classes[file.sha256].add(file.class_name)
     first: dict[str, str] = {}
-    reasons: list[str | None] = []
-    for candidate in candidates:
-        reason = candidate.reason
-        if reason is None and not candidate.is_marker:
-            sha = candidate.sha256
-            if sha in learnt:
-                reason = f"exactly this image was learnt before, as {learnt[sha]!r}"
-            elif sha in evaluation:
-                reason = f"exactly this image is {evaluation[sha]}: what measures accuracy is never trained on"
-            elif len(classes[sha]) > 1:
-                names = ", ".join(repr(name) for name in sorted(classes[sha]))
-                reason = f"the same image lies under more than one class: {names}; drop it under one of them"
-            elif sha in first:
-                reason = f"an exact duplicate of {first[sha]}"
-            else:
-                first[sha] = candidate.key
-        reasons.append(reason)
-    return reasons
+    for file in files:
+        sha = file.sha256
+        if not file.is_image:
+            continue
+        if sha in rules.learnt:
+            file.reason = f"exactly this image was learnt before, as {rules.learnt[sha]!r}"
+        elif sha in rules.evaluation:
+            file.reason = f"exactly this image is {rules.evaluation[sha]}: what measures accuracy is never trained on"
+        elif len(classes[sha]) > 1:
+            names = ", ".join(repr(name) for name in sorted(classes[sha]))
+            file.reason = f"the same image lies under more than one class: {names}; drop it under one of them"
+        elif sha in first:
+            file.reason = f"an exact duplicate of {first[sha]}"
+        else:
+            first[sha] = file.key
 
 
-def _too_few(usable: dict[str, list[int]], rules: Rules, reasons: list[str | None]) -> set[str]:
+def _too_few(usable: dict[str, list[UploadedFile]], rules: Rules) -> set[str]:
     """Classes left to wait for more images. A marked class does not wait: with one image a new one is rejected."""
     waiting = set()
-    for name, indices in list(usable.items()):
-        if name not in rules.marked and len(indices) < rules.settings.least_images:
+    for name, images in list(usable.items()):
+        if name not in rules.marked and len(images) < rules.settings.least_images:
             waiting.add(name)
-        elif name not in rules.known and len(indices) < 2 and not rules.leaves_out:
-            for index in indices:
-                reasons[index] = "a new class needs at least two usable images: one to learn from, one to test with"
+        elif name not in rules.known and len(images) < 2 and not rules.leaves_out:
+            for file in images:
+                file.reason = "a new class needs at least two usable images: one to learn from, one to test with"
             del usable[name]
     return waiting
 
 
-def _give_roles(
-    candidates: Sequence[Candidate], indices: list[int], roles: list[Role | None], name: str, rules: Rules
-) -> None:
+def _give_roles(images: Sequence[UploadedFile], name: str, rules: Rules) -> None:
     room = rules.settings.evaluation_images_per_class - rules.held_already.get(name, 0)
-    hashes = [candidates[index].sha256 for index in indices]
     none = rules.leaves_out or name in rules.own_evaluation
-    out = held_out(hashes, rules.settings.evaluation_share, 0 if none else room)
-    for index in indices:
-        roles[index] = "holdout" if candidates[index].sha256 in out else "train"
+    out = held_out([file.sha256 for file in images], rules.settings.evaluation_share, 0 if none else room)
+    for file in images:
+        file.role = "holdout" if file.sha256 in out else "train"
 
 
 def held_out(hashes: Sequence[str], share: float, room: int) -> frozenset[str]:

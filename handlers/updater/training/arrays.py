@@ -13,7 +13,8 @@ from handlers.inference.preprocess import BadImageError
 from handlers.parallel import ordered_map
 from handlers.updater.context.parent import ParentVersion
 from handlers.updater.intake.decoded_images import open_decoded, remove_decoded
-from handlers.updater.intake.reader import Item, Reader
+from handlers.updater.intake.reader import Reader
+from handlers.updater.intake.uploaded_file import UploadedFile
 from lucir_core.memory.image_blobs import ImageBlobs, image_digest
 from model_store.layout import HOLDOUT, SEEN_IMAGES
 from model_store.objects import ObjectNotFoundError, ObjectStore, ObjectTooLargeError, StoreError
@@ -108,11 +109,11 @@ class Preparation:
         for key in (entry.key, entry.target):
             try:
                 info = self._objects.stat(key)
-                read = self._reader.read_one(Item(info, "", entry.key, entry.class_name, None))
+                file, image = self._reader.read_one(UploadedFile(info, "", entry.key, entry.class_name))
             except (ObjectNotFoundError, ObjectTooLargeError, BadImageError):
                 continue
-            if read is not None and read.sha256 == entry.sha256:
-                return read.picture
+            if file.sha256 == entry.sha256:
+                return image
         return None
 
     def _check_new(self, labels: Sequence[int]) -> None:

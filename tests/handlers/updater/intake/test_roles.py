@@ -1,16 +1,33 @@
 import hashlib
+from dataclasses import replace
 from typing import Any
 
 from handlers.settings import UpdaterSettings
-from handlers.updater.intake.roles import Candidate, Rules, Verdict, decide, held_out
+from handlers.updater.intake.roles import Rules, held_out
+from handlers.updater.intake.roles import decide as give_roles
+from handlers.updater.intake.uploaded_file import UploadedFile
+from model_store.objects import ObjectInfo
 
 
 def sha(text: str) -> str:
     return hashlib.sha256(text.encode()).hexdigest()
 
 
-def candidates(name: str, *contents: str) -> list[Candidate]:
-    return [Candidate(f"incoming/{name}/{i}.png", sha(content), name, None) for i, content in enumerate(contents)]
+def uploaded(path: str, content: str, name: str | None, reason: str | None = None) -> UploadedFile:
+    folder, _, rest = path.rpartition("/")
+    info = ObjectInfo(key=f"incoming/{path}", size=len(content), etag="", modified=0.0)
+    return UploadedFile(info, folder, rest, name, reason, sha(content))
+
+
+def candidates(name: str, *contents: str) -> list[UploadedFile]:
+    return [uploaded(f"{name}/{i}.png", content, name) for i, content in enumerate(contents)]
+
+
+def decide(files: list[UploadedFile], rules: Rules) -> list[UploadedFile]:
+    """Copies with their roles."""
+    judged = [replace(file) for file in files]
+    give_roles(judged, rules)
+    return judged
 
 
 def rules(**changes: Any) -> Rules:
@@ -26,7 +43,7 @@ def rules(**changes: Any) -> Rules:
     return Rules(**(values | changes))
 
 
-def roles(verdicts: list[Verdict]) -> list[str | None]:
+def roles(verdicts: list[UploadedFile]) -> list[str | None]:
     return [verdict.role for verdict in verdicts]
 
 
@@ -38,8 +55,8 @@ def test_a_plain_class_is_split() -> None:
 def test_the_split_is_by_content_and_not_by_order() -> None:
     forward = candidates("cat", *"abcdefghij")
     backward = forward[::-1]
-    held = {c.sha256 for c, v in zip(forward, decide(forward, rules()), strict=True) if v.role == "holdout"}
-    again = {c.sha256 for c, v in zip(backward, decide(backward, rules()), strict=True) if v.role == "holdout"}
+    held = {one.sha256 for one in decide(forward, rules()) if one.role == "holdout"}
+    again = {one.sha256 for one in decide(backward, rules()) if one.role == "holdout"}
     assert held == again == set(sorted(c.sha256 for c in forward)[:2])
 
 
@@ -82,13 +99,13 @@ def test_the_same_folder_again_is_rejected_as_a_whole() -> None:
 
 
 def test_a_class_left_with_too_few_waits_for_more() -> None:
-    found = [*candidates("cat", "a", "b"), Candidate("incoming/cat/x.png", sha("x"), "cat", "no image")]
+    found = [*candidates("cat", "a", "b"), uploaded("cat/x.png", "x", "cat", "no image")]
     verdicts = decide(found, rules(settings=UpdaterSettings(min_images=3)))
     assert roles(verdicts) == [None, None, "rejected"]
 
 
 def test_a_marked_new_class_needs_two_images() -> None:
-    marker = Candidate("incoming/cat/_READY", sha(""), "cat", None, is_marker=True)
+    marker = uploaded("cat/_READY", "", "cat")
     verdicts = decide([*candidates("cat", "a"), marker], rules(marked=("cat",)))
     assert roles(verdicts) == ["rejected", "marker"]
     assert "at least two" in (verdicts[0].reason or "")
@@ -99,7 +116,7 @@ def test_a_marked_known_class_needs_one_image() -> None:
 
 
 def test_the_first_phase_waits_when_one_class_is_left() -> None:
-    bad = [Candidate("incoming/dog/x.png", sha("x"), "dog", "no image")]
+    bad = [uploaded("dog/x.png", "x", "dog", "no image")]
     verdicts = decide(candidates("cat", "a", "b") + bad, rules(known=()))
     assert roles(verdicts) == [None, None, "rejected"]
 
@@ -110,5 +127,5 @@ def test_nothing_is_held_out_where_the_user_has_test_images_or_enough_are_held()
 
 
 def test_bad_names_are_rejected_with_their_reason() -> None:
-    verdicts = decide([Candidate("incoming/x.png", sha("x"), None, "directly in incoming/")], rules())
-    assert verdicts == [Verdict("rejected", "directly in incoming/")]
+    (verdict,) = decide([uploaded("x.png", "x", None, "directly in incoming/")], rules())
+    assert (verdict.role, verdict.reason) == ("rejected", "directly in incoming/")
