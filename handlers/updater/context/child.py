@@ -1,12 +1,35 @@
 """What an update wants of the process that learns: ``training.process.Child`` offers it."""
 
 import threading
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from pathlib import Path
-from typing import Any, Literal, Protocol
+from typing import Literal, Protocol
+
+from pydantic import ConfigDict, Field
+
+from model_store.manifest import Document
 
 Job = Literal["learn", "edit"]
-Report = Callable[[Mapping[str, Any]], None]
+
+
+class ChildProgress(Document):
+    """One line of the process's standard output: where it is with its job."""
+
+    model_config = ConfigDict(ser_json_inf_nan="constants")  # a loss that has become infinite is told as it is
+
+    stage: str
+    ratio: float | None = None
+    """Share of the training that is done, 0 to 1; None outside of the training, and so is what follows."""
+    epoch: int | None = None
+    epochs: int | None = None
+    losses: dict[str, float] = Field(default_factory=dict)
+    eta: float | None = None
+    lambda_: float | None = None
+    done: bool = False
+    """Whether the job has ended well: its last line."""
+
+
+Report = Callable[[ChildProgress], None]
 """Is called, in another thread, with each line of progress."""
 
 

@@ -18,7 +18,7 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import TextIO
 
-from handlers.updater.training.process import DONE
+from handlers.updater.context.child import ChildProgress
 
 _PR_SET_PDEATHSIG = 1
 
@@ -42,7 +42,7 @@ def serve(requests: TextIO, answers: TextIO, jobs: Mapping[str, Callable[[Path],
         request = json.loads(line)
         if status := jobs[request["job"]](Path(request["folder"])):
             return status
-        answers.write(json.dumps(DONE) + "\n")
+        answers.write(ChildProgress(stage="done", done=True).model_dump_json() + "\n")
         answers.flush()
     return 0
 

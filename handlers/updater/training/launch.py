@@ -2,12 +2,12 @@
 
 import logging
 import shutil
-from collections.abc import Mapping
 from functools import partial
 from pathlib import Path
 from typing import Any
 
 from handlers.updater.context.candidate import Candidate
+from handlers.updater.context.child import ChildProgress
 from handlers.updater.context.update import Services, Update
 from handlers.updater.training.arrays import PREPARED
 from handlers.updater.training.messages import RESULT, STATE, TASK, Result, Task
@@ -79,26 +79,22 @@ def _begin(update: Update, candidate: Candidate) -> None:
     task.write(folder / TASK)
 
 
-def report_progress(services: Services, message: Mapping[str, Any]) -> None:
+def report_progress(services: Services, progress: ChildProgress) -> None:
     """Show one line of the child's progress in the metrics and the status."""
-    stage = message.get("stage")
-    ratio = message.get("ratio")
-    if ratio is None:
-        services.status.update_phase(stage=stage)
+    services.status.update_phase(stage=progress.stage)
+    if progress.ratio is None:
         return
-    losses: dict[str, float] = message.get("losses") or {}
-    services.metrics.phase_progress(ratio, losses, message.get("lambda"), message.get("eta"))
+    services.metrics.phase_progress(progress.ratio, progress.losses, progress.lambda_, progress.eta)
     services.status.update_phase(
-        stage=stage,
-        epoch=message.get("epoch"),
-        epochs=message.get("epochs"),
-        progress=ratio,
-        losses=losses,
-        lambda_=message.get("lambda"),
-        eta=message.get("eta"),
+        epoch=progress.epoch,
+        epochs=progress.epochs,
+        progress=progress.ratio,
+        losses=progress.losses,
+        lambda_=progress.lambda_,
+        eta=progress.eta,
     )
-    if losses:
-        services.status.add_loss(ratio, sum(losses.values()))
+    if progress.losses:
+        services.status.add_loss(progress.ratio, sum(progress.losses.values()))
 
 
 def _left_task(folder: Path) -> dict[str, Any] | None:

@@ -12,7 +12,9 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
-from handlers.updater.context.child import Job, Report
+from pydantic import ValidationError
+
+from handlers.updater.context.child import ChildProgress, Job, Report
 from handlers.updater.errors import LearningError, MachineError, StopRequestedError
 from lucir_core.runtime.threads import WAIT_POLICY
 
@@ -23,8 +25,6 @@ EXIT_ENVIRONMENT = 75
 """The child could not do its work for a reason that is not the drop's: disk full, no such device."""
 STOP_SECONDS = 2.0
 TICK_SECONDS = 0.1
-DONE = {"done": True}
-"""What the child says after each job."""
 
 
 class Child:
@@ -128,16 +128,15 @@ class _Process:
         with self._stdout as lines:
             for line in lines:
                 try:
-                    message = json.loads(line)
-                except ValueError:
-                    message = None
-                if message == DONE:
+                    progress = ChildProgress.model_validate_json(line)
+                except ValidationError:  # some library printed
+                    logger.info("learning: %s", line.decode(errors="replace").rstrip())
+                    continue
+                if progress.done:
                     self.done = True
                     self._heard.set()
-                elif isinstance(message, dict):
-                    self._report(message)
-                else:  # some library printed
-                    logger.info("learning: %s", line.decode(errors="replace").rstrip())
+                else:
+                    self._report(progress)
         self._heard.set()
 
 

@@ -11,7 +11,6 @@ import time
 from collections import Counter
 from importlib.metadata import version
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import torch
@@ -19,6 +18,7 @@ from numpy.typing import NDArray
 
 from handlers.logs import setup_logging
 from handlers.settings import LogSettings
+from handlers.updater.context.child import ChildProgress
 from handlers.updater.training.arrays import LABELS, TRAIN
 from handlers.updater.training.export_check import check_export, most_checked, spread
 from handlers.updater.training.messages import RESULT, STATE, TASK, Result, Task
@@ -64,7 +64,7 @@ def learn(folder: Path, task: Task) -> None:
         _make_state(folder, task, config, data)
     state = load_state(folder / STATE)
     learnt = time.monotonic()
-    _say({"stage": "export"})
+    _say(ChildProgress(stage="export"))
     export_onnx(state, folder / MODEL)
     check = _check(state, folder / MODEL, ImageBlobs.load(arrays / HOLDOUT), images)
     exemplars = ImageBlobs.load(folder / STATE / EXEMPLARS)
@@ -119,20 +119,20 @@ def _check(state: LearnerState, model: Path, holdout: ImageBlobs, train: NDArray
 
 def _report(progress: Progress) -> None:
     _say(
-        {
-            "stage": progress.stage,
-            "epoch": progress.epoch,
-            "epochs": progress.epochs,
-            "losses": {name: value for name, value in progress.losses.items() if value is not None},
-            "eta": progress.eta,
-            "lambda": progress.lambda_,
-            "ratio": progress.ratio,
-        }
+        ChildProgress(
+            stage=progress.stage,
+            ratio=progress.ratio,
+            epoch=progress.epoch,
+            epochs=progress.epochs,
+            losses={name: value for name, value in progress.losses.items() if value is not None},
+            eta=progress.eta,
+            lambda_=progress.lambda_,
+        )
     )
 
 
-def _say(message: dict[str, Any]) -> None:
-    sys.stdout.write(json.dumps(message) + "\n")
+def _say(progress: ChildProgress) -> None:
+    sys.stdout.write(progress.model_dump_json() + "\n")
     sys.stdout.flush()
 
 

@@ -16,6 +16,7 @@ import pytest
 from sklearn.datasets import load_digits
 
 from handlers.settings import Settings
+from handlers.updater.context.child import ChildProgress
 from handlers.updater.errors import LearningError, MachineError, StopRequestedError
 from handlers.updater.service import Updater
 from handlers.updater.training.arrays import LABELS, TRAIN
@@ -98,15 +99,15 @@ def test_one_process_does_one_job_after_the_other_and_each_as_if_it_were_the_fir
     child.warm()
     pid = pid_of(child)
     child.warm()
-    heard: list[object] = []
+    heard: list[ChildProgress] = []
     ticks: list[int] = []
     folders = [write_task(tmp_path / name, arrays) for name in ("first", "second")]
     for folder in folders:
         child.run("learn", folder, heard.append, NEVER, lambda: ticks.append(1))
         assert Result.read(folder / RESULT).exemplars == {"zero": 15, "one": 15}
         assert pid_of(child) == pid
-    assert heard.count({"stage": "export"}) == 2
-    assert {"done": True} not in heard
+    assert [one.stage for one in heard if one.ratio is None] == ["export"] * 2
+    assert not any(one.done for one in heard)
     assert ticks
     first, second = ({path.name: path.read_bytes() for path in (f / STATE).glob("*.safetensors")} for f in folders)
     assert first == second
