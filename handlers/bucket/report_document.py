@@ -163,3 +163,5 @@ class Report(StoredDocument):
     seconds: dict[str, float]
     doubts: Doubts | None = None
     """Only of versions with a frozen backbone."""
+    advice: str | None = None
+    """Of a version from scratch: what a frozen pretrained backbone would reach, where that is more."""

@@ -53,6 +53,8 @@ def _show_tables(report: Report, console: Console) -> None:
         ("is", "was taken for", "images"),
         [(row.true, row.predicted, row.count) for row in report.confusions],
     )
+    if report.advice is not None:
+        console.print(f"on these images {report.advice}", highlight=False)
     if report.doubts is not None:
         suspects = [(row.key or "", row.name, row.looks_like) for row in report.doubts.mislabelled]
         _table(console, ("looks mislabelled", "is labelled", "looks like"), suspects)

@@ -75,6 +75,8 @@ class Result(Message):
     exemplars: dict[str, int]
     calibration: dict[str, float | None] | None = None
     """With a frozen backbone: what its probabilities and its "unknown" are worth (``model_store.manifest``)."""
+    advice: str | None = None
+    """From scratch: what a frozen pretrained backbone would reach on these images, where that is more."""
     checked_images: int
     max_cosine_difference: float
     seconds: dict[str, float]

@@ -25,6 +25,7 @@ from handlers.updater.training.messages import RESULT, STATE, TASK, Result, Task
 from handlers.updater.training.process import ERROR_FILE, EXIT_ENVIRONMENT
 from lucir_core.config.phase_config import PhaseConfig, load_preset
 from lucir_core.export.onnx_export import ExportCheck, export_onnx
+from lucir_core.frozen.advice import compare_with_frozen
 from lucir_core.imprint import imprint_phase
 from lucir_core.memory.image_blobs import ImageBlobs
 from lucir_core.phase import PhaseData, Progress, run_phase
@@ -66,7 +67,8 @@ def learn(folder: Path, task: Task) -> None:
     learnt = time.monotonic()
     _say(ChildProgress(stage="export"))
     export_onnx(state, folder / MODEL)
-    check = _check(state, folder / MODEL, ImageBlobs.load(arrays / HOLDOUT), images)
+    holdout = ImageBlobs.load(arrays / HOLDOUT)
+    check = _check(state, folder / MODEL, holdout, images)
     exemplars = ImageBlobs.load(folder / STATE / EXEMPLARS)
     counts = Counter(exemplars.classes[label] for label in exemplars.labels.tolist())
     Result(
@@ -74,6 +76,7 @@ def learn(folder: Path, task: Task) -> None:
         method=config.method,
         exemplars={name: counts.get(name, 0) for name in task.classes},
         calibration=None if state.calibration is None else dataclasses.asdict(state.calibration),
+        advice=_advice(state, holdout) if task.kind == "learnt" else None,
         checked_images=check.images,
         max_cosine_difference=check.max_cosine_difference,
         seconds={
@@ -101,6 +104,14 @@ def _make_state(folder: Path, task: Task, config: PhaseConfig, data: PhaseData) 
     save_state(state, partial)
     (partial / SECONDS).write_text(json.dumps(round(time.monotonic() - started, 3)), encoding="utf-8")
     partial.rename(folder / STATE)
+
+
+def _advice(state: LearnerState, holdout: ImageBlobs) -> str | None:
+    found = compare_with_frozen(state, holdout)
+    if found is None or not found.is_better:
+        return None
+    logger.warning("a pretrained backbone would do better: %s", found)
+    return str(found)
 
 
 def software() -> dict[str, str]:

@@ -136,7 +136,14 @@ def test_documents_of_an_older_version_read_as_before(name: str) -> None:
 def test_presets_resolve_as_before(preset: str) -> None:
     config = load_preset(preset).to_dict()
     different = {key for key in OLD[preset] if config[key] != OLD[preset][key]}
-    assert different == ({"der"} if preset == "cifar100_der" else set())
+    changed = {"cifar100_der": {"der"}, "small": {"exemplars_per_class", "lambda_base", "min_steps"}}
+    assert different == changed.get(preset, set())
+
+
+def test_small_keeps_enough_of_old_classes_and_trains_new_ones_long_enough() -> None:
+    """What made drops of one class after three fail: 20 exemplars, 300 steps and a strong hold on the features."""
+    config = load_preset("small")
+    assert (config.exemplars_per_class, config.lambda_base, config.min_steps) == (100, 2.0, 600)
 
 
 def test_the_classifier_stage_of_der_is_that_of_its_experiment() -> None:

@@ -22,7 +22,7 @@ from handlers.updater.release.report.collect import (
 from handlers.updater.release.report.doubts import WARNED_SHARE, find_doubts, keys_by_digest
 from handlers.updater.release.report.html import render
 from handlers.updater.release.report.mistakes import load_mistakes
-from handlers.updater.training.messages import STATE
+from handlers.updater.training.messages import RESULT, STATE, Result
 from lucir_core.memory.feature_memory import FeatureMemory
 from model_store.layout import EVALUATION, FEATURES
 from model_store.manifest import Evaluation
@@ -40,6 +40,8 @@ def write_report(update: Update, spec: VersionSpec) -> dict[str, Path]:
             f"{doubts.share:.0%} of the {doubts.judged} images of update {update.id} look mislabelled: "
             f"see the report of version {spec.number} (lucir report {spec.number})",
         )
+    if report.advice is not None:
+        update.services.status.add_error("preset", f"version {spec.number}: {report.advice}")
     files = {REPORT_JSON: folder / REPORT_JSON, REPORT_HTML: folder / REPORT_HTML}
     files[REPORT_JSON].write_text(report.model_dump_json(indent=1) + "\n", encoding="utf-8")
     files[REPORT_HTML].write_text(render(report), encoding="utf-8")
@@ -51,6 +53,12 @@ def _doubts(update: Update, spec: VersionSpec) -> Doubts | None:
     if not path.exists():
         return None
     return find_doubts(FeatureMemory.load(path), spec.classes, keys_by_digest(update.plan, Learnt.load(spec.learnt)))
+
+
+def _result(spec: VersionSpec) -> Result | None:
+    """What the child said, where there was one: a version that an earlier release made may have none."""
+    path = spec.folder / RESULT
+    return Result.read(path) if path.exists() else None
 
 
 def make_report(
@@ -87,4 +95,5 @@ def make_report(
         mistakes=load_mistakes(spec.folder, classes, old_count),
         seconds=dict(seconds),
         doubts=doubts,
+        advice=result.advice if (result := _result(spec)) is not None else None,
     )
