@@ -75,7 +75,8 @@ def compare_with_frozen(state: LearnerState, holdout: ImageBlobs) -> Comparison 
 
 def _spread(count: int, most: int) -> list[int]:
     """At most so many places, evenly from all: images lie by class."""
-    return np.unique(np.linspace(0, count - 1, min(count, most)).astype(np.int64)).tolist()
+    places: list[int] = np.unique(np.linspace(0, count - 1, min(count, most)).astype(np.int64)).tolist()
+    return places
 
 
 def _drawn(images: NDArray[np.uint8], size: int) -> NDArray[np.uint8]:
