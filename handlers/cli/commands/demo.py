@@ -32,8 +32,7 @@ def demo(
     Everything runs on this machine, in a temporary folder, on free ports, and is stopped at the end. The exit status
     is 1 when anything fell short.
 
-    Example: lucir demo --seed 7 --output ./demo-output
-    Example: lucir demo --photos ./animals
+    Example: lucir demo --photos ./animals --output ./demo-output
     """
     from handlers.demo.material import digits, photographs
     from handlers.demo.run import StoryRequest, tell
