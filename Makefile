@@ -32,6 +32,11 @@ test-servers: $(VENV)/.dev  ## the store on MinIO, rclone, Swift and Ceph (insta
 bench-serving: $(VENV)/.dev  ## requests per second of both serving engines and their peers (4 minutes)
 	$(BIN)/python -m benchmarks.serving.run --output benchmarks/serving/results.json
 
+test-pauses: $(VENV)/.dev  ## stop an updater before every call of the store, on a folder and on MinIO (about an hour)
+	sh tools/servers/install_minio.sh
+	for kind in drop provisional edit; do for store in directory minio; do \
+	  $(BIN)/python -m tools.faults.pauses --kind $$kind --store $$store || exit 1; done; done
+
 check: $(VENV)/.dev  ## lint, types, import rules
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .

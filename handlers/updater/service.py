@@ -220,8 +220,8 @@ class Updater:
         finally:
             if not self._services.config.frozen:
                 self._child.end()  # where there was nothing to learn, or not to the end
-        self._runner = None
         self._started = False  # what it left is read from the store, as after a start
+        self._runner = None
         self.metrics.phase_ended()
         self.status.set_phase(None)
         self._prune()

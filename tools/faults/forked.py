@@ -25,26 +25,29 @@ from handlers.updater.training import process as child
 from handlers.updater.training import train_job as learner
 from handlers.updater.training.__main__ import die_with_parent, serve
 from lucir_core.config.phase_config import load_preset
-from tools.faults.points import CountedStore, ForgetfulStore, Kill, Points
+from tools.faults.points import CountedStore, ForgetfulStore, Kill, Points, SleepyStore
 
 PAUSE = 0.05
 JOBS = {"learn": learner.run, "edit": editor.run}
 
 
-def run_updater(settings: Settings, update: str, kill: Kill | None, notes: Path) -> int:
-    """Fork an updater that ends when ``update`` has ended, or is killed; return its process id."""
+def run_updater(settings: Settings, update: str, kill: Kill | None, notes: Path, pause: int | None = None) -> int:
+    """Fork an updater that ends when ``update`` has ended, or is killed; return its process id.
+
+    pause: the call of the store before which it stops itself (SIGSTOP); woken, it ends when it stands by, too.
+    """
     process = os.fork()
     if process:
         return process
     try:
-        _run(settings, update, kill, notes)
+        _run(settings, update, kill, notes, pause)
     except BaseException:  # noqa: BLE001 (this process ends here, and its log says why)
         traceback.print_exc()
     finally:
         os._exit(1)
 
 
-def _run(settings: Settings, update: str, kill: Kill | None, notes: Path) -> None:
+def _run(settings: Settings, update: str, kill: Kill | None, notes: Path, pause: int | None) -> None:
     descriptor = os.open(settings.data / "updater.log", os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o644)
     os.dup2(descriptor, 2)
     setup_logging(LogSettings(), "updater")
@@ -52,23 +55,38 @@ def _run(settings: Settings, update: str, kill: Kill | None, notes: Path) -> Non
     points = Points(settings.data, "updater", kill, notes)
     child.subprocess.Popen = _forking(settings.data, kill, notes)  # type: ignore[attr-defined]  # its own import
     points.install()
-    store: Any = CountedStore(open_settings_store(settings), points)
+    opened: Any = open_settings_store(settings)
+    sleepy = SleepyStore(opened, pause, points) if pause is not None else None
+    store: Any = CountedStore(sleepy or opened, points)
     number = kill.number if kill is not None and kill.role == "store" else None
     objects: Any = ForgetfulStore(store, number, Points(settings.data, "store", None, notes))
     config = load_preset(settings.learning.preset, settings.learning.overrides)
     updater = service.Updater(settings, config, objects)
     updater._services.wait_served = lambda *_: True  # noqa: SLF001 (no TorchServe here)
-    threading.Thread(target=_end, args=(updater, update, points, objects), name="observer", daemon=True).start()
+    threading.Thread(target=_end, args=(updater, update, points, objects, sleepy), name="observer", daemon=True).start()
     updater.run()
 
 
-def _end(updater: service.Updater, update: str, points: Points, objects: ForgetfulStore) -> None:
+def _end(
+    updater: service.Updater, update: str, points: Points, objects: ForgetfulStore, sleepy: SleepyStore | None
+) -> None:
     """Leave when the update has ended: nothing is left to be done, and an orderly stop takes a second."""
-    while (updater.status.snapshot()["last_update"] or {}).get("id") != update:
+    while not (_has_ended(updater, update) or (sleepy is not None and sleepy.woken.is_set() and _stands_by(updater))):
         time.sleep(PAUSE / 2)
-    points.note({"calls": points.count})
+    points.note({"calls": points.count, "store_calls": sleepy.calls if sleepy is not None else []})
     objects.note_calls()
     os._exit(0)
+
+
+def _has_ended(updater: service.Updater, update: str) -> bool:
+    """Whether it has, with what comes after its last document: the request taken away, old versions removed."""
+    known = (updater.status.snapshot()["last_update"] or {}).get("id") == update
+    return known and updater._runner is None and updater._started  # noqa: SLF001 (nobody else asks that)
+
+
+def _stands_by(updater: service.Updater) -> bool:
+    state: str = updater.status.snapshot()["lease"]["state"]
+    return state == "standby"
 
 
 def _forking(data: Path, kill: Kill | None, notes: Path) -> type:

@@ -164,6 +164,50 @@ class CountedStore(WatchedStore):
         self._points.passed(f"after {what}")
 
 
+class SleepyStore:
+    """A store before whose ``number``-th call the process stops itself, until somebody lets it go on.
+
+    Counted are calls of threads that work, one for each listing. One call comes after the other, so that the process
+    never stops while another of its threads is within the store and may hold a lock there.
+    """
+
+    def __init__(self, objects: ObjectStore, number: int, points: Points) -> None:
+        self._objects = objects
+        self._number = number
+        self._points = points
+        self._one_at_a_time = threading.RLock()
+        self.calls: list[str] = []
+        self.woken = threading.Event()
+        """Set when the call before which the process stopped has been carried out, or has failed."""
+
+    def __getattr__(self, name: str) -> Any:
+        found = getattr(self._objects, name)
+        if not callable(found):
+            return found
+
+        def call(*arguments: Any, **options: Any) -> Any:
+            with self._one_at_a_time:
+                slept = self._may_sleep(f"store.{name} {arguments[0] if arguments else ''}")
+                try:
+                    result = found(*arguments, **options)
+                    return list(result) if isinstance(result, Iterator) and name != "listen" else result
+                finally:
+                    if slept:
+                        self.woken.set()
+
+        return call
+
+    def _may_sleep(self, what: str) -> bool:
+        if threading.current_thread().name in IDLE_THREADS | {"lease"}:
+            return False
+        self.calls.append(what)
+        if len(self.calls) != self._number:
+            return False
+        self._points.note({"at": what})
+        os.kill(os.getpid(), signal.SIGSTOP)
+        return True
+
+
 class ForgetfulStore(WatchedStore):
     """Loses the answer to its ``number``-th call, if any; threads that only look do not count, as in ``Points``."""
 

@@ -6,6 +6,7 @@ from typing import Literal
 
 from lucir_core.memory.image_blobs import ImageBlobs
 from model_store.layout import EVALUATION, HOLDOUT
+from model_store.local_files import record
 from model_store.manifest import Evaluation, Manifest
 from model_store.versions import VersionNotFoundError, VersionStore
 
@@ -45,10 +46,14 @@ class Candidate:
 
     def evaluation(self) -> Evaluation | None:
         """What was measured on it; None before it was."""
+        stored, path = self.stored(), self.folder / EVALUATION
+        if stored is not None and (not path.exists() or record(path) != stored.files.get(EVALUATION)):
+            # Another process stored it: what that one measured counts, for its model is the one that will be served.
+            return self._versions.evaluation(self.number)
         try:
-            return Evaluation.model_validate_json((self.folder / EVALUATION).read_bytes())
+            return Evaluation.model_validate_json(path.read_bytes())
         except FileNotFoundError:
-            return self._versions.evaluation(self.number) if self.stored() is not None else None
+            return None
 
     def passed(self) -> bool:
         """Whether the gate lets it be served."""
