@@ -12,6 +12,7 @@ from handlers.bucket.updates import UpdateRecords
 from handlers.retention.prune import Retention
 from handlers.settings import Settings
 from handlers.sidecar.machine_metrics import MachineCollector
+from handlers.updater.context.troubled import Troubled
 from handlers.updater.context.update import Services, Update, served_manifest
 from handlers.updater.errors import BlockedError, LearningError, LeaseLostError, MachineError, StopRequestedError
 from handlers.updater.http.versions import VersionsView
@@ -60,7 +61,8 @@ class Updater:
         self.edits = EditDesk(objects, self.records, settings.updater.poll_seconds)
         self.stopping = threading.Event()
         self._steps = steps
-        self._watcher = Watcher(objects, settings.updater, self.metrics, self.status)
+        troubled = Troubled()
+        self._watcher = Watcher(objects, settings.updater, self.metrics, self.status, troubled)
         self._serving = ServingLoop(settings, self.versions, self.metrics, self.status)
         self._child = Child()
         self._services = Services(
@@ -76,6 +78,7 @@ class Updater:
             leadership=self._leadership,
             child=self._child,
             stop=self.stopping,
+            troubled=troubled,
         )
         self._retention = Retention(fenced, settings.retention, self._services.tick, epoch)
         self._runner: tuple[str, Runner] | None = None

@@ -18,7 +18,7 @@ from typing import BinaryIO, TypeVar
 from model_store.directory.exact_move import move_content
 from model_store.directory.spelling import name_of
 from model_store.directory.staging import Staging
-from model_store.directory.tree import GONE, describe, locate, lost, names, walk
+from model_store.directory.tree import GONE, describe, locate, lost, names, walk, walk_everything
 from model_store.keys import check_folder
 from model_store.local_files import CHUNK, explain, make_folders, os_errors, sibling, sync_folder
 from model_store.notify import folder_events
@@ -30,6 +30,7 @@ from model_store.objects import (
     PreconditionFailedError,
     StoreError,
 )
+from model_store.unlistable import Unlistable
 
 Placed = TypeVar("Placed")
 
@@ -72,6 +73,10 @@ class DirectoryStore:
     def list(self, prefix: str) -> Iterator[ObjectInfo]:
         """Every regular file, in the order of the keys' bytes; memory grows with the largest folder, not the tree."""
         return walk(self._root, prefix)
+
+    def list_everything(self, prefix: str) -> Iterator[ObjectInfo | Unlistable]:
+        """The same, and links, pipes and folders that may not be entered, each with what to do about it."""
+        return walk_everything(self._root, prefix)
 
     def folders(self, prefix: str) -> Iterator[str]:
         """Names of the folders directly below ``prefix``, in the order of their bytes."""

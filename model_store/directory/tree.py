@@ -9,6 +9,7 @@ from model_store.directory.spelling import key_of, name_of, spelt
 from model_store.keys import RESERVED, check_key, check_prefix
 from model_store.local_files import explain, os_errors
 from model_store.objects import ObjectInfo, StoreError, StoreUnavailableError
+from model_store.unlistable import Unlistable
 
 GONE = (FileNotFoundError, NotADirectoryError)
 
@@ -46,11 +47,11 @@ def tag_of(found: os.stat_result) -> str:
     return f"{found.st_ino:x}-{found.st_size:x}-{found.st_mtime_ns:x}-{found.st_ctime_ns:x}"
 
 
-def names(root: Path, above: str, start: str = "") -> list[str]:
+def names(root: Path, above: str, start: str = "", *, odd: bool = False) -> list[str]:
     """Names in the folder ``above`` that begin with ``start``, last first, folders with ``/``; files and folders only.
 
-    The caller has checked that ``above`` lies below ``root``. A folder that vanished is empty. Raises
-    ``StoreUnavailableError`` when it is the whole store that vanished.
+    odd: links, pipes and devices too. The caller has checked that ``above`` lies below ``root``. A folder that vanished
+    is empty. Raises ``StoreError``; ``StoreUnavailableError`` when it is the whole store that vanished.
     """
     found: list[str] = []
     try:
@@ -61,7 +62,7 @@ def names(root: Path, above: str, start: str = "") -> list[str]:
                     continue
                 if entry.is_dir(follow_symlinks=False):
                     found.append(f"{name}/")
-                elif entry.is_file(follow_symlinks=False):
+                elif odd or entry.is_file(follow_symlinks=False):
                     found.append(name)
     except GONE:
         if not root.is_dir():
@@ -75,10 +76,25 @@ def names(root: Path, above: str, start: str = "") -> list[str]:
 
 def walk(root: Path, prefix: str) -> Iterator[ObjectInfo]:
     """Every regular file whose key starts with ``prefix``, in key order; holds the names of one folder per level."""
+    for found in _walk(root, prefix, odd=False):
+        if isinstance(found, ObjectInfo):
+            yield found
+
+
+def walk_everything(root: Path, prefix: str) -> Iterator[ObjectInfo | Unlistable]:
+    """The same, with what is not a file or cannot be entered; raises only for what ends the whole listing."""
+    return _walk(root, prefix, odd=True)
+
+
+def _walk(root: Path, prefix: str, *, odd: bool) -> Iterator[ObjectInfo | Unlistable]:
     folder, _, start = spelt(check_prefix(prefix)).rpartition("/")
     above = f"{folder}/" if folder else ""
     locate(root, f"{above}x")  # what is found below is entered only where it is not a link
-    pending = [(above, names(root, above, start))]
+    first = _below(root, above, start, odd=odd)
+    if isinstance(first, Unlistable):
+        yield first
+        return
+    pending = [(above, first)]
     while pending:
         above, left = pending[-1]
         if not left:
@@ -86,12 +102,51 @@ def walk(root: Path, prefix: str) -> Iterator[ObjectInfo]:
             continue
         key = above + left.pop()
         if key.endswith("/"):
-            pending.append((key, names(root, key)))
+            inside = _below(root, key, odd=odd)
+            if isinstance(inside, Unlistable):
+                yield inside
+            else:
+                pending.append((key, inside))
             continue
+        found = _described(root, key, odd=odd)
+        if found is not None:
+            yield found
+
+
+def _described(root: Path, key: str, *, odd: bool) -> ObjectInfo | Unlistable | None:
+    try:
         with os_errors(f"list {key!r} in {root}"):
-            info = describe(root, key)
-        if info is not None:
-            yield info
+            return describe(root, key) or (_what_is(root, key) if odd else None)
+    except StoreUnavailableError:
+        raise
+    except StoreError as error:
+        if not odd:
+            raise
+        return Unlistable(key, str(error))
+
+
+def _below(root: Path, above: str, start: str = "", *, odd: bool) -> list[str] | Unlistable:
+    try:
+        return names(root, above, start, odd=odd)
+    except StoreUnavailableError:
+        raise
+    except StoreError as error:
+        if not odd:
+            raise
+        return Unlistable(above, str(error))
+
+
+def _what_is(root: Path, key: str) -> Unlistable | None:
+    """What stands where no file is; None where nothing is (any more)."""
+    try:
+        mode = os.lstat(f"{root}/{name_of(key)}").st_mode
+    except GONE:
+        return None
+    if stat.S_ISLNK(mode):
+        return Unlistable(key, "a symbolic link, which is not followed in a store: copy what it leads to instead")
+    if stat.S_ISDIR(mode) or stat.S_ISREG(mode):
+        return None  # it came while the listing went on: the next one has it
+    return Unlistable(key, "neither a file nor a folder: remove it")
 
 
 def lost(root: Path) -> StoreUnavailableError:

@@ -24,6 +24,7 @@ _REFUSALS = {
     "NoSuchBucket": "create the bucket, or correct its name (LUCIR_STORE=s3://bucket)",
     "AccessDenied": _POLICY,
     "AllAccessDisabled": _POLICY,
+    "InvalidObjectState": "restore it from the archive's storage class, or delete it",
     "InvalidAccessKeyId": _KEYS,
     "SignatureDoesNotMatch": _KEYS,
     "InvalidSecurity": _KEYS,

@@ -14,6 +14,7 @@ from handlers.updater.context.candidate import Candidate, Kind
 from handlers.updater.context.child import LearningChild
 from handlers.updater.context.parent import ParentVersion, fetch_parent
 from handlers.updater.context.preset import difference, fitting_preset
+from handlers.updater.context.troubled import Troubled
 from handlers.updater.errors import BlockedError, LeaseLostError, StopRequestedError
 from handlers.updater.leader.leadership import Leadership
 from handlers.updater.metrics import Metrics
@@ -50,6 +51,8 @@ class Services:
     child: LearningChild
     """The process that learns and edits."""
     stop: threading.Event = field(default_factory=threading.Event)
+    troubled: Troubled = field(default_factory=Troubled)
+    """Objects of ``incoming/`` that the store does not give or move now."""
 
     def tick(self) -> None:
         """To be called often by long work.

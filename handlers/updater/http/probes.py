@@ -53,13 +53,17 @@ class Probes:
         return json_answer({"status": "ok"})
 
     async def ready(self, _: Request) -> Response:
-        """Whether drops can be taken: the store can be read and written."""
+        """Whether drops can be taken: the store can be read and written, and what is dropped can be listed."""
         present = time.monotonic()
         if present - self._checked >= READY_SECONDS:  # the check writes: a probe a second shall not wear the store out
             self._problem = await run_in_threadpool(self._check)
             self._checked = present
-        if self._problem is not None:
-            return json_answer({"status": "not ready", "error": self._problem}, 503)
+        listed = self._probed.status.snapshot()[
+            "store"
+        ]  # what lies in incoming/ may be unreadable to the watcher alone
+        problem = self._problem or (None if listed["ok"] else listed["error"])
+        if problem is not None:
+            return json_answer({"status": "not ready", "error": problem}, 503)
         return json_answer({"status": "ok"})
 
     def _check(self) -> str | None:

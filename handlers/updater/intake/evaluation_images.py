@@ -11,7 +11,13 @@ from handlers.bucket.dropped_names import looks_like_another_kind, why_left_alon
 from handlers.bucket.layout import EVALUATION, class_name
 from handlers.updater.intake.reader import Reader
 from handlers.updater.intake.uploaded_file import UploadedFile
-from model_store.objects import ObjectNotFoundError, ObjectStore, ObjectTooLargeError
+from model_store.objects import (
+    ObjectNotFoundError,
+    ObjectStore,
+    ObjectTooLargeError,
+    StoreError,
+    StoreUnavailableError,
+)
 
 logger = logging.getLogger(__name__)
 
@@ -25,7 +31,9 @@ def own_images(
             if image is not None:
                 yield name, image
             else:
-                logger.warning("evaluation image left out", extra={"key": file.key, "reason": file.reason})
+                logger.warning(
+                    "evaluation image left out", extra={"key": file.key, "reason": file.trouble or file.reason}
+                )
 
 
 def classes_with_own_images(objects: ObjectStore, classes: Collection[str], reader: Reader) -> frozenset[str]:
@@ -50,6 +58,11 @@ def evaluation_duplicates(objects: ObjectStore, dropped: Mapping[str, int]) -> d
         try:
             digest = hashlib.sha256(objects.read(info.key, limit=info.size)).hexdigest()
         except (ObjectNotFoundError, ObjectTooLargeError):
+            continue
+        except StoreUnavailableError:
+            raise
+        except StoreError as error:
+            logger.warning("evaluation image left out: %s", error, extra={"key": info.key})
             continue
         if digest in dropped:
             found.setdefault(digest, info.key)

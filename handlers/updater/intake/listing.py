@@ -6,7 +6,9 @@ from dataclasses import dataclass, field
 
 from handlers.bucket.dropped_names import holds_classes, looks_like_another_kind, why_left_alone
 from handlers.bucket.layout import INCOMING, READY_MARKER, class_name, split_incoming
-from model_store.objects import ObjectInfo, ObjectStore
+from handlers.updater.context.troubled import Troubled
+from model_store.objects import ObjectInfo, ObjectStore, StoreError
+from model_store.unlistable import Unlistable, list_everything
 
 
 @dataclass
@@ -21,6 +23,10 @@ class Folder:
     left: int = 0
     """Objects that are left alone."""
     left_reason: str | None = None
+    """Why, of the first of them."""
+    held: int = 0
+    """Objects that cannot be read or moved now and are tried again later, links, folders that cannot be entered."""
+    held_reason: str | None = None
     """Why, of the first of them."""
     size: int = 0
     newest: float = 0.0
@@ -69,6 +75,11 @@ class Folder:
             elif len(self._subfolders) < 2:
                 self._subfolders.add(subfolder)
 
+    def hold(self, reason: str) -> None:
+        """Count what is there and cannot be taken up."""
+        self.held += 1
+        self.held_reason = self.held_reason or reason
+
     @property
     def holds_classes(self) -> bool:
         """Whether it seems to be a part of a data set (``train``), whose folders are the classes."""
@@ -76,21 +87,39 @@ class Folder:
 
 
 def list_incoming(objects: ObjectStore, prefix: str = INCOMING) -> Iterator[tuple[ObjectInfo, str, str]]:
-    """(object, folder, path below the folder), lazily; the empty objects that stand for folders on S3 are left out."""
-    for info in objects.list(prefix):
-        if info.key.endswith("/") and info.size == 0:
+    """(object, folder, path below the folder), lazily; the empty objects that stand for folders on S3 are left out.
+
+    So is what is not an object, or cannot be entered: ``scan`` tells of it.
+    """
+    for info in list_everything(objects, prefix):
+        if isinstance(info, Unlistable) or (info.key.endswith("/") and info.size == 0):
             continue
         folder, path = split_incoming(info.key)
         yield info, folder, path
 
 
-def scan(objects: ObjectStore) -> dict[str, Folder]:
-    """Every folder of ``incoming/`` by name, from one listing; memory grows with the folders, not with the images."""
+def scan(objects: ObjectStore, troubled: Troubled | None = None) -> dict[str, Folder]:
+    """Every folder of ``incoming/`` by name, from one listing; memory grows with the folders, not with the images.
+
+    troubled: what is not to be tried yet. Raises ``StoreError``; one folder that cannot be listed is no reason.
+    """
     folders: dict[str, Folder] = {}
-    for info, name, path in list_incoming(objects):
-        if name not in folders:
-            folders[name] = Folder(name)
-        folders[name].add(info, path)
+    for found in list_everything(objects, INCOMING):
+        if isinstance(found, Unlistable):
+            name = found.key.removeprefix(INCOMING).partition("/")[0]
+            if not name:
+                raise StoreError(found.reason)
+            folders.setdefault(name, Folder(name)).hold(found.reason)
+            continue
+        if found.key.endswith("/") and found.size == 0:
+            continue
+        name, path = split_incoming(found.key)
+        folder = folders.setdefault(name, Folder(name))
+        reason = troubled.waits(found) if troubled is not None else None
+        if reason is not None:
+            folder.hold(reason)
+        else:
+            folder.add(found, path)
     if objects.url.startswith("file:"):  # a bucket has no empty folders, and asking would cost a second listing
         for name in objects.folders(INCOMING):
             folders.setdefault(name, Folder(name))

@@ -8,9 +8,11 @@ from contextlib import suppress
 from handlers.bucket.layout import REASON_SUFFIX
 from handlers.bucket.update_documents import Entry, Reason
 from handlers.parallel import ordered_map
+from handlers.updater.context.troubled import Troubled
+from handlers.updater.errors import NOT_THE_DROP
 from model_store.documents import encode
 from model_store.manifest import now
-from model_store.objects import ObjectNotFoundError, ObjectStore, PreconditionFailedError
+from model_store.objects import ObjectNotFoundError, ObjectStore, PreconditionFailedError, StoreError
 
 logger = logging.getLogger(__name__)
 
@@ -34,11 +36,30 @@ def move_original(objects: ObjectStore, entry: Entry) -> bool | None:
     return True
 
 
-def move_all(objects: ObjectStore, entries: Sequence[Entry]) -> tuple[list[Entry], list[str]]:
-    """Move them; return those that were moved now, and the keys that were left alone."""
+def move_all(
+    objects: ObjectStore, entries: Sequence[Entry], troubled: Troubled | None = None
+) -> tuple[list[Entry], list[str]]:
+    """Move them; return those that were moved now, and the keys that were left alone.
+
+    One that the store refuses to move is left, and noted in ``troubled``.
+    """
+
+    def move(entry: Entry) -> tuple[Entry, bool | StoreError | None]:
+        try:
+            return entry, move_original(objects, entry)
+        except NOT_THE_DROP:
+            raise
+        except StoreError as error:
+            return entry, error
+
     moved, left = [], []
-    results = ordered_map(lambda entry: (entry, move_original(objects, entry)), entries)
-    for entry, result in results:
+    for entry, result in ordered_map(move, entries):
+        if isinstance(result, StoreError):
+            left.append(entry.key)
+            if troubled is not None:
+                troubled.note(entry.key, entry.etag, str(result))
+            logger.warning("left for later: %s", result, extra={"key": entry.key})
+            continue
         if result is False:
             left.append(entry.key)
             logger.warning("an original was changed by somebody and is left alone", extra={"key": entry.key})

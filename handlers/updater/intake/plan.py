@@ -10,6 +10,7 @@ from handlers.bucket.seen_images import Learnt
 from handlers.bucket.update_documents import Entry, Intent, Plan
 from handlers.settings import Settings
 from handlers.updater.context.parent import ParentVersion
+from handlers.updater.context.troubled import Troubled
 from handlers.updater.intake.decoded_images import DecodedWriter
 from handlers.updater.intake.evaluation_images import classes_with_own_images, evaluation_duplicates
 from handlers.updater.intake.listing import Folder, list_incoming
@@ -27,13 +28,21 @@ class Ingest:
     """Makes plans. ``resize``: side of the images that learning gets; ``leaves_out``: see ``roles.Rules``."""
 
     def __init__(
-        self, objects: ObjectStore, versions: VersionStore, settings: Settings, resize: int, *, leaves_out: bool = False
+        self,
+        objects: ObjectStore,
+        versions: VersionStore,
+        settings: Settings,
+        resize: int,
+        *,
+        leaves_out: bool = False,
+        troubled: Troubled | None = None,
     ) -> None:
         self._objects = objects
         self._versions = versions
         self._settings = settings
         self._resize = resize
         self._leaves_out = leaves_out
+        self._troubled = troubled or Troubled()
 
     def run(self, intent: Intent, parent: ParentVersion | None, folder: Path, tick: Callable[[], None]) -> Plan:
         """Read everything that ``intent`` names; decoded images go to ``folder``. ``tick`` is called for each file.
@@ -46,6 +55,10 @@ class Ingest:
         files: list[UploadedFile] = []
         for file, image in reader.read_all(self._files(intent)):
             tick()
+            if file.trouble is not None:
+                self._troubled.note(file.key, file.info.etag, file.trouble)
+                logger.warning("left for later: %s", file.trouble, extra={"key": file.key})
+                continue
             if image is not None:
                 decoded.add(file.key, file.sha256, image)
             files.append(file)
@@ -99,6 +112,8 @@ class Ingest:
             count = 0
             for info, owner, path in list_incoming(self._objects, prefix):
                 if owner != name or why_left_alone(f"{name}/{path}" if name else path) is not None:
+                    continue
+                if self._troubled.waits(info) is not None:
                     continue
                 file = UploadedFile(info, name, path, folder.class_name, folder.problem)
                 if path == READY_MARKER and folder.problem is None:

@@ -13,7 +13,14 @@ from handlers.bucket.dropped_names import looks_like_another_kind
 from handlers.inference.preprocess import BadImageError, ImageRules, decode, decode_square, header_pixels, to_array
 from handlers.parallel import ordered_map
 from handlers.updater.intake.uploaded_file import UploadedFile
-from model_store.objects import ObjectInfo, ObjectNotFoundError, ObjectStore, ObjectTooLargeError
+from model_store.objects import (
+    ObjectInfo,
+    ObjectNotFoundError,
+    ObjectStore,
+    ObjectTooLargeError,
+    StoreError,
+    StoreUnavailableError,
+)
 
 LARGEST_FILE = 1 << 50
 LARGE_PIXELS = 6_000_000
@@ -37,10 +44,11 @@ class Reader:
     def read_all(self, files: Iterable[UploadedFile]) -> Iterator[tuple[UploadedFile, Image | None]]:
         """Judge each by itself: ``sha256`` and ``reason`` are filled in, and a usable image is given decoded.
 
-        In the order of ``files``; objects that vanished or changed since they were listed are left out.
+        In the order of ``files``; objects that vanished or changed since they were listed are left out. One that the store
+        does not give has ``trouble`` instead.
         """
         for file, image in ordered_map(self.read_one, files):
-            if file.sha256:
+            if file.sha256 or file.trouble is not None:
                 yield file, image
 
     def read_one(self, file: UploadedFile) -> tuple[UploadedFile, Image | None]:
@@ -52,6 +60,11 @@ class Reader:
                 return file, None
             data = self._objects.read(file.key, limit=self._rules.max_bytes)
         except (ObjectNotFoundError, ObjectTooLargeError):
+            return file, None
+        except StoreUnavailableError:
+            raise
+        except StoreError as error:
+            file.trouble = str(error)
             return file, None
         if len(data) != file.info.size:
             return file, None

@@ -38,6 +38,8 @@ def waiting_folders(states: Sequence[FolderState]) -> list[dict[str, Any]]:
             "images": state.folder.images,
             "others": state.folder.others,
             "left": state.folder.left,
+            "held": state.folder.held,
+            "held_reason": state.folder.held_reason,
             "state": state.state,
             "reason": state.reason,
         }
@@ -155,6 +157,8 @@ class Readiness:
 
 
 def _why_empty(folder: Folder) -> str:
+    if folder.held:
+        return f"{folder.held} of its files cannot be taken up now, and are tried again later: {folder.held_reason}"
     if folder.left:
         return f"holds only what is left alone ({folder.left} files: {folder.left_reason})"
     return "has its marker but no image" if folder.marked else "the folder is empty: put images into it"

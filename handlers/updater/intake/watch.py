@@ -8,6 +8,7 @@ from collections.abc import Mapping
 from handlers.backoff import backoff
 from handlers.bucket.update_documents import FailedFolder
 from handlers.settings import UpdaterSettings
+from handlers.updater.context.troubled import Troubled
 from handlers.updater.intake.listing import scan
 from handlers.updater.intake.notifications import Hints
 from handlers.updater.intake.readiness import FolderState, Readiness, waiting_folders
@@ -24,11 +25,19 @@ LONGEST_PAUSE = 30.0
 class Watcher:
     """A thread that lists and judges; hints only wake it."""
 
-    def __init__(self, objects: ObjectStore, settings: UpdaterSettings, metrics: Metrics, status: Status) -> None:
+    def __init__(
+        self,
+        objects: ObjectStore,
+        settings: UpdaterSettings,
+        metrics: Metrics,
+        status: Status,
+        troubled: Troubled | None = None,
+    ) -> None:
         self._objects = objects
         self._settings = settings
         self._metrics = metrics
         self._status = status
+        self._troubled = troubled or Troubled()
         self._readiness = Readiness(settings)
         self._lock = threading.Lock()
         self._wake = threading.Event()
@@ -78,7 +87,7 @@ class Watcher:
     def look(self) -> list[FolderState]:
         """List and judge now. Raises ``StoreError``."""
         with self._lock:
-            folders = scan(self._objects)
+            folders = scan(self._objects, self._troubled)
             self._states = self._readiness.judge(
                 folders,
                 self._known,

@@ -18,6 +18,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 from model_store.objects import READ_LIMIT, ObjectInfo, ObjectNotFoundError, ObjectStore
+from model_store.unlistable import Unlistable, list_everything
 
 
 class FencedStore:
@@ -44,6 +45,10 @@ class FencedStore:
     def list(self, prefix: str) -> Iterator[ObjectInfo]:
         """Every object whose key starts with ``prefix``."""
         return self._objects.list(prefix)
+
+    def list_everything(self, prefix: str) -> Iterator[ObjectInfo | Unlistable]:
+        """Every object whose key starts with ``prefix``, and what else lies there."""
+        return list_everything(self._objects, prefix)
 
     def folders(self, prefix: str) -> Iterator[str]:
         """Names of the folders directly below ``prefix``."""

@@ -33,7 +33,14 @@ def ingest(update: Update) -> None:
     services, config = update.services, update.services.config
     served = served_manifest(services)
     parent = update.start_from(served) if served is not None else None
-    maker = Ingest(services.objects, services.versions, services.settings, config.resize, leaves_out=config.frozen)
+    maker = Ingest(
+        services.objects,
+        services.versions,
+        services.settings,
+        config.resize,
+        leaves_out=config.frozen,
+        troubled=services.troubled,
+    )
     services.records.write_plan(maker.run(update.intent, parent, update.folder, services.tick))
 
 
@@ -41,7 +48,7 @@ def reject(update: Update) -> None:
     """Move what was refused to ``rejected/``, each with its reason."""
     services, entries = update.services, update.plan.of_role("rejected")
     write_reasons(services.objects, update.id, entries)
-    moved, left = move_all(services.objects, entries)
+    moved, left = move_all(services.objects, entries, services.troubled)
     update.left += left
     services.metrics.images.labels("rejected").inc(len(moved))
     for entry in moved:
@@ -95,10 +102,10 @@ def archive(update: Update) -> None:
     images would be learnt and refused again for ever. Dropped once more, they are learnt anew.
     """
     services = update.services
-    moved, left = move_all(services.objects, update.plan.of_role("train", "holdout"))
+    moved, left = move_all(services.objects, update.plan.of_role("train", "holdout"), services.troubled)
     for role, label in (("train", "trained"), ("holdout", "held_out")):
         services.metrics.images.labels(label).inc(sum(entry.role == role for entry in moved))
-    _, left_markers = move_all(services.objects, update.plan.of_role("marker"))
+    _, left_markers = move_all(services.objects, update.plan.of_role("marker"), services.troubled)
     update.left += left + left_markers
 
 

@@ -15,6 +15,7 @@ from handlers.updater.http.app import make_app
 from handlers.updater.service import Updater
 from handlers.updater.status import Phase
 from model_store.directory.directory_store import DirectoryStore
+from model_store.objects import StoreError
 
 
 def test_the_page_only_loads_what_is_its_own(client: httpx.Client) -> None:
@@ -85,6 +86,15 @@ def test_ready_says_what_is_wrong_with_the_store(client: httpx.Client, root: Pat
     answer = client.get("/readyz")
     assert answer.status_code == 503
     assert "is gone" in answer.json()["error"]
+
+
+def test_ready_says_that_incoming_cannot_be_listed(client: httpx.Client, updater: Updater) -> None:
+    assert client.get("/readyz").status_code == 200
+    updater.status.store_failed(StoreError("cannot list the folder 'incoming/': permission denied"))
+    answer = client.get("/readyz")
+    assert (answer.status_code, "permission denied" in answer.json()["error"]) == (503, True)
+    updater.status.store_ok()
+    assert client.get("/readyz").status_code == 200
 
 
 def test_errors_are_json(client: httpx.Client) -> None:
