@@ -60,7 +60,7 @@ class Probes:
             self._checked = present
         listed = self._probed.status.snapshot()[
             "store"
-        ]  # what lies in incoming/ may be unreadable to the watcher alone
+        ]  # by the watcher
         problem = self._problem or (None if listed["ok"] else listed["error"])
         if problem is not None:
             return json_answer({"status": "not ready", "error": problem}, 503)
