@@ -58,9 +58,7 @@ class Probes:
         if present - self._checked >= READY_SECONDS:  # the check writes: a probe a second shall not wear the store out
             self._problem = await run_in_threadpool(self._check)
             self._checked = present
-        listed = self._probed.status.snapshot()[
-            "store"
-        ]  # by the watcher
+        listed = self._probed.status.snapshot()["store"]  # by the watcher
         problem = self._problem or (None if listed["ok"] else listed["error"])
         if problem is not None:
             return json_answer({"status": "not ready", "error": problem}, 503)
