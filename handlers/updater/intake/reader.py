@@ -44,8 +44,8 @@ class Reader:
     def read_all(self, files: Iterable[UploadedFile]) -> Iterator[tuple[UploadedFile, Image | None]]:
         """Judge each by itself: ``sha256`` and ``reason`` are filled in, and a usable image is given decoded.
 
-        In the order of ``files``; objects that vanished or changed since they were listed are left out. One that the store
-        does not give has ``trouble`` instead.
+        In the order of ``files``; objects that vanished or changed since they were listed are left out. Those that the
+        store does not give have their ``trouble`` instead.
         """
         for file, image in ordered_map(self.read_one, files):
             if file.sha256 or file.trouble is not None:

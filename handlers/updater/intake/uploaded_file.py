@@ -20,12 +20,12 @@ class UploadedFile:
     """None where the folder's name is no name of a class."""
     reason: str | None = None
     """Why it is rejected: the name of its folder, its content, or what else was dropped."""
-    trouble: str | None = None
-    """Why the store does not give this one object now: nothing is known of its content."""
     sha256: str = ""
     """Of its content, once that was read."""
     role: Role | None = None
     """None leaves it where it is, to wait for more."""
+    trouble: str | None = None
+    """Why the store does not give this one object now: nothing is known of its content."""
 
     @property
     def key(self) -> str:
