@@ -89,3 +89,12 @@ class ObjectStore(Protocol):
 
     def delete(self, key: str) -> None:
         """Remove one object; removing what is not there is not an error."""
+
+
+def exists(objects: ObjectStore, key: str) -> bool:
+    """Whether there is such an object. Raises ``StoreError`` when the store cannot be asked."""
+    try:
+        objects.stat(key)
+    except ObjectNotFoundError:
+        return False
+    return True

@@ -22,7 +22,7 @@ from model_store.documents import Claim, encode, parse
 from model_store.layout import ATTEMPT_PREFIX, CLAIM, DOCUMENT_LIMIT, MANIFEST, file_key
 from model_store.local_files import os_errors, record
 from model_store.manifest import Manifest
-from model_store.objects import ObjectInfo, ObjectNotFoundError, ObjectStore, PreconditionFailedError, StoreError
+from model_store.objects import ObjectInfo, ObjectStore, PreconditionFailedError, StoreError, exists
 
 logger = logging.getLogger(__name__)
 
@@ -131,7 +131,7 @@ class Publication:
         manifest = claim.manifest
         if manifest is None:
             raise StoreError(f"number {self._manifest.version} is not sealed: publish it again")
-        if claim.folder is not None and not self._is_published():
+        if claim.folder is not None and not exists(self._objects, file_key(self._manifest.version, MANIFEST)):
             for name in sorted(manifest.files):
                 self._objects.move(self._aside(claim.folder, name), file_key(manifest.version, name))
         try:
@@ -146,13 +146,6 @@ class Publication:
         """Remove what attempts uploaded aside that did not seal."""
         for info in list(self._objects.list(file_key(self._manifest.version, ATTEMPT_PREFIX))):
             self._objects.delete(info.key)
-
-    def _is_published(self) -> bool:
-        try:
-            self._objects.stat(file_key(self._manifest.version, MANIFEST))
-        except ObjectNotFoundError:
-            return False
-        return True
 
     def _aside(self, folder: str, name: str) -> str:
         return file_key(self._manifest.version, f"{folder}/{name}")

@@ -17,7 +17,7 @@ from pydantic import Field
 from model_store.documents import Claim, CorruptVersionError, VersionNotFoundError, encode, parse
 from model_store.layout import ATTEMPT_PREFIX, CLAIM, DOCUMENT_LIMIT, MANIFEST, PREFIX, file_key
 from model_store.manifest import Document, Manifest, Pointer, StoredDocument, now
-from model_store.objects import ObjectNotFoundError
+from model_store.objects import ObjectNotFoundError, exists
 from model_store.versions import VersionStore
 
 logger = logging.getLogger(__name__)
@@ -96,7 +96,7 @@ class VersionRemover:
                 outcome.left[number] = _POINTED
         self._versions.end_removal({*removing} - {*outcome.left})
         # Of those that an earlier run wrote down: gone whole already, or never decided on.
-        before = [one for one in log.pending if one.version not in pending and not self._exists(one.version)]
+        before = [one for one in log.pending if one.version not in pending and not self._is_complete(one.version)]
         self._write(RemovalLog(removed=(*log.removed, *before, *outcome.removed)[-KEPT:]))
         return outcome
 
@@ -106,7 +106,7 @@ class VersionRemover:
         """What is to go: wanted now and not served, or decided by an earlier run; without what is gone already."""
         if pointer is None:
             decided, served = (
-                tuple(one.version for one in log.pending if not self._exists(one.version)),
+                tuple(one.version for one in log.pending if not self._is_complete(one.version)),
                 set[int | None](),
             )
         else:
@@ -128,7 +128,7 @@ class VersionRemover:
 
     def remove_unfinished(self, number: int, known: Collection[str], outcome: Outcome) -> None:
         """Remove files with these names below a number that never got its manifest. Does nothing when it has one."""
-        if not self._exists(number):
+        if not self._is_complete(number):
             self._remove_files(number, sorted(known), outcome)
             logger.info("what an unfinished update left was removed", extra={"version": number})
 
@@ -170,12 +170,8 @@ class VersionRemover:
             outcome.foreign += foreign
             logger.warning("objects of others are left", extra={"version": number, "keys": foreign[:10]})
 
-    def _exists(self, number: int) -> bool:
-        try:
-            self._objects.stat(file_key(number, MANIFEST))
-        except ObjectNotFoundError:
-            return False
-        return True
+    def _is_complete(self, number: int) -> bool:
+        return exists(self._objects, file_key(number, MANIFEST))
 
     def _write(self, log: RemovalLog) -> None:
         self._objects.write(LOG, encode(log))

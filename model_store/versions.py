@@ -21,12 +21,7 @@ from model_store.layout import PREFIX as PREFIX
 from model_store.layout import file_key as file_key
 from model_store.local_files import os_errors, record, sibling
 from model_store.manifest import Evaluation, FileRecord, Manifest, Pointer, now
-from model_store.objects import (
-    ObjectNotFoundError,
-    ObjectStore,
-    ObjectTooLargeError,
-    PreconditionFailedError,
-)
+from model_store.objects import ObjectNotFoundError, ObjectStore, ObjectTooLargeError, PreconditionFailedError, exists
 from model_store.pointer_file import POINTER as POINTER
 from model_store.pointer_file import PointerFile
 from model_store.publication import Publication, complete_with_records
@@ -112,7 +107,7 @@ class VersionStore:
         if bad or manifest.files:
             raise ValueError(f"publish takes a manifest without files, and plain file names: {sorted(bad)!r}")
         complete = complete_with_records(manifest, files)
-        if self._has_manifest(manifest.version):
+        if self._is_complete(manifest.version):
             return self._published(complete)
         published = Publication(self._objects, complete, files, self._epoch()).run()
         logger.info("version published", extra={"version": published.version, "files": len(published.files)})
@@ -145,7 +140,7 @@ class VersionStore:
         try:
             pointer = self._pointer.replace(found, pointer)
         except PreconditionFailedError:
-            if not self._has_manifest(version):
+            if not self._is_complete(version):
                 raise self._removed(version) from None
             raise
         logger.info("pointer moved", extra={"version": pointer.version, "previous": pointer.previous})
@@ -211,7 +206,7 @@ class VersionStore:
             try:
                 self._objects.download(key, temporary, limit=min(expected.size, FILE_LIMIT))
             except (ObjectNotFoundError, ObjectTooLargeError) as error:
-                if not self._has_manifest(number):
+                if not self._is_complete(number):
                     raise self._removed(number) from error
                 raise CorruptVersionError(f"version {number} is damaged: {error}; {RESTORE}") from error
             with os_errors(f"write {path}"):
@@ -232,12 +227,8 @@ class VersionStore:
             )
         return there
 
-    def _has_manifest(self, number: int) -> bool:
-        try:
-            self._objects.stat(file_key(number, MANIFEST))
-        except ObjectNotFoundError:
-            return False
-        return True
+    def _is_complete(self, number: int) -> bool:
+        return exists(self._objects, file_key(number, MANIFEST))
 
     def _unknown(self, number: int) -> VersionNotFoundError:
         known = ", ".join(map(str, self.numbers()[-10:])) or "none yet"

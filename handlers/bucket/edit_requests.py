@@ -17,7 +17,7 @@ from handlers.bucket.update_documents import Done, Intent
 from handlers.bucket.updates import DONE, UpdateRecords
 from model_store.documents import encode, parse
 from model_store.manifest import Document, StoredDocument, now
-from model_store.objects import ObjectNotFoundError, ObjectStore, StoreError
+from model_store.objects import ObjectNotFoundError, ObjectStore, StoreError, exists
 from model_store.versions import VersionStore
 
 logger = logging.getLogger(__name__)
@@ -128,7 +128,7 @@ class EditDesk:
             state: Literal["running", "done"] = "running" if done is None else "done"
             found = RequestState(state=state, update_id=intent.id, done=done, answer=answer)
         if found.state == "unknown" or (found.done is not None and found.done.result == "superseded"):
-            return found if not self._exists(_key(request_id)) else RequestState(state="waiting")
+            return found if not exists(self._objects, _key(request_id)) else RequestState(state="waiting")
         return found
 
     def _hear(self) -> str | None:
@@ -136,13 +136,6 @@ class EditDesk:
             return self._objects.stat(BELL).etag
         except ObjectNotFoundError:
             return None
-
-    def _exists(self, key: str) -> bool:
-        try:
-            self._objects.stat(key)
-        except ObjectNotFoundError:
-            return False
-        return True
 
 
 def _key(request_id: str) -> str:

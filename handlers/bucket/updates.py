@@ -15,7 +15,7 @@ from handlers.bucket.update_documents import (
 )
 from model_store.documents import encode, parse
 from model_store.manifest import Document, now
-from model_store.objects import ObjectNotFoundError, ObjectStore, PreconditionFailedError
+from model_store.objects import ObjectNotFoundError, ObjectStore, PreconditionFailedError, exists
 
 AnyDocument = TypeVar("AnyDocument", bound=Document)
 
@@ -79,11 +79,7 @@ class UpdateRecords:
 
     def exists(self, update_id: str, name: str) -> bool:
         """Whether a document of an update has been written."""
-        try:
-            self._objects.stat(self._key(update_id, name))
-        except ObjectNotFoundError:
-            return False
-        return True
+        return exists(self._objects, self._key(update_id, name))
 
     def write_plan(self, plan: Plan) -> None:
         """Write the plan, once."""

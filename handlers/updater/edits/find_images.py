@@ -15,7 +15,7 @@ from handlers.inference.preprocess import BadImageError
 from handlers.updater.intake.reader import Reader
 from lucir_core.memory.image_blobs import ImageBlobs, image_digest
 from model_store.layout import EXEMPLARS, HOLDOUT
-from model_store.objects import ObjectNotFoundError, ObjectStore, ObjectTooLargeError, StoreError
+from model_store.objects import ObjectNotFoundError, ObjectStore, ObjectTooLargeError, StoreError, exists
 from model_store.versions import VersionStore
 
 logger = logging.getLogger(__name__)
@@ -37,7 +37,7 @@ def stored_files(
         for entry in plan.entries if plan is not None else ():
             if entry.role == "marker" or short(entry.sha256) not in wanted:
                 continue
-            if entry.target.startswith((ARCHIVE, REJECTED)) and _is_there(objects, entry.target):
+            if entry.target.startswith((ARCHIVE, REJECTED)) and exists(objects, entry.target):
                 found[entry.target] = StoredFile(key=entry.target, sha256=entry.sha256, size=entry.size)
     return tuple(found[key] for key in sorted(found))
 
@@ -112,14 +112,6 @@ def _holds(blobs: ImageBlobs, digests: Collection[bytes], tick: Tick) -> bool:
         if image_digest(blobs.decode(index)) in digests:
             return True
     return False
-
-
-def _is_there(objects: ObjectStore, key: str) -> bool:
-    try:
-        objects.stat(key)
-    except ObjectNotFoundError:
-        return False
-    return True
 
 
 def _is_ours(objects: ObjectStore, file: StoredFile) -> bool:

@@ -12,7 +12,7 @@ from handlers.updater.context.troubled import Troubled
 from handlers.updater.errors import NOT_THE_DROP
 from model_store.documents import encode
 from model_store.manifest import now
-from model_store.objects import ObjectNotFoundError, ObjectStore, PreconditionFailedError, StoreError
+from model_store.objects import ObjectNotFoundError, ObjectStore, PreconditionFailedError, StoreError, exists
 
 logger = logging.getLogger(__name__)
 
@@ -26,9 +26,9 @@ def move_original(objects: ObjectStore, entry: Entry) -> bool | None:
     try:
         info = objects.stat(entry.key)
     except ObjectNotFoundError:
-        return None if _exists(objects, entry.target) else False
+        return None if exists(objects, entry.target) else False
     if info.etag != entry.etag and not _same_content(objects, entry, info.size):
-        return None if _exists(objects, entry.target) else False
+        return None if exists(objects, entry.target) else False
     try:
         objects.move(entry.key, entry.target, expected_etag=info.etag)
     except (ObjectNotFoundError, PreconditionFailedError):
@@ -85,14 +85,6 @@ def write_reasons(objects: ObjectStore, update_id: str, entries: Sequence[Entry]
 
     for _ in ordered_map(write, entries):
         pass
-
-
-def _exists(objects: ObjectStore, key: str) -> bool:
-    try:
-        objects.stat(key)
-    except ObjectNotFoundError:
-        return False
-    return True
 
 
 def _same_content(objects: ObjectStore, entry: Entry, size: int) -> bool:

@@ -22,7 +22,7 @@ from handlers.sidecar.status import SidecarStatus
 from handlers.updater.http.cached import tagged_json
 from handlers.updater.http.images.version_files import VersionFiles
 from handlers.updater.http.query import whole
-from model_store.objects import ObjectNotFoundError, ObjectStore
+from model_store.objects import ObjectStore, exists
 
 SHOWN, MOST = 24, 200
 UPDATES_READ = 100
@@ -118,15 +118,8 @@ class StoredImagesApi:
         ]
         for first in range(0, len(chosen), SHOWN):
             block = chosen[first : first + SHOWN]
-            there = ordered_map(lambda one: self._exists(one[1].target), block, PARALLEL)
+            there = ordered_map(lambda one: exists(self._place.objects, one[1].target), block, PARALLEL)
             yield from (one for one, is_there in zip(block, there, strict=True) if is_there)
-
-    def _exists(self, key: str) -> bool:
-        try:
-            self._place.objects.stat(key)
-        except ObjectNotFoundError:
-            return False
-        return True
 
 
 def _cursor(text: str | None) -> tuple[int, int] | None:
