@@ -83,7 +83,7 @@ def starlette(version: Path) -> Iterator[Peer]:
 def in_process(version: Path, image: Path, batch: int, seconds: float) -> dict[str, object]:
     """``benchmarks.serving.in_process``, in a process of its own."""
     command = [sys.executable, "-m", "benchmarks.serving.in_process", *map(str, (version, image, batch, seconds))]
-    found: dict[str, object] = json.loads(subprocess.run(command, check=True, capture_output=True, text=True).stdout)
+    found: dict[str, object] = json.loads(subprocess.run(command, check=True, capture_output=True).stdout)
     return found
 
 

@@ -103,7 +103,7 @@ def ask(peer: Peer, image: Path, clients: int, seconds: float, rate: float | Non
     """The load generator, as a process of its own."""
     words = [peer.url, image, "--clients", clients, "--seconds", seconds, *(["--rate", rate] if rate else [])]
     command = [sys.executable, "-m", "benchmarks.serving.load_generator", *map(str, words)]
-    found: dict[str, Any] = json.loads(subprocess.run(command, check=True, capture_output=True, text=True).stdout)
+    found: dict[str, Any] = json.loads(subprocess.run(command, check=True, capture_output=True).stdout)
     return found
 
 

@@ -12,11 +12,10 @@ from model_store.documents import Claim
 from model_store.manifest import Manifest
 from model_store.objects import ObjectStore, PreconditionFailedError, StoreError
 from model_store.versions import VersionStore
+from tools.manifests import make_manifest
 
 if TYPE_CHECKING:
     from conftest import Place
-
-MakeManifest = Callable[..., Manifest]
 
 
 class Killed(BaseException):
@@ -51,7 +50,7 @@ class Interrupted:
 
 
 @pytest.fixture
-def attempt(tmp_path: Path, make_manifest: MakeManifest) -> Callable[..., Manifest]:
+def attempt(tmp_path: Path) -> Callable[..., Manifest]:
     """Publish version 1 with files of a content by name; an epoch."""
 
     def run(objects: Any, content: str, epoch: int) -> Manifest:
