@@ -9,6 +9,8 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+import pytest
+
 ROOT = Path(__file__).parents[1]
 PACKAGES = ("handlers", "lucir_core", "model_store")
 MOST_MODULES = 14
@@ -122,6 +124,30 @@ def contracts() -> list[dict[str, Any]]:
 
 def test_the_architecture_is_one_page() -> None:
     assert len(architecture().splitlines()) <= ONE_PAGE
+
+
+@pytest.mark.parametrize("page", ["ARCHITECTURE.md", "CONTRIBUTING.md", "benchmarks/README.md"])
+def test_a_page_about_the_code_names_files_that_exist(page: str) -> None:
+    text = (ROOT / page).read_text(encoding="utf-8")
+    tops = "|".join(path.name for path in ROOT.iterdir() if path.is_dir() and not path.name.startswith("."))
+    linked = {(ROOT / page).parent / name for name in re.findall(r"\]\(([\w./-]+?)(?:#[\w-]*)?\)", text)}
+    paths = {ROOT / name for name in re.findall(rf"`((?:{tops})/[\w./-]*)`", text)} | linked
+    assert paths
+    assert {path for path in paths if not path.exists()} == set()
+
+
+def test_the_index_of_benchmarks_names_every_page() -> None:
+    index = (ROOT / "benchmarks" / "README.md").read_text(encoding="utf-8")
+    pages = {path.parent.name for path in (ROOT / "benchmarks").glob("*/README.md")}
+    assert {name for name in pages if f"({name}/README.md)" not in index} == set()
+
+
+def test_benchmarks_import_nothing_of_the_tests() -> None:
+    files = [path for folder in ("benchmarks", "tools") for path in sorted((ROOT / folder).rglob("*.py"))]
+    found = [
+        path for path in files if re.search(r"^(from|import) tests\b", path.read_text(encoding="utf-8"), re.MULTILINE)
+    ]
+    assert found == []
 
 
 def test_the_table_of_rooms_names_every_room_that_there_is() -> None:
