@@ -6,7 +6,7 @@ BIN := $(VENV)/bin
 UV := $(BIN)/uv pip install --quiet --python $(BIN)/python
 
 .DEFAULT_GOAL := help
-.PHONY: help demo up test test-fast test-servers bench-serving check requirements clean
+.PHONY: help demo up test test-fast test-servers bench-serving test-pauses simulate check requirements clean
 
 help:  ## show this list
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-14s %s\n", $$1, $$2}'
@@ -36,6 +36,10 @@ test-pauses: $(VENV)/.dev  ## stop an updater before every call of the store, on
 	sh tools/servers/install_minio.sh
 	for kind in drop provisional edit; do for store in directory minio; do \
 	  $(BIN)/python -m tools.faults.pauses --kind $$kind --store $$store || exit 1; done; done
+
+COUNT ?= 10000
+simulate: $(VENV)/.dev  ## histories of two updaters, followers and a person on a simulated store: COUNT=10000
+	$(BIN)/python -m tools.simulation --count $(COUNT)
 
 check: $(VENV)/.dev  ## lint, types, import rules
 	$(BIN)/ruff check .

@@ -43,6 +43,9 @@ class UpdateRecords:
         """Write down that a new update takes up these folders, or a request. Raises ``PreconditionFailedError`` if
         another updater did."""
         latest = self.latest()
+        if latest is not None and not self.exists(latest, DONE):
+            # Begun late by an updater that slept: it would stay without an end for ever.
+            raise PreconditionFailedError(f"update {latest} has been begun and has no end yet")
         number = int(latest) + 1 if latest else 1
         intent = Intent(id=f"{number:06d}", created_at=now(), folders=folders, edit=edit)
         self._objects.write(self._key(intent.id, INTENT), encode(intent), only_if_absent=True)

@@ -102,3 +102,13 @@ def test_the_term_goes_on_where_the_lease_was_removed(store: DirectoryStore) -> 
     later = lease("later", 7)
     later.tend()
     assert (later.state.state, later.epoch) == ("active", 8)
+
+
+def test_an_update_that_was_begun_late_is_ended_before_the_next_begins(store: DirectoryStore) -> None:
+    """Found by a history: a successor that had seen no update went on to the next number."""
+    records = UpdateRecords(store)
+    records.begin({})
+    with pytest.raises(PreconditionFailedError, match="update 000001 has been begun"):
+        records.begin({})
+    records.write_done(published())
+    assert records.begin({}).id == "000002"

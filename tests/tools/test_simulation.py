@@ -1,0 +1,137 @@
+"""A sample of the histories (``make simulate`` runs as many as wanted), and that the invariants see what is wrong."""
+
+import hashlib
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from model_store.documents import encode
+from model_store.manifest import FileRecord, Pointer, now
+from tools.manifests import make_manifest
+from tools.simulation.bucket import Bucket
+from tools.simulation.invariants import Invariants
+from tools.simulation.scheduler import Process, Scheduler
+
+COUNT = 60
+
+
+def run(*words: str) -> str:
+    """In a process of its own: parts of the product are replaced there."""
+    command = [sys.executable, "-m", "tools.simulation", *words]
+    done = subprocess.run(
+        command, cwd=Path(__file__).parents[2], capture_output=True, text=True, encoding="utf-8", check=False
+    )
+    assert done.returncode == 0, done.stdout + done.stderr
+    return done.stdout
+
+
+@pytest.mark.slow
+def test_no_history_violates_anything() -> None:
+    assert f"{COUNT} histories in" in run("--count", str(COUNT))
+
+
+@pytest.mark.slow
+def test_a_history_that_began_an_update_beside_an_unfinished_one() -> None:
+    assert run("--seed", "301") == "nothing was violated\n"
+
+
+@pytest.fixture
+def bucket() -> Bucket:
+    return Bucket(Scheduler("1"))
+
+
+@pytest.fixture
+def invariants(bucket: Bucket) -> Invariants:
+    return Invariants(bucket)
+
+
+def published(bucket: Bucket, number: int, model: bytes = b'[0, 0, ""]') -> None:
+    files = {"model.onnx": FileRecord(size=len(model), sha256=hashlib.sha256(model).hexdigest())}
+    bucket.put(f"versions/{number}/model.onnx", model)
+    bucket.put(f"versions/{number}/manifest.json", encode(make_manifest(number, files=files)))
+
+
+def pointed(bucket: Bucket, number: int, epoch: int = 1, removing: tuple[int, ...] = ()) -> None:
+    pointer = Pointer(version=number, previous=None, reason="", changed_at=now(), epoch=epoch, removing=removing)
+    bucket.put("versions/current.json", encode(pointer))
+
+
+def test_an_image_whose_only_copy_goes(bucket: Bucket, invariants: Invariants) -> None:
+    invariants.upload("incoming/ant/1.png", b"image")
+    bucket.put("archive/000001/ant/1.png", b"image")
+    bucket.remove("incoming/ant/1.png")
+    assert invariants.broken is None
+    bucket.put("archive/000001/ant/1.png", b"another")
+    assert invariants.broken == "the only copy of an image is gone: archive/000001/ant/1.png"
+
+
+def test_an_image_in_two_places_in_the_end(bucket: Bucket, invariants: Invariants) -> None:
+    invariants.upload("archive/000001/ant/1.png", b"image")
+    bucket.put("rejected/000001/ant/1.png", b"image")
+    assert invariants.broken is None
+    invariants.at_the_end()
+    assert invariants.broken is not None
+    assert "is in 2 places" in invariants.broken
+
+
+def test_a_version_that_is_pointed_to_and_does_not_verify(bucket: Bucket, invariants: Invariants) -> None:
+    published(bucket, 1)
+    pointed(bucket, 1)
+    assert invariants.broken is None
+    bucket.put("versions/1/model.onnx", b"late")
+    assert invariants.broken == "version 1 is published and does not verify: model.onnx"
+
+
+def test_a_pointer_to_nothing(bucket: Bucket, invariants: Invariants) -> None:
+    pointed(bucket, 7)
+    assert invariants.broken == "the pointer names version 7, which is not there"
+
+
+def test_an_epoch_that_goes_back(bucket: Bucket, invariants: Invariants) -> None:
+    published(bucket, 1)
+    pointed(bucket, 1, epoch=3)
+    pointed(bucket, 1, epoch=2)
+    assert invariants.broken == "the pointer's epoch went back from 3 to 2"
+
+
+def test_an_image_that_was_learnt_twice(bucket: Bucket, invariants: Invariants) -> None:
+    published(bucket, 1, json.dumps([0, 0, "ab" * 32]).encode())
+    assert invariants.broken == "version 1 has learnt an image twice"
+
+
+def test_two_updaters_of_one_epoch(bucket: Bucket, invariants: Invariants) -> None:
+    for name in ("one", "other"):
+        bucket.put("updates/lease.json", json.dumps({"term": 1, "name": name}).encode())
+    assert invariants.broken == "epoch 1 belongs to one and to other"
+
+
+def test_a_replica_that_goes_back(bucket: Bucket, invariants: Invariants) -> None:
+    for number in (1, 2):
+        published(bucket, number)
+        pointed(bucket, number)
+    assert invariants.served("one", 0, 2) == 1
+    assert invariants.broken is None
+    invariants.served("one", 1, 1)
+    assert invariants.broken == "one went back to version 1: the pointer named [2] since"
+
+
+def test_the_same_seed_gives_the_same_order() -> None:
+    def order(seed: str) -> list[tuple[str, float]]:
+        scheduler, seen = Scheduler(seed), list[tuple[str, float]]()
+
+        def work(name: str) -> None:
+            for _ in range(5):
+                seen.append((name, scheduler.now))
+                scheduler.sleep(scheduler.random.uniform(0, 1))
+
+        for name in "abc":
+            scheduler.spawn(Process(name), lambda name=name: work(name))  # type: ignore[misc]
+        scheduler.run(2_000, lambda: True)
+        return seen
+
+    assert order("1") == order("1")
+    assert order("1") != order("2")
+    assert len(order("1")) == 15

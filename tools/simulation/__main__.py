@@ -1,0 +1,82 @@
+"""Run histories: ``python -m tools.simulation --count 10000``; one again: with ``--seed 4711``."""
+
+import argparse
+import logging
+import multiprocessing
+import sys
+import time
+from collections.abc import Iterator
+from dataclasses import asdict, replace
+
+from tools.simulation.history import Story, live
+from tools.simulation.replaced import install
+
+
+def outcome(story: Story) -> tuple[Story, str | None]:
+    """A history and what was violated in it."""
+    return story, live(story)
+
+
+def smaller(story: Story) -> Iterator[Story]:
+    """Stories with less in them."""
+    if story.followers:
+        yield replace(story, followers=0)
+    if story.updaters > 1:
+        yield replace(story, updaters=1)
+    for deeds in range(1, story.deeds):
+        yield replace(story, deeds=deeds)
+
+
+def shrunk(story: Story) -> Story:
+    """The smallest story of the seed, found step by step, in which something is violated still."""
+    for candidate in smaller(story):
+        if live(candidate) is not None:
+            return shrunk(candidate)
+    return story
+
+
+def command(story: Story) -> str:
+    """What replays a story."""
+    default = asdict(Story(story.seed))
+    words = [f"--{name} {value}" for name, value in asdict(story).items() if name == "seed" or value != default[name]]
+    return f"python -m tools.simulation {' '.join(words)}"
+
+
+def begin() -> None:
+    """In each process: nobody reads what thousands of updaters log."""
+    logging.disable(logging.CRITICAL)
+    install()
+
+
+def main(arguments: list[str]) -> int:
+    """Run; return 0 when nothing was violated."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--seed", type=int, help="of the one history to run")
+    parser.add_argument("--deeds", type=int, default=Story.deeds, help="what the person does after the first drop")
+    parser.add_argument("--updaters", type=int, default=Story.updaters)
+    parser.add_argument("--followers", type=int, default=Story.followers)
+    parser.add_argument("--count", type=int, default=1000)
+    parser.add_argument("--first", type=int, default=1, help="the first seed of many")
+    parser.add_argument("--jobs", type=int, default=2)
+    options = parser.parse_args(arguments)
+    made = {"deeds": options.deeds, "updaters": options.updaters, "followers": options.followers}
+    begin()
+    if options.seed is not None:
+        violated = live(Story(options.seed, **made))
+        sys.stdout.write(f"{violated or 'nothing was violated'}\n")
+        return violated is not None
+    started, failed = time.monotonic(), 0
+    stories = (Story(seed, **made) for seed in range(options.first, options.first + options.count))
+    with multiprocessing.Pool(options.jobs, begin) as pool:
+        for story, violated in pool.imap_unordered(outcome, stories, chunksize=10):
+            if violated is not None:
+                failed += 1
+                sys.stdout.write(f"seed {story.seed}: {violated}\n  {command(shrunk(story))}\n")
+                sys.stdout.flush()
+    seconds = time.monotonic() - started
+    sys.stdout.write(f"{options.count} histories in {seconds:.0f} s, {failed} with a violation\n")
+    return failed > 0
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))

@@ -1,0 +1,228 @@
+"""A store of objects in memory, and the way to it: each call may be late, lost, doubled, or the process's last."""
+
+import hashlib
+import os
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from model_store.keys import check_folder, check_key, check_prefix
+from model_store.objects import (
+    READ_LIMIT,
+    ObjectInfo,
+    ObjectNotFoundError,
+    ObjectTooLargeError,
+    PreconditionFailedError,
+    StoreUnavailableError,
+)
+from tools.simulation.scheduler import Process, Scheduler
+
+LATE = 0.05
+"""Longest answer, in seconds."""
+STALE = 1.5
+"""How old a listing may be, in seconds, where listings may be old."""
+
+
+@dataclass(frozen=True)
+class Faults:
+    """How likely each is at a call, and what this store is like."""
+
+    lost: float = 0.0
+    doubled: float = 0.0
+    crash: float = 0.0
+    pause: float = 0.0
+    conditional: bool = True
+    stale_listings: bool = False
+    atomic_moves: bool = True
+    """As in a folder; else a move is a copy and a deletion, between which much may happen."""
+    frozen_clock: bool = False
+    """Whether a paused process learns nothing of the time that has passed, as in a virtual machine."""
+
+
+class Bucket:
+    """The objects: key -> (content, tag, time). ``changed`` is told of every key that was written or removed."""
+
+    def __init__(self, scheduler: Scheduler) -> None:
+        self.objects: dict[str, tuple[bytes, str, float]] = {}
+        self.changed: Callable[[str], None] = lambda _: None
+        self._scheduler = scheduler
+        self._log: list[tuple[float, str, tuple[bytes, str, float] | None]] = []
+
+    def put(self, key: str, data: bytes) -> ObjectInfo:
+        """Write. The tag is that of the content, as on S3."""
+        before = self.objects.get(key)
+        self._log.append((self._scheduler.now, key, before))
+        self.objects[key] = (data, hashlib.blake2b(data, digest_size=8).hexdigest(), self._scheduler.now)
+        self.changed(key)
+        return self.info(key)
+
+    def remove(self, key: str) -> None:
+        """Remove what is there."""
+        if key in self.objects:
+            self._log.append((self._scheduler.now, key, self.objects.pop(key)))
+            self.changed(key)
+
+    def info(self, key: str) -> ObjectInfo:
+        """Describe an object. Raises ``ObjectNotFoundError``."""
+        if key not in self.objects:
+            raise ObjectNotFoundError(f"there is no {key!r}")
+        data, tag, modified = self.objects[key]
+        return ObjectInfo(key, len(data), tag, modified)
+
+    def listing(self, prefix: str, age: float) -> list[ObjectInfo]:
+        """What is, or was so many seconds ago, below a prefix."""
+        found = self.objects
+        if age:
+            found = dict(found)
+            for moment, key, before in reversed(self._log):
+                if moment < self._scheduler.now - age:
+                    break
+                if before is None:
+                    found.pop(key, None)
+                else:
+                    found[key] = before
+        keys = sorted(key for key in found if key.startswith(prefix))
+        return [ObjectInfo(key, len(found[key][0]), found[key][1], found[key][2]) for key in keys]
+
+
+class SimulatedStore:
+    """The store as one process sees it (``model_store.objects``). ``interrupt`` may end or pause the process."""
+
+    def __init__(
+        self,
+        bucket: Bucket,
+        scheduler: Scheduler,
+        process: Process,
+        faults: Callable[[], Faults],
+        interrupt: Callable[[Process], None],
+    ) -> None:
+        self._bucket = bucket
+        self._scheduler = scheduler
+        self._process = process
+        self._faults = faults
+        self._interrupt = interrupt
+
+    @property
+    def url(self) -> str:
+        """As a server's."""
+        return "s3://simulated"
+
+    @property
+    def conditional_writes(self) -> bool:
+        """Whether preconditions are honoured here; else they are looked at before."""
+        return self._faults().conditional
+
+    def check(self) -> None:
+        """Nothing can be wrong."""
+
+    def list(self, prefix: str) -> Iterator[ObjectInfo]:
+        """As ``model_store.objects`` says; old where listings may be."""
+        check_prefix(prefix)
+        stale = self._faults().stale_listings and self._scheduler.random.random() < 0.3
+        age = self._scheduler.random.uniform(0, STALE) if stale else 0.0
+        return iter(self._call(lambda: self._bucket.listing(prefix, age)))
+
+    def folders(self, prefix: str) -> Iterator[str]:
+        """As ``model_store.objects`` says; old where listings may be."""
+        start = len(check_folder(prefix))
+        names = {info.key[start:].partition("/")[0] for info in self.list(prefix) if "/" in info.key[start:]}
+        return iter(sorted(names))
+
+    def stat(self, key: str) -> ObjectInfo:
+        """Describe one object."""
+        return self._call(lambda: self._bucket.info(check_key(key)))
+
+    def read(self, key: str, *, limit: int = READ_LIMIT) -> bytes:
+        """The whole object."""
+
+        def get() -> bytes:
+            if self._bucket.info(check_key(key)).size > limit:
+                raise ObjectTooLargeError(f"{key!r} is larger than {limit} bytes")
+            return self._bucket.objects[key][0]
+
+        return self._call(get)
+
+    def download(self, key: str, path: Path, *, limit: int) -> None:
+        """Write the object to ``path``."""
+        data = self.read(key, limit=limit)
+        partial = path.with_name(f".{path.name}.partial")
+        partial.write_bytes(data)
+        partial.replace(path)
+
+    def write(self, key: str, data: bytes, *, only_if_absent: bool = False) -> ObjectInfo:
+        """Create or replace an object."""
+        if only_if_absent:
+            return self._conditional(key, data, None)
+        return self._call(lambda: self._bucket.put(check_key(key), data))
+
+    def replace(self, key: str, data: bytes, *, expected_etag: str) -> ObjectInfo:
+        """Replace an object if it is still the one with this tag."""
+        return self._conditional(key, data, expected_etag)
+
+    def upload(self, key: str, path: Path, *, only_if_absent: bool = False) -> ObjectInfo:
+        """Create or replace an object from a file."""
+        return self.write(key, path.read_bytes(), only_if_absent=only_if_absent)
+
+    def move(self, source: str, target: str, *, expected_etag: str | None = None) -> None:
+        """Give an object another key: at once, or as a copy and a deletion."""
+        if self._faults().atomic_moves:
+            self._call(lambda: (self._copy(source, target, expected_etag), self._bucket.remove(source)))
+            return
+        self._call(lambda: self._copy(source, target, expected_etag))
+        if source in self._bucket.objects:
+            self._call(lambda: self._bucket.remove(source))
+
+    def delete(self, key: str) -> None:
+        """Remove one object."""
+        self._call(lambda: self._bucket.remove(check_key(key)))
+
+    def _copy(self, source: str, target: str, expected_etag: str | None) -> None:
+        if source not in self._bucket.objects:
+            self._bucket.info(target)
+            return
+        data, tag, _ = self._bucket.objects[source]
+        if expected_etag not in {None, tag}:
+            raise PreconditionFailedError(f"{source!r} changed meanwhile")
+        self._bucket.put(target, data)
+
+    def _conditional(self, key: str, data: bytes, expected: str | None) -> ObjectInfo:
+        def tag() -> str | None:
+            return self._bucket.objects[key][1] if key in self._bucket.objects else None
+
+        def check() -> None:
+            if tag() != expected:
+                raise PreconditionFailedError(f"{key!r} is not as expected")
+
+        def put() -> ObjectInfo:
+            check()
+            return self._bucket.put(check_key(key), data)
+
+        if not self._faults().conditional:
+            self._call(check)
+            return self._call(lambda: self._bucket.put(check_key(key), data))
+        return self._call(put)
+
+    def _call(self, effect: Callable[[], Any]) -> Any:
+        """Carry a call out, if it arrives, once or twice; give its answer, if that arrives."""
+        draw, faults = self._scheduler.random, self._faults()
+        self._scheduler.sleep(draw.uniform(0, LATE))
+        self._interrupt(self._process)
+        if draw.random() < faults.lost / 2:
+            raise StoreUnavailableError("the request was lost")
+        answer = effect()
+        if draw.random() < faults.doubled:
+            try:
+                effect()
+            except (PreconditionFailedError, ObjectNotFoundError):
+                answer = answer if answer is not None else None
+        self._interrupt(self._process)
+        if draw.random() < faults.lost / 2:
+            raise StoreUnavailableError("the answer was lost")
+        return answer
+
+
+def scratch() -> Path:
+    """Where processes keep their files: in memory, where that is offered."""
+    memory = Path("/dev/shm")  # noqa: S108 (a folder of its own is made there)
+    return memory if memory.is_dir() and os.access(memory, os.W_OK) else Path("/tmp")  # noqa: S108

@@ -1,0 +1,272 @@
+"""One history: who does what to whom, drawn from a seed, until a moment; then everybody is well and it must settle."""
+
+import hashlib
+import io
+import shutil
+import tempfile
+from dataclasses import dataclass
+from functools import lru_cache
+from pathlib import Path
+
+import numpy as np
+from PIL import Image
+
+from handlers.bucket.edit_documents import DeleteImages, Remove, Rename
+from handlers.bucket.edit_requests import EditDesk
+from handlers.bucket.edit_rules import EditError
+from handlers.bucket.updates import UpdateRecords
+from handlers.settings import Settings
+from handlers.torchserve.reconcile import Reconciler
+from handlers.updater.errors import LeaseLostError
+from handlers.updater.service import Updater
+from lucir_core.config.phase_config import PhaseConfig, load_preset
+from model_store.objects import StoreError
+from model_store.versions import VersionStore
+from tools.simulation.bucket import Bucket, Faults, SimulatedStore, scratch
+from tools.simulation.invariants import Invariants
+from tools.simulation.learning import PURE_STEPS
+from tools.simulation.replaced import present
+from tools.simulation.scheduler import Process, Scheduler
+
+CLASSES = ("ant", "bee", "cat", "dog", "eel")
+LEASE_SECONDS = 3.0
+SETTLE_SECONDS = 120.0
+"""How long the end may take, of the histories' own time."""
+
+
+@dataclass(frozen=True)
+class Story:
+    """What a history is to be. A smaller one of the same seed is another history; shrinking tries them."""
+
+    seed: int
+    deeds: int = 6
+    updaters: int = 2
+    followers: int = 3
+    seconds: float = 60.0
+
+
+class History:
+    """Everything of one history. ``run`` gives what was violated, or None."""
+
+    def __init__(self, story: Story, data: Path) -> None:
+        self._story = story
+        self._data = data
+        self.scheduler = Scheduler(f"{story.seed}-{story.deeds}-{story.updaters}-{story.followers}")
+        self._random = self.scheduler.random
+        self._faults = self._drawn_faults()
+        self._well = False
+        self._bucket = Bucket(self.scheduler)
+        self.invariants = Invariants(self._bucket)
+        self._person = SimulatedStore(self._bucket, self.scheduler, Process("person"), Faults, lambda _: None)
+        self._image = 0
+        self._serving: dict[str, tuple[int, int | None]] = {}
+
+    def run(self) -> str | None:
+        """Live through it."""
+        present["scheduler"] = self.scheduler
+        updaters = self._story.updaters if self._faults.conditional else 1
+        for number in range(updaters):
+            self._start_updater(Process(f"updater-{number}"))
+        for number in range(self._story.followers):
+            process = Process(f"follower-{number}")
+            self.scheduler.spawn(process, lambda process=process: self._follow(process))  # type: ignore[misc]
+        self.scheduler.spawn(Process("person"), self._do_deeds)
+        end = self.scheduler.now + self._story.seconds
+        self.scheduler.run(end, lambda: self.invariants.broken is None)
+        self._well = True
+        self._drop(self._random.sample(CLASSES, 2), broken=0.0)  # a first class waits for a second one
+        self.scheduler.run(end + SETTLE_SECONDS, lambda: self.invariants.broken is None and not self._is_quiet())
+        if self.invariants.broken is None:
+            self.invariants.at_the_end()
+        return self.invariants.broken
+
+    def _drawn_faults(self) -> Faults:
+        draw = self._random
+        return Faults(
+            lost=draw.choice([0, 0.01, 0.05]),
+            doubled=draw.choice([0, 0.05]),
+            crash=draw.choice([0, 0.002, 0.01]),
+            pause=draw.choice([0, 0.003, 0.01]),
+            conditional=draw.random() >= 0.1,
+            stale_listings=draw.random() < 0.2,
+            atomic_moves=draw.random() < 0.5,
+            frozen_clock=draw.random() < 0.5,
+        )
+
+    def _store(self, process: Process) -> SimulatedStore:
+        return SimulatedStore(self._bucket, self.scheduler, process, self._effective, self._interrupt)
+
+    def _effective(self) -> Faults:
+        if not self._well:
+            return self._faults
+        return Faults(conditional=self._faults.conditional, atomic_moves=self._faults.atomic_moves)
+
+    def _interrupt(self, process: Process) -> None:
+        """Perhaps the process crashes here, or sleeps."""
+        if self._well:
+            return
+        faults, draw = self._effective(), self._random
+        if draw.random() < faults.crash:
+            self._crash(process)
+        if faults.conditional and draw.random() < faults.pause:
+            seconds = draw.uniform(0.5, 15)
+            process.paused_until = self.scheduler.now + seconds
+            process.drift += seconds if faults.frozen_clock else 0.0
+            self.scheduler.sleep(0)
+
+    def _crash(self, process: Process) -> None:
+        restart = self._start_updater if process.name.startswith("updater") else self._start_follower
+        # The new tasks are spawned after those that run have been ended.
+        tasks, process.tasks = process.tasks, []
+        restart(process, self._random.uniform(0.1, 5))
+        new, process.tasks = process.tasks, tasks
+        self.scheduler.end_and_keep(process, new)
+
+    def _start_follower(self, process: Process, delay: float = 0.0) -> None:
+        self.scheduler.spawn(process, lambda: self._follow(process), delay)
+
+    def _start_updater(self, process: Process, delay: float = 0.0) -> None:
+        process.incarnation += 1
+        present["process"] = process
+        store = self._store(process)
+        updater = Updater(settings_of(self._data, process.name), preset(), store, PURE_STEPS)  # type: ignore[arg-type]
+        self.scheduler.spawn(process, lambda: self._tend(updater), delay)
+        self.scheduler.spawn(process, lambda: self._update(updater), delay)
+
+    def _tend(self, updater: Updater) -> None:
+        lease = updater._leadership.lease  # type: ignore[attr-defined]  # noqa: SLF001 (ours: replaced.py)
+        while True:
+            try:
+                lease.tend()
+            except StoreError:
+                self.scheduler.sleep(0.1)
+            self.scheduler.sleep(lease.look_seconds)
+
+    def _update(self, updater: Updater) -> None:
+        """The main loop of ``Updater.run`` without its threads."""
+        while True:
+            try:
+                updater._watcher.look()  # noqa: SLF001 (the watcher's thread does that)
+                updater._once()  # noqa: SLF001
+            except LeaseLostError as error:
+                updater._stand_by(error)  # noqa: SLF001
+            except Exception as error:  # noqa: BLE001 (as there)
+                updater._report(error)  # noqa: SLF001
+            self.scheduler.sleep(self._random.uniform(0.1, 0.6))
+
+    def _follow(self, process: Process) -> None:
+        versions = VersionStore(self._store(process))
+        settings = settings_of(self._data, process.name)
+        position, _ = self._serving.get(process.name, (0, None))
+        reconciler = Reconciler(settings, versions, clock=lambda: self.scheduler.now)
+        while True:
+            try:
+                served = reconciler.step().served
+            except StoreError:
+                served = None
+            if served and served != self._serving.get(process.name, (0, None))[1]:
+                position = self.invariants.served(process.name, position, served)
+                self._serving[process.name] = (position, served)
+            self.scheduler.sleep(self._random.uniform(0.2, 1.5))
+
+    def _do_deeds(self) -> None:
+        self._drop(self._random.sample(CLASSES, 2))
+        for _ in range(self._story.deeds):
+            self.scheduler.sleep(self._random.uniform(0.5, self._story.seconds / self._story.deeds))
+            deed = self._random.choice(["drop", "drop", "drop", "rename", "remove", "delete", "back"])
+            try:
+                if deed == "drop":
+                    self._drop(self._random.sample(CLASSES, self._random.randint(1, 2)))
+                elif deed == "back":
+                    self._go_back()
+                else:
+                    self._ask(deed)
+            except (StoreError, EditError):
+                continue
+
+    def _drop(self, names: list[str], broken: float = 0.1) -> None:
+        for name in names:
+            for _ in range(self._random.randint(2, 3)):
+                self._image += 1
+                is_broken = self._random.random() < broken
+                content = b"no image %d" % self._image if is_broken else png(self._image)
+                reuse = self._faults.atomic_moves and self._random.random() < 0.2
+                self.invariants.upload(f"incoming/{name}/{0 if reuse else self._image}.png", content)
+            self._bucket.put(f"incoming/{name}/_READY", b"")
+
+    def _go_back(self) -> None:
+        versions = VersionStore(self._person)
+        versions.rollback(self._random.choice(versions.numbers() or [1]))
+
+    def _ask(self, deed: str) -> None:
+        desk = EditDesk(self._person, UpdateRecords(self._person))
+        name = self._random.choice(CLASSES)
+        if deed == "rename":
+            desk.submit(Rename(name=name, to=f"{name}-{self._image}"))
+        elif deed == "remove":
+            desk.submit(Remove(name=name))
+        else:
+            keys = [key for key in self._bucket.objects if key.startswith("archive/") and not key.endswith("_READY")]
+            if keys:
+                content = self._bucket.objects[self._random.choice(sorted(keys))][0]
+                self.invariants.may_be_erased(content)
+                desk.submit(DeleteImages(hashes=(sha(content),)))
+
+    def _is_quiet(self) -> bool:
+        """Nothing is left to be done: looked at now and then."""
+        if self.scheduler.turns % 50:
+            return False
+        return self.invariants.is_settled() and all(
+            served == self.invariants.pointed[-1] for _, served in self._serving.values()
+        )
+
+
+@lru_cache
+def preset() -> PhaseConfig:
+    """Of which the resize alone counts."""
+    return load_preset("digits")
+
+
+@lru_cache(maxsize=64)
+def settings_of(data: Path, name: str) -> Settings:
+    """Everything quick."""
+    return Settings.model_validate(
+        {
+            "data": data / name,
+            "images": {"min_side": 1},
+            "updater": {
+                "settle_seconds": 0.5,
+                "min_images": 1,
+                "poll_seconds": 0.5,
+                "pointer_seconds": 0.5,
+                "lease_seconds": LEASE_SECONDS,
+                "hints": False,
+            },
+            "learning": {"preset": "digits", "imprint_first": False, "device": "cpu"},
+            "retention": {"keep_versions": 2, "keep_days": 0},
+            "gate": {"max_old_accuracy_loss": 1.0, "min_new_accuracy": 0.0},
+        }
+    )
+
+
+@lru_cache(maxsize=4096)
+def png(number: int) -> bytes:
+    """A small image that is no other's."""
+    pixels = np.frombuffer(number.to_bytes(16, "big") * 4, np.uint8).reshape(8, 8)
+    buffer = io.BytesIO()
+    Image.fromarray(pixels).save(buffer, "PNG", compress_level=0)
+    return buffer.getvalue()
+
+
+def sha(content: bytes) -> str:
+    """As plans have it."""
+    return hashlib.sha256(content).hexdigest()
+
+
+def live(story: Story) -> str | None:
+    """Run a history in a folder of its own; what was violated, or None."""
+    folder = Path(tempfile.mkdtemp(prefix="lucir-history-", dir=scratch()))
+    try:
+        return History(story, folder).run()
+    finally:
+        shutil.rmtree(folder, ignore_errors=True)

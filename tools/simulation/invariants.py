@@ -1,0 +1,152 @@
+"""What must be true after every change of the store, and at the end of a history."""
+
+import hashlib
+import json
+from collections import Counter
+from typing import Any
+
+from handlers.bucket.layout import REASON_SUFFIX
+from model_store.manifest import Manifest, Pointer
+from tools.simulation.bucket import Bucket
+
+PLACES = ("incoming/", "archive/", "rejected/")
+POINTER = "versions/current.json"
+
+
+class Invariants:
+    """Looks at each change. ``broken`` says what was violated first; None while nothing is."""
+
+    def __init__(self, bucket: Bucket) -> None:
+        self.broken: str | None = None
+        self.pointed: list[int] = []
+        """Versions that the pointer has named, in turn."""
+        self.uploaded: Counter[str] = Counter()
+        self.erasable: set[str] = set()
+        """Contents that a person asked to be deleted."""
+        self._bucket = bucket
+        self._places: dict[str, str] = {}
+        self._count: Counter[str] = Counter()
+        self._epoch = 0
+        self._holders: dict[int, str] = {}
+        self._verified: dict[int, dict[str, str]] = {}
+        bucket.changed = self.look
+
+    def upload(self, key: str, content: bytes) -> None:
+        """A person puts an image there."""
+        if key in self._bucket.objects:
+            self.uploaded[_hash(self._bucket.objects[key][0])] -= 1
+        self.uploaded[_hash(content)] += 1
+        self._bucket.put(key, content)
+
+    def look(self, key: str) -> None:
+        """A key was written or removed."""
+        if key.startswith(PLACES):
+            self._look_at_image(key)
+        elif key == POINTER:
+            self._look_at_pointer()
+        elif key == "updates/lease.json" and key in self._bucket.objects:
+            self._look_at_lease(json.loads(self._bucket.objects[key][0]))
+        elif key.startswith("versions/"):
+            self._look_at_version(key)
+
+    def served(self, name: str, position: int, version: int) -> int:
+        """A replica serves a version; return its place in the order of the pointer's."""
+        for index in range(position, len(self.pointed)):
+            if self.pointed[index] == version:
+                return index
+        self._break(f"{name} went back to version {version}: the pointer named {self.pointed[position:]} since")
+        return position
+
+    def may_be_erased(self, content: bytes) -> None:
+        """A person asks for its deletion."""
+        self.erasable.add(_hash(content))
+
+    def is_settled(self) -> bool:
+        """Whether nothing waits, and every update has ended. Removals that were cut short wait for the next update."""
+        return not self._left() and not self._unended()
+
+    def at_the_end(self) -> None:
+        """Everything has settled."""
+        for content, count in self.uploaded.items():
+            places = self._count[content]
+            if count > 0 and not 1 <= places <= count and content not in self.erasable:
+                self._break(f"content {content} was uploaded {count} times and is in {places} places")
+        if left := self._left():
+            self._break(f"never settled: {left[:5]}")
+        if unended := self._unended():
+            self._break(f"updates without an end: {unended}")
+
+    def _left(self) -> list[str]:
+        waiting = [key for key in self._bucket.objects if key.startswith(("incoming/", "requests/"))]
+        return [key for key in waiting if key != "requests/last.json"]
+
+    def _unended(self) -> list[str]:
+        ids = {key.split("/")[1] for key in self._bucket.objects if key.startswith("updates/0")}
+        return sorted(one for one in ids if f"updates/{one}/done.json" not in self._bucket.objects)
+
+    def _look_at_image(self, key: str) -> None:
+        if key.endswith((REASON_SUFFIX, "/_READY")):
+            return
+        before = self._places.pop(key, None)
+        if key in self._bucket.objects:
+            self._places[key] = _hash(self._bucket.objects[key][0])
+            self._count[self._places[key]] += 1
+        if before is not None:
+            self._count[before] -= 1
+            if not self._count[before] and self.uploaded[before] > 0 and before not in self.erasable:
+                self._break(f"the only copy of an image is gone: {key}")
+
+    def _look_at_pointer(self) -> None:
+        if POINTER not in self._bucket.objects:
+            self._break("the pointer is gone")
+            return
+        pointer = self._pointer()
+        if (pointer.epoch or 0) < self._epoch:
+            self._break(f"the pointer's epoch went back from {self._epoch} to {pointer.epoch}")
+        self._epoch = max(self._epoch, pointer.epoch or 0)
+        if {pointer.version, pointer.previous} & {*pointer.removing}:
+            self._break(f"the pointer names what it lets go: {pointer}")
+        if not self.pointed or self.pointed[-1] != pointer.version:
+            self.pointed.append(pointer.version)
+        self._verify(pointer.version)
+
+    def _look_at_version(self, key: str) -> None:
+        number = key.split("/")[1]
+        manifest = f"versions/{number}/manifest.json"
+        if not number.isdecimal() or manifest not in self._bucket.objects or "/attempt-" in key:
+            return
+        if key == manifest or int(number) not in (self._pointer().removing if POINTER in self._bucket.objects else ()):
+            self._verify(int(number))
+
+    def _verify(self, number: int) -> None:
+        data = self._bucket.objects.get(f"versions/{number}/manifest.json")
+        if data is None:
+            self._break(f"the pointer names version {number}, which is not there")
+            return
+        manifest = Manifest.model_validate_json(data[0])
+        for name, expected in manifest.files.items():
+            found = self._bucket.objects.get(f"versions/{number}/{name}")
+            if found is None or hashlib.sha256(found[0]).hexdigest() != expected.sha256:
+                self._break(f"version {number} is published and does not verify: {name}")
+                return
+        hashes = {name: record.sha256 for name, record in manifest.files.items()}
+        if self._verified.setdefault(number, hashes) != hashes:
+            self._break(f"version {number} has become another one")
+        learnt = json.loads(self._bucket.objects[f"versions/{number}/model.onnx"][0])[2]
+        rows = [learnt[start : start + 32] for start in range(0, len(learnt), 32)]
+        if len(rows) != len(set(rows)):
+            self._break(f"version {number} has learnt an image twice")
+
+    def _look_at_lease(self, lease: dict[str, Any]) -> None:
+        if self._holders.setdefault(lease["term"], lease["name"]) != lease["name"]:
+            self._break(f"epoch {lease['term']} belongs to {self._holders[lease['term']]} and to {lease['name']}")
+
+    def _pointer(self) -> Pointer:
+        return Pointer.model_validate_json(self._bucket.objects[POINTER][0])
+
+    def _break(self, what: str) -> None:
+        self.broken = self.broken or what
+
+
+def _hash(content: bytes) -> str:
+    return hashlib.sha256(content).hexdigest()[:16]

@@ -1,0 +1,135 @@
+"""Steps of an update whose learning is a pure function of what it learns from; everything else is the product's."""
+
+import hashlib
+import json
+from dataclasses import replace
+
+from handlers.bucket.edit_documents import DeleteImages
+from handlers.bucket.edit_rules import regrouping
+from handlers.bucket.seen_images import Learnt
+from handlers.updater.context.update import Update
+from handlers.updater.edits.edited_spec import edit_plan
+from handlers.updater.errors import SupersededError
+from handlers.updater.release.publish import check_parent
+from handlers.updater.workflow.edit_steps import EDIT_STEPS
+from handlers.updater.workflow.learn_steps import STEPS
+from handlers.updater.workflow.runner import Step
+from model_store.layout import EVALUATION, MODEL, SEEN_IMAGES
+from model_store.manifest import Accuracy, Counts, Evaluation, Gate, Manifest, Preprocessing
+from model_store.objects import PreconditionFailedError
+
+REFUSED = 0.1
+"""Share of versions that the gate refuses."""
+ATTEMPT = "attempt"
+
+
+def make(update: Update, learnt: Learnt, salt: str) -> None:
+    """Write the files of a version. ``salt`` differs between attempts, as weights do that were trained twice."""
+    update.folder.mkdir(parents=True, exist_ok=True)
+    learnt.save(update.folder / SEEN_IMAGES)
+    content = [salt, list(update.plan.classes), learnt.hashes.tobytes().hex()]
+    (update.folder / MODEL).write_text(json.dumps(content), encoding="utf-8")
+    drawn = int(hashlib.sha256(json.dumps(content[1:]).encode()).hexdigest()[:8], 16) / 2**32
+    nothing = Accuracy(all=1.0, old=None, new=None)
+    evaluation = Evaluation(
+        version=update.version,
+        parent=update.plan.parent,
+        images=0,
+        cnn=nothing,
+        nme=nothing,
+        class_accuracy={},
+        class_best={},
+        old_as_new=None,
+        forgetting=0.0,
+        history=(1.0,),
+        parent_old=None,
+        confusion=(),
+        gate=Gate(passed=drawn >= REFUSED, reasons=() if drawn >= REFUSED else ("drawn",)),
+    )
+    (update.folder / EVALUATION).write_text(evaluation.model_dump_json(), encoding="utf-8")
+
+
+def learn(update: Update) -> None:
+    """What the plan takes up joins what the parent has learnt."""
+    plan, parent = update.plan, update.parent
+    before = parent.learnt if parent is not None else Learnt.empty()
+    entries = plan.of_role("train", "holdout")
+    names = [entry.class_name or "" for entry in entries]
+    learnt = before.extended([entry.sha256 for entry in entries], names, plan.classes)
+    make(update, learnt, update.services.settings.data.name)
+
+
+def edit(update: Update) -> None:
+    """What the parent has learnt, without what is to be forgotten."""
+    wanted, parent = edit_plan(update), update.known_parent
+    change = regrouping(wanted.operation, parent.manifest.classes)
+    learnt = parent.learnt.regrouped(change)
+    if isinstance(wanted.operation, DeleteImages):
+        learnt = learnt.without(wanted.learnt)
+    make(update, learnt, update.services.settings.data.name)
+
+
+def store(update: Update) -> None:
+    """Publish what was made, as ``release.publish`` does."""
+    plan, edited = update.plan, update.intent.edit is not None
+    manifest = Manifest(
+        version=update.version,
+        kind="edited" if edited else "learnt",
+        parent=plan.parent,
+        update_id=plan.id,
+        created_at=plan.created_at,
+        classes=plan.classes,
+        new_classes=plan.new_classes,
+        updated_classes=plan.updated_classes,
+        preprocessing=Preprocessing(size=8, resize=8),
+        readout="cnn",
+        method="none",
+        config={},
+        counts=Counts(train=dict.fromkeys(plan.classes, 1), holdout={}, exemplars={}),
+        files={},
+        software={},
+        timings={},
+    )
+    files = {name: update.folder / name for name in (MODEL, SEEN_IMAGES, EVALUATION)}
+    check_parent(update)
+    try:
+        update.services.versions.publish(manifest, files)
+    except PreconditionFailedError as error:
+        raise SupersededError(str(error)) from error
+
+
+def _is_made(update: Update) -> bool:
+    return not update.makes_version or update.stored() is not None or (update.folder / EVALUATION).exists()
+
+
+def _is_stored(update: Update) -> bool:
+    return not update.makes_version or update.stored() is not None
+
+
+LEFT_OUT = {"prepare", "evaluate", "imprint", "evaluate-provisional", "store-provisional", "point-provisional"}
+
+
+def _pure(steps: tuple[Step, ...]) -> tuple[Step, ...]:
+    changed = {
+        "learn": (learn, _is_made),
+        "apply": (edit, _is_made),
+        "store": (store, _is_stored),
+    }
+    return tuple(
+        replace(step, run=changed[step.name][0], done=changed[step.name][1]) if step.name in changed else step
+        for step in steps
+        if step.name not in LEFT_OUT
+    )
+
+
+PURE_STEPS, PURE_EDIT_STEPS = _pure(STEPS), _pure(EDIT_STEPS)
+
+
+class NoChild:
+    """Where an updater has its learning child."""
+
+    def warm(self) -> None:
+        """Nothing to start."""
+
+    def end(self) -> None:
+        """Nothing to end."""

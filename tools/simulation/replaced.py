@@ -1,0 +1,175 @@
+"""What of the product cannot be as it is in a history: clocks, threads, the child, the server. Put in place once."""
+
+from collections.abc import Callable, Iterable, Iterator
+from typing import Any
+
+from handlers.bucket import edit_requests
+from handlers.retention import prune
+from handlers.torchserve import reconcile
+from handlers.torchserve.management import RegisteredVersion, Worker
+from handlers.updater import service
+from handlers.updater.intake import originals, reader, watch
+from handlers.updater.leader import lease
+from handlers.updater.leader.lease import Lease, LeaseState
+from model_store.objects import ObjectStore
+from model_store.versions import VersionStore
+from tools.simulation.learning import PURE_EDIT_STEPS, NoChild
+from tools.simulation.scheduler import Lock, Process, Scheduler
+
+present: dict[str, Any] = {}
+"""Of the history that runs: its scheduler, and the process whose parts are being made."""
+
+
+class Clock:
+    """The module ``time``, of the scheduler."""
+
+    def monotonic(self) -> float:
+        """Seconds."""
+        return _scheduler().now
+
+    def time(self) -> float:
+        """Seconds, too."""
+        return _scheduler().now
+
+    def time_ns(self) -> int:
+        """Nanoseconds."""
+        return int(_scheduler().now * 1e9)
+
+
+class Nothing:
+    """Metrics that nobody reads: whatever is asked of it is nothing again."""
+
+    def __init__(self, *_: object) -> None:
+        """As what it stands for is made."""
+
+    def __getattr__(self, _: str) -> "Nothing":
+        return self
+
+    def __call__(self, *_: object, **__: object) -> "Nothing":
+        """Nothing happens."""
+        return self
+
+
+class NoServer:
+    """Where an updater has the loop that keeps its server up to date: every version counts as served."""
+
+    def __init__(self, *_: object) -> None:
+        self.expect_provisional = Nothing()
+
+    def wait_served(self, *_: object) -> bool:
+        """At once."""
+        return True
+
+
+class SimulatedLeadership:
+    """``leader.leadership`` without its thread: a task of the process tends the lease."""
+
+    def __init__(self, settings: Any, objects: ObjectStore, *_: object) -> None:
+        process: Process = present["process"]
+        scheduler = _scheduler()
+        self.lease = Lease(
+            objects,
+            settings.updater.lease_seconds,
+            process.name,
+            f"{process.name}, {process.incarnation}",
+            lowest_term=lambda: _epoch_of(objects),
+            watch_clock=lambda: scheduler.now,
+            hold_clock=lambda: scheduler.now - process.drift,
+        )
+        self.hold, self.confirm = self.lease.hold, self.lease.confirm
+
+    @property
+    def active(self) -> bool:
+        """As the product's."""
+        return self.lease.active
+
+    @property
+    def epoch(self) -> int | None:
+        """As the product's."""
+        return self.lease.epoch
+
+    @property
+    def state(self) -> LeaseState:
+        """As the product's."""
+        return self.lease.state
+
+    def wait_active(self, _: float) -> bool:
+        """Without waiting."""
+        return self.lease.active
+
+
+class Engine:
+    """A server of models in memory, where a reconciler has TorchServe's management."""
+
+    def __init__(self, *_: object) -> None:
+        self._registered: dict[int, int] = {}
+        self._default: int | None = None
+        present["engine"] = self
+
+    def close(self) -> None:
+        """Nothing to close."""
+
+    def versions(self) -> dict[int, RegisteredVersion]:
+        """What is registered; workers are ready at once."""
+        return {
+            number: RegisteredVersion(number, number == self._default, workers, (Worker(1, True, False),) * workers, 0)
+            for number, workers in self._registered.items()
+        }
+
+    def register(self, folder: str, **_: object) -> None:
+        """Without workers."""
+        self._registered[int(folder.rpartition("-")[2])] = 0
+
+    def scale(self, number: int, workers: int) -> None:
+        """So many workers."""
+        self._registered[number] = workers
+
+    def set_default(self, number: int) -> None:
+        """Answer everybody with it."""
+        self._default = number
+
+    def unregister(self, number: int) -> None:
+        """Let it go."""
+        self._registered.pop(number, None)
+
+    def ask(self, address: int | None) -> int | None:
+        """Which version answers."""
+        return self._default if address is None else address
+
+
+def _scheduler() -> Scheduler:
+    scheduler: Scheduler = present["scheduler"]
+    return scheduler
+
+
+def _epoch_of(objects: ObjectStore) -> int:
+    pointer = VersionStore(objects).current()
+    return (pointer.epoch or 0) if pointer is not None else 0
+
+
+def _one_by_one(function: Callable[[Any], Any], items: Iterable[Any], workers: int | None = None) -> Iterator[Any]:
+    del workers
+    return map(function, items)
+
+
+def install() -> None:
+    """Replace them, in this process and for good."""
+    clock: Any = Clock()
+    for module in (edit_requests, watch):
+        module.time = clock  # type: ignore[attr-defined]
+    for module in (originals, reader, prune):
+        module.ordered_map = _one_by_one  # type: ignore[attr-defined]
+    changes: dict[str, Any] = {
+        "Leadership": SimulatedLeadership,
+        "ServingLoop": NoServer,
+        "Metrics": Nothing,
+        "Child": NoChild,
+        "EDIT_STEPS": PURE_EDIT_STEPS,
+        "IDLE_SECONDS": 0.0,
+    }
+    for name, value in changes.items():
+        setattr(service, name, value)
+    lease.Lock = lambda: Lock(_scheduler())  # type: ignore[assignment,misc]
+    reconcile.ManagementClient = Engine  # type: ignore[assignment,misc]
+    reconcile.Probe = lambda _: present["engine"]  # type: ignore[assignment,misc]
+    reconcile.check_canary = lambda *_: None  # type: ignore[assignment]

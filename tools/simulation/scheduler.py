@@ -1,0 +1,123 @@
+"""Tasks that take turns where they would wait for a store, in an order that one random generator draws.
+
+Product code is synchronous, so each task is a greenlet: it runs until it calls the store or sleeps, and nothing else
+runs meanwhile. Time is a number that the scheduler moves. The same seed gives the same history.
+"""
+
+import random
+from collections.abc import Callable
+from dataclasses import dataclass, field
+
+from greenlet import getcurrent, greenlet
+
+
+class Crash(BaseException):
+    """The process of this task ends here, without any goodbye."""
+
+
+@dataclass
+class Process:
+    """What crashes and pauses together. ``drift``: seconds by which its clock that counts its sleep lags behind."""
+
+    name: str
+    tasks: list["Task"] = field(default_factory=list)
+    paused_until: float = 0.0
+    drift: float = 0.0
+    incarnation: int = 0
+
+
+@dataclass
+class Task:
+    """A thread of a process."""
+
+    process: Process
+    greenlet: greenlet
+    wake_at: float = 0.0
+
+
+class Scheduler:
+    """Runs tasks until a moment; ``now`` is the time in seconds."""
+
+    def __init__(self, seed: str) -> None:
+        self.random = random.Random(seed)
+        self.now = 1_000.0
+        self.turns = 0
+        self._tasks: list[Task] = []
+        self._hub = getcurrent()
+        self._by_greenlet: dict[greenlet, Task] = {}
+
+    def spawn(self, process: Process, function: Callable[[], None], delay: float = 0.0) -> None:
+        """Begin a task."""
+        task = Task(process, greenlet(_until_crash(function), self._hub), self.now + delay)
+        process.tasks.append(task)
+        self._tasks.append(task)
+        self._by_greenlet[task.greenlet] = task
+
+    def current(self) -> Task | None:
+        """The task that runs; None where none does."""
+        return self._by_greenlet.get(getcurrent())
+
+    def sleep(self, seconds: float) -> None:
+        """Let others run, for so long at least."""
+        task = self.current()
+        if task is not None:
+            task.wake_at = self.now + seconds
+            self._hub.switch()
+
+    def end_and_keep(self, process: Process, new: list[Task]) -> None:
+        """Let a process crash, all but its ``new`` tasks. Where one of its own tasks runs, that ends here."""
+        running, old = self.current(), process.tasks
+        process.tasks, process.paused_until = new, 0.0
+        for task in old:
+            self._tasks.remove(task)
+            self._by_greenlet.pop(task.greenlet, None)
+        for task in old:
+            if task is not running and task.greenlet:  # begun, and not ended
+                task.greenlet.parent = getcurrent()
+                task.greenlet.throw(Crash)
+        if running in old:
+            raise Crash
+
+    def run(self, until: float, watch: Callable[[], bool]) -> None:
+        """Give turns until that time, or until ``watch`` says that it is enough."""
+        while self.now < until and watch():
+            due = [task for task in self._tasks if task.wake_at <= self.now and task.process.paused_until <= self.now]
+            if not due:
+                times = [max(task.wake_at, task.process.paused_until) for task in self._tasks]
+                if not times:
+                    return
+                self.now = max(self.now, min(times))
+                continue
+            task = due[0] if len(due) == 1 else self.random.choice(due)
+            self.turns += 1
+            task.greenlet.switch()
+            if task.greenlet.dead and task in self._tasks:
+                self._tasks.remove(task)
+                task.process.tasks.remove(task)
+                self._by_greenlet.pop(task.greenlet, None)
+
+
+class Lock:
+    """A lock between tasks: a task that waits for it lets others run."""
+
+    def __init__(self, scheduler: Scheduler) -> None:
+        self._scheduler = scheduler
+        self._held = False
+
+    def __enter__(self) -> None:
+        while self._held:
+            self._scheduler.sleep(0.01)
+        self._held = True
+
+    def __exit__(self, *_: object) -> None:
+        self._held = False
+
+
+def _until_crash(function: Callable[[], None]) -> Callable[[], None]:
+    def run() -> None:
+        try:
+            function()
+        except Crash:
+            return
+
+    return run
