@@ -8,11 +8,13 @@ import json
 import logging
 import os
 import time
+from collections.abc import Sequence
 from http import HTTPStatus
 from pathlib import Path
 from typing import Any
 
-from handlers.inference.answering import RawRequest, answer_batch, encode
+from handlers.inference.answering import RawRequest, Reply, answer_batch, encode, error_reply
+from handlers.inference.api_keys import DIGESTS_VARIABLE, WITHOUT_KEY, ApiKeys
 from handlers.inference.batch_reports import REPORTS_VARIABLE, BatchReporter
 from handlers.inference.preprocess import Limits
 from handlers.inference.repeated_fields import keep_repeated_fields
@@ -33,6 +35,7 @@ class Classifier:
         self._nothing_learnt = ""
         self._limits = Limits()
         self._top_k = 5
+        self._keys = ApiKeys()
         self._closing: Path | None = None
         self._reporter = BatchReporter(None)
 
@@ -47,6 +50,7 @@ class Classifier:
         options = read_options(os.environ)
         self._limits, self._top_k = options.limits, options.top_k
         self._reporter = BatchReporter(os.environ.get(REPORTS_VARIABLE))
+        self._keys = ApiKeys.read(os.environ.get(DIGESTS_VARIABLE))
         marker = os.environ.get(CLOSING_VARIABLE)
         self._closing = Path(marker) if marker else None
         folder = Path(context.system_properties["model_dir"])
@@ -71,7 +75,7 @@ class Classifier:
             return [encode({"error": self._nothing_learnt})] * len(data)
         started = time.monotonic()
         requests = [RawRequest(fields, context.get_all_request_header(index)) for index, fields in enumerate(data)]
-        replies = answer_batch(model, requests, self._limits, self._top_k)
+        replies = self._answer(model, requests)
         for index, reply in enumerate(replies):
             if reply.status != HTTPStatus.OK:
                 context.set_response_status(reply.status, HTTPStatus(reply.status).phrase, index)
@@ -79,3 +83,10 @@ class Classifier:
             len(data), time.monotonic() - started, [given for reply in replies for given in reply.answers]
         )
         return [reply.body for reply in replies]
+
+    def _answer(self, model: VersionModel, requests: Sequence[RawRequest]) -> list[Reply]:
+        """In order; a request without a key that is asked for gets 401, and is not looked at."""
+        allowed = [self._keys.allow(request.headers) for request in requests]
+        known = [request for request, may in zip(requests, allowed, strict=True) if may]
+        found = iter(answer_batch(model, known, self._limits, self._top_k))
+        return [next(found) if may else error_reply(401, WITHOUT_KEY) for may in allowed]

@@ -105,6 +105,32 @@ class ServingSettings(Section):
     """With ``uvicorn``: connections at once; those beyond are answered 503."""
     top_k: int = Field(5, ge=1)
     """Predictions per image when the request does not say."""
+    api_key: SecretStr | None = None
+    """Predictions are answered to whoever sends it. Only from the environment or ``api_key_file``."""
+    api_key_file: Path | None = None
+    """A file of keys, one a line: a new one is added before the old one goes."""
+    open_access: bool = False
+    """Answer everybody without a key also on an address that other machines reach; else the engine does not start."""
+    cors_origins: tuple[str, ...] = ()
+    """With ``uvicorn``: web pages of these origins may ask, e.g. ``["https://example.org"]``; ``["*"]``: of all."""
+
+    def keys(self) -> tuple[str, ...]:
+        """The API keys; none: no key is asked for. Raises ``SettingsError`` for a file that holds none."""
+        if self.api_key_file is None:
+            return (self.api_key.get_secret_value(),) if self.api_key is not None else ()
+        try:
+            lines = self.api_key_file.read_text(encoding="utf-8").splitlines()
+        except (OSError, ValueError) as error:
+            raise SettingsError(f"the file of API keys {self.api_key_file} cannot be read: {error}") from error
+        found = tuple(line.strip() for line in lines if line.strip())
+        if not found:
+            raise SettingsError(f"the file of API keys {self.api_key_file} holds no key: write one a line")
+        return found
+
+    def authorization(self) -> dict[str, str]:
+        """The headers with which a process of the service asks its own engine."""
+        keys = self.keys()
+        return {"authorization": f"Bearer {keys[0]}"} if keys else {}
 
 
 class ImageLimits(Section):

@@ -1,6 +1,6 @@
 """Asking the service about images."""
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -60,9 +60,13 @@ def image_files(paths: Iterable[Path]) -> list[Path]:
     return found
 
 
-def classify(url: str, images: Sequence[Path], top_k: int | None) -> Iterator[Answer]:
-    """One answer per image file, in order, as they come. Raises ``ClientError`` when nobody answers at ``url``."""
-    headers = {"content-type": "application/octet-stream"} | ({TOP_K_HEADER: str(top_k)} if top_k else {})
+def classify(url: str, images: Sequence[Path], top_k: int | None, authorization: Mapping[str, str]) -> Iterator[Answer]:
+    """One answer per image file, in order, as they come; ``authorization``: headers that are sent along.
+
+    Raises ``ClientError`` when nobody answers at ``url``.
+    """
+    options = {TOP_K_HEADER: str(top_k)} if top_k else {}
+    headers = {"content-type": "application/octet-stream", **options, **authorization}
 
     def ask(image: Path) -> Answer:
         try:

@@ -102,7 +102,8 @@ class Client:
 
     def predict_each(self, *images: Path | str, top_k: int | None = None) -> Iterator[Answer]:
         """The same, each answer as it comes."""
-        return classify(self.connection.inference_url, image_files(map(Path, images)), top_k)
+        authorization = self.connection.settings.serving.authorization()
+        return classify(self.connection.inference_url, image_files(map(Path, images)), top_k, authorization)
 
     def status(self) -> ServiceStatus:
         """What the service is doing. Raises ``ClientError`` when nobody answers."""

@@ -14,12 +14,14 @@ from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import Route
 
+from handlers.exposure import check_exposure
+from handlers.inference.api_keys import ApiKeys
 from handlers.inference.traffic_metrics import TrafficMetrics, counts
 from handlers.inference.version_model import VersionModel
 from handlers.logs import setup_logging
 from handlers.server.batches import Batcher, BatchRules
 from handlers.server.connections import DrainingServer, QuietServer, make_config
-from handlers.server.gateway import Gateway
+from handlers.server.gateway import Gateway, with_origins
 from handlers.server.inference_app import RequestLimits, make_inference_app
 from handlers.server.loaded_versions import LoadedVersions
 from handlers.server.management_app import make_management_app
@@ -54,7 +56,8 @@ class Server:
             serving.max_request_mb * 1024 * 1024, serving.body_seconds, float(serving.response_timeout_seconds)
         )
         app = make_inference_app(self.versions, self.batcher, limits)
-        self.gateway = Gateway(app, self._answered)
+        allowed = app if not serving.cors_origins else with_origins(app, serving.cors_origins)
+        self.gateway = Gateway(allowed, self._answered, ApiKeys.of(serving.keys()))
         self.management = make_management_app(self.versions, self.batcher, settings.models_folder, gpu=gpu is not None)
         self._marker = management_socket(settings).with_name(DRAINING_MARKER)
         self.pages = Starlette(routes=[Route("/metrics", self._metrics)])
@@ -133,7 +136,8 @@ def main() -> int:
     """Run until a signal; the exit status tells why it ended."""
     try:
         settings = load_settings()
-    except SettingsError as error:
+        check_exposure(settings)
+    except (SettingsError, LaunchError) as error:
         sys.stderr.write(f"{error}\n")
         return EXIT_CONFIG
     setup_logging(settings.log, "server")

@@ -7,13 +7,14 @@ from contextlib import suppress
 from pathlib import Path
 
 from handlers.child_environment import child_environment
+from handlers.exposure import check_exposure
 from handlers.settings import Settings
 from handlers.sockets import management_socket, private_folder
 from handlers.stack.health import TorchServeProbe, UpdaterProbe
 from handlers.stack.supervision.supervised import Service
 from handlers.torchserve.launch import drain_limit, prepare_launch, sockets
 
-SECRETS = "LUCIR_S3__"
+SECRETS = ("LUCIR_S3__",)
 """Variables that a serving engine, which answers the outside world, has no use for."""
 
 
@@ -25,7 +26,8 @@ def serving_service(settings: Settings, changes: Mapping[str, str]) -> Service:
 
 
 def _server_service(settings: Settings, environment: Mapping[str, str]) -> Service:
-    """Our own server, which answers in one process."""
+    """Our own server, which answers in one process. Raises ``LaunchError``."""
+    check_exposure(settings)
     socket = management_socket(settings)
     private_folder(socket.parent)
     extra = {"PYTHONUNBUFFERED": "1", "PYTHONSAFEPATH": "1", "OMP_NUM_THREADS": str(settings.serving.threads)}

@@ -23,7 +23,10 @@ class Probe:
 
     def __init__(self, settings: Settings) -> None:
         self._client = httpx.Client(
-            base_url=settings.inference_url, timeout=settings.serving.response_timeout_seconds, trust_env=False
+            base_url=settings.inference_url,
+            timeout=settings.serving.response_timeout_seconds,
+            trust_env=False,
+            headers=settings.serving.authorization(),
         )
         side = max(_SIDE, settings.images.min_side)
         buffer = io.BytesIO()

