@@ -23,6 +23,7 @@ from handlers.stack.run_stack import listeners
 from handlers.store import open_settings_store
 from lucir_core.config.phase_config import load_preset
 from lucir_core.models.pretrained import is_installed
+from model_store.certificate import WRITERS, certify
 from model_store.objects import StoreError
 
 INSTALL = (
@@ -199,6 +200,22 @@ def check_stack_ports(settings: Settings, record: StackRecord | None) -> Check:
     except StackError as error:
         return Check("ports", "note", str(error))
     return Check("ports", "ok", ", ".join(str(listener.port) for listener in wanted) + " are free")
+
+
+def check_certificate(settings: Settings, races: int, report: Callable[[], None] = lambda: None) -> Check:
+    """Whether what the service relies on holds on this store, several writers at a time included."""
+    try:
+        found = certify(open_settings_store(settings), races, report)
+    except (StoreError, SettingsError) as error:
+        return Check("certificate", "missing", str(error), "choose another store with --store, or mend this one")
+    why = "; ".join(found.problems)
+    if found.verdict == "certified":
+        return Check("certificate", "ok", f"certified: {races} races of {WRITERS} writers had one winner each")
+    if found.verdict == "single":
+        return Check(
+            "certificate", "note", f"single writer only: {why}", "run one updater on this store, without a standby"
+        )
+    return Check("certificate", "missing", f"refused: {why}", "use another store: this one may lose or double images")
 
 
 def check_store(settings: Settings) -> Check:

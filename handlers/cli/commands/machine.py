@@ -31,6 +31,8 @@ FollowerPort = Annotated[
 ]
 UpdaterUrl = Annotated[str | None, typer.Option(help="The updater, if not on this machine: http://host:port.")]
 
+Races = Annotated[int, typer.Option(min=2, help="How often writers race for an object, with --store.")]
+
 
 def up(
     data: options.Data = None,
@@ -116,17 +118,23 @@ def doctor(
     data: options.Data = None,
     store: options.Store = None,
     config: options.Config = None,
+    races: Races = 1000,
     json_: options.Json = False,
 ) -> None:
     """Check Python, Java, packages, accelerators, memory, disk, ports and the store.
 
-    The exit status is 1 when something is missing; what is only worth knowing does not count.
+    With --store the store gets a certificate as well: conditional writes are raced a thousand times, listings, tags,
+    moves and errors tried, below a folder of its own that is removed. It is then certified, for a single writer only,
+    or refused. The exit status is 1 when something is missing; what is only worth knowing does not count.
 
     Example: lucir doctor --json
     """
-    from handlers.cli.doctor_checks import run_checks
+    from handlers.cli.doctor_checks import check_certificate, run_checks
     from handlers.cli.output.machine_output import show_checks
     from handlers.client.addresses import locate
 
     connection = locate(data, store, config)
-    show_checks(run_checks(connection.settings, connection.record), as_json=json_)
+    checks = run_checks(connection.settings, connection.record)
+    if store is not None:
+        checks.append(check_certificate(connection.settings, races))
+    show_checks(checks, as_json=json_)

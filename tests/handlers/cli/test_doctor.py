@@ -18,6 +18,13 @@ from handlers.stack.ports import free_ports
 Run = Callable[..., subprocess.CompletedProcess[str]]
 
 
+def test_a_named_store_gets_a_certificate(lucir: Run, tmp_path: Path) -> None:
+    answer = lucir("doctor", "--json", "--store", (tmp_path / "store").as_uri(), "--races", 10)
+    (found,) = [check for check in json.loads(answer.stdout) if check["name"] == "certificate"]
+    assert found["state"] == "ok"
+    assert "10 races of 4 writers had one winner each" in found["detail"]
+
+
 def test_this_machine_has_what_it_takes(lucir: Run) -> None:
     answer = lucir("doctor", "--json")
     checks = {check["name"]: check for check in json.loads(answer.stdout)}
