@@ -15,6 +15,7 @@ from typing import Literal
 import psutil
 from packaging.requirements import Requirement
 
+from handlers.bucket.certificate import WRITERS, certify
 from handlers.settings import Settings, SettingsError
 from handlers.stack.errors import StackError
 from handlers.stack.folder import StackRecord
@@ -23,7 +24,6 @@ from handlers.stack.run_stack import listeners
 from handlers.store import open_settings_store
 from lucir_core.config.phase_config import load_preset
 from lucir_core.models.pretrained import is_installed
-from model_store.certificate import WRITERS, certify
 from model_store.objects import StoreError
 
 INSTALL = (
