@@ -15,7 +15,7 @@ from typing import Literal
 import psutil
 from packaging.requirements import Requirement
 
-from handlers.bucket.certificate import WRITERS, certify
+from handlers.cli.certificate import WRITERS, certify
 from handlers.settings import Settings, SettingsError
 from handlers.stack.errors import StackError
 from handlers.stack.folder import StackRecord

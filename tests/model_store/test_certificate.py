@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from handlers.bucket.certificate import certify
+from handlers.cli.certificate import certify
 from model_store.directory.directory_store import DirectoryStore
 from model_store.objects import ObjectInfo, ObjectStore, StoreUnavailableError
 from tests.model_store.conftest import Place
