@@ -99,7 +99,7 @@ class LooksLike(Document):
 
 
 class LooksSame(Document):
-    """An image of this update that looks the same as one of another class."""
+    """An image of this update that looks the same as one of another class, or as one that the version is judged by."""
 
     key: str | None
     name: str

@@ -39,14 +39,18 @@ def open_model(path: Path, threads: int | None) -> onnxruntime.InferenceSession:
 class Examinee:
     """A model that is asked batch by batch, and what it has answered."""
 
-    def __init__(self, model: Path, threads: int | None = None) -> None:
+    def __init__(self, model: Path, threads: int | None = None, *, keeps_features: bool = False) -> None:
         self._session = open_model(model, threads)
+        self._outputs = [*READOUTS.values(), *(["features"] if keeps_features else [])]
+        self.features: list[NDArray[np.float32]] = []
+        """Of all images so far, batch by batch (n, dim), if they are kept."""
         empty = np.zeros(0, np.int64)
         self._parts = [(empty, empty, empty)]
 
     def ask(self, images: NDArray[np.uint8], labels: Labels) -> NDArray[np.float32]:
         """Show images (n, size, size, 3) of these labels (n,); the probabilities (n, classes) that they are given."""
-        cnn, nme = self._session.run(list(READOUTS.values()), {"images": images})
+        cnn, nme, *features = self._session.run(self._outputs, {"images": images})
+        self.features += features
         self._parts.append((labels, cnn.argmax(axis=1), nme.argmax(axis=1)))
         probabilities: NDArray[np.float32] = cnn
         return probabilities

@@ -21,6 +21,7 @@ from handlers.updater.release.evaluate import (
 )
 from handlers.updater.release.gate import judge
 from handlers.updater.release.left_out import joined, left_out, show_mistakes
+from handlers.updater.release.report.asked_features import save_asked
 from handlers.updater.release.report.mistakes import MistakeRecorder
 from handlers.updater.training.arrays import LABELS, TRAIN
 from handlers.updater.training.messages import STATE
@@ -50,7 +51,8 @@ def _answers(update: Update, spec: VersionSpec) -> tuple[Predictions, Prediction
     Each image is read and decoded once. Those that the candidate learnt wrongly are remembered for the report.
     """
     threads = update.services.settings.learning.threads
-    candidate = Examinee(spec.folder / MODEL, threads)
+    features = spec.folder / STATE / FEATURES
+    candidate = Examinee(spec.folder / MODEL, threads, keeps_features=features.exists())
     parent = Examinee(spec.parent.folder / MODEL, threads) if spec.parent is not None else None
     mistakes, own = MistakeRecorder(), set[int]()
     for images, labels in batched(_images(update, spec, own), spec.preprocessing.size):
@@ -58,8 +60,9 @@ def _answers(update: Update, spec: VersionSpec) -> tuple[Predictions, Prediction
         if parent is not None and (known := labels < spec.old_count).any():
             parent.ask(images[known], labels[known])
     after = candidate.predictions()
-    features = spec.folder / STATE / FEATURES
     if features.exists():
+        if candidate.features:  # nothing is held out: all that was asked are the user's own images
+            save_asked(spec.folder, np.concatenate(candidate.features), after.labels)
         after = joined(after, left_out(features, own))
         _show_newest(update, spec, mistakes)
     mistakes.save(spec.folder)

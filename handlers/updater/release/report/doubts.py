@@ -5,6 +5,7 @@ from collections.abc import Mapping
 import numpy as np
 from numpy.typing import NDArray
 
+from handlers.bucket.layout import EVALUATION
 from handlers.bucket.report_document import Doubts, LooksLike, LooksSame, MayBeMistaken
 from handlers.bucket.seen_images import Learnt, short
 from handlers.bucket.update_documents import Plan
@@ -17,6 +18,7 @@ from lucir_core.frozen.suspects import (
 )
 from lucir_core.memory.feature_memory import FeatureMemory
 
+Asked = tuple[NDArray[np.float32], NDArray[np.int64]]
 LEAST = 5
 """Images of a class, below which its neighbours say too little."""
 WARNED_SHARE = 0.1
@@ -24,8 +26,14 @@ WARNED_SHARE = 0.1
 LISTED = 50
 
 
-def find_doubts(memory: FeatureMemory, classes: tuple[str, ...], keys: Mapping[bytes, str]) -> Doubts:
-    """Doubts about the images of the newest phase; keys: where each lies in the store, by its digest."""
+def find_doubts(
+    memory: FeatureMemory, classes: tuple[str, ...], keys: Mapping[bytes, str], asked: Asked | None = None
+) -> Doubts:
+    """Doubts about the images of the newest phase; keys: where each lies in the store, by its digest.
+
+    asked: features (n, dim) and labels (n,) of the user's own evaluation images. One that looks like an image which was
+    learnt, whatever its class, flatters the figure: such pairs are among the duplicates.
+    """
     labels = memory.labels
     new = np.flatnonzero(memory.phases == memory.phases.max(initial=0))
     old = np.flatnonzero(memory.phases != memory.phases.max(initial=0))
@@ -48,7 +56,9 @@ def find_doubts(memory: FeatureMemory, classes: tuple[str, ...], keys: Mapping[b
             for one in found[:LISTED]
         ),
         left_out=max(0, len(found) - LISTED),
-        duplicates=_duplicates(memory, classes, keys, new, old)[:LISTED],
+        duplicates=(*_duplicates(memory, classes, keys, new, old), *_in_evaluation(memory, classes, keys, new, asked))[
+            :LISTED
+        ],
         lookalikes=tuple(
             MayBeMistaken(name=classes[pair.label], other=classes[pair.other], share=round(pair.share, 4))
             for pair in lookalikes(votes, labels[judged])[:LISTED]
@@ -61,6 +71,28 @@ def keys_by_digest(plan: Plan, learnt: Learnt) -> dict[bytes, str]:
     targets = {short(entry.sha256): entry.target for entry in plan.of_role("train")}
     pairs = zip(learnt.hashes, learnt.digests, strict=True)
     return {digest.tobytes(): targets[sha.tobytes()] for sha, digest in pairs if sha.tobytes() in targets}
+
+
+def _in_evaluation(
+    memory: FeatureMemory,
+    classes: tuple[str, ...],
+    keys: Mapping[bytes, str],
+    new: NDArray[np.int64],
+    asked: Asked | None,
+) -> tuple[LooksSame, ...]:
+    if asked is None:
+        return ()
+    features, labels = asked
+    return tuple(
+        LooksSame(
+            key=keys.get(memory.digests[new[pair.first]].tobytes()),
+            name=classes[memory.labels[new[pair.first]]],
+            other_key=f"{EVALUATION}{classes[labels[pair.second]]}/",
+            other=classes[labels[pair.second]],
+            cosine=round(pair.cosine, 4),
+        )
+        for pair in duplicates_between(memory.features[new], features)
+    )
 
 
 def _duplicates(

@@ -8,6 +8,7 @@ from handlers.bucket.seen_images import Learnt
 from handlers.bucket.update_documents import Plan
 from handlers.updater.context.update import Update
 from handlers.updater.context.version_spec import VersionSpec
+from handlers.updater.release.report.asked_features import load_asked
 from handlers.updater.release.report.collect import (
     LARGEST_MATRIX,
     LISTED_CLASSES,
@@ -52,7 +53,8 @@ def _doubts(update: Update, spec: VersionSpec) -> Doubts | None:
     path = spec.folder / STATE / FEATURES
     if not path.exists():
         return None
-    return find_doubts(FeatureMemory.load(path), spec.classes, keys_by_digest(update.plan, Learnt.load(spec.learnt)))
+    keys = keys_by_digest(update.plan, Learnt.load(spec.learnt))
+    return find_doubts(FeatureMemory.load(path), spec.classes, keys, load_asked(spec.folder))
 
 
 def _result(spec: VersionSpec) -> Result | None:

@@ -52,6 +52,17 @@ def test_the_same_image_in_two_classes_is_named_once_whenever_it_came() -> None:
     assert len(doubts.duplicates) == 2
 
 
+def test_an_image_that_the_version_is_judged_by_is_named_whatever_its_class() -> None:
+    labels = np.repeat([0, 1], 8)
+    rows = memory(labels, labels, np.repeat([0, 1], 8))
+    asked = np.stack([rows.features[10] * 2, rows.features[3], np.ones(32, np.float32)]).astype(np.float32)
+    key = f"archive/{10}.png"
+    doubts = find_doubts(rows, CLASSES, {rows.digests[10].tobytes(): key}, (asked, np.array([1, 0, 2])))
+    # Row 3 is of an earlier update: it was named then.
+    assert [(one.key, one.name, one.other_key) for one in doubts.duplicates] == [(key, "dog", "evaluation/dog/")]
+    assert find_doubts(rows, CLASSES, {}).duplicates == ()
+
+
 def test_classes_with_fewer_than_five_images_are_not_judged() -> None:
     labels = np.array([0, 0, 0, 0, 1, 1, 1, 1])
     doubts = find_doubts(memory(labels, 1 - labels, np.zeros(8, np.int64)), CLASSES, {})
