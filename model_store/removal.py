@@ -26,7 +26,7 @@ LOG = f"{PREFIX}removed.json"
 KEPT = 1000
 """Removals that the record remembers."""
 _POINTED = "the pointer names it"
-_REMEDY = "move it away: the record begins anew"
+_REMEDY = "move it away: the record begins again"
 
 
 class Removal(Document):

@@ -15,7 +15,7 @@ from model_store.manifest import Counts
 from model_store.objects import ObjectStore, StoreError
 
 WEIGHTS = (
-    "the network was trained with these images and its weights stay as they are: only learning anew without them "
+    "the network was trained with these images and its weights stay as they are: only learning again without them "
     "removes that influence"
 )
 NOTHING_LEFT = (

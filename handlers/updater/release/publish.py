@@ -81,7 +81,7 @@ def check_parent(update: Update) -> None:
     if served not in {update.plan.parent, update.version}:
         raise SupersededError(
             f"version {served} is served now, not {update.plan.parent}, which update {update.id} started from: "
-            "its images are planned anew"
+            "its images are planned again"
         )
 
 
