@@ -6,7 +6,7 @@ BIN := $(VENV)/bin
 UV := $(BIN)/uv pip install --quiet --python $(BIN)/python
 
 .DEFAULT_GOAL := help
-.PHONY: help demo up test test-fast test-servers bench-serving test-pauses simulate check requirements clean
+.PHONY: help demo up test test-fast test-servers bench-serving test-pauses simulate mutation check requirements clean
 
 help:  ## show this list
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-14s %s\n", $$1, $$2}'
@@ -40,6 +40,9 @@ test-pauses: $(VENV)/.dev  ## stop an updater before every call of the store, on
 COUNT ?= 10000
 simulate: $(VENV)/.dev  ## histories of two updaters, followers and a person on a simulated store: COUNT=10000
 	$(BIN)/python -m tools.simulation --count $(COUNT)
+
+mutation: $(VENV)/.dev  ## take one hold, precondition, sync or refusal out at a time: do the tests notice?
+	$(BIN)/python -m tools.mutation
 
 check: $(VENV)/.dev  ## lint, types, import rules
 	$(BIN)/ruff check .

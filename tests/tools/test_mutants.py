@@ -1,0 +1,31 @@
+"""What the mutation run takes out of a source, one at a time."""
+
+import ast
+
+from tools.mutation.mutants import mutants
+
+SOURCE = """
+def change(self):
+    self._hold()
+    os.fsync(descriptor)
+    if later:
+        raise PreconditionFailedError("too late")
+    objects.write(key, data, only_if_absent=True)
+    objects.replace(key, data, expected_etag=tag)
+    objects.move(source, target, expected_etag=tag)
+    harmless()
+"""
+
+
+def test_each_hold_precondition_sync_and_refusal_goes_once() -> None:
+    found = sorted(mutants(SOURCE), key=lambda mutant: mutant.line)
+    assert [(mutant.line, mutant.what) for mutant in found] == [
+        (3, "without _hold()"),
+        (4, "without fsync()"),
+        (5, "without a refusal"),
+        (7, "write() replaces what is there"),
+        (8, "replace() without its condition"),
+        (9, "move() of whatever is there"),
+    ]
+    unchanged = ast.unparse(ast.parse(SOURCE))
+    assert len({mutant.source for mutant in found} - {unchanged}) == 6

@@ -1,0 +1,112 @@
+"""Take one hold, precondition, sync or refusal out at a time, and see whether the tests notice.
+
+    python -m tools.mutation --output mutation.json
+
+Works in a copy of the repository. A mutant is noticed when the tests of its room fail, or take far longer than ever.
+"""
+
+import argparse
+import json
+import os
+import random
+import shutil
+import subprocess
+import sys
+import tempfile
+import time
+from pathlib import Path
+
+from tools.mutation.mutants import Mutant, mutants
+
+ROOT = Path(__file__).parents[2]
+STORE_TESTS = ("tests/model_store/test_publication.py", "tests/model_store/test_removal.py")
+FOLDER_TESTS = ("tests/model_store/test_directory.py", "tests/model_store/test_contract.py")
+UPDATER_TESTS = ("tests/handlers/updater/leader", "tests/handlers/bucket")
+TESTS: dict[str, tuple[str, ...]] = {
+    "model_store/publication.py": STORE_TESTS,
+    "model_store/pointer_file.py": STORE_TESTS,
+    "model_store/removal.py": STORE_TESTS,
+    "model_store/versions.py": (*STORE_TESTS, "tests/model_store/test_versions.py"),
+    "model_store/directory/directory_store.py": (
+        "tests/model_store/test_directory.py",
+        "tests/model_store/test_contract.py",
+    ),
+    "model_store/directory/exact_move.py": (
+        "tests/model_store/test_directory.py",
+        "tests/model_store/test_contract.py",
+    ),
+    "handlers/bucket/updates.py": UPDATER_TESTS,
+    "handlers/updater/leader/fenced_store.py": UPDATER_TESTS,
+    "handlers/updater/leader/lease.py": UPDATER_TESTS,
+    "handlers/updater/intake/originals.py": UPDATER_TESTS,
+    "handlers/updater/workflow/runner.py": ("tests/handlers/updater/workflow",),
+    "handlers/updater/release/publish.py": ("tests/handlers/updater/workflow",),
+}
+"""The tests that are to notice, by file. Servers are left out: what a mutant breaks, a folder shows as well."""
+LEFT_OUT = "not moto and not minio and not rclone and not swift and not ceph"
+LONGEST = 300.0
+
+
+def notices(copy: Path, name: str, mutant: Mutant | None) -> bool:
+    """Whether the tests of a file fail with a mutant in its place (None: the file as it is)."""
+    original = (copy / name).read_text(encoding="utf-8")
+    try:
+        if mutant is not None:
+            (copy / name).write_text(mutant.source, encoding="utf-8")
+        words = ["-m", "not slow", "-k", LEFT_OUT, "-q", "-x", "-p", "no:cacheprovider"]
+        done = subprocess.run(
+            [sys.executable, "-m", "pytest", *words, *TESTS[name]],
+            cwd=copy,
+            env={**os.environ, "PYTHONPATH": str(copy), "PYTHONDONTWRITEBYTECODE": "1"},
+            stdout=subprocess.DEVNULL,
+            stderr=subprocess.DEVNULL,
+            timeout=LONGEST,
+            check=False,
+        )
+    except subprocess.TimeoutExpired:
+        return True
+    finally:
+        (copy / name).write_text(original, encoding="utf-8")
+    return done.returncode != 0
+
+
+def main(arguments: list[str]) -> int:
+    """Run; return 0 when at least 95 % were noticed."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--files", nargs="*", default=sorted(TESTS), help="of those that this tool knows")
+    parser.add_argument("--sample", type=int, help="so many mutants, drawn at random; without it all")
+    parser.add_argument("--output", type=Path, help="where the result is written as JSON")
+    options = parser.parse_args(arguments)
+    started = time.monotonic()
+    chosen = [(name, one) for name in options.files for one in mutants((ROOT / name).read_text(encoding="utf-8"))]
+    if options.sample is not None:
+        chosen = random.Random(1).sample(chosen, min(options.sample, len(chosen)))
+    survivors = []
+    with tempfile.TemporaryDirectory(prefix="lucir-mutation-") as folder:
+        copy = Path(folder) / "lucir"
+        shutil.copytree(ROOT, copy, ignore=shutil.ignore_patterns(".git", ".venv", "__pycache__", ".*_cache"))
+        for name in sorted({name for name, _ in chosen}):
+            if notices(copy, name, None):
+                raise SystemExit(f"the tests of {name} fail without any change: mend that first")
+        for name, mutant in chosen:
+            noticed = notices(copy, name, mutant)
+            sys.stderr.write(f"{'noticed ' if noticed else 'SURVIVES'} {name}:{mutant.line} {mutant.what}\n")
+            if not noticed:
+                survivors.append(f"{name}:{mutant.line} {mutant.what}")
+    score = 1 - len(survivors) / max(1, len(chosen))
+    result = {
+        "mutants": len(chosen),
+        "noticed": len(chosen) - len(survivors),
+        "score": round(score, 3),
+        "survivors": survivors,
+        "seconds": round(time.monotonic() - started, 1),
+    }
+    text = json.dumps(result, indent=2) + "\n"
+    if options.output is not None:
+        options.output.write_text(text, encoding="utf-8")
+    sys.stdout.write(text)
+    return 0 if score >= 0.95 else 1
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))

@@ -1,0 +1,76 @@
+"""Mutants of a file: each is the file without one hold, one precondition, one sync, or one refusal."""
+
+import ast
+import copy
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+DROPPED_CALLS = frozenset({"hold", "_hold", "confirm", "fsync", "sync_folder", "begin_epoch", "end_removal", "_tidy"})
+"""Statements that call one of these are taken out."""
+DROPPED_REFUSALS = frozenset({"PreconditionFailedError", "LeaseLostError", "SupersededError"})
+"""A condition under which nothing is done but to raise one of these is never true."""
+
+
+@dataclass(frozen=True)
+class Mutant:
+    """A changed source, and what was changed where."""
+
+    line: int
+    what: str
+    source: str
+
+
+def mutants(source: str) -> Iterator[Mutant]:
+    """Every mutant of a module, in the order of its lines."""
+    tree = ast.parse(source)
+    count = sum(1 for _ in ast.walk(tree))
+    for index in range(count):
+        changed = copy.deepcopy(tree)
+        node = next(node for position, node in enumerate(ast.walk(changed)) if position == index)
+        what = _mutate(node)
+        if what is not None:
+            yield Mutant(getattr(node, "lineno", 0), what, ast.unparse(ast.fix_missing_locations(changed)))
+
+
+def _mutate(node: ast.AST) -> str | None:
+    """Change a node in place; say what was changed, or None where there is nothing to change."""
+    if isinstance(node, ast.Expr) and isinstance(node.value, ast.Call):
+        name = _name(node.value.func)
+        if name in DROPPED_CALLS:
+            node.value = ast.Constant(value=None)
+            return f"without {name}()"
+    if isinstance(node, ast.If) and len(node.body) == 1 and not node.orelse and _refuses(node.body[0]):
+        node.test = ast.Constant(value=False)
+        return "without a refusal"
+    if isinstance(node, ast.Call):
+        return _weaken(node)
+    return None
+
+
+def _refuses(statement: ast.stmt) -> bool:
+    return (
+        isinstance(statement, ast.Raise)
+        and isinstance(statement.exc, ast.Call)
+        and _name(statement.exc.func) in DROPPED_REFUSALS
+    )
+
+
+def _weaken(call: ast.Call) -> str | None:
+    """Take the condition of a write or a move away."""
+    for keyword in call.keywords:
+        if keyword.arg == "only_if_absent" and isinstance(keyword.value, ast.Constant) and keyword.value.value is True:
+            keyword.value = ast.Constant(value=False)
+            return f"{_name(call.func)}() replaces what is there"
+        if keyword.arg == "expected_etag" and isinstance(call.func, ast.Attribute):
+            if call.func.attr == "replace":
+                call.func.attr = "write"
+                call.keywords = []
+                return "replace() without its condition"
+            if call.func.attr == "move":
+                call.keywords = []
+                return "move() of whatever is there"
+    return None
+
+
+def _name(function: ast.expr) -> str:
+    return function.attr if isinstance(function, ast.Attribute) else getattr(function, "id", "")
