@@ -22,7 +22,7 @@ _SET_FLAGS, _UP_AND_RUNNING = 0x8914, 0x41
 def main(data: Path, images: Path) -> None:
     """Start, drop, predict, stop; on every address of both families."""
     _raise_loopback()
-    with running(data, "--host", "::") as stack:
+    with running(data, "--host", "::", "--set", "serving.open_access=true") as stack:
         port = httpx.URL(stack.record.inference_url).port or 0
         answers = []
         outcome = stack.drop(folders(images, "01"))

@@ -96,7 +96,7 @@ def test_an_image_of_no_known_class_is_called_unknown(lucir: Run, serve: Callabl
 def test_the_client_gives_unknown_as_typed_fields(serve: Callable[..., str], tmp_path: Path) -> None:
     for name in ("pizza", "good"):
         (tmp_path / name).write_text(name)
-    pizza, good = classify(serve(answer), [tmp_path / "pizza", tmp_path / "good"], None)
+    pizza, good = classify(serve(answer), [tmp_path / "pizza", tmp_path / "good"], None, {})
     assert (pizza.unknown, pizza.unknown_score) == (True, 0.6123)
     assert (good.unknown, good.unknown_score) == (None, None)
 

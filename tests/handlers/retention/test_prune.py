@@ -141,7 +141,8 @@ def test_the_updater_prunes_when_an_update_has_ended(
                 (root / "incoming" / name / f"{number}.png").write_bytes(f"no image {name} {number}".encode())
         wait_for(lambda: versions.numbers() == [3, 4, 5], process)
         assert UpdateRecords(versions.objects).done("000001") is not None
-        assert [removal.version for removal in VersionRemover(versions).log().removed] == [1, 2]
+        # The manifests go first, what went is noted last.
+        wait_for(lambda: [entry.version for entry in VersionRemover(versions).log().removed] == [1, 2], process)
     finally:
         process.terminate()
         process.wait(20)
