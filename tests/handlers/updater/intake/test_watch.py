@@ -22,7 +22,7 @@ class Crowded(DirectoryStore):
 
     crowd = 0
 
-    def list(self, prefix: str) -> Iterator[ObjectInfo]:
+    def list_everything(self, prefix: str) -> Iterator[ObjectInfo]:
         for number in range(self.crowd):
             yield ObjectInfo(f"{prefix}{number % 2}/{number:06}.png", 1000, f"{number:032x}", 1e9)
 
