@@ -9,12 +9,11 @@ from prometheus_client import (
     CollectorRegistry,
     Counter,
     Gauge,
-    GCCollector,
     Histogram,
-    PlatformCollector,
-    ProcessCollector,
     generate_latest,
 )
+
+from handlers.process_registry import process_registry
 
 PROBE_QUERY: Final = "probe"
 """``?probe`` behind the path: a question of the service to itself, which is not counted as a request."""
@@ -31,10 +30,7 @@ class TrafficMetrics:
     """Of one server, in a registry of its own with those of the process."""
 
     def __init__(self) -> None:
-        registry = self.registry = CollectorRegistry()
-        ProcessCollector(registry=registry)
-        PlatformCollector(registry=registry)
-        GCCollector(registry=registry)
+        registry = self.registry = process_registry()
         self._duration = Histogram(
             "lucir_request_duration_seconds",
             "From a whole request to its answer, by HTTP status. Questions of the service to itself are left out.",

@@ -30,9 +30,8 @@ class PatientProtocol(H11Protocol):
     """HTTP/1.1 that lets nobody hold a connection with headers that never end."""
 
     _limit: asyncio.TimerHandle | None = None
-    _seen: object = None
 
-    def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
+    def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]  # asyncio's base names a wider type
         """A client has connected, and has to say what it wants."""
         super().connection_made(transport)
         self._limit = self.loop.call_later(HEADER_SECONDS, self._too_slow, None)

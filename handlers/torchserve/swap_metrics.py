@@ -1,16 +1,13 @@
 """The metrics of keeping a TorchServe at the pointer's version: the same in the updater and in a follower."""
 
 from prometheus_client import (
-    CollectorRegistry,
     Counter,
     Gauge,
-    GCCollector,
     Histogram,
-    PlatformCollector,
-    ProcessCollector,
     generate_latest,
 )
 
+from handlers.process_registry import process_registry
 from handlers.torchserve.outcome import SwapResult
 
 SWAP_RESULTS = ("succeeded", "failed")
@@ -21,10 +18,7 @@ class ServingMetrics:
     """In a registry of its own, with those of the process."""
 
     def __init__(self) -> None:
-        registry = self.registry = CollectorRegistry()
-        ProcessCollector(registry=registry)
-        PlatformCollector(registry=registry)
-        GCCollector(registry=registry)
+        registry = self.registry = process_registry()
         self.current_version = Gauge("lucir_current_version", "The version pointed to; 0: none.", registry=registry)
         self.served_version = Gauge(
             "lucir_served_version", "The version the server serves; 0: none.", registry=registry

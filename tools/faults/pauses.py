@@ -36,6 +36,7 @@ from model_store.objects import ObjectStore  # noqa: E402
 from tools.faults.forked import run_updater  # noqa: E402
 from tools.faults.kills import KINDS, PATIENCE, UPDATE, Walk, settings_in  # noqa: E402
 from tools.faults.outcome import differences, expected_of, outcome  # noqa: E402
+from tools.result_output import give_result  # noqa: E402
 from tools.servers.minio_server import minio_server  # noqa: E402
 from tools.servers.server import ACCESS_KEY, REGION, SECRET_KEY, Server  # noqa: E402
 
@@ -188,10 +189,7 @@ def main(arguments: list[str]) -> int:
         "points_that_differ": [one for one in results if one["differences"]],
         "seconds": round(time.monotonic() - started, 1),
     }
-    text = json.dumps(result, indent=2) + "\n"
-    if options.output is not None:
-        options.output.write_text(text, encoding="utf-8")
-    sys.stdout.write(text)
+    give_result(result, options.output)
     return 1 if result["points_that_differ"] else 0
 
 

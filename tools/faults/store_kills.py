@@ -9,7 +9,6 @@ updater is never touched. What is in the bucket in the end must equal what an up
 
 import argparse
 import io
-import json
 import os
 import random
 import shutil
@@ -31,6 +30,7 @@ from model_store.directory.directory_store import DirectoryStore  # noqa: E402
 from tools.faults.forked import run_updater  # noqa: E402
 from tools.faults.kills import PATIENCE, UPDATE, Walk, settings_in  # noqa: E402
 from tools.faults.outcome import counts, differences, outcome  # noqa: E402
+from tools.result_output import give_result  # noqa: E402
 from tools.servers.minio_server import minio_server  # noqa: E402
 from tools.servers.server import ACCESS_KEY, REGION, SECRET_KEY, Server  # noqa: E402
 
@@ -152,10 +152,7 @@ def main(arguments: list[str]) -> int:
         "longest_update_seconds": max(one["seconds"] for one in results),
         "seconds": round(time.monotonic() - started, 1),
     }
-    text = json.dumps(result, indent=2) + "\n"
-    if options.output is not None:
-        options.output.write_text(text, encoding="utf-8")
-    sys.stdout.write(text)
+    give_result(result, options.output)
     return 1 if result["runs_that_differ"] else 0
 
 

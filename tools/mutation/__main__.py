@@ -6,7 +6,6 @@ Works in a copy of the repository. A mutant is noticed when the tests of its roo
 """
 
 import argparse
-import json
 import os
 import random
 import shutil
@@ -17,6 +16,7 @@ import time
 from pathlib import Path
 
 from tools.mutation.mutants import Mutant, mutants
+from tools.result_output import give_result
 
 ROOT = Path(__file__).parents[2]
 STORE_TESTS = ("tests/model_store/test_publication.py", "tests/model_store/test_removal.py")
@@ -101,10 +101,7 @@ def main(arguments: list[str]) -> int:
         "survivors": survivors,
         "seconds": round(time.monotonic() - started, 1),
     }
-    text = json.dumps(result, indent=2) + "\n"
-    if options.output is not None:
-        options.output.write_text(text, encoding="utf-8")
-    sys.stdout.write(text)
+    give_result(result, options.output)
     return 0 if score >= 0.95 else 1
 
 

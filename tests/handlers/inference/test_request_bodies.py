@@ -1,0 +1,187 @@
+"""What a request may hold: forms, JSON, hostile bodies. Each is answered by itself, whatever its neighbours are."""
+
+import base64
+import json
+import warnings
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from handlers.inference.api_keys import DIGESTS_VARIABLE, ApiKeys
+from handlers.inference.repeated_fields import keep_repeated_fields
+from handlers.inference.version_model import VersionModel
+from tests.support.asked_classifier import ask, started
+
+with warnings.catch_warnings():
+    warnings.simplefilter("ignore")  # TorchServe leaves a file open when it is imported
+    from ts.context import Context, RequestProcessor
+    from ts.service import Service
+
+MakeVersion = Callable[..., Path]
+MakeImage = Callable[..., bytes]
+
+
+def test_form_encoded_body_says_what_to_do(tmp_path: Path, make_version: MakeVersion) -> None:
+    headers = {"Content-Type": "application/x-www-form-urlencoded"}
+    ((status, document),) = ask(started(make_version(tmp_path)), {"hello": b"1"}, headers=headers)
+    assert status == 400
+    assert "curl -T" in document["error"]
+
+
+def test_images_as_base64_in_json(tmp_path: Path, make_version: MakeVersion, make_image: MakeImage) -> None:
+    instance = started(make_version(tmp_path))
+    names = ("grün", "青")
+    texts = [base64.b64encode(make_image(name)).decode() for name in names]
+    (one, several, single, mixed, protocol) = ask(
+        instance,
+        {"body": json.dumps({"image": texts[0], "top_k": 1}).encode()},
+        {"body": json.dumps({"images": texts}).encode()},
+        {"body": json.dumps({"images": texts[:1]}).encode()},
+        {"body": json.dumps({"images": [texts[1], "R0lG"]}).encode()},
+        {"body": json.dumps({"inputs": [{"datatype": "BYTES", "shape": [2], "data": texts}]}).encode()},
+    )
+    assert [each["class"] for each in one[1]["predictions"]] == ["grün"]
+    assert [each["predictions"][0]["class"] for each in several[1]] == ["grün", "青"]
+    assert len(single[1]) == 1
+    assert mixed[0] == 200
+    assert [list(each) for each in mixed[1]] == [["model_version", "predictions"], ["error"]]
+    classes, probabilities, _ = protocol[1]["outputs"]
+    assert classes["shape"] == probabilities["shape"] == [2, 3]
+    assert (classes["data"][0], classes["data"][3]) == ("grün", "青")
+
+
+def test_a_bad_image_in_a_batch_of_the_protocol_is_named(
+    tmp_path: Path, make_version: MakeVersion, make_image: MakeImage
+) -> None:
+    data = [base64.b64encode(make_image()).decode(), "R0lG"]
+    body = json.dumps({"inputs": [{"datatype": "BYTES", "shape": [2], "data": data}]}).encode()
+    ((status, document),) = ask(started(make_version(tmp_path)), {"body": body})
+    assert status == 400
+    assert document["error"].startswith("image 2 of 2: ")
+
+
+def test_too_many_images_in_json(tmp_path: Path, make_version: MakeVersion) -> None:
+    ((status, document),) = ask(
+        started(make_version(tmp_path)), {"body": json.dumps({"images": ["R0lG"] * 33}).encode()}
+    )
+    assert (status, "33 images" in document["error"]) == (400, True)
+
+
+def test_a_request_without_a_key_is_not_looked_at(
+    tmp_path: Path, make_version: MakeVersion, make_image: MakeImage, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv(DIGESTS_VARIABLE, ApiKeys.of(["key"]).write())
+    instance = started(make_version(tmp_path))
+    context = Context("lucir", "", None, 2, None, "0.12.0")
+    context.request_processor = [RequestProcessor({}), RequestProcessor({"X-Api-Key": "key"})]
+    bodies = instance.handle([{"body": make_image()}, {"body": make_image("grün")}], context)
+    assert context.get_response_status(0)[0] == 401
+    assert "API keys" in json.loads(bodies[0])["error"]
+    assert json.loads(bodies[1])["predictions"][0]["class"] == "grün"
+
+
+HOSTILE = {
+    "nested JSON": {"body": b'{"a":' + b"[" * 200_000},
+    "nested and closed": {"body": b'{"a":' + b"[" * 200_000 + b"]" * 200_000 + b"}"},
+    "nested objects": {"body": b'{"a":' * 100_000},
+    "long number": {"body": b'{"a":' + b"9" * 10_000 + b"}"},
+    "not a number": {"body": b'{"inputs": NaN, "parameters": {"top_k": Infinity}}'},
+    "JSON that is no text": {"body": b'{"\xff\xfe": 1}'},
+    "UTF-16": {"body": '{"inputs": []}'.encode("utf-16")},
+    "many digits of top_k": {"data": b"GIF89a", "top_k": b"9" * 10_000},
+    "top_k as a list": {"body": b'{"inputs":[{"datatype":"BYTES","data":["R0lG"]}],"parameters":{"top_k":[[1]]}}'},
+    "base64 that is no text": {"body": '{"inputs":[{"datatype":"BYTES","data":["ü"]}]}'.encode()},
+    "base64 that is no string": {"body": b'{"inputs":[{"datatype":"BYTES","data":[7]}]}'},
+    "text in place of an image": {"data": "text"},
+    "nothing": {},
+    "None": {"data": None},
+    "an empty list": {"data": []},
+    "no images": {"body": b'{"images": []}'},
+    "images that are not base64": {"body": b'{"images": [{}]}'},
+    "an image that is a number": {"body": b'{"image": 7}'},
+}
+
+
+def test_whatever_a_request_holds_it_ends_alone(
+    tmp_path: Path, make_version: MakeVersion, make_image: MakeImage
+) -> None:
+    instance = started(make_version(tmp_path))
+    good = {"body": make_image("grün")}
+    expected = ask(instance, good)[0]
+    answers = ask(instance, good, *HOSTILE.values(), good)
+    assert answers[0] == answers[-1] == expected
+    assert expected[0] == 200
+    for name, (status, document) in zip(HOSTILE, answers[1:-1], strict=True):
+        assert (status, list(document)) == (400, ["error"]), name
+
+
+def test_half_a_surrogate_pair_comes_back(tmp_path: Path, make_version: MakeVersion, make_image: MakeImage) -> None:
+    """JSON can name what UTF-8 cannot."""
+    image = base64.b64encode(make_image()).decode()
+    body = f'{{"id": "\\ud800", "inputs": [{{"datatype": "BYTES", "data": ["{image}"]}}]}}'.encode()
+    (wrapped, plain) = ask(started(make_version(tmp_path)), {"body": body}, {"body": make_image()})
+    assert (wrapped[0], wrapped[1]["id"]) == (200, "\ud800")
+    assert plain[0] == 200
+
+
+def test_an_error_that_nobody_thought_of_ends_one_request(
+    tmp_path: Path, make_version: MakeVersion, make_image: MakeImage, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    instance = started(make_version(tmp_path))
+    prepare = VersionModel.prepare
+
+    def memory_is_short(self: VersionModel, data: bytes, limits: Any) -> Any:
+        if data == b"huge":
+            raise MemoryError
+        return prepare(self, data, limits)
+
+    monkeypatch.setattr(VersionModel, "prepare", memory_is_short)
+    (bad, good) = ask(instance, {"body": b"huge"}, {"body": make_image()})
+    assert (bad[0], good[0]) == (400, 200)
+    assert "MemoryError" in bad[1]["error"]
+
+
+def test_several_images_in_one_form_are_all_answered(
+    tmp_path: Path, make_version: MakeVersion, make_image: MakeImage
+) -> None:
+    instance = started(make_version(tmp_path))
+    first, second = make_image("rot"), make_image("grün")
+    alone = [ask(instance, {"body": image, "top_k": "2"})[0][1] for image in (first, second)]
+    forms = [
+        {"data": [first, second], "top_k": "2"},
+        {"data": first, "image2": second, "top_k": "2"},
+        {"photo": bytearray(first), "data": second, "top_k": "2"},
+    ]
+    for answer in ask(instance, *forms):
+        assert answer == (200, alone)
+    assert ask(instance, {"data": [first, b"no image"]}) == [
+        (200, [ask(instance, {"data": first})[0][1], {"error": ask(instance, {"data": b"no image"})[0][1]["error"]}])
+    ]
+    assert ask(instance, {"data": [b"x", b"y"]})[0][0] == 400
+    many = ask(instance, {"data": [first] * 32}, {"data": [second] * 32})
+    assert [len(document) for _, document in many] == [32, 32]
+    assert many[1][1][0]["predictions"][0]["class"] == "grün"
+    ((status, document),) = ask(instance, {"data": [first] * 33})
+    assert (status, "33 images" in document["error"]) == (400, True)
+
+
+def test_a_field_that_nobody_reads_is_named(tmp_path: Path, make_version: MakeVersion, make_image: MakeImage) -> None:
+    ((status, document),) = ask(started(make_version(tmp_path)), {"data": make_image(), "topk": b"3"})
+    assert status == 400
+    assert "'topk'" in document["error"]
+
+
+def test_a_worker_hands_on_every_field_of_a_form() -> None:
+    keep_repeated_fields()
+    keep_repeated_fields()
+    parts = [("data", b"first"), ("top_k", b"3"), ("data", b"second"), ("data", b"third")]
+    parameters = [{"name": name, "contentType": "", "value": value} for name, value in parts]
+    batch = [
+        {"requestId": b"1", "headers": [], "parameters": parameters},
+        {"requestId": b"2", "headers": [], "parameters": parameters[:1]},
+    ]
+    _, inputs, identities = Service.retrieve_data_for_inference(batch)
+    assert inputs == [{"data": [b"first", b"second", b"third"], "top_k": b"3"}, {"data": b"first"}]
+    assert identities == {0: "1", 1: "2"}
