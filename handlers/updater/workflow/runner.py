@@ -51,6 +51,8 @@ class Runner:
                 if not step.done(self._update):
                     self._run_step(step)
         except SupersededError as error:
+            # What somebody else has done may be this update, gone on with by an updater that took over meanwhile.
+            self._update.services.leadership.confirm()
             logger.warning("update %s is superseded: %s", self._update.id, error)
             end_update(self._update, "superseded", str(error))
         except SetAsideError as error:
@@ -103,6 +105,7 @@ class Runner:
     def _set_aside(self, reason: str) -> None:
         """End the update as failed; its folders are left alone until their content changes."""
         update = self._update
+        update.services.leadership.confirm()
         logger.error("update %s was given up: %s", update.id, reason)
         update.services.status.add_error("update", f"update {update.id} was given up: {reason}")
         remedy = f"{reason} (to try again, change its files, or create {READY_MARKER} in the folder)"
