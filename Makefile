@@ -17,11 +17,15 @@ demo: $(VENV)/.runtime  ## the whole story on real data: learn, serve, learn mor
 up: $(VENV)/.runtime  ## start storage, TorchServe and the updater on this machine; Ctrl-C stops them
 	$(BIN)/lucir up
 
+# As many tests at a time; a file's tests stay together, for what they share.
+WORKERS ?= 2
+PYTEST := $(BIN)/pytest -n $(WORKERS) --dist loadfile
+
 test: $(VENV)/.dev  ## every test (real TorchServe, real training; under 20 minutes on 2 cores)
-	$(BIN)/pytest
+	$(PYTEST)
 
 test-fast: $(VENV)/.dev  ## the everyday tests (under 4 minutes)
-	$(BIN)/pytest -m "not slow"
+	$(PYTEST) -m "not slow"
 
 test-servers: $(VENV)/.dev  ## the store on MinIO, rclone, Swift and Ceph (installs them: Go; root on Debian)
 	sh tools/servers/install_minio.sh
