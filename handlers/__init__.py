@@ -3,6 +3,6 @@
 import os
 
 # ONNX Runtime sends usage data to its maker unless it finds this when it is imported (it has gone by two names).
-# Whoever wants that sets the variables to 0.
+# Set the variables to 0 to have it.
 os.environ.setdefault("ORT_DISABLE_TELEMETRY", "1")
 os.environ.setdefault("ORT_TELEMETRY_DISABLED", "1")

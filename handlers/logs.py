@@ -11,7 +11,7 @@ from handlers.settings import LogSettings
 QUIET = ("uvicorn", "watchfiles", "httpx", "httpcore", "asyncio", "PIL", "matplotlib", "torch")
 """Libraries whose everyday messages would bury ours: their warnings still come through."""
 SILENT = ("urllib3", "python_multipart")
-"""They warn of each attempt that is repeated, of each broken form; what fails is told by, or told to, whoever asked."""
+"""They warn of each retry and each malformed form; the caller already gets an error, or logs one."""
 
 _STANDARD = frozenset(vars(logging.makeLogRecord({}))) | {"message", "asctime", "taskName"}
 

@@ -58,7 +58,7 @@ class ServingSettings(Section):
     top_k: int = Field(5, ge=1)
     """Predictions per image when the request does not say."""
     api_key: SecretStr | None = None
-    """Predictions are answered to whoever sends it. Only from the environment or ``api_key_file``."""
+    """Requests for predictions must carry it. Only from the environment or ``api_key_file``."""
     api_key_file: Path | None = None
     """A file of keys, one a line: a new one is added before the old one goes."""
     open_access: bool = False

@@ -13,7 +13,7 @@ from lucir_core.errors import DataError
 
 @dataclass(frozen=True)
 class Accuracy:
-    """Top-1 shares; None where there are no such images."""
+    """Top-1 accuracies; None for a group without images."""
 
     all: float
     old: float | None

@@ -35,7 +35,7 @@ class Claim(StoredDocument):
     attempt: str | None = None
     """Another for every attempt to publish; None in claims of earlier releases."""
     manifest: Manifest | None = None
-    """The seal: from now on this is what the version holds, whoever completes it."""
+    """The seal: from now on the content of the version is fixed, whichever process completes it."""
     folder: str | None = None
     """Where the sealed files lie until they are moved to their names; None where they are there already."""
 

@@ -150,4 +150,4 @@ class Pointer(StoredDocument):
     epoch: int | None = None
     """The highest epoch (term of the lease) of the updaters that wrote the pointer; None where none had one."""
     removing: tuple[int, ...] = ()
-    """Versions whose removal is decided: nobody may point to them, and whoever comes completes it."""
+    """Versions whose removal is decided: the pointer may not name them, and any process may complete the removal."""

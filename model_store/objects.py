@@ -29,7 +29,7 @@ class ObjectTooLargeError(StoreError):
 
 
 class PreconditionFailedError(StoreError):
-    """A conditional write lost: the object exists already, or is no longer the one expected."""
+    """A conditional write failed: the object exists already, or is not the expected one any more."""
 
 
 @dataclass(frozen=True, slots=True)

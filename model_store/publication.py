@@ -8,7 +8,7 @@ Each decision is one conditional write:
 
 The first attempt creates the files at their final names, each only where nothing is. A later one (after a kill, or by
 an updater that took over from a silent one) replaces the claim first, so that the earlier cannot seal any more, uploads
-to a folder of its own, seals, and moves what it uploaded to the final names. Whoever comes after a seal completes what
+to a folder of its own, seals, and moves what it uploaded to the final names. A process that finds a seal completes what
 was sealed. An earlier attempt that wakes up late can do nothing but create a name that is not there yet, which the
 moves then replace. Where a store does not honour conditions, all this is a look before each write: one writer only.
 """

@@ -157,8 +157,8 @@ class VersionStore:
     def decide_removal(self, numbers: Iterable[int]) -> Pointer | None:
         """Decide that these versions go, but none that the pointer names; return the pointer that says so.
 
-        From then on nobody can point to them, and whoever comes completes the removal. None where no pointer is: then
-        nothing is decided.
+        From then on the pointer cannot name them, and any process may complete the removal. None if there is no
+        pointer: then nothing is decided.
         """
         wanted = set(numbers)
 

@@ -21,7 +21,7 @@ from model_store.versions import POINTER, PREFIX, VersionStore
 
 RECORD: Final = "backup.json"
 LEASE: Final = "updates/lease.json"
-"""Who is active is no part of what is kept."""
+"""The lease is not backed up: it says who is active now."""
 LARGEST: Final = 1 << 40
 SMALL: Final = 1 << 20
 """Bytes up to which an object passes through memory."""
@@ -79,8 +79,8 @@ class Copied:
 def make_backup(store: ObjectStore, target: ObjectStore, report: Report = lambda *_: None) -> Copied:
     """Make ``target`` a copy of ``store``; what an earlier run copied and is still the same stays.
 
-    Objects of the copy that are not in the store any more are removed: what was deleted shall not come back. Raises
-    ``StoreError``, also for a target that holds anything but a copy.
+    Objects of the copy that are no longer in the store are removed: a restore must not bring back what was deleted.
+    Raises ``StoreError``, also for a target that holds anything but a copy.
     """
     record = read_record(target)
     if record is None and next(target.list(""), None) is not None:
@@ -112,7 +112,7 @@ def make_backup(store: ObjectStore, target: ObjectStore, report: Report = lambda
 def restore_backup(backup: ObjectStore, store: ObjectStore, report: Report = lambda *_: None) -> Copied:
     """Copy a backup into an empty store, and verify the version that its pointer names.
 
-    Raises ``StoreError`` for what is no complete backup, and for a store that holds anything.
+    Raises ``StoreError`` if the backup is incomplete or the store is not empty.
     """
     record = read_record(backup)
     if record is None:

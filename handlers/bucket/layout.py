@@ -53,7 +53,7 @@ def split_incoming(key: str) -> tuple[str, str]:
 
 
 def has_image_suffix(path: str) -> bool:
-    """Whether the name ends as an image's does. Only where there is no content to look at: that decides."""
+    """Whether the suffix is that of an image. Use it only where the content cannot be read: the content decides."""
     # Not through ``PurePosixPath``, which is slow and remembers every name: a listing asks this of each object.
     stem, dot, suffix = path.rpartition(".")
     return dot + suffix.lower() in SUFFIXES and stem.rpartition("/")[2] != ""

@@ -64,7 +64,7 @@ class UpdateRecords:
         return sorted((name for name in names if name.isdecimal() and name.isascii()), key=int)
 
     def intent(self, update_id: str) -> Intent | None:
-        """What an update takes up; None where there is no such update."""
+        """What an update takes up; None if there is no update with this number."""
         return self.read(Intent, update_id, INTENT)
 
     def read(self, kind: type[AnyDocument], update_id: str, name: str) -> AnyDocument | None:

@@ -26,7 +26,7 @@ class Certificate:
     verdict: Literal["certified", "single", "refused"]
     races: int
     problems: tuple[str, ...] = ()
-    """Why it is no more than that."""
+    """Why it did not get a better verdict."""
 
 
 class UnfitError(Exception):

@@ -89,7 +89,7 @@ def _has_classes(contents: Contents) -> bool:
 
 
 def _own_name(folder: Path) -> str:
-    """What a folder is called by whoever names it, not by what a link leads to."""
+    """The name the folder was given on the command line, not the name of a link's target."""
     return folder.name if folder.name not in {"", ".."} else folder.resolve().name
 
 

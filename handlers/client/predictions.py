@@ -29,7 +29,7 @@ class Prediction:
 
 @dataclass(frozen=True)
 class Answer:
-    """What the service said about one image; ``error`` tells why there are no predictions."""
+    """The answer for one image; ``error`` says why there are no predictions."""
 
     image: str
     predictions: tuple[Prediction, ...] = ()

@@ -37,7 +37,7 @@ def move_back(objects: ObjectStore, version: int, *, force: bool) -> RolledBack:
 
 
 def ask_back(url: str, version: int, *, force: bool, token: str | None) -> RolledBack:
-    """The same, asked of the updater at ``url`` by whoever has no access to the store. Raises ``ClientError``."""
+    """The same, asked of the updater at ``url`` (for clients without access to the store). Raises ``ClientError``."""
     headers = {"authorization": f"Bearer {token}"} if token else {}
     try:
         with open_http(url) as session:

@@ -1,4 +1,4 @@
-"""Who may ask for predictions: whoever sends a key, where keys are set. Standard library only."""
+"""API keys of predictions: where any are set, a request must carry one. Standard library only."""
 
 import hashlib
 import hmac

@@ -78,7 +78,7 @@ def recognise(data: bytes) -> str | None:
 
 
 def why_unreadable(data: bytes) -> str:
-    """Why Pillow knows no format in ``data``, and what helps, in words for whoever sent it."""
+    """Why Pillow finds no known format in ``data``, and what to do about it, as a message to the sender."""
     name = recognise(data)
     if name == "HEIC":
         return (

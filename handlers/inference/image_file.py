@@ -19,7 +19,7 @@ Made = TypeVar("Made")
 
 
 class BadImageError(ValueError):
-    """The bytes are not an image that can be used; the message says why, in words for whoever sent them."""
+    """The bytes are not an image that can be used; the message, meant for the sender, says why."""
 
 
 class DamagedImageError(BadImageError):

@@ -168,7 +168,7 @@ def _session(path: Path, threads: int, gpu: int | None) -> onnxruntime.Inference
     options = onnxruntime.SessionOptions()
     options.intra_op_num_threads = threads
     options.inter_op_num_threads = 1
-    # Spinning threads would take the second core from whoever trains or starts beside this worker.
+    # Spinning threads would take the second core from training, or from a worker that starts beside this one.
     options.add_session_config_entry("session.intra_op.allow_spinning", "0")
     options.log_severity_level = 3
     try:

@@ -104,7 +104,7 @@ class Server:
             self.traffic.answered(status, seconds)
 
     async def _watch(self) -> None:
-        """End the process when a batch never ends, so that whoever supervises it starts a new one."""
+        """End the process when a batch never ends, so that its supervisor starts a new one."""
         limit = self.settings.serving.response_timeout_seconds
         while True:
             await asyncio.sleep(1.0)

@@ -155,8 +155,8 @@ class Batcher:
     ) -> None:
         """Hand out the replies, in the event loop's thread, where swaps happen too.
 
-        A batch that an earlier version answered while another took over runs again: whoever has seen an answer of the
-        new one, on whatever connection, gets none of the old one afterwards.
+        A batch that an earlier version answered while another took over runs again: a client that has seen an answer
+        of the new one, on whatever connection, gets none of the old one afterwards.
         """
         late = batch and batch[0].version is None and self._versions.default is not version
         if late and self._versions.default is not None:

@@ -9,7 +9,7 @@ class BlockedError(StoreError):
 
 
 class SupersededError(Exception):
-    """Another version is served than the one that the update started from: the update has to be planned anew."""
+    """The served version is not the one that the update started from: the update must be planned again."""
 
 
 class LeaseLostError(Exception):

@@ -179,7 +179,7 @@ class Metrics(ServingMetrics):
         self.phase.set(len(evaluation.history))
 
     def published(self, timestamp: float) -> None:
-        """A version was published then. A rollback to an older one is no step back: the newest counts."""
+        """Note when a version was published. The newest counts: a rollback does not set the time back."""
         self._last_published = max(self._last_published, timestamp)
         self.last_success.set(self._last_published)
 

@@ -53,7 +53,7 @@ class SharedStarts:
         self._addresses = {spec.name: start_address(spec, dataset) for spec in specs}
         often = Counter(self._addresses.values())
         self._shared = {address for address, count in often.items() if count > 1}
-        # Whoever learns it, and goes on learning it, does so with one and the same config.
+        # A run that begins it and one that continues it use the same config.
         self._configs = {self._addresses[spec.name]: spec.config for spec in reversed(specs)}
 
     def address(self, spec: RunSpec) -> str | None:

@@ -86,7 +86,7 @@ def imagenet_state(network: str) -> "list[Tensor]":
             f"{path} is not the file that is pinned (sha256 {digest}, expected {known.sha256}): install "
             f"{known.package} again"
         )
-    # Only here: whoever asks whether the weights are there does not want the 650 MB of torch.
+    # Imported here: asking whether the weights are there must not load the 650 MB of torch.
     import torch
 
     state: dict[str, Tensor] = torch.load(path, map_location="cpu", weights_only=True)

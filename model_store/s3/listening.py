@@ -1,7 +1,7 @@
-"""Bucket notifications, which MinIO and its forks send to whoever keeps a request open.
+"""Bucket notifications, which MinIO and its forks send over a request that is kept open.
 
 Other servers take the request for something else and answer at once; the SDK then asks again, without a pause and
-without an end. So each listener has a connection of its own that sends one request and no more.
+without an end. So each listener has a connection of its own, for one request.
 """
 
 from collections.abc import Iterator

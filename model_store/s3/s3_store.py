@@ -2,7 +2,7 @@
 
 Uses what every S3 server has: no tags, no appending (servers are known to destroy objects by either). Where a server
 does not honour preconditions, ``conditional_writes`` is False and conditional writes look before they write: then only
-one process may write, and whoever runs two must choose another server.
+one process may write; two updaters need another server.
 """
 
 import io

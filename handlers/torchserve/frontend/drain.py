@@ -104,7 +104,7 @@ class Drain:
             self._wait_for_clients(server, CLOSING_SECONDS)
 
     def _wait_for_clients(self, server: "subprocess.Popen[bytes]", seconds: float) -> None:
-        """Until none was connected for a while, or a second signal says that it shall be quick."""
+        """Wait until no client was connected for a while, or until a second signal asks to stop at once."""
         now = seen = time.monotonic()
         deadline = now + seconds
         while now < min(deadline, seen + QUIET_SECONDS) and server.poll() is None:

@@ -1,4 +1,4 @@
-"""Where the images of a request are: stored originals, pictures in the versions, copies that others have replaced."""
+"""Where the images of a request are: stored originals, exemplars in the versions, copies that others have replaced."""
 
 import hashlib
 import logging
@@ -44,7 +44,7 @@ def stored_files(
 
 def decoded_digests(objects: ObjectStore, files: Iterable[StoredFile], reader: Reader, tick: Tick) -> set[bytes]:
     """``image_digest`` of what learning makes of stored originals, and made of them before it scaled large JPEGs while
-    decoding; of those that are no usable images, none."""
+    decoding; unusable images give none."""
     digests = set()
     for file in files:
         tick()

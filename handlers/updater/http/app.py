@@ -116,6 +116,6 @@ async def _store_error(_: Request, error: Exception) -> Response:
 
 
 async def _gone(request: Request, _: Exception) -> Response:
-    """Whoever was sending has gone, and what had arrived is dropped: nobody reads this answer."""
+    """The client closed the connection while sending: what had arrived is dropped, and nobody reads this answer."""
     logger.info("the sender of %s %s went away", request.method, request.url.path)
     return json_answer({"error": "the body of the request was cut short"}, 400)

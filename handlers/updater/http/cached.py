@@ -1,4 +1,4 @@
-"""Answers that a client need not be sent twice: an ``ETag``, and 304 to whoever has the content already."""
+"""Answers with an ``ETag``, and 304 for a client that has the content already."""
 
 import hashlib
 import json

@@ -58,7 +58,7 @@ class Page:
         return tagged(request, data, media_type, lifetime=FOREVER)
 
     async def access(self, request: Request) -> Response:
-        """Whether whoever asks may change something, and if not, why and whether a token would help."""
+        """Whether the sender may change something, and if not, why and whether a token would help."""
         try:
             check_sender(request, self._token)
         except HTTPException as error:

@@ -55,7 +55,7 @@ class Probes:
     async def ready(self, _: Request) -> Response:
         """Whether drops can be taken: the store can be read and written, and what is dropped can be listed."""
         present = time.monotonic()
-        if present - self._checked >= READY_SECONDS:  # the check writes: a probe a second shall not wear the store out
+        if present - self._checked >= READY_SECONDS:  # the check writes, so do not repeat it for every probe
             self._problem = await run_in_threadpool(self._check)
             self._checked = present
         listed = self._probed.status.snapshot()["store"]  # by the watcher

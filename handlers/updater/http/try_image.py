@@ -67,7 +67,7 @@ class TryApi:
 
 
 def _read(answer: httpx.Response) -> tuple[dict[str, Any], int]:
-    """The document and the status for whoever asked; an engine's own error page becomes a message."""
+    """The document and the status of the answer; an engine's own error page becomes a message."""
     try:
         document = answer.json()
     except ValueError:

@@ -101,7 +101,7 @@ def list_incoming(objects: ObjectStore, prefix: str = INCOMING) -> Iterator[tupl
 def scan(objects: ObjectStore, troubled: Troubled | None = None) -> dict[str, Folder]:
     """Every folder of ``incoming/`` by name, from one listing; memory grows with the folders, not with the images.
 
-    troubled: what is not to be tried yet. Raises ``StoreError``; one folder that cannot be listed is no reason.
+    troubled: what is not to be tried yet. Raises ``StoreError``, but not for a single folder that cannot be listed.
     """
     folders: dict[str, Folder] = {}
     for found in list_everything(objects, INCOMING):

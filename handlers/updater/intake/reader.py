@@ -24,7 +24,7 @@ from model_store.objects import (
 
 LARGEST_FILE = 1 << 50
 LARGE_PIXELS = 6_000_000
-"""Pictures above this are decoded two at a time: 50 million pixels take 300 MB on their way."""
+"""Images above this are decoded two at a time: 50 million pixels take 300 MB while they are decoded."""
 
 
 Image = NDArray[np.uint8]

@@ -25,7 +25,7 @@ class FolderState:
     folder: Folder
     state: State
     reason: str
-    """Why it waits, in words for whoever dropped it."""
+    """Why it waits, as a message to the person who dropped it."""
     due_in: float | None = None
     """Seconds until time alone may make it ready."""
 

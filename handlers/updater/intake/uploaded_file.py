@@ -17,7 +17,7 @@ class UploadedFile:
     path: str
     """Its place below the folder."""
     class_name: str | None
-    """None where the folder's name is no name of a class."""
+    """None if the folder's name is not a valid class name."""
     reason: str | None = None
     """Why it is rejected: the name of its folder, its content, or what else was dropped."""
     sha256: str = ""

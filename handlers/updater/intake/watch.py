@@ -129,7 +129,7 @@ class Watcher:
             spent = time.monotonic() - started
             # Also after a failure: a store that sends a hint is there again.
             self._wake.wait(pause)
-            # A long copy wakes us all the time: listing shall not become all that this machine does.
+            # A long copy sends many notifications: limit how often we list.
             rest = 1.0 if failures else max(0.1, 2 * spent)
             self._stop.wait(rest if self._wake.is_set() else 0)
 

@@ -41,7 +41,7 @@ class LeaseState:
 
 
 def awake_and_asleep() -> float:
-    """Seconds of a clock that nobody sets, and that goes on while the machine sleeps where there is one such."""
+    """Monotonic seconds, counted through suspend (CLOCK_BOOTTIME where available)."""
     return time.clock_gettime(getattr(time, "CLOCK_BOOTTIME", time.CLOCK_MONOTONIC))
 
 

@@ -101,7 +101,7 @@ def summarise(
 ) -> Evaluation:
     """Every number of a version beside what the gate said of it.
 
-    A version that is no phase of its line (provisional, edited) has the history and the best accuracies of its parent.
+    A version that is not a phase (provisional, edited) has the history and the best accuracies of its parent.
     """
     labels = predictions.labels
     old = labels < parent.classes

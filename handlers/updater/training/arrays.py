@@ -29,7 +29,7 @@ class OriginalsGoneError(StoreError):
 
 
 class Preparation:
-    """Writes the arrays of one plan to ``folder``; ``tick`` is called for each picture."""
+    """Writes the arrays of one plan to ``folder``; ``tick`` is called for each image."""
 
     def __init__(
         self, objects: ObjectStore, reader: Reader, plan: Plan, folder: Path, tick: Callable[[], None]
@@ -73,7 +73,7 @@ class Preparation:
     def _write_holdout(self, entries: Sequence[Entry], parent: ParentVersion | None) -> None:
         index = {name: position for position, name in enumerate(self._plan.classes)}
         held = ImageBlobs.load(parent.folder / HOLDOUT) if parent is not None else ImageBlobs.empty()
-        # Encoded one by one: the pictures of a thousand classes would not fit into memory otherwise.
+        # Encoded one by one: the images of a thousand classes would not fit into memory otherwise.
         pngs: list[bytes] = []
         labels: list[int] = []
         for entry, picture in self._pictures(entries):
@@ -90,7 +90,7 @@ class Preparation:
         learnt.extended(hashes, names, self._plan.classes, self._digests).save(self._folder / SEEN_IMAGES)
 
     def _pictures(self, entries: Sequence[Entry]) -> Iterator[tuple[Entry, NDArray[np.uint8]]]:
-        """Decoded pictures in plan order; those whose originals somebody took away meanwhile are left out."""
+        """Decoded images in plan order, without those whose originals were removed in the meantime."""
 
         def find(entry: Entry) -> tuple[Entry, NDArray[np.uint8] | None]:
             picture = self._decoded.find(entry.key, entry.sha256)

@@ -99,7 +99,7 @@ def archive(update: Update) -> None:
     """Move what was learnt, and the markers, to ``archive/``: of a refused version as well.
 
     It holds what it learnt, and a person may still let it be served (``lucir rollback``); left in ``incoming/``, its
-    images would be learnt and refused again for ever. Dropped once more, they are learnt anew.
+    images would be learnt and refused again for ever. Dropped once more, they are learnt again.
     """
     services = update.services
     moved, left = move_all(services.objects, update.plan.of_role("train", "holdout"), services.troubled)

@@ -127,7 +127,7 @@ def fall_back(update: Update) -> None:
 
 
 def is_no_worse(evaluation: Evaluation, old_count: int) -> bool:
-    """Whether a version answers at least as many of its evaluation pictures right as its parent does.
+    """Whether a version answers at least as many of its evaluation images rightly as its parent does.
 
     The parent knows none of the new classes; ``old_count`` is how many classes it knows.
     """

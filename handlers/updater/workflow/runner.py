@@ -51,7 +51,7 @@ class Runner:
                 if not step.done(self._update):
                     self._run_step(step)
         except SupersededError as error:
-            # What somebody else has done may be this update, gone on with by an updater that took over meanwhile.
+            # What another updater published may be this same update, continued after it took over.
             self._update.services.leadership.confirm()
             logger.warning("update %s is superseded: %s", self._update.id, error)
             end_update(self._update, "superseded", str(error))

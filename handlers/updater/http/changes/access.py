@@ -1,6 +1,6 @@
 """Who may change something over HTTP.
 
-With ``updater.token`` set: whoever sends it. Without: programs on this machine only. Never a web page of somebody
+With ``updater.token`` set: requests that carry it. Without: programs on this machine only. Never a web page of somebody
 else's in a browser on this machine: such a page can neither send the JSON content type, nor DELETE, nor the header
 ``Authorization`` without being asked first whether it may (it is never allowed to), its ``Origin`` is another, and a
 name that was pointed to this machine to get around that is not one of the names that are believed.
@@ -39,7 +39,7 @@ def check_own_page(request: Request, content_type: str = JSON) -> None:
 
 
 def check_sender(request: Request, token: SecretStr | None) -> None:
-    """Raise ``HTTPException`` (401, 403) for whoever may not change anything, whatever is sent."""
+    """Raise ``HTTPException`` (401, 403) if the sender may not change anything, whatever the request is."""
     _check_origin(request)
     if token is not None:
         sent = request.headers.get("authorization", "").removeprefix("Bearer ")

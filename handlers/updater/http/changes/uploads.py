@@ -72,7 +72,7 @@ class UploadApi:
         return json_answer({"key": key, "class": name}, 201)
 
     async def retry(self, request: Request) -> Response:
-        """Learn a folder that was set aside once more: its marker is written anew, so that its content has changed."""
+        """Learn a folder that was set aside: its marker is written again, so that its content counts as changed."""
         check_access(request, self._token)
         name = checked_class(request.path_params["name"])
         if not await run_in_threadpool(self._holds_files, name):

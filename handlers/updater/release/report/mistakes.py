@@ -1,4 +1,4 @@
-"""Which evaluation pictures a model got wrong, remembered while it is measured, and some of them to look at."""
+"""The evaluation images that a model got wrong, kept while it is measured, and some of them to look at."""
 
 import base64
 import io
@@ -14,17 +14,17 @@ from handlers.bucket.report_document import Mistake
 
 FILE = "mistakes.npz"
 KEPT = 24
-"""Pictures in a report."""
+"""Images in a report."""
 PER_PAIR = 3
 """Of one class taken for one other."""
 CANDIDATES = 400
-"""Wrong pictures that are remembered, the surest mistakes first."""
+"""Mistakes that are kept, the most confident first."""
 LARGEST_SIDE = 96
-"""Pixels: a larger picture is made smaller."""
+"""Pixels: a larger image is scaled down."""
 
 
 class MistakeRecorder:
-    """Sees every evaluation picture with its answer; keeps the surest mistakes in bounded memory."""
+    """Sees every evaluation image with its answer; keeps the most confident mistakes in bounded memory."""
 
     def __init__(self) -> None:
         self._found: list[tuple[float, int, int, int, NDArray[np.uint8]]] = []

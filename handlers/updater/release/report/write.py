@@ -66,7 +66,7 @@ def _result(spec: VersionSpec) -> Result | None:
 def make_report(
     spec: VersionSpec, plan: Plan, evaluation: Evaluation, seconds: Mapping[str, float], doubts: Doubts | None = None
 ) -> Report:
-    """What is told of a version: what came in by ``plan``, what was measured; its folder may hold mistakes."""
+    """The report of a version: what ``plan`` brought in and what was measured; its folder may hold mistakes."""
     classes, old_count = spec.classes, spec.old_count
     came, reasons = incoming(plan), rejections(plan)
     before = spec.of_parent(spec.parent.evaluation.class_accuracy) if spec.parent is not None else {}
