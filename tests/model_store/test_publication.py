@@ -1,5 +1,6 @@
 """Attempts to publish one version that are cut short, overtaken, or asleep while others finish."""
 
+import contextlib
 import random
 from collections.abc import Callable
 from pathlib import Path
@@ -11,6 +12,7 @@ from model_store.directory.directory_store import DirectoryStore
 from model_store.documents import Claim
 from model_store.manifest import Manifest
 from model_store.objects import ObjectStore, PreconditionFailedError, StoreError
+from model_store.pointer_file import PointerFile
 from model_store.versions import VersionStore
 from tools.manifests import make_manifest
 
@@ -170,6 +172,34 @@ def test_an_earlier_epoch_takes_nothing_over(place: "Place", attempt: Callable[.
     assert (claim.epoch, claim.manifest) == (2, None)
 
 
+def test_a_number_of_another_update_is_not_taken(place: "Place", attempt: Callable[..., Any]) -> None:
+    place.put("versions/1/claim.json", b'{"update_id": "000002"}')
+    with pytest.raises(PreconditionFailedError, match="belongs to update '000002'"):
+        attempt(place.store, "first", 1)
+    assert contents(place.store) == {"versions/1/claim.json": b'{"update_id": "000002"}'}
+
+
+def test_a_claim_that_was_taken_over_before_it_was_read_back(tmp_path: Path, attempt: Callable[..., Any]) -> None:
+    """Before every call up to the seal another attempt claims, and is killed before it seals."""
+    store = DirectoryStore(tmp_path / "store")
+    claimed: list[bytes] = []
+
+    def claim() -> None:
+        with pytest.raises(Killed):
+            attempt(Interrupted(store, 5, fail), "second", 2)
+        claimed.append(store.read("versions/1/claim.json"))
+
+    for number in range(20):
+        for info in list(store.list("")):
+            store.delete(info.key)
+        with contextlib.suppress(PreconditionFailedError):
+            attempt(Interrupted(store, number, claim), "first", 1)
+            break  # it had sealed
+        assert store.read("versions/1/claim.json") == claimed[-1], number
+    assert number > 5
+    assert Claim.model_validate_json(claimed[-1]).manifest is not None
+
+
 class TestPointer:
     def test_of_a_later_epoch_is_not_moved_by_an_earlier_one(
         self, place: "Place", publish: Callable[..., Manifest]
@@ -206,3 +236,15 @@ class TestPointer:
                 assert sleeper.calls <= number
                 return
         raise AssertionError("the move never ended")
+
+    def test_the_first_one_of_two_stands(self, tmp_path: Path, publish: Callable[..., Manifest]) -> None:
+        store = DirectoryStore(tmp_path / "store")
+        person = VersionStore(store)
+        publish(person)
+        publish(person)
+        found = PointerFile(store, lambda: None).look()
+        assert found.pointer is None
+        first = person.point_to(1, "first")
+        with pytest.raises(PreconditionFailedError):
+            PointerFile(store, lambda: None).replace(found, first.model_copy(update={"version": 2}))
+        assert person.current() == first

@@ -1,0 +1,48 @@
+"""Documents of an update that are written once: a second writer changes nothing."""
+
+from pathlib import Path
+
+import pytest
+
+from handlers.bucket.update_documents import FolderIntent, Plan
+from handlers.bucket.updates import UpdateRecords
+from model_store.directory.directory_store import DirectoryStore
+from model_store.objects import PreconditionFailedError
+
+
+def intended(name: str) -> dict[str, FolderIntent]:
+    return {name: FolderIntent(fingerprint="0", limit=1, marked=True)}
+
+
+def planned(classes: tuple[str, ...]) -> Plan:
+    return Plan.model_validate(
+        {
+            "id": "000001",
+            "created_at": "2026-11-27T08:00:00Z",
+            "parent": None,
+            "version": 1,
+            "classes": classes,
+            "resize": 32,
+            "dropped_at": 0.0,
+            "entries": (),
+        }
+    )
+
+
+def test_of_two_updaters_that_begin_an_update_one_does(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    store = DirectoryStore(tmp_path)
+    slow, quick = UpdateRecords(store), UpdateRecords(store)
+    before = slow.latest()
+    first = quick.begin(intended("cat"))
+    monkeypatch.setattr(slow, "latest", lambda: before)  # it looked before the other one began
+    with pytest.raises(PreconditionFailedError):
+        slow.begin(intended("dog"))
+    assert quick.intent("000001") == first
+
+
+def test_a_plan_is_made_once(tmp_path: Path) -> None:
+    records = UpdateRecords(DirectoryStore(tmp_path))
+    records.write_plan(planned(("cat", "dog")))
+    with pytest.raises(PreconditionFailedError):
+        records.write_plan(planned(("cat",)))
+    assert records.plan("000001") == planned(("cat", "dog"))
