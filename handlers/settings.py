@@ -103,8 +103,7 @@ class UpdaterSettings(Section):
     evaluation_images_per_class: int = Field(50, ge=1)
     """At most so many held-out images per class; the rest is trained on."""
     token: SecretStr | None = None
-    """Whoever sends it may rename, merge and remove classes over HTTP. Without it only programs on this machine may.
-    Only from the environment or ``token_file``."""
+    """Who sends it may change classes over HTTP; else only this machine. From the environment or ``token_file``."""
     token_file: Path | None = None
     """A file whose first line is the token (a mounted Kubernetes secret)."""
 
@@ -157,6 +156,10 @@ class GateSettings(Section):
     """Most that the accuracy over old classes may fall against the served version."""
     min_new_accuracy: float = Field(0.3, ge=0, le=1)
     """Least accuracy over the new classes."""
+    min_class_accuracy: float = Field(0.2, ge=0, le=1)
+    """Least accuracy of each new or merged class, and of each old one that the served version answers better."""
+    inconclusive: Literal["serve", "refuse"] = "serve"
+    """What becomes of a version that misses a bound that lies within the 95 % interval of what was measured."""
 
 
 class RetentionSettings(Section):

@@ -112,6 +112,15 @@ class Gate(Document):
 
     passed: bool
     reasons: tuple[str, ...] = ()
+    undecided: tuple[str, ...] = ()
+    """Bounds that were missed on too few images to tell."""
+
+    @property
+    def answer(self) -> Literal["passed", "refused", "inconclusive"]:
+        """In one word; an inconclusive version is served unless ``gate.inconclusive`` says otherwise."""
+        if not self.passed:
+            return "refused"
+        return "inconclusive" if self.undecided else "passed"
 
 
 class Evaluation(StoredDocument):

@@ -38,6 +38,8 @@ class Change(Document):
     images: int
     before: float | None
     after: float | None
+    interval: tuple[float, float] | None = None
+    """95 % interval of ``after``, for so many images; None in reports of earlier releases."""
 
 
 class Figures(Document):

@@ -13,6 +13,12 @@ from handlers.cli.output.text import measured, plain
 SHOWN = 20
 """Rows of each table; the page and ``--json`` have more."""
 
+GATE = {
+    "passed": "[green]passed the gate[/green]",
+    "refused": "[red]refused by the gate[/red]",
+    "inconclusive": "[yellow]inconclusive: too few images to tell[/yellow]",
+}
+
 
 def show(report: Report, html: Path | None, *, as_json: bool) -> None:
     """The report, and where its page was written."""
@@ -27,12 +33,12 @@ def show(report: Report, html: Path | None, *, as_json: bool) -> None:
 
 
 def _show_figures(report: Report, console: Console) -> None:
-    gate = "[green]passed the gate[/green]" if report.gate.passed else "[red]refused by the gate[/red]"
+    gate = GATE[report.gate.answer]
     parent = f"from version {report.parent}" if report.parent is not None else "the first one"
     console.print(f"[bold]version {report.version}[/bold], {report.kind}, {parent}: {gate}")
     if report.asked:
         console.print(plain(f"asked for: {report.asked}"))
-    for reason in report.gate.reasons:
+    for reason in (*report.gate.reasons, *report.gate.undecided):
         console.print(plain(reason, "red"))
     figures = report.accuracy
     console.print(

@@ -10,7 +10,7 @@ from handlers.bucket.report_document import REPORT_HTML
 from handlers.bucket.updates import UpdateRecords
 from handlers.bucket.version_changes import changes_of
 from handlers.updater.metrics import average
-from lucir_core.frozen.intervals import of_share
+from lucir_core.frozen.intervals import of_share, wilson
 from model_store.documents import VersionNotFoundError
 from model_store.manifest import Evaluation, Manifest
 from model_store.objects import StoreError
@@ -87,7 +87,8 @@ class VersionsView:
 def describe(manifest: Manifest, evaluation: Evaluation, changed: str) -> dict[str, Any]:
     """One version in JSON values; ``interval`` is that of the served readout over all classes, 95 %.
 
-    ``class_images``: on how many images the accuracy of each class was measured.
+    ``class_images``: on how many images the accuracy of each class was measured; ``class_intervals``: its 95 %
+    interval.
     """
     measured = evaluation.cnn if manifest.readout == "cnn" else evaluation.nme
     interval = of_share(measured.all, evaluation.images)
@@ -111,12 +112,17 @@ def describe(manifest: Manifest, evaluation: Evaluation, changed: str) -> dict[s
         "interval": [interval.low, interval.high],
         "accuracy": {"cnn": evaluation.cnn.model_dump(), "nme": evaluation.nme.model_dump()},
         "class_accuracy": evaluation.class_accuracy,
+        "class_intervals": {
+            name: [(bounds := wilson(row[label], sum(row))).low, bounds.high]
+            for label, (name, row) in enumerate(zip(manifest.classes, evaluation.confusion, strict=False))
+            if sum(row)
+        },
         "class_images": dict(zip(manifest.classes, map(sum, evaluation.confusion), strict=False)),
         "average_incremental_accuracy": average(evaluation.history),
         "forgetting": evaluation.forgetting,
         "old_as_new": evaluation.old_as_new,
         "parent_old_accuracy": evaluation.parent_old,
-        "gate": evaluation.gate.model_dump(),
+        "gate": {**evaluation.gate.model_dump(), "answer": evaluation.gate.answer},
         "timings": manifest.timings,
         "report": REPORT_HTML in manifest.files,
         "size": sum(file.size for file in manifest.files.values()),

@@ -14,12 +14,11 @@ from handlers.updater.release.evaluate import (
     Examinee,
     Lineage,
     Predictions,
-    accuracies,
     batched,
     share,
     summarise,
 )
-from handlers.updater.release.gate import judge
+from handlers.updater.release.gate import Evidence, judge
 from handlers.updater.release.left_out import joined, left_out, show_mistakes
 from handlers.updater.release.report.asked_features import save_asked
 from handlers.updater.release.report.mistakes import MistakeRecorder
@@ -40,8 +39,8 @@ def measure(update: Update, spec: VersionSpec) -> Evaluation:
     parent = _lineage(spec, before)
     gate = Gate(passed=True)
     if spec.is_judged:
-        figures = accuracies(after.labels, after.cnn, spec.old_count)
-        gate = judge(settings.gate, len(after.labels), figures, parent.old_accuracy)
+        remade = spec.change.merged if spec.change is not None else ()
+        gate = judge(settings.gate, Evidence(spec.classes, after, before, spec.old_count, remade))
     return summarise(spec.number, spec.classes, after, parent, gate, is_phase=spec.is_phase)
 
 

@@ -1,5 +1,6 @@
 """From a made model to a version: measured, its manifest and files in the store, and the pointer if it may follow."""
 
+import logging
 from pathlib import Path
 
 import onnxruntime
@@ -27,6 +28,8 @@ from model_store.layout import (
 from model_store.manifest import Calibration, Manifest
 from model_store.objects import PreconditionFailedError
 
+logger = logging.getLogger(__name__)
+
 
 def write_evaluation(update: Update, spec: VersionSpec) -> None:
     """Measure a candidate's exported model, and let the gate decide whether it may be served."""
@@ -37,6 +40,12 @@ def write_evaluation(update: Update, spec: VersionSpec) -> None:
         services.metrics.show_refused(evaluation)
         name = f"{'provisional ' if spec.candidate.kind == 'provisional' else ''}version {spec.number}"
         services.status.add_error("gate", f"{name} is refused: {'; '.join(evaluation.gate.reasons)}")
+    elif evaluation.gate.undecided:
+        logger.warning(
+            "version %d is served, though too few images tell what it is worth: %s",
+            spec.number,
+            "; ".join(evaluation.gate.undecided),
+        )
     partial = spec.folder / "evaluation.partial"
     partial.write_text(evaluation.model_dump_json(indent=2), encoding="utf-8")
     partial.replace(spec.folder / EVALUATION)

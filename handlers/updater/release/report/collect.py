@@ -8,7 +8,7 @@ import numpy as np
 
 from handlers.bucket.report_document import Change, Confusion, Figures, Incoming, Rejection, Taken
 from handlers.bucket.update_documents import Plan
-from lucir_core.frozen.intervals import of_share
+from lucir_core.frozen.intervals import of_share, wilson
 from model_store.manifest import Evaluation
 
 LISTED_CLASSES = 200
@@ -109,7 +109,13 @@ def changes(
             images=images[index],
             before=before.get(name) if index < old_count else None,
             after=evaluation.class_accuracy.get(name),
+            interval=_interval(evaluation.confusion[index][index], images[index]),
         )
         for index, name in enumerate(classes)
     ]
     return sorted(rows, key=lambda row: (not row.is_new, (row.after or 0.0) - (row.before or 0.0), row.name))
+
+
+def _interval(right: int, count: int) -> tuple[float, float] | None:
+    found = wilson(right, count)
+    return (round(found.low, 4), round(found.high, 4)) if count else None

@@ -33,7 +33,7 @@ def render(report: Report) -> str:
     css = style()
     return render_page(
         _FOLDER / "report.html.j2",
-        {"percent": _percent, "number": _number, "shade": _shade, "shorten": _shorten},
+        {"percent": _percent, "between": _between, "number": _number, "shade": _shade, "shorten": _shorten},
         report=report,
         style=css,
         # A page may not set these two directives in its own head: only a header can.
@@ -81,6 +81,11 @@ def _number(value: int) -> str:
 
 def _percent(value: float | None) -> str:
     return "\u2013" if value is None else f"{100 * value:.1f}\u202f%"
+
+
+def _between(interval: tuple[float, float] | None) -> str:
+    """The 95 % interval of a class, behind its accuracy."""
+    return "" if interval is None else f" ({100 * interval[0]:.1f}\u2013{100 * interval[1]:.1f})"
 
 
 def _shade(share: float) -> int:

@@ -14,9 +14,7 @@ from PIL import Image
 
 from handlers.bucket.report_document import Report, Taken
 from handlers.bucket.update_documents import Entry, Plan, Role
-from handlers.settings import GateSettings
-from handlers.updater.release.evaluate import Lineage, Predictions, accuracies, summarise
-from handlers.updater.release.gate import judge
+from handlers.updater.release.evaluate import Lineage, Predictions, summarise
 from handlers.updater.release.report import mistakes
 from handlers.updater.release.report.html import policy, policy_of, render, style
 from handlers.updater.release.report.mistakes import KEPT, PER_PAIR, MistakeRecorder, load_mistakes
@@ -89,7 +87,7 @@ def report(tmp_path: Path) -> Report:
     recorder.see(pictures()[7:], LABELS[7:], probabilities()[7:])
     recorder.save(tmp_path)
     parent = Lineage(1, 2, {"cat": 1.0, "dog": 0.75}, (0.9,), 0.875)
-    gate = judge(GateSettings(), len(LABELS), accuracies(LABELS, ANSWERS, 2), 0.875)
+    gate = Gate(passed=False, reasons=("accuracy over the old classes fell from 87.5% to 62.5%",))
     evaluation = summarise(2, CLASSES, Predictions(LABELS, ANSWERS, LABELS), parent, gate)
     spec = make_spec(tmp_path, CLASSES, {"cat": 1.0, "dog": 0.75})
     return make_report(spec, plan(), evaluation, {"learn": 3.21})
@@ -124,6 +122,19 @@ def test_accuracy_before_and_after_and_what_is_confused(report: Report) -> None:
         ("cat", 1.0, 0.5),
         ("dog", 0.75, 0.75),
     ]
+
+
+def test_every_class_has_its_interval(report: Report) -> None:
+    intervals = {row.name: row.interval for row in report.classes}
+    assert intervals["dog"] == pytest.approx((0.3006, 0.9544), abs=1e-4)  # 3 of 4
+    assert "30.1\u201395.4" in render(report)
+
+
+def test_what_too_few_images_leave_open_is_shown(report: Report) -> None:
+    gate = Gate(passed=True, undecided=("of class 'dog' 0 of 3 images are answered rightly",))
+    page = render(report.model_copy(update={"gate": gate}))
+    assert "inconclusive: too few images to tell" in page
+    assert "0 of 3 images" in page
 
 
 def test_the_mistakes_are_the_pictures_themselves(report: Report) -> None:
