@@ -33,6 +33,8 @@ class Outcome:
     provisional_seconds: float | None = None
     rejected: list[tuple[str, str]] = field(default_factory=list)
     failure: str = ""
+    note: str = ""
+    """What is to be known of a published version: too few images to tell what it is worth."""
 
     def document(self) -> dict[str, Any]:
         """For ``--json``."""
@@ -44,6 +46,7 @@ class Outcome:
             "provisional_seconds": self.provisional_seconds,
             "rejected": rejected,
             "failure": self.failure,
+            "note": self.note,
         }
 
 
@@ -89,7 +92,7 @@ class DropTracker:
         if done.result == "superseded":
             return
         if done.result == "published":
-            self.outcome.version = done.version
+            self.outcome.version, self.outcome.note = done.version, done.reason or ""
         elif done.result == "rejected":
             self.outcome.failure = "every file of it was refused"
         else:

@@ -36,8 +36,11 @@ class VersionRow:
     old_accuracy: float | None = None
     new_accuracy: float | None = None
     forgetting: float | None = None
+    gate: str = ""
+    """Its answer in one word: passed, inconclusive or refused; "" if not judged."""
     gate_passed: bool | None = None
     gate_reasons: tuple[str, ...] = field(default=())
+    """Of a refusal, or what too few images leave open."""
 
     def document(self) -> dict[str, Any]:
         """For ``--json``."""
@@ -93,6 +96,7 @@ def _describe(
         old_accuracy=measured.old if measured else None,
         new_accuracy=measured.new if measured else None,
         forgetting=evaluation.forgetting if evaluation else None,
+        gate=evaluation.gate.answer if evaluation else "",
         gate_passed=evaluation.gate.passed if evaluation else None,
-        gate_reasons=tuple(evaluation.gate.reasons) if evaluation else (),
+        gate_reasons=(*evaluation.gate.reasons, *evaluation.gate.undecided) if evaluation else (),
     )

@@ -155,7 +155,7 @@ class Metrics(ServingMetrics):
             for result in results:
                 counter.labels(result)
         for kind in KINDS:
-            for result in ("passed", "refused"):
+            for result in ("passed", "inconclusive", "refused"):
                 self.versions.labels(kind, result)
 
     def show_version(self, manifest: Manifest, evaluation: Evaluation, parent: Evaluation | None = None) -> None:

@@ -120,6 +120,8 @@ def show_drop(drop: Drop, outcome: Outcome | None, *, as_json: bool) -> None:
         console.print(f"... and {len(outcome.rejected) - 20} more: see rejected/ in the store")
     if outcome.version is not None and not outcome.failure:
         console.print(f"[green]version {outcome.version} is served[/green], {outcome.seconds:.0f} s after the drop")
+        if outcome.note:
+            console.print(plain(f"too few images tell what it is worth: {outcome.note}", "yellow"))
 
 
 def show_later(who: str) -> None:

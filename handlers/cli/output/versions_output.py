@@ -24,6 +24,9 @@ COLUMNS = (
 )
 """Of the table, with the widths that nothing is cut off from: 78 with the gaps, so that 80 columns hold it."""
 
+MARKS = {"refused": ", [red]refused[/red]", "inconclusive": ", [yellow]unsure[/yellow]"}
+"""Beside the kind, by the gate's answer."""
+
 
 def show(rows: Sequence[VersionRow], *, as_json: bool) -> None:
     """A table for people, or a JSON list for scripts."""
@@ -45,7 +48,7 @@ def show(rows: Sequence[VersionRow], *, as_json: bool) -> None:
         table.add_row(
             mark,
             str(row.version),
-            row.kind + (", [red]refused[/red]" if row.gate_passed is False else ""),
+            row.kind + MARKS.get(row.gate, ""),
             row.created_at[5:16].replace("T", "\n"),
             str(len(row.classes)),
             plain(_names(row.new_classes)),
@@ -56,6 +59,10 @@ def show(rows: Sequence[VersionRow], *, as_json: bool) -> None:
     for row in rows:
         if row.kind == "edited":
             console.print(plain(f"version {row.version}: {row.changed}"))
+    newest = next((row for row in reversed(rows) if not row.error), None)
+    for row in rows:
+        if row.gate in MARKS and (row.current or row is newest):
+            console.print(plain(f"version {row.version}, {row.gate}: {'; '.join(row.gate_reasons)}"))
 
 
 def show_rollback(result: RolledBack, *, as_json: bool) -> None:

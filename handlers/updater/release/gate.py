@@ -12,6 +12,8 @@ from model_store.manifest import Gate
 
 NAMED = 5
 """Classes that a gate names one by one."""
+FEW = 20
+"""Of fewer images a share is told as a count."""
 
 
 @dataclass(frozen=True)
@@ -22,7 +24,9 @@ class Counted:
     count: int
 
     def __str__(self) -> str:
-        return f"{self.right} of {self.count}"
+        """A percentage only where there are enough images for one to say something."""
+        counts = f"{self.right} of {self.count} image{'s' if self.count > 1 else ''}"
+        return counts if self.count < FEW else f"{self.share:.1%} ({counts})"
 
     @property
     def share(self) -> float:
@@ -99,14 +103,14 @@ def _over_all(settings: GateSettings, evidence: Evidence) -> Iterator[tuple[Coun
     before, old, new = evidence.old_before(), evidence.old(), evidence.new()
     if before.count and old.count:
         words = (
-            f"accuracy over the old classes fell from {before.share:.1%} to {old.share:.1%} ({old} images right); "
-            f"a loss of at most {settings.max_old_accuracy_loss:.1%} is allowed (gate.max_old_accuracy_loss)"
+            f"accuracy over the old classes fell from {before} to {old} right; a loss of at most "
+            f"{settings.max_old_accuracy_loss:.1%} is allowed (gate.max_old_accuracy_loss)"
         )
         yield old, before.share - settings.max_old_accuracy_loss, words
     if new.count:
         words = (
-            f"accuracy over the new classes is {new.share:.1%} ({new} images right); at least "
-            f"{settings.min_new_accuracy:.1%} is asked for (gate.min_new_accuracy): more images of them would help"
+            f"accuracy over the new classes is {new} right; at least {settings.min_new_accuracy:.1%} is asked for "
+            "(gate.min_new_accuracy): more images of them would help"
         )
         yield new, settings.min_new_accuracy, words
 
@@ -121,7 +125,7 @@ def _by_class(settings: GateSettings, evidence: Evidence) -> Iterator[tuple[Coun
             continue
         taken = evidence.taken_for(label)
         words = (
-            f"of class {evidence.classes[label]!r} {counted} images are answered rightly"
+            f"of class {evidence.classes[label]!r} {counted} are answered rightly"
             f"{f', {taken}' if taken else ''}; at least {floor:.0%} is asked for (gate.min_class_accuracy): "
             "drop more images of both classes, or look for wrong labels among them"
         )

@@ -41,10 +41,10 @@ def write_evaluation(update: Update, spec: VersionSpec) -> None:
         name = f"{'provisional ' if spec.candidate.kind == 'provisional' else ''}version {spec.number}"
         services.status.add_error("gate", f"{name} is refused: {'; '.join(evaluation.gate.reasons)}")
     elif evaluation.gate.undecided:
-        logger.warning(
-            "version %d is served, though too few images tell what it is worth: %s",
-            spec.number,
-            "; ".join(evaluation.gate.undecided),
+        services.status.add_error(
+            "gate",
+            f"version {spec.number} is served, though too few images tell what it is worth: "
+            f"{'; '.join(evaluation.gate.undecided)}",
         )
     partial = spec.folder / "evaluation.partial"
     partial.write_text(evaluation.model_dump_json(indent=2), encoding="utf-8")
@@ -63,8 +63,9 @@ def publish(update: Update, spec: VersionSpec) -> None:
         update.services.versions.publish(manifest, files)
     except PreconditionFailedError as error:
         raise SupersededError(str(error)) from error
-    passed = "passed" if spec.candidate.passed() else "refused"
-    update.services.metrics.versions.labels(manifest.kind, passed).inc()
+    evaluation = spec.candidate.evaluation()
+    if evaluation is not None:
+        update.services.metrics.versions.labels(manifest.kind, evaluation.gate.answer).inc()
 
 
 def point(update: Update, candidate: Candidate, reason: str) -> None:

@@ -117,7 +117,8 @@ def finish(update: Update) -> None:
     reason: str | None = None if plan.of_role("rejected") else "nothing usable was found"
     if evaluation is not None:
         outcome = "published" if evaluation.gate.passed else "refused"
-        reason = "; ".join(evaluation.gate.reasons) or None
+        # What too few images leave open is told beside a published version.
+        reason = "; ".join(evaluation.gate.reasons or evaluation.gate.undecided) or None
         if outcome == "refused" and (kept := provisional.served_in_place(update)) is not None:
             reason = f"{reason}; the provisional version {kept.number} stays served"
     end_update(update, outcome, reason)

@@ -11,7 +11,7 @@ import pytest
 from handlers.bucket.edit_documents import EditRequest, Rename
 from handlers.bucket.updates import UpdateRecords
 from model_store.directory.directory_store import DirectoryStore
-from model_store.manifest import now
+from model_store.manifest import Gate, now
 from model_store.versions import VersionStore
 from tests.support.documents import make_evaluation
 from tools.manifests import make_manifest
@@ -19,11 +19,15 @@ from tools.manifests import make_manifest
 Run = Callable[..., subprocess.CompletedProcess[str]]
 
 
-def publish(versions: VersionStore, number: int, folder: Path, *, passed: bool = True, **values: Any) -> None:
+def publish(
+    versions: VersionStore, number: int, folder: Path, *, passed: bool = True, gate: Gate | None = None, **values: Any
+) -> None:
     classes = ("cat", "dog", "owl")[: number + 1]
     files = {"model.onnx": folder / f"model-{number}", "evaluation.json": folder / f"evaluation-{number}"}
     files["model.onnx"].write_bytes(b"model %d" % number)
-    files["evaluation.json"].write_text(make_evaluation(number, classes, passed=passed).model_dump_json())
+    evaluation = make_evaluation(number, classes, passed=passed)
+    evaluation = evaluation if gate is None else evaluation.model_copy(update={"gate": gate})
+    files["evaluation.json"].write_text(evaluation.model_dump_json())
     facts = {"kind": "learnt" if number < 3 else "provisional", "classes": classes, "new_classes": classes[-1:]}
     versions.publish(make_manifest(number, **(facts | values)), files)
 
@@ -81,6 +85,14 @@ def test_versions_say_what_an_edit_did(lucir: Run, versions: VersionStore, tmp_p
     rows = json.loads(lucir("versions", "--json").stdout)
     assert rows[3]["changed"] == "rename 'cat' to 'Katze'"
     assert rows[0]["changed"].startswith("learnt 'dog'")
+
+
+def test_versions_say_what_too_few_images_leave_open(lucir: Run, versions: VersionStore, tmp_path: Path) -> None:
+    publish(versions, 4, tmp_path, kind="edited", gate=Gate(passed=True, undecided=("0 of 2 images of 'owl'",)))
+    answer = lucir("versions", COLUMNS="80").stdout
+    assert "unsure" in answer
+    assert "version 4, inconclusive: 0 of 2 images of 'owl'" in answer
+    assert json.loads(lucir("versions", "--json").stdout)[3]["gate"] == "inconclusive"
 
 
 @pytest.mark.parametrize("command", [["versions"], ["rollback", "1"]])

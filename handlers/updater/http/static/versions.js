@@ -54,7 +54,7 @@ function row(version) {
   return make("li", {class: "version"},
     make("div", {class: "bar"}, make("h3", {}, `Version ${version.version}`), make("span", {class: "chip"}), tick(version), back),
     make("p", {class: "changed"}, version.changed),
-    version.gate.passed ? null : make("p", {class: "soft"}, version.gate.reasons.join("; ")),
+    version.gate.answer === "passed" ? null : make("p", {class: "soft"}, [...version.gate.reasons, ...version.gate.undecided].join("; ")),
     make("dl", {class: "facts"}, ...figures.map(([name, value]) => make("div", {}, make("dt", {}, name), make("dd", {}, value)))),
     make("p", {class: "bar"}, report), example(version.version));
 }
@@ -62,6 +62,7 @@ function row(version) {
 function stateOf(version) {
   if (version.version === state.status.current_version) return [version.version === state.status.served_version ? "served" : "current", "good"];
   if (!version.gate.passed) return ["refused", "bad"];
+  if (version.gate.answer === "inconclusive") return ["too few images to tell", "warn"];
   return version.kind === "learnt" ? ["passed", ""] : [version.kind, version.kind === "provisional" ? "warn" : ""];
 }
 

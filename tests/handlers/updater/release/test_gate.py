@@ -41,8 +41,8 @@ def gate(
     [
         ({0: 90, 1: 90, 2: 90}, None),
         ({0: 85, 1: 85, 2: 90}, None),  # exactly the bound
-        ({0: 70, 1: 80, 2: 90}, "fell from 95.0% to 75.0%"),
-        ({0: 90, 1: 90, 2: 35}, "new classes is 35.0% (35 of 100 images right)"),
+        ({0: 70, 1: 80, 2: 90}, "fell from 95.0% (190 of 200 images) to 75.0% (150 of 200 images) right"),
+        ({0: 90, 1: 90, 2: 35}, "new classes is 35.0% (35 of 100 images) right"),
         ({2: 50}, None),
         ({0: 90, 1: 90}, None),
     ],
@@ -63,7 +63,8 @@ def test_a_few_wrong_answers_tell_nothing(count: int) -> None:
     """The same shares that refuse a version on a hundred images."""
     found = gate({0: count, 1: count, 2: 0}, {0: count, 1: count}, count, settings=GateSettings())
     assert (found.passed, found.answer) == (True, "inconclusive")
-    assert "new classes is 0.0% (0 of" in found.undecided[0]
+    assert f"new classes is 0 of {count} image" in found.undecided[0]
+    assert "0.0%" not in found.undecided[0], "a percentage of so few images says nothing"
     strict = GateSettings(inconclusive="refuse")
     found = gate({0: count, 1: count, 2: 0}, {0: count, 1: count}, count, settings=strict)
     assert (found.passed, found.answer) == (False, "refused")
