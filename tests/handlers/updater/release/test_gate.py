@@ -64,7 +64,7 @@ def test_a_few_wrong_answers_tell_nothing(count: int) -> None:
     found = gate({0: count, 1: count, 2: 0}, {0: count, 1: count}, count, settings=GateSettings())
     assert (found.passed, found.answer) == (True, "inconclusive")
     assert f"new classes is 0 of {count} image" in found.undecided[0]
-    assert "0.0%" not in found.undecided[0], "a percentage of so few images says nothing"
+    assert " 0.0%" not in found.undecided[0], "a percentage of so few images says nothing"
     strict = GateSettings(inconclusive="refuse")
     found = gate({0: count, 1: count, 2: 0}, {0: count, 1: count}, count, settings=strict)
     assert (found.passed, found.answer) == (False, "refused")
