@@ -7,6 +7,7 @@ from pathlib import Path
 
 import numpy as np
 import torch
+from torch import Tensor
 
 from lucir_core.config.phase_config import PhaseConfig
 from lucir_core.data.image_source import EncodedImages
@@ -16,6 +17,7 @@ from lucir_core.frozen.frozen_phase import learn_frozen
 from lucir_core.memory.exemplars import exemplars_per_class
 from lucir_core.memory.image_blobs import ImageBlobs, encode_image
 from lucir_core.memory.prototypes import class_prototypes
+from lucir_core.memory.transport import blended, transported
 from lucir_core.methods import IncrementalMethod, create_method
 from lucir_core.models.features import extract_features
 from lucir_core.models.global_norm import share_statistics
@@ -171,6 +173,9 @@ def _finish(run: PhaseRun, data: PhaseData, previous: LearnerState | None, seed:
     positions, labels = torch.from_numpy(chosen), run.labels[chosen]
     flips = ["none"] if config.nme_flip == "none" else ["none", config.nme_flip]
     views = [extract_features(run.model, run.images, positions, config.size, flip) for flip in flips]
+    prototypes = class_prototypes(views, labels, len(data.classes))
+    if config.nme_transport:
+        prototypes = blended(prototypes, _carried(run, previous, len(data.classes)), config.nme_transport)
     exemplars = _encoded(chosen, labels, data, previous)
     agree_on(run.model)
     share_statistics(run.model, on=False)
@@ -181,11 +186,22 @@ def _finish(run: PhaseRun, data: PhaseData, previous: LearnerState | None, seed:
         phase=0 if previous is None else previous.phase + 1,
         phase_sizes=(*(previous.phase_sizes if previous is not None else ()), run.new_count),
         exemplars=exemplars,
-        prototypes=class_prototypes(views, labels, len(data.classes)),
+        prototypes=prototypes,
         config=config,
         seed=seed,
         lambda_=run.lambda_,
     )
+
+
+def _carried(run: PhaseRun, previous: LearnerState | None, class_count: int) -> Tensor:
+    """(classes, dim): new classes by the mean of all their images, known ones carried over from the phase before."""
+    everything = torch.arange(len(run.labels))
+    after = extract_features(run.model, run.images, everything, run.config.size)
+    means = class_prototypes([after], run.labels, class_count)
+    if previous is None or run.teacher is None:
+        return means
+    before = extract_features(run.teacher, run.images, everything, run.config.size)
+    return torch.cat([transported(previous.prototypes, before, after), means[len(previous.classes) :]])
 
 
 def _encoded(chosen: np.ndarray, labels: np.ndarray, data: PhaseData, previous: LearnerState | None) -> ImageBlobs:

@@ -37,6 +37,9 @@ LATER = (
     "cbf",
     "distillation",
     "replay",
+    "lucir.importance",
+    "lucir.separated_softmax",
+    "lucir.boost",
 )
 """Settings that no method reads in phase 0, where there are no old classes (tests/lucir_core/bench/test_shared_start.py
 learns with each changed)."""
@@ -127,12 +130,24 @@ class SharedStarts:
 
 def start_address(spec: RunSpec, dataset: Dataset) -> str:
     """A hash of all that the state after phase 0 depends on."""
-    config = {name: value for name, value in spec.config.to_dict().items() if name not in LATER}
+    config = _acting_at_first(spec.config.to_dict())
     protocol = spec.protocol
     classes = protocol.seen(0)
     names = [dataset.classes[label] for label in classes]
     facts = [dataset.digest(), classes, names, protocol.images_per_class, spec.seed, config]
     return hashlib.blake2b(json.dumps(facts, sort_keys=True).encode(), digest_size=12).hexdigest()
+
+
+def _acting_at_first(config: dict[str, Any]) -> dict[str, Any]:
+    """Without the settings of `LATER`, those inside a branch too."""
+    inside = {name.partition(".")[::2] for name in LATER if "." in name}
+    return {
+        name: {key: part for key, part in value.items() if (name, key) not in inside}
+        if isinstance(value, dict)
+        else value
+        for name, value in config.items()
+        if name not in LATER
+    }
 
 
 def _locked(descriptor: int) -> bool:

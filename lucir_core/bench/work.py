@@ -119,9 +119,14 @@ class Work:
             write_json(self._path, self._facts)
 
 
+WRITTEN = ("preset", "settings")
+"""How a configuration was written down. The same one may be written in two ways, also by an older preset."""
+
+
 def require_same(kept: Mapping[str, Any], wanted: Mapping[str, Any], folder: Path) -> None:
     """Raise StateError naming the settings in which a run that was begun in `folder` differs from the wanted one."""
-    different = _differences(with_full_config(kept), wanted)
+    one, two = ({key: facts[key] for key in facts if key not in WRITTEN} for facts in (with_full_config(kept), wanted))
+    different = _differences(one, two)
     if different:
         raise StateError(
             f"{folder} belongs to a run with other settings ({', '.join(different[:5])}): choose another --label or "

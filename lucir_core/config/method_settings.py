@@ -7,6 +7,7 @@ They stand here and not beside the methods because the updater reads presets wit
 from dataclasses import dataclass
 from typing import Literal
 
+from lucir_core.config.lucir_settings import BeyondPaper
 from lucir_core.config.method_registry import declare_method, shared_settings
 from lucir_core.config.validation import require, require_milestones
 
@@ -145,7 +146,8 @@ class Analytic:
 
 # Computed, not trained: `lucir_core.frozen` has no method class.
 declare_method("analytic", head="analytic", settings=Analytic)
-for _method in ("lucir", "finetune", "joint"):
+declare_method("lucir", head="cosine", settings=BeyondPaper)
+for _method in ("finetune", "joint"):
     declare_method(_method, head="cosine")
 for _method in ("icarl", "icarl_original", "lwf", "eeil", "bic", "der"):
     declare_method(_method, head="linear")

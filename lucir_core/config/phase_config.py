@@ -11,6 +11,7 @@ from typing import Any, Literal, TypeVar
 
 import yaml
 
+from lucir_core.config.lucir_settings import BeyondPaper
 from lucir_core.config.method_registry import HeadName, branches_of, default_head
 from lucir_core.config.method_settings import BalancedFinetune
 from lucir_core.config.parsing import from_mapping, merged, nested
@@ -59,7 +60,7 @@ class Augmentation:
     """Factor on the distance from the image's mean, drawn from 1 +- this; 0.8 in EEIL. Every image gets the offset,
     the contrast or neither, each with the same probability."""
     strong: bool = False
-    """One strong change of random kind for every image (`data.augment_strong`); no part of any paper here."""
+    """One change of random kind and strength for every image, TrivialAugment's (`data.augment_strong`)."""
     cutout: int = 0
     """Side of a grey square hole at a random place, in pixels; 0 for none."""
 
@@ -153,6 +154,9 @@ class PhaseConfig:
     """Most picks per class, whatever the memory (500 in the official ImageNet scripts)."""
     nme_flip: Literal["horizontal", "none", "channel_reverse"] = "horizontal"
     """Second view averaged into the prototypes; `channel_reverse` is the bug of the official CIFAR script."""
+    nme_transport: float = 0.0
+    """Share in every prototype of the mean over all images of its class, carried along from phase to phase
+    (`lucir_core.memory.transport`); the rest is the mean of its exemplars."""
     augment: Augmentation = field(default_factory=Augmentation)
 
     def __post_init__(self) -> None:
@@ -193,6 +197,7 @@ class PhaseConfig:
         require(self.lambda_max is None or self.lambda_max >= 0, "lambda_max", self.lambda_max, "0 or more, or null")
         require(self.ranking_weight >= 0, "ranking_weight", self.ranking_weight, "0 or more")
         require(self.top_k >= 1, "top_k", self.top_k, "1 or more")
+        require(0 <= self.nme_transport <= 1, "nme_transport", self.nme_transport, "from 0 to 1")
         require(0 <= self.margin <= 2, "margin", self.margin, "from 0 to 2, the range of a cosine difference")
         self._check_frozen()
         if self.align_weights and self.head != "linear":
@@ -221,6 +226,8 @@ class PhaseConfig:
                 f"head = {self.head}, imprint = {self.imprint}: lucir on a frozen backbone has the cosine head and "
                 "starts imprinted"
             )
+        if self.nme_transport or any(isinstance(item, BeyondPaper) and item != BeyondPaper() for item in self.settings):
+            raise ConfigError("nme_transport and the branch lucir are for a backbone that is trained, not a frozen one")
         if self.size % 32:
             raise ConfigError(f"size is {self.size}: a frozen backbone wants a multiple of 32")
 

@@ -16,7 +16,7 @@ What we do differently from the published code, and why:
   has no ranking term, and keeps the embeddings frozen until the fine-tune.
 
 The ablations are settings: `less_forget`, `score_mimic`, `freeze_old`, `lambda_rule`, `ranking_weight`,
-`ranking_against`, `imprint`, `cbf`.
+`ranking_against`, `imprint`, `cbf`. What is beyond the paper stands in the branch `lucir` (`BeyondPaper`), all off.
 """
 
 import math
@@ -25,8 +25,10 @@ from collections.abc import Mapping
 import torch
 from torch import Tensor, nn
 
+from lucir_core.config.lucir_settings import BeyondPaper
 from lucir_core.config.phase_config import PhaseConfig
 from lucir_core.errors import ConfigError
+from lucir_core.losses.beyond import decorrelation_loss, separated_softmax_loss
 from lucir_core.losses.rebalancing import (
     cross_entropy_loss,
     less_forget_loss,
@@ -36,6 +38,8 @@ from lucir_core.losses.rebalancing import (
 )
 from lucir_core.memory.exemplars import exemplars_per_class
 from lucir_core.methods.base import METHODS, grown_model
+from lucir_core.methods.channel_importance import ImportanceTerm, importance_term
+from lucir_core.methods.lucir_boost import boost_and_compress
 from lucir_core.models.heads import CosineHead
 from lucir_core.models.model import IncrementalModel, Output
 from lucir_core.training.phase_run import PhaseRun
@@ -63,7 +67,7 @@ class Lucir:
         indices = run.training_indices(replay=config.replay is not False)
         schedule = phase_schedule(config, len(indices), first=run.teacher is None)
         if run.teacher is None:
-            run.train("main", _first_phase_loss(run.model), indices, schedule, tuple(run.model.parameters()))
+            run.train("main", first_phase_loss(run), indices, schedule, tuple(run.model.parameters()))
             return
         run.lambda_ = less_forget_weight(
             config.lambda_rule, config.lambda_base, run.old_count, run.learnt_count, config.lambda_max
@@ -73,7 +77,11 @@ class Lucir:
         frozen = {id(head.old)} if config.freeze_old else set()
         parameters = tuple(parameter for parameter in run.model.parameters() if id(parameter) not in frozen)
         end = _main_share(run, len(indices), schedule) if config.cbf.enabled else 1.0
-        run.train("main", incremental_loss(run), indices, schedule, parameters, share=(0.0, end))
+        term = importance_term(run)
+        if config.settings_of(BeyondPaper).boost.enabled:
+            boost_and_compress(run, indices, head, term, end)
+        else:
+            run.train("main", incremental_loss(run, term), indices, schedule, parameters, share=(0.0, end))
         if config.cbf.enabled:
             _balanced_finetune(run, head, end)
 
@@ -85,18 +93,27 @@ def cosine_head(model: IncrementalModel) -> CosineHead:
     return model.head
 
 
-def incremental_loss(run: PhaseRun, *, less_forget: bool = True, ranking: bool = True) -> LossFunction:
-    """The objective of a phase after the first, by the settings; the flags leave a term out."""
+def incremental_loss(
+    run: PhaseRun, term: ImportanceTerm | None = None, *, less_forget: bool = True, ranking: bool = True
+) -> LossFunction:
+    """The objective of a phase after the first, by the settings, with `term` added; the flags leave a term out."""
     config, model, teacher, old_count = run.config, run.model, run.teacher, run.old_count
     assert teacher is not None  # noqa: S101  # phase 0 has its own loss
     distils = config.score_mimic or (less_forget and config.less_forget)
+    separated = config.settings_of(BeyondPaper).separated_softmax
 
     def loss(images: Tensor, labels: Tensor) -> Mapping[str, LossTerm]:
-        output: Output = model(images)
-        terms = {"cross_entropy": LossTerm(cross_entropy_loss(output.logits, labels))}
+        extra, target = {}, None
+        if term is None:
+            output: Output = model(images)
+        else:
+            output, target, extra["importance"] = term(images)
+        own = separated_softmax_loss(output.logits, labels, old_count) if separated else None
+        terms = {"cross_entropy": LossTerm(cross_entropy_loss(output.logits, labels) if own is None else own), **extra}
         if distils:
-            with torch.no_grad():
-                target: Output = teacher(images)
+            if target is None:
+                with torch.no_grad():
+                    target = teacher(images)
             if less_forget and config.less_forget:
                 value = less_forget_loss(output.features, target.features)
                 terms["less_forget"] = LossTerm(value, run.lambda_ or 0.0)
@@ -117,10 +134,16 @@ def incremental_loss(run: PhaseRun, *, less_forget: bool = True, ranking: bool =
     return loss
 
 
-def _first_phase_loss(model: IncrementalModel) -> LossFunction:
+def first_phase_loss(run: PhaseRun) -> LossFunction:
+    """Cross-entropy, and where chosen the decorrelation of each class's features."""
+    model, weight, count = run.model, run.config.settings_of(BeyondPaper).decorrelation, run.new_count
+
     def loss(images: Tensor, labels: Tensor) -> Mapping[str, LossTerm]:
         output: Output = model(images)
-        return {"cross_entropy": LossTerm(cross_entropy_loss(output.logits, labels))}
+        terms = {"cross_entropy": LossTerm(cross_entropy_loss(output.logits, labels))}
+        if weight:
+            terms["decorrelation"] = LossTerm(decorrelation_loss(output.features, labels, count), weight)
+        return terms
 
     return loss
 

@@ -1,13 +1,14 @@
 """A backbone with its growing head, and normalisation of the images in front."""
 
 import copy
-from typing import NamedTuple, cast
+from typing import NamedTuple, Protocol, cast, runtime_checkable
 
 import torch
 from torch import Tensor, nn
 
 from lucir_core.config.method_settings import Analytic
 from lucir_core.config.phase_config import Normalisation, PhaseConfig
+from lucir_core.errors import ConfigError
 from lucir_core.models import create_backbone
 from lucir_core.models.branched import BranchedBackbone
 from lucir_core.models.folding import folded
@@ -22,6 +23,15 @@ class Output(NamedTuple):
     features: Tensor
     logits: Tensor
     cosines: Tensor
+
+
+@runtime_checkable
+class Staged(Protocol):
+    """A backbone that shows its maps on the way; its features are the means of the last ones."""
+
+    def stages(self, x: Tensor) -> tuple[Tensor, ...]:
+        """x: (batch, 3, height, width), normalised; the maps (batch, channels, height, width) after each stage."""
+        ...
 
 
 class IncrementalModel(nn.Module):
@@ -73,7 +83,19 @@ class IncrementalModel(nn.Module):
 
     def forward(self, images: Tensor) -> Output:
         """images: (batch, 3, size, size) on the scale 0 to 255, any dtype."""
-        features = self.features(images)
+        return self._scored(self.features(images))
+
+    def staged(self, images: Tensor) -> tuple[Output, tuple[Tensor, ...]]:
+        """As `forward`, and the maps after each stage; raises ConfigError for a backbone without stages."""
+        if not isinstance(self.backbone, Staged):
+            raise ConfigError("this backbone does not show its stages: choose a ResNet for small images (resnet32)")
+        normalised = images.float() * self.scale + self.shift
+        kind = self.backbone_type if self.training or self.frozen else None
+        with torch.autocast(normalised.device.type, kind, enabled=kind is not None, cache_enabled=False):
+            maps = tuple(gathered(part) for part in self.backbone.stages(normalised))
+        return self._scored(maps[-1].float().mean(dim=(2, 3))), maps
+
+    def _scored(self, features: Tensor) -> Output:
         scores = self.head(features)
         return Output(features, scores.logits, scores.cosines)
 

@@ -46,11 +46,16 @@ class CifarResNet(nn.Module):
         self.layer2 = _stage(16, 32, blocks, 2)
         self.layer3 = _stage(32, 64, blocks, 2, last_relu=last_relu)
 
-    def forward(self, x: Tensor) -> Tensor:
-        """x: (batch, 3, height, width), normalised; features: (batch, 64)."""
+    def stages(self, x: Tensor) -> tuple[Tensor, ...]:
+        """x: (batch, 3, height, width), normalised; the maps after each stage."""
         out = functional.relu(self.bn1(self.conv1(x)), inplace=True)
-        maps: Tensor = self.layer3(self.layer2(self.layer1(out)))
-        return maps.mean(dim=(2, 3))
+        first = self.layer1(out)
+        second = self.layer2(first)
+        return first, second, self.layer3(second)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """x: (batch, 3, height, width), normalised; features: (batch, 64), the means of the last maps."""
+        return self.stages(x)[-1].mean(dim=(2, 3))
 
 
 def _stage(inputs: int, outputs: int, blocks: int, stride: int, *, last_relu: bool = True) -> nn.Sequential:

@@ -28,11 +28,17 @@ class WideCifarResNet(nn.Module):
         self.layer3 = nn.Sequential(BasicBlock(128, 256, 2), BasicBlock(256, 256))
         self.layer4 = nn.Sequential(BasicBlock(256, 512, 2), BasicBlock(512, 512, last_relu=last_relu))
 
-    def forward(self, x: Tensor) -> Tensor:
-        """x: (batch, 3, height, width), normalised; features: (batch, 512)."""
+    def stages(self, x: Tensor) -> tuple[Tensor, ...]:
+        """x: (batch, 3, height, width), normalised; the maps after each stage."""
         out = functional.relu(self.bn1(self.conv1(x)), inplace=True)
-        maps: Tensor = self.layer4(self.layer3(self.layer2(self.layer1(out))))
-        return maps.mean(dim=(2, 3))
+        first = self.layer1(out)
+        second = self.layer2(first)
+        third = self.layer3(second)
+        return first, second, third, self.layer4(third)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """x: (batch, 3, height, width), normalised; features: (batch, 512), the means of the last maps."""
+        return self.stages(x)[-1].mean(dim=(2, 3))
 
     def start_as_shortcuts(self) -> None:
         """Put the scale of every block's second normalisation to 0."""

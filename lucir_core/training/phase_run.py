@@ -111,8 +111,12 @@ class PhaseRun:
         eval_mode: tuple[nn.Module, ...] = (),
         share: tuple[float, float] = (0.0, 1.0),
         gradient_noise: Callable[[int], float] | None = None,
+        weight_decay: float | None = None,
     ) -> None:
-        """Train one stage, or what a resume file leaves of it. `share`: the stage's part of the phase's progress."""
+        """Train one stage, or what a resume file leaves of it.
+
+        share: the stage's part of the phase's progress; weight_decay: instead of that of the settings.
+        """
         complete, position = self.checkpoint.enter(name, self.model)
         if complete:
             return
@@ -126,7 +130,7 @@ class PhaseRun:
             schedule=schedule,
             batch_size=config.batch_size,
             momentum=config.momentum,
-            weight_decay=config.weight_decay,
+            weight_decay=config.weight_decay if weight_decay is None else weight_decay,
             eval_mode=eval_mode,
             gradient_noise=gradient_noise,
         )

@@ -82,7 +82,7 @@ def test_a_finished_run_is_not_run_again(dataset: Dataset, make_spec: MakeSpec, 
     del older["config"]["augment"]["cutout"]
     path.write_text(json.dumps(older))
     assert run_benchmark(make_spec("finetune", {"epochs": 1, "milestones": []}), dataset, tmp_path) == path
-    with pytest.raises(StateError, match=r"other settings \(config.epochs, config.milestones, settings.epochs"):
+    with pytest.raises(StateError, match=r"other settings \(config.epochs, config.milestones\)"):
         run_benchmark(make_spec("finetune"), dataset, tmp_path)
 
 
@@ -91,7 +91,7 @@ def test_a_run_begun_with_other_data_or_settings_is_refused(
 ) -> None:
     with pytest.raises(TimeLimitReachedError):
         run_benchmark(make_spec(), dataset, tmp_path, clock=Clock(0.0))
-    with pytest.raises(StateError, match=r"other settings \(config.lr, settings.lr\)"):
+    with pytest.raises(StateError, match=r"other settings \(config.lr\)"):
         run_benchmark(make_spec(settings={"lr": 0.2}), dataset, tmp_path)
     darker = Dataset("tiny", Split(dataset.train.images // 2, dataset.train.labels), dataset.test, dataset.classes)
     with pytest.raises(StateError, match=r"other settings \(data\)"):

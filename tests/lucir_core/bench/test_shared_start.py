@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from lucir_core.bench.datasets.dataset import Dataset
+from lucir_core.bench.datasets.dataset import Dataset, Split
 from lucir_core.bench.result_file import read_json
 from lucir_core.bench.run_protocol import Clock, TimeLimitReachedError, run_benchmark
 from lucir_core.bench.shared_start import LATER, SharedStarts, start_address
@@ -40,10 +40,15 @@ CHANGES: dict[str, Any] = {
     "distillation.cross_entropy": "new",
     "replay": True,
 }
+OWN_CHANGES = {
+    "lucir": {"lucir.importance": 4.0, "lucir.separated_softmax": True, "lucir.boost.enabled": True},
+}
+"""Of settings that only one method has."""
 
 
 def test_every_setting_that_is_left_out_is_changed_here() -> None:
-    assert {name.split(".")[0] for name in CHANGES} == set(LATER)
+    own = {".".join(name.split(".")[:2]) for changes in OWN_CHANGES.values() for name in changes}
+    assert {name.split(".")[0] for name in CHANGES} | own == set(LATER)
 
 
 @pytest.mark.parametrize("method", [name for name in METHODS.names() if name != "joint"])
@@ -51,9 +56,11 @@ def test_no_method_reads_them_in_phase_0(method: str, make_spec: MakeSpec) -> No
     images = np.concatenate([synthetic_images(label, 8, 0) for label in range(2)])
     data = PhaseData(images, np.repeat([0, 1], 8), ("one", "two"))
     plain = make_spec(method)
-    changed = make_spec(method, {**plain.settings, **CHANGES})
+    changed = make_spec(method, {**plain.settings, **CHANGES, **OWN_CHANGES.get(method, {})})
     first, second = (run_phase(spec.config, data, None, seed=3) for spec in (plain, changed))
     assert changed.config != plain.config
+    data_set = Dataset("made", Split(images, data.labels), Split(images, data.labels), tuple("abcdef"))
+    assert start_address(changed, data_set) == start_address(plain, data_set)
     for name, value in first.model.state_dict().items():
         assert value.equal(second.model.state_dict()[name]), name
     assert first.exemplars.pngs == second.exemplars.pngs
