@@ -48,7 +48,7 @@ COUNT ?= 10000
 simulate: $(VENV)/.dev  ## histories of two updaters, followers and a person on a simulated store: COUNT=10000
 	$(BIN)/python -m tools.simulation --count $(COUNT)
 
-mutation: $(VENV)/.dev  ## take one hold, precondition, sync or refusal out at a time: do the tests notice?
+mutation: $(VENV)/.dev  ## take out a hold, precondition, sync or refusal, or exchange two writes: do the tests notice?
 	$(BIN)/python -m tools.mutation
 
 check: $(VENV)/.dev  ## lint, types, import rules

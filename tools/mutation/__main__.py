@@ -1,4 +1,4 @@
-"""Take one hold, precondition, sync or refusal out at a time, and see whether the tests notice.
+"""Take one hold, precondition, sync or refusal out at a time, or exchange two writes, and see whether the tests notice.
 
     python -m tools.mutation --output mutation.json
 

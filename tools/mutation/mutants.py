@@ -1,4 +1,4 @@
-"""Mutants of a file: each is the file without one hold, one precondition, one sync, or one refusal."""
+"""Mutants of a file: without one hold, precondition, sync or refusal, or with two neighbouring writes exchanged."""
 
 import ast
 import copy
@@ -9,6 +9,11 @@ DROPPED_CALLS = frozenset({"hold", "_hold", "confirm", "fsync", "sync_folder", "
 """Statements that call one of these are taken out."""
 DROPPED_REFUSALS = frozenset({"PreconditionFailedError", "LeaseLostError", "SupersededError"})
 """A condition under which nothing is done but to raise one of these is never true."""
+ORDERED_CALLS = frozenset(
+    {"write", "replace", "move", "delete", "upload", "rename", "unlink", "fsync", "sync_folder"}
+    | {"_create_files", "_upload_aside", "_seal", "_complete", "_tidy"}
+)
+"""Two neighbouring statements that each call one of these are exchanged."""
 
 
 @dataclass(frozen=True)
@@ -30,6 +35,25 @@ def mutants(source: str) -> Iterator[Mutant]:
         what = _mutate(node)
         if what is not None:
             yield Mutant(getattr(node, "lineno", 0), what, ast.unparse(ast.fix_missing_locations(changed)))
+    yield from _exchanged(tree)
+
+
+def _exchanged(tree: ast.Module) -> Iterator[Mutant]:
+    for node in ast.walk(tree):
+        for body in (getattr(node, name, None) for name in ("body", "orelse", "finalbody")):
+            if not isinstance(body, list) or isinstance(node, ast.Module | ast.ClassDef):
+                continue
+            for index in range(len(body) - 1):
+                first, second = body[index : index + 2]
+                if _writes(first) and _writes(second):
+                    body[index : index + 2] = [second, first]
+                    what = f"{ast.unparse(second).splitlines()[0][:50]} too early"
+                    yield Mutant(second.lineno, what, ast.unparse(ast.fix_missing_locations(tree)))
+                    body[index : index + 2] = [first, second]
+
+
+def _writes(statement: ast.stmt) -> bool:
+    return any(isinstance(node, ast.Call) and _name(node.func) in ORDERED_CALLS for node in ast.walk(statement))
 
 
 def _mutate(node: ast.AST) -> str | None:
