@@ -77,12 +77,30 @@ class Plan(StoredDocument):
         """The entries with one of these roles, in plan order."""
         return tuple(entry for entry in self.entries if entry.role in roles)
 
+    def idle_markers(self) -> tuple[Entry, ...]:
+        """The markers of classes of which nothing is left to learn."""
+        busy = {entry.class_name for entry in self.of_role("train", "holdout")}
+        return tuple(entry for entry in self.of_role("marker") if entry.class_name not in busy)
+
+
+class GivenUp(Document):
+    """How an update ends that makes no version: decided before anything of that end is done."""
+
+    result: Literal["failed", "superseded"]
+    reason: str
+
 
 class Attempts(StoredDocument):
-    """``attempts.json``: how often each step was begun without ending, and failed; so that no drop loops for ever."""
+    """``attempts.json``: how often each step was begun without ending, and failed; so that no drop loops for ever.
+
+    And who works on the update: each updater replaces only what it has found.
+    """
 
     begun: dict[str, int] = Field(default_factory=dict)
     failed: dict[str, int] = Field(default_factory=dict)
+    epoch: int | None = None
+    """Of the updater that works on it: the term of its lease. None for a single writer, and in earlier releases."""
+    given_up: GivenUp | None = None
 
 
 class Done(StoredDocument):

@@ -1,5 +1,6 @@
 """Reading and writing the documents of the updates in the store."""
 
+from collections.abc import Callable
 from contextlib import suppress
 from typing import TypeVar
 
@@ -104,9 +105,25 @@ class UpdateRecords:
         """How often the steps of an update were begun and failed."""
         return self._read(Attempts, self._key(update_id, ATTEMPTS)) or Attempts()
 
-    def write_attempts(self, update_id: str, attempts: Attempts) -> None:
-        """Replace the count."""
-        self._objects.write(self._key(update_id, ATTEMPTS), encode(attempts))
+    def revise_attempts(self, update_id: str, change: Callable[[Attempts], Attempts]) -> Attempts:
+        """Replace the count by what ``change`` makes of it, and by nothing else; return what is there then.
+
+        Raises ``PreconditionFailedError`` when somebody has replaced it meanwhile, and what ``change`` raises.
+        """
+        key = self._key(update_id, ATTEMPTS)
+        try:
+            tag = self._objects.stat(key).etag  # before the content: a change in between makes the replacement fail
+        except ObjectNotFoundError:
+            tag = None
+        found = self.attempts(update_id) if tag is not None else Attempts()
+        changed = change(found)
+        if changed == found:
+            return found
+        if tag is None:
+            self._objects.write(key, encode(changed), only_if_absent=True)
+        else:
+            self._objects.replace(key, encode(changed), expected_etag=tag)
+        return changed
 
     def failed(self) -> dict[str, FailedFolder]:
         """Folders that are left alone until their content changes.

@@ -10,9 +10,9 @@ from handlers.torchserve.management import RegisteredVersion, Worker
 from handlers.updater import service
 from handlers.updater.intake import originals, reader, watch
 from handlers.updater.leader import lease
+from handlers.updater.leader.leadership import last_epoch
 from handlers.updater.leader.lease import Lease, LeaseState
 from model_store.objects import ObjectStore
-from model_store.versions import VersionStore
 from tools.simulation.learning import PURE_EDIT_STEPS, NoChild
 from tools.simulation.scheduler import Lock, Process, Scheduler
 
@@ -72,7 +72,7 @@ class SimulatedLeadership:
             settings.updater.lease_seconds,
             process.name,
             f"{process.name}, {process.incarnation}",
-            lowest_term=lambda: _epoch_of(objects),
+            lowest_term=lambda: last_epoch(objects),
             watch_clock=lambda: scheduler.now,
             hold_clock=lambda: scheduler.now - process.drift,
         )
@@ -140,11 +140,6 @@ class Engine:
 def _scheduler() -> Scheduler:
     scheduler: Scheduler = present["scheduler"]
     return scheduler
-
-
-def _epoch_of(objects: ObjectStore) -> int:
-    pointer = VersionStore(objects).current()
-    return (pointer.epoch or 0) if pointer is not None else 0
 
 
 def _one_by_one(function: Callable[[Any], Any], items: Iterable[Any], workers: int | None = None) -> Iterator[Any]:

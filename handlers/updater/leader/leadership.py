@@ -5,6 +5,7 @@ import os
 import platform
 import threading
 
+from handlers.bucket.updates import UpdateRecords
 from handlers.settings import Settings
 from handlers.updater.errors import LeaseLostError
 from handlers.updater.leader.data_folder import Holder
@@ -18,6 +19,21 @@ logger = logging.getLogger(__name__)
 
 STOP_SECONDS = 3.0
 """Longest that a stop waits for the lease to be given back; a standby then waits for it to run out."""
+
+
+def last_epoch(objects: ObjectStore) -> int:
+    """The highest epoch that the store remembers besides the lease: the pointer's, and that of the newest update.
+
+    Raises ``StoreError``.
+    """
+    records = UpdateRecords(objects)
+    try:
+        latest = records.latest()
+        worked = records.attempts(latest).epoch if latest is not None else None
+        pointer = VersionStore(objects).current()
+    except CorruptVersionError:  # it is replaced by the next version, or by a person
+        return 0
+    return max(worked or 0, (pointer.epoch or 0) if pointer is not None else 0)
 
 
 class Leadership:
@@ -49,7 +65,9 @@ class Leadership:
         self._holder = Holder(self._settings.work_folder)
         name = f"{platform.node() or 'this host'}, process {os.getpid()}"
         seconds = self._settings.updater.lease_seconds
-        self._lease = Lease(self._objects, seconds, self._holder.name, name, lowest_term=self._pointers_epoch)
+        self._lease = Lease(
+            self._objects, seconds, self._holder.name, name, lowest_term=lambda: last_epoch(self._objects)
+        )
         self._thread.start()
 
     def stop(self) -> None:
@@ -76,13 +94,6 @@ class Leadership:
         if self._lease is None:
             raise LeaseLostError("this updater has not been started")
         return self._lease
-
-    def _pointers_epoch(self) -> int:
-        try:
-            pointer = VersionStore(self._objects).current()
-        except CorruptVersionError:  # it is replaced by the next version, or by a person
-            return 0
-        return (pointer.epoch or 0) if pointer is not None else 0
 
     def _loop(self) -> None:
         lease = self._started()

@@ -146,6 +146,7 @@ EDIT_STEPS: tuple[Step, ...] = (
         point,
         lambda update: not update.makes_version or not update.passed() or update.candidate.was_pointed(),
         may_set_aside=False,
+        once=True,
     ),
     _OF_A_DROP["swap"],
     Step("account", account, is_accounted, may_set_aside=False),

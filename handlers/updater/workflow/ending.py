@@ -20,7 +20,9 @@ def end_update(update: Update, outcome: Outcome, reason: str | None) -> None:
     plan = update.find_plan()
     services = update.services
     entries = plan.entries if plan is not None else ()
-    gone = entries if outcome in {"published", "refused", "rejected"} else [e for e in entries if e.role == "rejected"]
+    gone = entries
+    if plan is not None and outcome in {"failed", "superseded"}:
+        gone = plan.of_role("rejected") + plan.idle_markers()
     done = Done(
         id=update.id,
         result=outcome,

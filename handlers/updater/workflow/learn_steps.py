@@ -45,11 +45,15 @@ def ingest(update: Update) -> None:
 
 
 def reject(update: Update) -> None:
-    """Move what was refused to ``rejected/``, each with its reason."""
+    """Move what was refused to ``rejected/``, each with its reason.
+
+    Where nothing else of a class is left, its marker goes too: alone it would let a later drop count as complete.
+    """
     services, entries = update.services, update.plan.of_role("rejected")
     write_reasons(services.objects, update.id, entries)
     moved, left = move_all(services.objects, entries, services.troubled)
-    update.left += left
+    _, left_markers = move_all(services.objects, update.plan.idle_markers(), services.troubled)
+    update.left += left + left_markers
     services.metrics.images.labels("rejected").inc(len(moved))
     for entry in moved:
         services.status.add_rejected(entry.key, entry.class_name, entry.reason or "", update.id)
@@ -105,7 +109,9 @@ def archive(update: Update) -> None:
     moved, left = move_all(services.objects, update.plan.of_role("train", "holdout"), services.troubled)
     for role, label in (("train", "trained"), ("holdout", "held_out")):
         services.metrics.images.labels(label).inc(sum(entry.role == role for entry in moved))
-    _, left_markers = move_all(services.objects, update.plan.of_role("marker"), services.troubled)
+    gone = update.plan.idle_markers()
+    markers = [entry for entry in update.plan.of_role("marker") if entry not in gone]
+    _, left_markers = move_all(services.objects, markers, services.troubled)
     update.left += left + left_markers
 
 
@@ -157,7 +163,7 @@ STEPS: tuple[Step, ...] = (
     Step("learn", learn, _when_learning(lambda update: is_made(update, update.candidate))),
     Step("evaluate", evaluate, _when_learning(_is_measured)),
     Step("store", store, _when_learning(_never)),
-    Step("point", point, _nothing_to_point, may_set_aside=False),
+    Step("point", point, _nothing_to_point, may_set_aside=False, once=True),
     Step("fall-back", provisional.fall_back, _nothing_to_fall_back_from, may_set_aside=False),
     Step("swap", swap, _nothing_to_swap, may_set_aside=False),
     Step("archive", archive, _never, may_set_aside=False),

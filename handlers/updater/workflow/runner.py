@@ -6,12 +6,13 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 from handlers.bucket.layout import INCOMING, READY_MARKER
-from handlers.bucket.update_documents import FailedFolder
+from handlers.bucket.update_documents import Attempts, FailedFolder, GivenUp
 from handlers.updater.context.update import Update
 from handlers.updater.errors import NOT_THE_DROP, SupersededError
 from handlers.updater.intake.listing import Folder, list_incoming
 from handlers.updater.status import Phase
 from handlers.updater.workflow.ending import end_update
+from handlers.updater.workflow.ownership import Ownership
 
 logger = logging.getLogger(__name__)
 
@@ -29,6 +30,8 @@ class Step:
     run: Callable[[Update], None]
     done: Callable[[Update], bool]
     may_set_aside: bool = True
+    once: bool = False
+    """Whether the step is done for good once a later one has begun: a person may have undone its work since."""
 
 
 class SetAsideError(Exception):
@@ -42,21 +45,24 @@ class Runner:
         self._update = update
         self._steps = steps
         self._begun: set[str] = set()
+        self._ownership = Ownership(update)
 
     def run(self) -> None:
         """Every step that is not done yet. Raises what is to be waited out (see ``NOT_THE_DROP``) or tried again."""
+        attempts = self._ownership.take()
+        if attempts.given_up is not None:
+            self._end(attempts.given_up)
+            return
         try:
             for step in self._steps:
                 self._update.services.tick()
-                if not step.done(self._update):
+                if not (step.once and self._is_past(step, attempts)) and not step.done(self._update):
                     self._run_step(step)
         except SupersededError as error:
             # What another updater published may be this same update, continued after it took over.
-            self._update.services.leadership.confirm()
-            logger.warning("update %s is superseded: %s", self._update.id, error)
-            end_update(self._update, "superseded", str(error))
+            self._give_up(GivenUp(result="superseded", reason=str(error)))
         except SetAsideError as error:
-            self._set_aside(str(error))
+            self._give_up(GivenUp(result="failed", reason=str(error)))
 
     def _run_step(self, step: Step) -> None:
         update = self._update
@@ -80,32 +86,49 @@ class Runner:
         """Once per process: what is found begun but not done was cut short by the end of a process."""
         if step.name in self._begun:
             return
-        records, update = self._update.services.records, self._update
-        attempts = records.attempts(update.id)
-        names = [one.name for one in self._steps]
-        if any(later in attempts.begun for later in names[names.index(step.name) + 1 :]):
-            return  # it ended in an earlier process, and is only walked through again
-        deaths = attempts.begun.get(step.name, 0)
-        if step.may_set_aside and deaths >= MOST_DEATHS:
-            raise SetAsideError(f"the updater ended {deaths} times during the step {step.name!r} of this update")
-        begun = {**attempts.begun, step.name: deaths + 1}
-        records.write_attempts(update.id, attempts.model_copy(update={"begun": begun}))
+
+        def one_more(attempts: Attempts) -> Attempts:
+            if self._is_past(step, attempts):
+                return attempts  # it ended in an earlier process, and is only walked through again
+            deaths = attempts.begun.get(step.name, 0)
+            if step.may_set_aside and deaths >= MOST_DEATHS:
+                raise SetAsideError(f"the updater ended {deaths} times during the step {step.name!r} of this update")
+            return attempts.model_copy(update={"begun": {**attempts.begun, step.name: deaths + 1}})
+
+        self._ownership.begin(one_more)
         self._begun.add(step.name)
 
     def _count_failure(self, step: Step, error: Exception) -> None:
-        records, update = self._update.services.records, self._update
-        attempts = records.attempts(update.id)
-        failures = attempts.failed.get(step.name, 0) + 1
-        failed = {**attempts.failed, step.name: failures}
-        records.write_attempts(update.id, attempts.model_copy(update={"failed": failed}))
-        update.services.status.update_phase(attempt=failures + 1)
+        def one_more(attempts: Attempts) -> Attempts:
+            failed = {**attempts.failed, step.name: attempts.failed.get(step.name, 0) + 1}
+            return attempts.model_copy(update={"failed": failed})
+
+        failures = self._ownership.begin(one_more).failed[step.name]
+        self._update.services.status.update_phase(attempt=failures + 1)
         if step.may_set_aside and failures >= MOST_FAILURES:
             raise SetAsideError(f"{step.name} failed {failures} times: {error}") from error
+
+    def _is_past(self, step: Step, attempts: Attempts) -> bool:
+        """Whether a later step has begun."""
+        names = [one.name for one in self._steps]
+        return any(later in attempts.begun for later in names[names.index(step.name) + 1 :])
+
+    def _give_up(self, wanted: GivenUp) -> None:
+        """Decide that the update makes no version, unless it is another updater's by now, and end it so."""
+        self._update.services.leadership.confirm()
+        self._end(self._ownership.give_up(wanted))
+
+    def _end(self, given_up: GivenUp) -> None:
+        """Do what was decided; again, where an earlier process was cut short at that."""
+        if given_up.result == "failed":
+            self._set_aside(given_up.reason)
+        else:
+            logger.warning("update %s is superseded: %s", self._update.id, given_up.reason)
+            end_update(self._update, "superseded", given_up.reason)
 
     def _set_aside(self, reason: str) -> None:
         """End the update as failed; its folders are left alone until their content changes."""
         update = self._update
-        update.services.leadership.confirm()
         logger.error("update %s was given up: %s", update.id, reason)
         update.services.status.add_error("update", f"update {update.id} was given up: {reason}")
         remedy = f"{reason} (to try again, change its files, or create {READY_MARKER} in the folder)"

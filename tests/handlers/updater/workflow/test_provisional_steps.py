@@ -206,10 +206,10 @@ def test_what_is_not_the_provisional_versions_fault_is_no_reason_to_give_up(upda
 def test_a_step_that_kills_the_process_is_left_out_in_the_end(update: Update) -> None:
     ran = []
     step = attempted("imprint", lambda *_: ran.append(1))
-    update.services.records.write_attempts("000002", Attempts(begun={"imprint": 10}))
+    update.services.records.revise_attempts("000002", lambda _: Attempts(begun={"imprint": 10}))
     step(update)
     assert ran == [1]
-    update.services.records.write_attempts("000002", Attempts(begun={"imprint": 11}))
+    update.services.records.revise_attempts("000002", lambda _: Attempts(begun={"imprint": 11}))
     step(update)
     assert ran == [1]
     assert unless_left_out(lambda *_: False)(update)

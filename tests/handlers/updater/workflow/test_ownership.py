@@ -1,0 +1,121 @@
+"""An update is begun, gone on with and given up by one updater at a time, whenever another one sleeps."""
+
+from collections.abc import Callable
+from dataclasses import replace
+
+import pytest
+
+from handlers.bucket.update_documents import Attempts, GivenUp
+from handlers.bucket.updates import UpdateRecords
+from handlers.updater.context.update import Services, Update
+from handlers.updater.errors import LeaseLostError, SupersededError
+from handlers.updater.intake.listing import scan
+from handlers.updater.intake.selection import select
+from handlers.updater.leader.leadership import last_epoch
+from handlers.updater.workflow.learn_steps import ingest, reject
+from handlers.updater.workflow.runner import Runner, Step
+from model_store.directory.directory_store import DirectoryStore
+from model_store.objects import ObjectInfo, StoreError
+from tests.handlers.conftest import Drop
+
+UPDATE = "000001"
+SUPERSEDED = GivenUp(result="superseded", reason="version 7 is served now")
+
+
+def superseded(_: Update) -> None:
+    raise SupersededError(SUPERSEDED.reason)
+
+
+def learning(run: Callable[[Update], None]) -> Step:
+    return Step("learn", run, lambda _: False)
+
+
+def successor(records: UpdateRecords) -> None:
+    """Another updater of a later epoch takes the update."""
+    records.revise_attempts(UPDATE, lambda found: found.model_copy(update={"epoch": 9}))
+
+
+class Sleepy(DirectoryStore):
+    """The process sleeps between its last look and the write that gives the update up; another one takes over."""
+
+    other: UpdateRecords
+
+    def replace(self, key: str, data: bytes, *, expected_etag: str) -> ObjectInfo:
+        if b'"result": "superseded"' in data:
+            successor(self.other)
+        return super().replace(key, data, expected_etag=expected_etag)
+
+
+def test_a_sleeper_does_not_give_up_what_its_successor_goes_on_with(services: Services) -> None:
+    sleepy = Sleepy(services.settings.data / "store")
+    sleepy.other = services.records
+    asleep = replace(services, objects=sleepy, records=UpdateRecords(sleepy))
+    update = Update(asleep, asleep.records.begin({}))
+    with pytest.raises(StoreError, match="changed meanwhile"):
+        Runner(update, [learning(superseded)]).run()
+    assert services.records.done(UPDATE) is None
+    attempts = services.records.attempts(UPDATE)
+    assert (attempts.epoch, attempts.given_up) == (9, None)
+
+
+@pytest.mark.parametrize("run", [superseded, lambda _: None], ids=["give up", "begin a step"])
+def test_a_sleeper_that_wakes_later_does_nothing(services: Services, run: Callable[[Update], None]) -> None:
+    update = Update(services, services.records.begin({}))
+    runner = Runner(update, [Step("ingest", lambda _: successor(services.records), lambda _: False), learning(run)])
+    with pytest.raises(LeaseLostError, match="epoch 9"):
+        runner.run()
+    assert services.records.done(UPDATE) is None
+    assert services.records.attempts(UPDATE).begun == {"ingest": 1}
+    with pytest.raises(LeaseLostError, match="epoch 9"):
+        runner.run()
+
+
+def test_what_was_given_up_stays_so_whoever_ends_it(services: Services) -> None:
+    update = Update(services, services.records.begin({}))
+    services.records.revise_attempts(UPDATE, lambda _: Attempts(begun={"learn": 1}, given_up=SUPERSEDED))
+    ran = list[str]()
+    Runner(update, [learning(lambda _: ran.append("learn"))]).run()
+    assert (done := services.records.done(UPDATE)) is not None
+    assert (done.result, done.reason, ran) == ("superseded", SUPERSEDED.reason, [])
+
+
+def test_nobody_begins_a_step_of_what_was_given_up(services: Services) -> None:
+    def give_up(_: Update) -> None:
+        services.records.revise_attempts(UPDATE, lambda found: found.model_copy(update={"given_up": SUPERSEDED}))
+
+    update = Update(services, services.records.begin({}))
+    steps = [Step("point", give_up, lambda _: False), Step("archive", lambda _: None, lambda _: False)]
+    with pytest.raises(LeaseLostError, match="was given up"):
+        Runner(update, steps).run()
+    assert "archive" not in services.records.attempts(UPDATE).begun
+
+
+def test_a_version_that_was_pointed_to_is_not_superseded_by_a_later_rollback(services: Services) -> None:
+    """Its images are on their way to the archive."""
+    update = Update(services, services.records.begin({}))
+    services.records.revise_attempts(UPDATE, lambda _: Attempts(begun={"point": 1, "archive": 1}))
+    ran = list[str]()
+    point = Step("point", superseded, lambda _: False, once=True)
+    Runner(update, [point, Step("archive", lambda _: ran.append("archive"), lambda _: False)]).run()
+    assert ran == ["archive"]
+    assert services.records.attempts(UPDATE).given_up is None
+
+
+def test_the_epoch_never_goes_back_where_somebody_removed_the_lease(services: Services, store: DirectoryStore) -> None:
+    services.records.begin({})
+    successor(services.records)
+    assert last_epoch(store) == 9
+
+
+def test_a_marker_goes_with_the_last_image_of_its_folder(services: Services, store: DirectoryStore, drop: Drop) -> None:
+    """Left alone, it let a later drop count as complete (seed 22491 of the simulation)."""
+    for name in ("zero", "one"):
+        drop(name, int(name == "one"), 3, marked=True)
+    (drop("two", 2, 0, marked=True) / "cut.png").write_bytes(b"no image")
+    chosen = select(list(scan(store).values()), 100, first=True)
+    update = Update(services, services.records.begin(chosen))
+    ingest(update)
+    reject(update)
+    left = {info.key for info in store.list("incoming/") if info.key.endswith("_READY")}
+    assert left == {"incoming/zero/_READY", "incoming/one/_READY"}
+    assert [info.key for info in store.list("archive/")] == [f"archive/{UPDATE}/two/_READY"]
