@@ -18,8 +18,6 @@ from handlers.client.visible import visible
 from model_store.objects import ObjectStore
 
 POLL_SECONDS = 0.5
-LEAST_GROWN = 0.02
-"""Progress before time left is told: less says nothing yet."""
 
 
 @dataclass
@@ -110,25 +108,10 @@ class DropProgress:
     seconds: float
     """Since the following began."""
     left: float | None = None
-    """Seconds until the running step has ended, as far as its progress so far tells; None where it does not."""
+    """Seconds until the running phase is learnt, as far as its progress so far tells; None where it does not."""
     provisional: int | None = None
     """A provisional version that answers for the new classes until they are learnt."""
     outcome: Outcome | None = None
-
-
-class Pace:
-    """How long a running phase still takes, by how fast its progress has grown."""
-
-    def __init__(self) -> None:
-        self._began: tuple[float, float] | None = None
-
-    def left(self, ratio: float, seconds: float) -> float | None:
-        """Seconds until the progress is 1; ``ratio`` at ``seconds``, both growing until another phase begins."""
-        if self._began is None or ratio < self._began[0] or not ratio:
-            self._began = (ratio, seconds) if ratio else None
-            return None
-        grown = ratio - self._began[0]
-        return (1.0 - ratio) * (seconds - self._began[1]) / grown if grown >= LEAST_GROWN else None
 
 
 def follow(objects: ObjectStore, url: str, keys: Collection[str], timeout: float) -> Iterator[DropProgress]:
@@ -138,7 +121,6 @@ def follow(objects: ObjectStore, url: str, keys: Collection[str], timeout: float
     """
     started = time.monotonic()
     tracker = DropTracker(objects, keys)
-    pace = Pace()
     # On a small machine this process must not take from what is being learnt: one connection, few questions.
     with open_http(url) as session:
         while True:
@@ -154,8 +136,8 @@ def follow(objects: ObjectStore, url: str, keys: Collection[str], timeout: float
                 outcome.provisional, outcome.provisional_seconds = answering, seconds
             if seconds > timeout:
                 raise ClientError(f"not learnt after {timeout:.0f} s ({describe(status)}); it goes on without waiting")
-            ratio = _ratio(status)
-            yield DropProgress(describe(status), ratio, seconds, pace.left(ratio, seconds), outcome.provisional)
+            ratio, left = _how_far(status)
+            yield DropProgress(describe(status), ratio, seconds, left, outcome.provisional)
             time.sleep(POLL_SECONDS)
 
 
@@ -195,6 +177,7 @@ def _serves(status: dict[str, Any] | None, version: int) -> bool:
     return served is not None and served >= version
 
 
-def _ratio(status: dict[str, Any] | None) -> float:
-    phase = status.get("phase") if status else None
-    return float(phase.get("progress") or 0.0) if phase else 0.0
+def _how_far(status: dict[str, Any] | None) -> tuple[float, float | None]:
+    """(progress of the running phase, seconds that it still takes)."""
+    phase = (status.get("phase") if status else None) or {}
+    return float(phase.get("progress") or 0.0), phase.get("seconds_left")

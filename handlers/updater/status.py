@@ -1,11 +1,13 @@
 """What the updater is doing, shared between its threads and shown on the page and in ``/api/status``."""
 
+import time
 from collections import deque
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass, field
+from dataclasses import dataclass, field
 from typing import Any
 
 from handlers.sidecar.status import SidecarStatus, timestamp
+from handlers.updater.pace import Pace
 
 REJECTED_KEPT = 100
 WAITING_SHOWN = 1000
@@ -33,8 +35,38 @@ class Phase:
     loss_history: list[tuple[float, float]] = field(default_factory=list)
     """(progress, sum of the losses), at most a few hundred points."""
     lambda_: float | None = None
+    """Weight of the less-forget loss."""
     eta: float | None = None
+    """Scale of the cosines in the logits."""
     started_at: str = field(default_factory=timestamp)
+    pace: Pace = field(default_factory=Pace)
+
+    def document(self) -> dict[str, Any]:
+        """In JSON values. ``seconds_left`` is None where nobody can tell; ``expert`` has what only experts read."""
+        left = self.pace.left(time.monotonic())
+        return {
+            "update": self.update,
+            "step": self.step,
+            "new_classes": list(self.new_classes),
+            "updated_classes": list(self.updated_classes),
+            "version": self.version,
+            "parent": self.parent,
+            "provisional": self.provisional,
+            "images": self.images,
+            "attempt": self.attempt,
+            "stage": self.stage,
+            "epoch": self.epoch,
+            "epochs": self.epochs,
+            "progress": self.progress,
+            "seconds_left": None if left is None else round(left, 1),
+            "started_at": self.started_at,
+            "expert": {
+                "losses": dict(self.losses),
+                "loss_history": list(self.loss_history),
+                "less_forget_weight": self.lambda_,
+                "cosine_scale": self.eta,
+            },
+        }
 
 
 class Status(SidecarStatus):
@@ -65,6 +97,8 @@ class Status(SidecarStatus):
             if self._phase is not None:
                 for name, value in changes.items():
                     setattr(self._phase, name, value)
+                if "progress" in changes:
+                    self._phase.pace.report(self._phase.progress, time.monotonic())
 
     def add_loss(self, progress: float, loss: float) -> None:
         """One more point of the loss curve; the curve is thinned when it grows long."""
@@ -92,11 +126,8 @@ class Status(SidecarStatus):
             self._last_update = last
 
     def _facts(self) -> dict[str, Any]:
-        phase = asdict(self._phase) if self._phase is not None else None
-        if phase is not None:
-            phase["lambda"] = phase.pop("lambda_")
         return super()._facts() | {
-            "phase": phase,
+            "phase": self._phase.document() if self._phase is not None else None,
             "waiting": list(self._waiting),
             "waiting_total": self._waiting_total,
             "rejected": list(self._rejected),

@@ -59,10 +59,12 @@ def _facts(status: dict[str, Any]) -> Table:
 
 
 def describe_phase(phase: dict[str, Any]) -> str:
-    """Update, step, epoch and the classes that are learnt, in one line."""
+    """Update, step, epoch, time left and the classes that are learnt, in one line."""
     parts = [f"update {phase['update']}", phase["step"]]
     if phase["epochs"]:
         parts.append(f"epoch {phase['epoch']} of {phase['epochs']}")
+    if phase.get("seconds_left") is not None:
+        parts.append(f"about {phase['seconds_left']:.0f} s left")
     if phase["new_classes"]:
         parts.append("learning " + ", ".join(phase["new_classes"][:10]))
     return ", ".join(parts)

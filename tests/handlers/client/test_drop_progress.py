@@ -12,7 +12,7 @@ from rich.console import Console
 from handlers.bucket.update_documents import Role
 from handlers.bucket.updates import UpdateRecords
 from handlers.cli.output.drop_output import show_progress
-from handlers.client.drop_progress import DropProgress, DropTracker, Outcome, Pace, describe, follow
+from handlers.client.drop_progress import DropProgress, DropTracker, Outcome, describe, follow
 from handlers.client.errors import ClientError
 from model_store.directory.directory_store import DirectoryStore
 from tests.support.documents import make_done, make_entry, make_plan
@@ -81,7 +81,14 @@ def test_a_provisional_version_is_told_of_once_it_is_served(store: DirectoryStor
         asked.append(update)
         if len(asked) == 3:  # the version is served, and soon after the update ends
             UpdateRecords(store).write_done(make_done(update, "published", 3))
-        phase = {"update": update, "step": "learn", "epochs": None, "progress": 0.0, "provisional": 2}
+        phase = {
+            "update": update,
+            "step": "learn",
+            "epochs": None,
+            "progress": 0.5,
+            "provisional": 2,
+            "seconds_left": 90.0,
+        }
         served = 1 if len(asked) == 1 else 2 if len(asked) == 2 else 3
         document: dict[str, object] = {"served_version": served, "phase": phase if served < 3 else None, "waiting": []}
         return 200, json.dumps(document).encode()
@@ -91,6 +98,7 @@ def test_a_provisional_version_is_told_of_once_it_is_served(store: DirectoryStor
     assert (outcome.version, outcome.provisional) == (3, 2)
     assert outcome.document()["provisional_seconds"] == outcome.provisional_seconds
     assert told.getvalue().count("provisional version 2 answers") == 1
+    assert "learn, 50%, about 90 s left" in told.getvalue()
 
 
 def test_the_end_is_when_the_version_is_served(store: DirectoryStore, serve: Callable[..., str]) -> None:
@@ -135,11 +143,3 @@ def test_without_a_terminal_a_line_is_written_from_the_first_step_on() -> None:
         "6 s: learn, 90%, about 10 s left",
         "8 s: done",
     ]
-
-
-def test_time_left_follows_the_pace_of_the_running_phase() -> None:
-    pace = Pace()
-    assert [pace.left(ratio, seconds) for seconds, ratio in ((0.0, 0.0), (10.0, 0.1), (11.0, 0.11))] == [None] * 3
-    assert pace.left(0.3, 20.0) == pytest.approx(35.0)  # 0.2 in 10 seconds
-    assert pace.left(0.05, 60.0) is None  # another phase
-    assert pace.left(0.55, 70.0) == pytest.approx(9.0)

@@ -43,23 +43,25 @@ function tiles() {
     (node, [, value, note]) => { setText(node.children[1], value); setText(node.children[2], note); });
 }
 
-function timeLeft(phase) {
-  if (typeof phase.seconds_left === "number") return phase.seconds_left;
-  const share = phase.progress;
-  return share > 0.05 && share < 1 ? (Date.now() - Date.parse(phase.started_at)) / 1000 * (1 - share) / share : null;
-}
-
 function facts(phase) {
-  const left = timeLeft(phase);
-  const found = [["update", phase.update], ["step", phase.step + (phase.stage ? " / " + phase.stage : "")], ["images", phase.images]];
-  if (left !== null) found.push(["time left", "about " + duration(left)]);
-  if (phase.epochs) found.push(["epoch", `${phase.epoch} of ${phase.epochs}`]);
-  for (const [name, value] of Object.entries(phase.losses)) found.push([name.replaceAll("_", " "), value.toFixed(3)]);
-  if (phase.lambda !== null) found.push(["λ", phase.lambda.toFixed(2)]);
-  if (phase.eta !== null) found.push(["η", phase.eta.toFixed(2)]);
+  const found = [["update", phase.update], ["step", phase.step + (phase.stage ? " / " + phase.stage : "")], ["images", phase.images],
+    ["time left", phase.seconds_left === null ? "not known yet" : "about " + duration(phase.seconds_left)]];
   if (phase.provisional) found.push(["until then", `version ${phase.provisional} (provisional)`]);
   if (phase.attempt > 1) found.push(["attempt", phase.attempt]);
   return found;
+}
+
+function expertFacts({epoch, epochs, expert}) {
+  const found = epochs ? [["epoch", `${epoch} of ${epochs}`]] : [];
+  for (const [name, value] of Object.entries(expert.losses)) found.push(["loss: " + name.replaceAll("_", " "), value.toFixed(3)]);
+  if (expert.less_forget_weight !== null) found.push(["weight of the less-forget loss", expert.less_forget_weight.toFixed(2)]);
+  if (expert.cosine_scale !== null) found.push(["scale of the cosines", expert.cosine_scale.toFixed(2)]);
+  return found;
+}
+
+function factList(node, rows) {
+  keyed(node, rows, (fact) => fact[0],
+    ([name]) => make("div", {}, make("dt", {}, name), make("dd", {})), (row, [, value]) => setText(row.children[1], value));
 }
 
 function lastUpdate(last) {
@@ -81,21 +83,30 @@ function lossCurve() {
   return svg;
 }
 
+function runningPhase() {
+  return make("div", {}, make("p", {}), make("progress", {max: 1, "aria-label": "Progress of the update"}), make("dl", {class: "facts"}),
+    make("details", {}, make("summary", {}, "For experts"), make("dl", {class: "facts"}), lossCurve()));
+}
+
+function fillPhase(node, running) {
+  const [what, bar, list, expert] = node.children;
+  const classes = [...running.new_classes.map((name) => "new: " + name), ...running.updated_classes.map((name) => "more of " + name)];
+  const rest = classes.length - SHOWN;
+  setText(what, classes.slice(0, SHOWN).join(", ") + (rest > 0 ? ` and ${count(rest, "class")} more` : ""));
+  bar.value = running.progress;
+  factList(list, facts(running));
+  const inner = expertFacts(running), history = running.expert.loss_history;
+  setHidden(expert, !inner.length);
+  factList(expert.children[1], inner);
+  setHidden(expert.children[2], history.length < 2);
+  expert.children[2].lastChild.setAttribute("d", history.length > 1 ? curve(history) : "M0 0");
+}
+
 function phase({status}) {
   const running = status.phase;
   keyed(byId("phase"), [running ? "running" : "idle"], (kind) => kind,
-    (kind) => kind === "idle" ? make("p", {class: "empty"}) : make("div", {}, make("p", {}), make("progress", {max: 1, "aria-label": "Progress of the update"}), make("dl", {class: "facts"}), lossCurve()),
-    (node, kind) => {
-      if (kind === "idle") return setText(node, lastUpdate(status.last_update));
-      const what = [...running.new_classes.map((name) => "new: " + name), ...running.updated_classes.map((name) => "more of " + name)];
-      const rest = what.length - SHOWN;
-      setText(node.children[0], what.slice(0, SHOWN).join(", ") + (rest > 0 ? ` and ${count(rest, "class")} more` : ""));
-      node.children[1].value = running.progress;
-      keyed(node.children[2], facts(running), (fact) => fact[0],
-        ([name]) => make("div", {}, make("dt", {}, name), make("dd", {})), (row, [, value]) => setText(row.children[1], value));
-      node.children[3].lastChild.setAttribute("d", running.loss_history.length > 1 ? curve(running.loss_history) : "M0 0");
-      return undefined;
-    });
+    (kind) => kind === "idle" ? make("p", {class: "empty"}) : runningPhase(),
+    (node, kind) => kind === "idle" ? setText(node, lastUpdate(status.last_update)) : fillPhase(node, running));
 }
 
 export function startNow() {

@@ -5,6 +5,7 @@ from pathlib import Path
 
 import httpx
 import pytest
+from playwright.sync_api import Browser
 
 from handlers.settings import Settings
 from handlers.sidecar.http import WebServer
@@ -13,7 +14,15 @@ from handlers.updater.service import Updater
 from lucir_core.config.phase_config import load_preset
 from model_store.directory.directory_store import DirectoryStore
 from tests.handlers.conftest import DigitFiles
+from tests.support.browser import chromium
 from tests.support.learnt_store import LearntStore, publish_learnt
+
+
+@pytest.fixture(scope="package")
+def browser() -> Iterator[Browser]:
+    """One for all tests of the page; each opens a window of its own."""
+    with chromium() as running:
+        yield running
 
 
 @pytest.fixture

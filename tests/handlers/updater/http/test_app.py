@@ -57,8 +57,8 @@ def test_status_tells_of_the_running_phase_and_of_errors(client: httpx.Client, u
     updater.status.add_error("store", "<b>gone</b>")
     updater.status.add_error("store", "<b>gone</b>")
     status = client.get("/api/status").json()
-    assert status["phase"]["lambda"] == 2.0
-    assert len(status["phase"]["loss_history"]) <= 400
+    assert status["phase"]["expert"]["less_forget_weight"] == 2.0
+    assert len(status["phase"]["expert"]["loss_history"]) <= 400
     assert [(error["message"], error["count"]) for error in status["errors"]] == [("<b>gone</b>", 2)]
 
 

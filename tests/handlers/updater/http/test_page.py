@@ -1,6 +1,6 @@
 """The page in a browser: what it shows, that it stays as it is while it is looked at, and that everybody can use it."""
 
-from collections.abc import Iterator
+import time
 from pathlib import Path
 from typing import Any
 
@@ -8,10 +8,11 @@ import httpx
 import pytest
 from playwright.sync_api import Browser, Page, expect
 
+from handlers.updater.pace import Pace
 from handlers.updater.service import Updater
 from handlers.updater.status import Phase
 from model_store.directory.directory_store import DirectoryStore
-from tests.support.browser import chromium, findings, needs_browser, opened
+from tests.support.browser import findings, needs_browser, opened
 from tests.support.large_store import fill_store
 from tests.support.learnt_store import LearntStore
 
@@ -22,17 +23,12 @@ DESKTOP: dict[str, Any] = {"viewport": {"width": 1280, "height": 900}}
 PHONE: dict[str, Any] = {"viewport": {"width": 390, "height": 844}, "has_touch": True, "is_mobile": True}
 
 
-@pytest.fixture(scope="module")
-def browser() -> Iterator[Browser]:
-    with chromium() as running:
-        yield running
-
-
 @pytest.fixture
 def address(client: httpx.Client, learnt: LearntStore, updater: Updater) -> str:
     """A page that has something in each of its parts."""
     updater.status.set_versions(1, 1, None)
-    updater.status.set_phase(Phase(update="000002", step="learn", new_classes=("owl",), images=12))
+    pace = Pace(began=(0.0, time.monotonic() - 3600))
+    updater.status.set_phase(Phase(update="000002", step="learn", new_classes=("owl",), images=12, pace=pace))
     updater.status.update_phase(progress=0.4, losses={"cross_entropy": 1.0})
     for progress in (0.1, 0.2, 0.3):
         updater.status.add_loss(progress, 1 - progress)
@@ -47,6 +43,11 @@ def loaded(page: Page, view: str) -> None:
     page.get_by_role("navigation").get_by_role("link", name=view.capitalize()).click()
     first = {"home": "#tiles dd", "classes": ".card img", "versions": ".version", "files": "#rejected form"}[view]
     page.locator(first).first.wait_for()
+
+
+def look(page: Page) -> None:
+    """The page asks now, not with its next turn."""
+    page.evaluate("document.dispatchEvent(new Event('visibilitychange'))")
 
 
 @pytest.mark.parametrize(
@@ -75,19 +76,28 @@ def test_what_is_looked_at_stays_while_the_rest_is_updated(
     with opened(browser, address, **DESKTOP) as page:
         loaded(page, "versions")
         page.get_by_text("Use it elsewhere").click()
-        expect(page.locator("details pre")).to_contain_text("onnxruntime")
+        expect(page.locator(".version pre")).to_contain_text("onnxruntime")
         page.evaluate("getSelection().selectAllChildren(document.querySelector('.changed'))")
         page.get_by_label("Compare version 1").focus()
         updater.status.set_versions(1, None, "the server is being started")
+        look(page)
         expect(page.locator("#served")).to_have_text("no version is served")
         expect(page.locator(".version .chip")).to_have_text("current")
         assert page.evaluate("document.activeElement.ariaLabel") == "Compare version 1"
         assert "zero" in page.evaluate("getSelection().toString()")
-        assert page.locator("details").get_attribute("open") is not None
+        assert page.locator(".version details").get_attribute("open") is not None
+        loaded(page, "home")
+        expert = page.locator("#phase details")
+        expect(page.locator("#phase > div > .facts")).to_contain_text("about 90 min")
+        expect(expert).not_to_have_attribute("open", "")
+        expect(expert).to_contain_text("For experts")
+        expert.locator("summary").click()
+        expect(expert).to_contain_text("loss: cross entropy1.000")
         loaded(page, "files")
         field = page.locator("#rejected input").last
         field.fill("half a wo")
         updater.status.add_error("learning", "something else")
+        look(page)
         expect(page.locator("#errors")).to_contain_text("something else")
         expect(field).to_have_value("half a wo")
         expect(field).to_be_focused()

@@ -16,16 +16,10 @@ from lucir_core.config.phase_config import load_preset
 from model_store.directory.directory_store import DirectoryStore
 from tests.handlers.cli.test_versions import publish
 from tests.handlers.conftest import DigitFiles
-from tests.support.browser import chromium, needs_browser, opened
+from tests.support.browser import needs_browser, opened
 from tests.support.learnt_store import LearntStore
 
 pytestmark = needs_browser
-
-
-@pytest.fixture(scope="module")
-def browser() -> Iterator[Browser]:
-    with chromium() as running:
-        yield running
 
 
 @pytest.fixture

@@ -8,6 +8,8 @@ import zipfile
 from pathlib import Path
 
 import httpx
+import numpy as np
+import onnx
 import pytest
 from PIL import Image
 
@@ -17,12 +19,11 @@ from handlers.sidecar.http import WebServer
 from handlers.updater.http.app import make_app
 from handlers.updater.service import Updater
 from lucir_core.config.phase_config import load_preset
-from lucir_core.export.onnx_export import export_onnx
 from model_store.directory.directory_store import DirectoryStore
 from model_store.manifest import Preprocessing
 from model_store.versions import VersionStore
 from tests.handlers.cli.test_versions import publish
-from tests.support.tiny import learnt as learnt_states
+from tests.handlers.torchserve.conftest import COLOURS, colour_model
 from tools.manifests import make_manifest
 
 
@@ -112,26 +113,21 @@ def test_access_says_whether_a_token_would_help(settings: Settings, store: Direc
 
 
 def test_the_model_runs_elsewhere(client: httpx.Client, store: DirectoryStore, tmp_path: Path) -> None:
-    state = learnt_states("lucir")[1]
-    export_onnx(state, tmp_path / "model.onnx")
-    side, classes = state.config.size, ("ant", "bee", "cat", "dog", "Eule")
-    manifest = make_manifest(1, classes=classes, preprocessing=Preprocessing(size=side, resize=side + 4))
+    weights = np.array(list(COLOURS.values()), dtype=np.float32).T / 255
+    onnx.save(colour_model(weights, weights, 16), tmp_path / "model.onnx")
+    manifest = make_manifest(1, classes=tuple(COLOURS), preprocessing=Preprocessing(size=16, resize=20))
     VersionStore(store).publish(manifest, {"model.onnx": tmp_path / "model.onnx"})
     answer = client.get("/api/versions/1/model.zip")
     assert "lucir-version-1.zip" in answer.headers["content-disposition"]
     folder = tmp_path / "elsewhere"
     zipfile.ZipFile(io.BytesIO(answer.content)).extractall(folder)
-    assert json.loads((folder / "labels.json").read_text(encoding="utf-8")) == list(classes)
-    image = tmp_path / "image.png"
-    image.write_bytes(_png())
+    assert json.loads((folder / "labels.json").read_text(encoding="utf-8")) == list(COLOURS)
+    Image.new("RGB", (40, 30), "lime").save(tmp_path / "image.png")
     done = subprocess.run(
-        [sys.executable, "example.py", image], cwd=folder, capture_output=True, text=True, check=True, timeout=60
-    )
-    assert {line.split()[1] for line in done.stdout.splitlines()} == set(classes)
+        [sys.executable, "example.py", tmp_path / "image.png"],
+        cwd=folder, capture_output=True, text=True, check=True, timeout=60,
+    )  # fmt: skip
+    told = [line.split()[1] for line in done.stdout.splitlines()]
+    assert told[0] == "grün"
+    assert set(told) == set(COLOURS)
     assert client.get("/api/versions/2/model.zip").status_code == 404
-
-
-def _png() -> bytes:
-    buffer = io.BytesIO()
-    Image.new("RGB", (40, 30), "teal").save(buffer, "PNG")
-    return buffer.getvalue()
