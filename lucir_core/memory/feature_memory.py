@@ -132,3 +132,21 @@ class FeatureMemory:
             return cls(**rows, answers=None if answers["served"] is None else Answers(**answers))
         except TypeError as error:
             raise StateError(f"{path} has other tensors than a file of features: {sorted(names)}") from error
+
+
+def read_rows(path: Path, digests: Sequence[bytes]) -> NDArray[np.float32]:
+    """(len(digests), dim): features of these images from a file of `FeatureMemory.save`, without reading the others.
+
+    A row of NaN where no image has the digest. Raises StateError on a file that is missing or damaged.
+    """
+    try:
+        with safe_open(path, framework="numpy") as file:
+            places = {row.tobytes(): place for place, row in reversed(list(enumerate(file.get_tensor("digests"))))}
+            features = file.get_slice("features")
+            found = np.full((len(digests), features.get_shape()[1]), np.nan, np.float32)
+            for row, digest in enumerate(digests):
+                if digest in places:
+                    found[row] = features[places[digest]]
+    except (OSError, SafetensorError) as error:
+        raise StateError(f"{path} is not a file of features, or it is damaged: {error}") from error
+    return found

@@ -32,7 +32,9 @@ def test_everything_by_the_page(tmp_path: Path) -> None:
         teach(page, folders(tmp_path / "digits", "01"), "served: version 1")
         page.locator("#try-file").set_input_files(tmp_path / "zero.png")
         expect(page.locator("#try-answer")).to_contain_text("answered by version 1")
-        expect(page.locator(".typical img").first).to_be_visible()
+        expect(page.locator("#try-answer h3")).to_have_text("Most alike among the exemplars")
+        expect(page.locator(".near").first).to_contain_text("0cosine 0.9")
+        expect(page.locator(".near img").first).to_be_visible()
         assert findings(page) == []
         page.get_by_label("Right class").fill("1")
         page.locator(".correction button[type=submit]").click()

@@ -22,6 +22,7 @@ from handlers.updater.http.changes.retries import RetryApi
 from handlers.updater.http.changes.rollbacks import RollbackApi
 from handlers.updater.http.changes.uploads import UploadApi
 from handlers.updater.http.images.class_cards import ClassApi
+from handlers.updater.http.images.nearest import NearestApi
 from handlers.updater.http.images.stored_images import StoredImagesApi
 from handlers.updater.http.images.thumbnails import ThumbnailApi
 from handlers.updater.http.images.version_files import VersionFiles
@@ -88,6 +89,7 @@ def _reading(source: Source) -> list[BaseRoute]:
         *StoredImagesApi(source, files).routes(),
         *ThumbnailApi(source, files).routes(),
         *TryApi(source.settings).routes(),
+        *NearestApi(source, files).routes(),
     ]
 
 

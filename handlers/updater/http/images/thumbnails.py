@@ -91,21 +91,22 @@ class ThumbnailApi:
 
 
 def read_exemplar(path: Path, name: str, rank: int) -> bytes | None:
-    """The PNG file of one exemplar, in herding order, without reading the others; None where there is none.
+    """The PNG file of one exemplar, in herding order; None where there is none. As ``read_exemplars``."""
+    return next(iter(read_exemplars(path, name, rank, rank + 1)), None)
+
+
+def read_exemplars(path: Path, name: str, first: int = 0, end: int | None = None) -> list[bytes]:
+    """The PNG files of a class, in herding order, from ``first`` on and below ``end``, without reading the others.
 
     path: as ``lucir_core.memory.image_blobs`` writes it.
     """
     with safe_open(path, framework="numpy") as file:
         classes = json.loads(file.metadata()["classes"])
         if name not in classes:
-            return None
-        rows = (file.get_tensor("labels") == classes.index(name)).nonzero()[0]
-        if rank >= len(rows):
-            return None
-        offsets = file.get_tensor("offsets")
-        start, end = offsets[rows[rank] : rows[rank] + 2].tolist()
-        png: bytes = file.get_slice("data")[start:end].tobytes()
-        return png
+            return []
+        rows = (file.get_tensor("labels") == classes.index(name)).nonzero()[0][first:end]
+        offsets, data = file.get_tensor("offsets"), file.get_slice("data")
+        return [data[offsets[row] : offsets[row + 1]].tobytes() for row in rows.tolist()]
 
 
 def small(image: Image.Image) -> bytes:

@@ -7,7 +7,7 @@ import {chosenFiles, droppedFiles, dropZone} from "./drop.js";
 import {refresh} from "./live.js";
 import {isKnown, offerNames} from "./names.js";
 
-const CLASSES = 5, TYPICAL = 3, LOOKALIKES = 2;
+const CLASSES = 5, ALIKE = 6, TYPICAL = 3, LOOKALIKES = 2;
 let shown = null;
 
 async function correct(file, name) {
@@ -43,9 +43,27 @@ function rows(predictions) {
 }
 
 function typical(version, predictions) {
-  return make("div", {class: "typical"}, ...predictions.slice(0, LOOKALIKES).map(({class: name}) => make("figure", {},
+  return predictions.slice(0, LOOKALIKES).map(({class: name}) => make("figure", {},
     make("div", {class: "thumbs"}, ...Array.from({length: TYPICAL}, (_, rank) => thumb(exemplar(version, name, rank)))),
-    make("figcaption", {class: "soft"}, "typical of " + name))));
+    make("figcaption", {class: "soft"}, "typical of " + name)));
+}
+
+function alike(version, nearest) {
+  return nearest.map(({class: name, rank, cosine}) => make("figure", {class: "near"},
+    make("div", {class: "thumbs"}, thumb(exemplar(version, name, rank))),
+    make("figcaption", {class: "soft"}, name, make("br"), "cosine " + cosine.toFixed(2))));
+}
+
+// What the network finds most alike among the exemplars; where it cannot tell, typical images of the best classes.
+async function compare(box, file, {model_version: version, predictions}) {
+  let found = [];
+  try {
+    found = (await sendFile("POST", `api/versions/${version}/nearest?` + query({count: ALIKE}), file)).nearest;
+  } catch (error) {
+    notice("most alike exemplars: " + error.message, "bad");
+  }
+  box.replaceChildren(make("h3", {}, found.length ? "Most alike among the exemplars" : "Typical images"),
+    make("div", {class: "typical"}, ...(found.length ? alike(version, found) : typical(version, predictions))));
 }
 
 export function thumb(address) {
@@ -59,12 +77,14 @@ function showAnswer(file, answer) {
   const picture = make("img", {class: "tried", src: shown, alt: "The image you tried"});
   const words = answer.unknown ? `Unknown: it looks like no class that was learnt; nearest is ${best.class} (${percent(best.probability)})`
     : `${best.class}, ${percent(best.probability)}`;
+  const near = make("div", {}, make("p", {class: "soft"}, "Looking for the most alike exemplars …"));
   byId("try-answer").replaceChildren(
     make("div", {class: "answer"}, picture, make("div", {},
       make("p", {class: answer.unknown ? "best warn" : "best"}, words),
       rows(answer.predictions), make("p", {class: "soft"}, `answered by version ${answer.model_version}`))),
-    typical(answer.model_version, answer.predictions),
+    near,
     correction(file, answer.unknown ? [null, ...answer.predictions] : answer.predictions));
+  compare(near, file, answer);
 }
 
 async function tryImage(file) {
