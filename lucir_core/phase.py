@@ -50,6 +50,7 @@ def run_phase(
     report: Callable[[Progress], None] = ignore_progress,
     resume: Path | None = None,
     acceleration: Acceleration = AUTO,
+    counts_flops: bool = False,
 ) -> LearnerState:
     """Learn one phase with the method that `config` names; `previous` is None for phase 0 and stays unchanged.
 
@@ -60,6 +61,7 @@ def run_phase(
     resume: a file that progress is kept in; a call with the same arguments after a kill continues from it, and on a
     CPU (with the same number of threads) ends with bit-identical weights. It is removed at the end.
     acceleration: what is computed in a faster way; the same up to rounding.
+    counts_flops: count the floating-point operations of each stage, for the reports.
 
     Inside `lucir_core.runtime.distributed.processes` every process makes the same call and gets the same state.
 
@@ -78,7 +80,7 @@ def run_phase(
     phase = 0 if previous is None else previous.phase + 1
     with explained(config), accelerated(acceleration, torch.device(device)):
         run = _begin(config, data, previous, method, device, derived_seed(seed, "phase", phase), resume, acceleration)
-        run.report = report
+        run.report, run.counts_flops = report, counts_flops
         method.learn(run)
         if config.align_weights and isinstance(run.model.head, LinearHead):
             run.model.head.align()

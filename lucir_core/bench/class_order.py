@@ -2,14 +2,19 @@
 
 import json
 from collections.abc import Sequence
+from importlib import resources
 from pathlib import Path
 
 import numpy as np
+import yaml
 
 from lucir_core.errors import ConfigError
 
 PAPERS_SEED = 1993
 """The order of iCaRL, LUCIR and most successors: 68, 56, 78, 8, 23, ... for 100 classes."""
+
+
+ORDER_NAMES = ("easiest", "median", "hardest")
 
 
 def seeded_order(class_count: int, seed: int = PAPERS_SEED) -> tuple[int, ...]:
@@ -33,8 +38,20 @@ def read_order(path: Path) -> tuple[int, ...]:
         raise ConfigError(f"the order file {path} must hold whole numbers only: {error}") from error
 
 
+def named_orders(class_count: int) -> dict[str, tuple[int, ...]]:
+    """`easiest`, `median` and `hardest` of CIFAR-100, where there are 100 classes; `benchmarks/orders` made them."""
+    text = (resources.files("lucir_core.bench") / "orders" / "cifar100.yaml").read_text(encoding="utf-8")
+    orders = {name: tuple(order) for name, order in yaml.safe_load(text).items()}
+    return {name: order for name, order in orders.items() if len(order) == class_count}
+
+
 def parse_order(text: str, class_count: int, run_seed: int) -> tuple[int, ...]:
-    """What a person writes: a seed (`1993`), `run` (the run's own seed), a list (`3,1,2`), or a file."""
+    """What a person writes: a seed (`1993`), `run` (the run's own seed), a list (`3,1,2`), a file, or for CIFAR-100
+    `easiest`, `median` or `hardest`."""
+    if text in ORDER_NAMES:
+        if text not in (named := named_orders(class_count)):
+            raise ConfigError(f"the order {text!r} is of the 100 classes of CIFAR-100: with {class_count} give a seed")
+        return named[text]
     if text == "run":
         return seeded_order(class_count, run_seed)
     if text.isdecimal():

@@ -28,9 +28,16 @@ def run_result(
         **facts,
         **{readout: _summary([phase[readout] for phase in phases]) for readout in READOUTS},
         "seconds": sum(phase["seconds"] for phase in phases),
+        "flops": _total_flops(phases),
         "phases": kept,
         "pieces": list(pieces),
     }
+
+
+def _total_flops(phases: Sequence[Mapping[str, Any]]) -> float | None:
+    """None where a phase has no count."""
+    counts = [phase.get("flops") for phase in phases]
+    return None if any(count is None for count in counts) else float(sum(counts))  # type: ignore[arg-type]  # no None left
 
 
 def write_json(path: Path, value: Any) -> None:

@@ -182,7 +182,7 @@ def _reporter(
     spec: RunSpec, work: Work, phase: int, report: Callable[[RunProgress], None], clock: Clock
 ) -> Callable[[Progress], None]:
     def after_epoch(progress: Progress) -> None:
-        work.tick()
+        work.tick(progress)
         report(RunProgress(spec.name, phase, len(spec.protocol.phase_sizes), progress.ratio, training=progress))
         # After the last epoch the phase is completed in any case: what is left of it is short.
         if progress.ratio < 1.0:
@@ -209,7 +209,7 @@ def _first_phase(
             clock.restart()
             started = time.monotonic()
             state = _learn(spec, dataset, work, None, 0, means, report)
-            starts.keep(spec, state, time.monotonic() - started)
+            starts.keep(spec, state, time.monotonic() - started, work.flops)
             state = dataclasses.replace(state, config=spec.config)
     return state
 
@@ -238,6 +238,7 @@ def _learn(
         report=report,
         resume=(shared and shared.resume_file(spec)) or work.resume_file,
         acceleration=means.acceleration,
+        counts_flops=True,
     )
 
 

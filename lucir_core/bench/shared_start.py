@@ -91,15 +91,15 @@ class SharedStarts:
         return None if address is None else self._folder / f"{address}.resume"
 
     def learner(self, spec: RunSpec) -> dict[str, Any] | None:
-        """`run` and `seconds` of the other run that learnt this one's phase 0; None where it did so itself."""
+        """`run`, `seconds` and `flops` of the other run that learnt this one's phase 0; None where it did so itself."""
         address = self.address(spec)
         if address is None or not (self._folder / address).is_dir():
             return None
         learner = read_json(self._folder / address / LEARNER)
         return None if learner["run"] == spec.name else learner
 
-    def keep(self, spec: RunSpec, state: LearnerState, seconds: float) -> None:
-        """Publish a run's phase 0; inside `turn`."""
+    def keep(self, spec: RunSpec, state: LearnerState, seconds: float, flops: float | None) -> None:
+        """Publish a run's phase 0 and what it cost; inside `turn`."""
         address = self.address(spec)
         if address is None or (self._folder / address).exists():
             return
@@ -107,7 +107,7 @@ class SharedStarts:
         shutil.rmtree(unfinished, ignore_errors=True)
         unfinished.mkdir(parents=True)
         save_state(state, unfinished)
-        write_json(unfinished / LEARNER, {"run": spec.name, "seconds": round(seconds, 3)})
+        write_json(unfinished / LEARNER, {"run": spec.name, "seconds": round(seconds, 3), "flops": flops})
         unfinished.replace(self._folder / address)
 
     def tidy(self, left: Sequence[RunSpec]) -> None:

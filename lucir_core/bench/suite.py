@@ -9,6 +9,7 @@ from typing import Any
 import yaml
 
 from lucir_core.bench.class_order import PAPERS_SEED, parse_order
+from lucir_core.bench.datasets.dataset import VALIDATION
 from lucir_core.bench.protocol import make_protocol
 from lucir_core.bench.spec import RunSpec, own_preset
 from lucir_core.config.parsing import from_mapping
@@ -29,6 +30,8 @@ class SuiteRun:
     images_per_class: int | None = None
     studies: tuple[str, ...] = ()
     seeds: tuple[int, ...] | None = None
+    order: str | None = None
+    """Default: the suite's."""
 
 
 @dataclass(frozen=True)
@@ -44,14 +47,21 @@ class Suite:
     seeds: tuple[int, ...]
     preset: str = "cifar100"
     order: str = str(PAPERS_SEED)
+    validation: int | None = None
+    """Training images of each class that are held out and take the place of the test images."""
+
+    @property
+    def data_name(self) -> str:
+        """Of the data set as it is used."""
+        return self.dataset if self.validation is None else f"{self.dataset}{VALIDATION}{self.validation}"
 
     def specs(self, class_count: int, chosen: Mapping[str, Any] | None = None) -> list[RunSpec]:
         """All runs, seed by seed so that a suite cut short compares everything. chosen: settings over all runs."""
         found = []
         for seed in dict.fromkeys(seed for run in self.runs for seed in run.seeds or self.seeds):
-            order = parse_order(self.order, class_count, seed)
             for run, settings in zip(self.runs, self.settings, strict=True):
                 if seed in (run.seeds or self.seeds):
+                    order = parse_order(run.order or self.order, class_count, seed)
                     found.append(self._spec(run, {**settings, **(chosen or {})}, seed, order))
         names = [spec.name for spec in found]
         repeated = sorted({name for name in names if names.count(name) > 1})
@@ -64,7 +74,7 @@ class Suite:
             run.protocol, run.phases, order, sizes=run.sizes, images_per_class=run.images_per_class
         )
         return RunSpec(
-            dataset=self.dataset,
+            dataset=self.data_name,
             protocol=protocol,
             method=run.method,
             preset=run.preset or own_preset(self.preset, run.method),
@@ -121,6 +131,7 @@ def _suite(name: str, values: Any) -> Suite:
         seeds=heading.seeds,
         preset=heading.preset,
         order=heading.order,
+        validation=heading.validation,
     )
 
 
@@ -133,6 +144,7 @@ class _Heading:
     seeds: tuple[int, ...]
     preset: str = "cifar100"
     order: str = str(PAPERS_SEED)
+    validation: int | None = None
 
     def __post_init__(self) -> None:
         if not self.seeds:

@@ -12,6 +12,7 @@ from typing import Any
 
 from lucir_core.bench.result_file import read_json, with_full_config, write_json
 from lucir_core.errors import StateError
+from lucir_core.phase import Progress
 from lucir_core.runtime.distributed import world
 from lucir_core.state import CHECKPOINT, LearnerState, load_state, save_state
 
@@ -27,10 +28,13 @@ class Work:
         self.folder = folder
         self._path = folder / "run.json"
         self._world = world()
-        self._facts: dict[str, Any] = {"identity": dict(identity), "phases": [], "pieces": [], "open_seconds": 0.0}
+        self._facts: dict[str, Any] = {"identity": dict(identity), "phases": [], "pieces": []}
+        self._facts |= {"open_seconds": 0.0, "open_flops": {}}
         if self._path.is_file():
             self._facts = read_json(self._path)
             require_same(self._facts["identity"], identity, folder)
+            # An earlier version did not count: then the phase under way stays without a count.
+            self._facts.setdefault("open_flops", None if self._facts["open_seconds"] else {})
         self._facts["pieces"].append(
             {"started": datetime.now(UTC).isoformat(timespec="seconds"), "seconds": 0.0, **environment}
         )
@@ -69,10 +73,20 @@ class Work:
         """Processes do not share files that they write."""
         return f"-{self._world.rank}" if self._world.size > 1 else ""
 
-    def tick(self) -> None:
+    @property
+    def flops(self) -> float | None:
+        """Of the phase under way, as far as its stages have begun; None where they were not counted."""
+        stages = self._facts["open_flops"]
+        return None if stages is None else sum(stages.values())
+
+    def tick(self, progress: Progress) -> None:
         """Count the time that has passed; called after every epoch. Written down every few seconds."""
         self._count()
-        if self._tick - self._saved >= SAVE_SECONDS:
+        stages = self._facts["open_flops"]
+        begins = stages is not None and progress.flops is not None and progress.stage not in stages
+        if begins:
+            stages[progress.stage] = progress.flops * progress.epochs  # type: ignore[operator]  # not None where it begins
+        if begins or self._tick - self._saved >= SAVE_SECONDS:
             self._save()
 
     def close(self) -> None:
@@ -103,8 +117,8 @@ class Work:
     def finish_phase(self, record: Mapping[str, Any]) -> None:
         """Note a measured phase; the state before it is not needed any more."""
         self._count()
-        self._facts["phases"].append({**record, "seconds": self._facts["open_seconds"]})
-        self._facts["open_seconds"] = 0.0
+        self._facts["phases"].append({**record, "seconds": self._facts["open_seconds"], "flops": self.flops})
+        self._facts |= {"open_seconds": 0.0, "open_flops": {}}
         self._save()
         self.scratch.unlink(missing_ok=True)
         if record["phase"] and self._world.is_main_process:

@@ -16,14 +16,20 @@ def phases_done(spec: RunSpec, output: Path) -> int:
     return len(read_json(notes)["phases"]) if notes.is_file() else 0
 
 
-def by_worth(specs: Sequence[RunSpec], output: Path) -> list[RunSpec]:
-    """Runs that were begun first, those with the least work left before others; then the rest as they are listed.
+NEARLY_DONE = 0.25
+"""A run that was begun goes before all others where at most this share of its work is left."""
 
-    A limit of time then leaves finished runs behind, the first lines of the suite before the last ones.
+
+def by_worth(specs: Sequence[RunSpec], output: Path) -> list[RunSpec]:
+    """Runs that are nearly done first, those with the least work left before others; then the rest as they are listed.
+
+    A limit of time then leaves finished runs behind, the first lines of the suite before the last ones. A run of which
+    little is done keeps its place in the list: its work is not lost, and others may be worth more.
     """
-    begun = [spec for spec in specs if (output / "work" / spec.name).is_dir()]
-    rest = [spec for spec in specs if spec not in begun]
-    return [*sorted(begun, key=lambda spec: sum(_work(spec)[phases_done(spec, output) :])), *rest]
+    left = {spec.name: sum(_work(spec)[phases_done(spec, output) :]) for spec in specs}
+    nearly = [spec for spec in specs if 0 < left[spec.name] <= NEARLY_DONE * sum(_work(spec))]
+    rest = [spec for spec in specs if spec not in nearly]
+    return [*sorted(nearly, key=lambda spec: left[spec.name]), *rest]
 
 
 def work_done(specs: Sequence[RunSpec], output: Path) -> tuple[float, float]:

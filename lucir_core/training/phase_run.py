@@ -37,6 +37,8 @@ class Progress:
     """Weight of the less-forget term."""
     ratio: float
     """Share of the phase's training that is done, 0 to 1."""
+    flops: float | None = None
+    """Of one epoch of the stage, where they are counted."""
 
 
 @dataclass(eq=False)
@@ -62,6 +64,7 @@ class PhaseRun:
     """Classes that each earlier phase added."""
     history: list[EpochReport] = field(default_factory=list)
     acceleration: Acceleration = AUTO
+    counts_flops: bool = False
 
     @property
     def learnt_count(self) -> int:
@@ -132,6 +135,7 @@ class PhaseRun:
             momentum=config.momentum,
             weight_decay=config.weight_decay if weight_decay is None else weight_decay,
             eval_mode=eval_mode,
+            counted=self.counts_flops,
             gradient_noise=gradient_noise,
         )
 
@@ -154,6 +158,7 @@ class PhaseRun:
             eta=None if eta is None else float(eta.detach()),
             lambda_=self.lambda_,
             ratio=ratio,
+            flops=epoch.flops,
         )
         fields = {"stage": epoch.stage, "epoch": epoch.epoch, "losses": dict(epoch.losses), "eta": progress.eta}
         logger.debug("epoch finished", extra=fields)

@@ -17,6 +17,7 @@ from lucir_core.errors import ConfigError, DataError, DivergedError
 from lucir_core.runtime.acceleration import AUTO, Acceleration
 from lucir_core.runtime.distributed import agree_on, world
 from lucir_core.runtime.randomness import generator
+from lucir_core.training.flops import counted
 from lucir_core.training.schedule import Schedule
 from lucir_core.training.step import CapturedStep, LossFunction, LossTerm, Step
 
@@ -40,6 +41,8 @@ class Stage:
     weight_decay: float
     eval_mode: tuple[nn.Module, ...] = ()
     """Parts of the model that stay in eval mode: their normalisation statistics do not move."""
+    counted: bool = False
+    """Count the floating-point operations of the first step."""
     gradient_noise: Callable[[int], float] | None = None
     """By epoch: standard deviation of Gaussian noise on the gradient as summed, not averaged, over a batch."""
 
@@ -53,6 +56,8 @@ class EpochReport:
     epochs: int
     losses: Mapping[str, float]
     lr: float
+    flops: float | None = None
+    """Of one epoch's steps, where the stage counts them: multiplications and additions, each for itself."""
 
 
 class Position(NamedTuple):
@@ -104,9 +109,9 @@ def train_stage(
         with _explained(stage):
             losses = loop.run(generator(images.device, seed, stage.name, epoch), epoch)
         _check_finite(stage, epoch, losses)
-        on_epoch(
-            EpochReport(stage.name, epoch + 1, stage.schedule.epochs, losses, stage.schedule.lr_at(epoch)), optimiser
-        )
+        flops = None if loop.flops_per_image is None else loop.flops_per_image * len(stage.indices)
+        lr_now = stage.schedule.lr_at(epoch)
+        on_epoch(EpochReport(stage.name, epoch + 1, stage.schedule.epochs, losses, lr_now, flops), optimiser)
     stage.model.eval()
 
 
@@ -156,6 +161,7 @@ class _Loop:
     augment: Augmentation
     step: Step | CapturedStep
     contiguous: bool = False
+    flops_per_image: float | None = None
 
     def run(self, random: torch.Generator, epoch: int) -> dict[str, float]:
         """Mean loss terms of one epoch."""
@@ -169,11 +175,16 @@ class _Loop:
             images = augment_batch(raw, self.size, self.augment, random, share)
             images = images.contiguous() if self.contiguous else images
             labels = self.images.labels[indices]
+            step: Callable[[Tensor, Tensor], Tensor] = self.step
             if noise and isinstance(self.step, Step):
-                change = partial(add_gradient_noise, deviation=noise / len(indices), random=random)
-                values = self.step(images, labels, change)
+                step = partial(
+                    self.step, noise=partial(add_gradient_noise, deviation=noise / len(indices), random=random)
+                )
+            if stage.counted and self.flops_per_image is None:
+                values, operations = counted(step, images, labels)
+                self.flops_per_image = operations / len(images)
             else:
-                values = self.step(images, labels)
+                values = step(images, labels)
             totals = values.clone() if totals is None else totals + values
         assert totals is not None  # noqa: S101  # a stage has images
         return dict(zip(self.step.names, totals.div(len(parts)).tolist(), strict=True))

@@ -14,7 +14,7 @@ from handlers.cli.errors import FAILED, USAGE, CommandError
 from handlers.setting_values import assignments
 from lucir_core.bench.class_order import parse_order
 from lucir_core.bench.datasets.cifar import load_cifar
-from lucir_core.bench.datasets.dataset import Dataset
+from lucir_core.bench.datasets.dataset import Dataset, carved
 from lucir_core.bench.datasets.image_folders import FolderOptions, load_folder
 from lucir_core.bench.pages.results_page import write_report
 from lucir_core.bench.protocol import make_protocol
@@ -46,10 +46,15 @@ class Request:
     images_per_class: int | None = None
     label: str = ""
     assignments: tuple[str, ...] = ()
+    validation: int | None = None
 
-    def with_details(self, images_per_class: int | None, label: str, texts: Sequence[str]) -> "Request":
+    def with_details(
+        self, images_per_class: int | None, label: str, texts: Sequence[str], validation: int | None = None
+    ) -> "Request":
         """The same with the rarer options."""
-        return dataclasses.replace(self, images_per_class=images_per_class, label=label, assignments=tuple(texts))
+        return dataclasses.replace(
+            self, images_per_class=images_per_class, label=label, assignments=tuple(texts), validation=validation
+        )
 
     def specs(self, dataset: str, class_count: int) -> list[RunSpec]:
         """One run per seed. Raises ``ConfigError``."""
@@ -95,6 +100,8 @@ def run_protocol(name: str, data: Path, request: Request, how: Carrying, source:
         settings = {key: value for key, value in assignments(request.assignments).items() if key == "resize"}
         resize = load_preset(request.preset, settings).resize
         dataset = _first_in_turn(lambda: _dataset(name, data, resize, source))
+        if request.validation is not None:
+            dataset = carved(dataset, request.validation)
         carry_out(request.specs(dataset.name, len(dataset.classes)), dataset, how, clock, device)
 
 

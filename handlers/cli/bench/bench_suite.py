@@ -20,6 +20,7 @@ from handlers.cli.bench.shared_gpu import shared_gpu
 from handlers.cli.errors import USAGE, CommandError
 from handlers.setting_values import assignments
 from lucir_core.bench.datasets.cifar import load_cifar
+from lucir_core.bench.datasets.dataset import carved
 from lucir_core.bench.run_protocol import Clock, result_path
 from lucir_core.bench.shared_start import SharedStarts
 from lucir_core.bench.spec import RunSpec
@@ -44,6 +45,8 @@ def run_suite(name: str, data: Path, texts: Sequence[str], how: Carrying, choice
     with known_errors(), processes(choose_device(how.device)) as device:
         suite = load_suite(name)
         dataset = load_cifar(suite.dataset, data)
+        if suite.validation is not None:
+            dataset = carved(dataset, suite.validation)
         specs = suite.specs(len(dataset.classes), assignments(texts))
         names = [spec.name for spec in specs]
         if choice.run is not None and choice.run not in names:

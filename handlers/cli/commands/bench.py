@@ -32,10 +32,21 @@ Seeds = Annotated[int, typer.Option(min=1, help="So many runs, with consecutive 
 Seed = Annotated[int, typer.Option(min=0, help="First seed.")]
 Order = Annotated[
     str,
-    typer.Option(help="Class order: a seed, 'run' (each run's own seed), a list 3,1,2, or a file.", metavar="ORDER"),
+    typer.Option(
+        help="Class order: a seed, 'run' (each run's own seed), easiest, median, hardest, a list 3,1,2, or a file.",
+        metavar="ORDER",
+    ),
 ]
 Images = Annotated[
     int | None, typer.Option("--images-per-class", help="Train on the first so many only.", show_default=False)
+]
+Validation = Annotated[
+    int | None,
+    typer.Option(
+        min=1,
+        help="Hold so many training images of each class out and measure on them instead of the test images.",
+        show_default=False,
+    ),
 ]
 Label = Annotated[str, typer.Option(help="Name of the run among others.  [default: the method]", show_default=False)]
 Set = Annotated[
@@ -96,6 +107,7 @@ def _cifar(dataset: str) -> Callable[..., None]:
         seed: Seed = 1993,
         order: Order = "1993",
         images_per_class: Images = None,
+        validation: Validation = None,
         label: Label = "",
         set_: Set = None,
         device: Device = "auto",
@@ -110,7 +122,7 @@ def _cifar(dataset: str) -> Callable[..., None]:
         from lucir_core.bench.spec import own_preset
 
         request = Request(protocol, phases, sizes, method, preset or own_preset("cifar100", method), seeds, seed, order)
-        request = request.with_details(images_per_class, label, set_ or ())
+        request = request.with_details(images_per_class, label, set_ or (), validation)
         run_protocol(dataset, data, request, Carrying(output, device, time_limit, commit, keep_states, acceleration))
 
     return command
@@ -169,7 +181,7 @@ def folder(
 
 @app.command("suite")
 def suite(
-    name: Annotated[str, typer.Argument(help="scaled, scaled_all, cifar100, or a .yaml file.", metavar="SUITE")],
+    name: Annotated[str, typer.Argument(help="scaled, scaled_all, cifar100, plus, or a .yaml file.", metavar="SUITE")],
     data: Data,
     output: Output,
     jobs: Annotated[

@@ -71,6 +71,29 @@ class Dataset:
         return digest.hexdigest()
 
 
+VALIDATION = "-validation"
+"""Between the name of a data set and how many training images of each class are held out of it."""
+
+
+def carved(dataset: Dataset, held_out: int) -> Dataset:
+    """The training images alone: the last `held_out` of each class are the test images, the rest is trained on.
+
+    For choosing settings: the real test images are not looked at. Raises DataError where a class has too few.
+    """
+    train = dataset.train
+    test = np.zeros(len(train.labels), bool)
+    for label in range(len(dataset.classes)):
+        mine = np.flatnonzero(train.labels == label)
+        if not 0 < held_out < len(mine):
+            raise DataError(
+                f"{dataset.name}: class {dataset.classes[label]!r} has {len(mine)} training images, {held_out} are to "
+                "be held out: give 1 or more, and fewer than it has"
+            )
+        test[mine[-held_out:]] = True
+    splits = [Split(np.asarray(train.images[rows]), train.labels[rows]) for rows in (~test, test)]
+    return Dataset(f"{dataset.name}{VALIDATION}{held_out}", splits[0], splits[1], dataset.classes)
+
+
 def choose(
     split: Split, order: Sequence[int], wanted: Sequence[int], scratch: Path, limit: int | None = None
 ) -> tuple[np.ndarray, np.ndarray]:

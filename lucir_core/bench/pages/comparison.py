@@ -4,7 +4,8 @@ import json
 import shlex
 from collections.abc import Iterator, Sequence
 
-from lucir_core.bench.class_order import seeded_order
+from lucir_core.bench.class_order import named_orders, seeded_order
+from lucir_core.bench.datasets.dataset import VALIDATION
 from lucir_core.bench.pages.groups import Group
 from lucir_core.bench.pages.published import Figure, PublishedTable
 from lucir_core.bench.pages.tables import NOT_RUN, markdown, matching
@@ -71,16 +72,11 @@ def commands(groups: Sequence[Group]) -> str:
 def _command(group: Group) -> str:
     first = group.first
     protocol, seeds = first["protocol"], [int(run["seed"]) for run in group.runs]
-    dataset, method, preset = str(first["dataset"]), str(first["method"]), str(first["preset"])
-    words = [
-        "lucir",
-        "bench",
-        dataset if dataset.startswith("cifar") else "folder",
-        "--data",
-        "PATH",
-        "--output",
-        "DIR",
-    ]
+    method, preset = str(first["method"]), str(first["preset"])
+    dataset, _, held_out = str(first["dataset"]).partition(VALIDATION)
+    kind = dataset if dataset.startswith("cifar") else "folder"
+    words = ["lucir", "bench", kind, "--data", "PATH", "--output", "DIR"]
+    words += ["--validation", held_out] if held_out else []
     words += ["--protocol", str(protocol["name"])]
     if protocol["name"] == "custom":
         words += ["--sizes", ",".join(map(str, protocol["phase_sizes"]))]
@@ -99,7 +95,8 @@ def _command(group: Group) -> str:
 def _order(order: Sequence[int]) -> list[str]:
     if tuple(order) == seeded_order(len(order)):
         return []  # the command's default
-    return ["--order", ",".join(map(str, order))]
+    named = {given: name for name, given in named_orders(len(order)).items()}
+    return ["--order", named.get(tuple(order)) or ",".join(map(str, order))]
 
 
 def _consecutive(seeds: Sequence[int]) -> bool:

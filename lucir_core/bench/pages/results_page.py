@@ -8,7 +8,16 @@ from lucir_core.bench.pages.comparison import commands, differences
 from lucir_core.bench.pages.groups import Group, grouped
 from lucir_core.bench.pages.plots import save_accuracy, save_confusion, save_exemplars, save_study
 from lucir_core.bench.pages.published import published_tables
-from lucir_core.bench.pages.tables import NOT_RUN, ORDERING, all_runs, beside_published, ordering, scaled_methods
+from lucir_core.bench.pages.tables import (
+    NOT_RUN,
+    ORDERING,
+    all_runs,
+    beside_published,
+    gains,
+    ordering,
+    orders,
+    scaled_methods,
+)
 from lucir_core.bench.result_file import read_results
 
 PAGE = "report.md"
@@ -21,6 +30,10 @@ Accuracy is top-1 in percent over the test images of all classes seen so far. "A
 phases, phase 0 included. A spread is the standard deviation over seeds. CNN reads the classifier, NME the nearest mean
 of exemplars. The last epoch counts; nothing is chosen by test images.
 """
+GAINS = "Each switch of `lucir_plus` alone, and all together; the gain is over plain LUCIR, same seeds, in points.\n"
+ORDERS = """LUCIR in other orders of the classes. `easiest` lets similar classes arrive together, `hardest` spreads them
+over the phases, `median` is the middle one of a thousand drawn orders (`benchmarks/orders`).
+"""
 Draw = Callable[[Sequence[Group], Path], bool]
 
 
@@ -32,6 +45,8 @@ def write_report(folder: Path, output: Path | None = None) -> Path:
     parts = [INTRODUCTION.format(not_run=NOT_RUN), "## All runs\n", all_runs(groups)]
     parts += _scaled_part(groups)
     parts += _published_part(groups)
+    parts += ["## Beyond the paper, one by one\n", GAINS, gains(groups)]
+    parts += ["## Orders of the classes\n", ORDERS, orders(groups)]
     parts += _figures_part(groups, target)
     parts += ["## Any line again\n", commands(groups)]
     path = target / PAGE

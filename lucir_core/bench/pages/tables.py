@@ -60,7 +60,8 @@ def beside_published(table: PublishedTable, groups: Sequence[Group]) -> str:
 def all_runs(groups: Sequence[Group]) -> str:
     """Every group of runs with what tells it from the others."""
     header = ["data", "protocol", "run", "settings", "network", "epochs", "seeds"]
-    header += ["CNN average", "CNN last", "NME average", "NME last", "CNN forgetting", "minutes a run", "made with"]
+    header += ["CNN average", "CNN last", "NME average", "NME last", "CNN forgetting", "minutes a run"]
+    header += ["10^15 FLOPs a run", "made with"]
     rows = []
     for group in groups:
         first = group.first
@@ -79,6 +80,7 @@ def all_runs(groups: Sequence[Group]) -> str:
                 str(group.spread("nme", "last")),
                 str(group.spread("cnn", "forgetting")),
                 _minutes(group),
+                _flops(group),
                 made_with(group),
             ]
         )
@@ -90,6 +92,16 @@ def _minutes(group: Group) -> str:
     own = sum(run["seconds"] for run in group.runs) / len(group.runs) / 60
     shared = sum(run["phases"][0].get("shared", {"seconds": 0.0})["seconds"] for run in group.runs)
     return f"{own:.1f}" + (f" + {shared / len(group.runs) / 60:.1f} shared" if shared else "")
+
+
+def _flops(group: Group) -> str:
+    """Multiplications and additions of the training steps, mean of the runs; a shared phase 0 stands apart."""
+    counts = [run["flops"] for run in group.runs if run.get("flops") is not None]
+    if len(counts) < len(group.runs):
+        return "not counted"
+    own = sum(counts) / len(counts) / 1e15
+    shared = sum(run["phases"][0].get("shared", {}).get("flops") or 0.0 for run in group.runs) / len(counts) / 1e15
+    return f"{own:.3g}" + (f" + {shared:.3g} shared" if shared else "")
 
 
 def ordering(groups: Sequence[Group]) -> str:
@@ -147,6 +159,50 @@ def scaled_methods(groups: Sequence[Group]) -> str:
             ]
         )
     return markdown(header, rows) if rows else f"{NOT_RUN}\n"
+
+
+def gains(groups: Sequence[Group]) -> str:
+    """Every run of the study `plus` beside plain LUCIR on the same data and protocol, seed by seed; best gain first."""
+    chosen = [group for group in groups if "plus" in group.first["studies"]]
+    base = {_place(group): group for group in chosen if group.label == "lucir"}
+    rows = []
+    for group in chosen:
+        plain = base.get(_place(group))
+        cells = [str(group.first["dataset"]), group.title, group.label, _settings(group)]
+        for readout in ("cnn", "nme"):
+            cells += [str(group.spread(readout, "average")), _gain(group, plain, readout)]
+        rows.append((cells, 0.0 if plain is None else _mean_gain(group, plain, "cnn")))
+    header = ["data", "protocol", "run", "settings", "CNN average", "gain", "NME average", "gain"]
+    return markdown(header, [cells for cells, _ in sorted(rows, key=lambda row: -row[1])]) if rows else f"{NOT_RUN}\n"
+
+
+def orders(groups: Sequence[Group]) -> str:
+    """The runs of the study `orders` by protocol, best first, and how many points lie between best and worst."""
+    chosen = [group for group in groups if "orders" in group.first["studies"]]
+    rows = []
+    for group in sorted(chosen, key=lambda group: (*_place(group), -group.spread("cnn", "average").mean)):
+        others = [other.spread("cnn", "average").mean for other in chosen if _place(other) == _place(group)]
+        spreads = [str(group.spread(readout, name)) for readout in ("cnn", "nme") for name in ("average", "last")]
+        rows.append([group.title, group.label, *spreads, f"{max(others) - min(others):.2f}"])
+    header = ["protocol", "run", "CNN average", "CNN last", "NME average", "NME last", "best to worst"]
+    return markdown(header, rows) if rows else f"{NOT_RUN}\n"
+
+
+def _place(group: Group) -> tuple[str, str]:
+    return str(group.first["dataset"]), group.title
+
+
+def _mean_gain(group: Group, plain: Group, readout: str) -> float:
+    """In points, over the seeds that both have; NaN without one."""
+    one, two = ({run["seed"]: run[readout]["average"] for run in each.runs} for each in (group, plain))
+    both = [one[seed] - two[seed] for seed in one if seed in two]
+    return 100.0 * float(np.mean(both)) if both else float("nan")
+
+
+def _gain(group: Group, plain: Group | None, readout: str) -> str:
+    if plain is None:
+        return NOT_RUN
+    return "" if group is plain else f"{_mean_gain(group, plain, readout):+.2f}"
 
 
 def made_with(group: Group) -> str:

@@ -15,7 +15,7 @@ from torchvision.datasets import CIFAR100
 
 from lucir_core.bench.datasets import dataset as dataset_module
 from lucir_core.bench.datasets.cifar import load_cifar
-from lucir_core.bench.datasets.dataset import Dataset, Split, choose
+from lucir_core.bench.datasets.dataset import Dataset, Split, carved, choose
 from lucir_core.bench.datasets.image_folders import FolderOptions, load_folder
 from lucir_core.errors import ConfigError, DataError
 
@@ -80,6 +80,21 @@ def assert_is_the_set(dataset: Dataset) -> None:
 def test_strips_give_the_official_order(strips: Path) -> None:
     assert_is_the_set(load_cifar("cifar100", strips))
     assert_is_the_set(load_cifar("cifar100", strips.parent))
+
+
+def test_validation_images_are_the_last_training_images_of_each_class() -> None:
+    images = np.arange(8 * 12, dtype=np.uint8).reshape(8, 2, 2, 3)
+    train = Split(images, np.array([0, 1, 0, 1, 0, 1, 1, 0]))
+    whole = Dataset("set", train, Split(train.images[:1], train.labels[:1]), ("a", "b"))
+    part = carved(whole, 1)
+    assert part.name == "set-validation1"
+    np.testing.assert_array_equal(part.test.images, train.images[[6, 7]])
+    np.testing.assert_array_equal(part.test.labels, [1, 0])
+    np.testing.assert_array_equal(part.train.images, train.images[:6])
+    assert part.digest() != whole.digest()
+    for held_out in (0, 4):
+        with pytest.raises(DataError, match=f"'a' has 4 training images, {held_out} are to be held out"):
+            carved(whole, held_out)
 
 
 def test_pickles(pickles: Path) -> None:

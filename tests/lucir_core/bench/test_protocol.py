@@ -4,12 +4,20 @@ from pathlib import Path
 
 import pytest
 
-from lucir_core.bench.class_order import parse_order, seeded_order
+from lucir_core.bench.class_order import ORDER_NAMES, parse_order, seeded_order
 from lucir_core.bench.protocol import Protocol, make_protocol
 from lucir_core.bench.spec import RunSpec
 from lucir_core.errors import ConfigError
 
 HUNDRED = seeded_order(100)
+
+
+def test_named_orders_are_those_of_cifar100_and_of_nothing_else() -> None:
+    found = [parse_order(name, 100, 1) for name in ORDER_NAMES]
+    assert all(sorted(order) == list(range(100)) for order in found)
+    assert len({*found, seeded_order(100)}) == 4
+    with pytest.raises(ConfigError, match="100 classes of CIFAR-100: with 10 give a seed"):
+        parse_order("easiest", 10, 1)
 
 
 def test_the_papers_order() -> None:

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 from PIL import Image
 
-from lucir_core.bench.class_order import seeded_order
+from lucir_core.bench.class_order import named_orders, seeded_order
 from lucir_core.bench.pages.published import published_tables
 from lucir_core.bench.pages.results_page import write_report
 from lucir_core.bench.protocol import make_protocol
@@ -24,7 +24,8 @@ def write(tmp_path: Path) -> Write:
     """Write a result whose every accuracy is `share`, without training anything."""
 
     def write_one(share: float, method: str = "lucir", protocol: str = "b50", phases: int = 5, **facts: Any) -> None:
-        spec = RunSpec("cifar100", make_protocol(protocol, phases, seeded_order(100)), method, **facts)
+        order = facts.pop("order", seeded_order(100))
+        spec = RunSpec(facts.pop("dataset", "cifar100"), make_protocol(protocol, phases, order), method, **facts)
         records, seen = [], 0
         for number, size in enumerate(spec.protocol.phase_sizes):
             seen += size
@@ -171,6 +172,33 @@ def test_published_figures_carry_source_and_trust() -> None:
     assert log.curve is not None
     # The average of the six published numbers is the published 63.45.
     assert sum(log.curve[1]) / 6 == pytest.approx(63.45, abs=0.005)
+
+
+def test_each_switch_has_its_gain_and_each_order_its_distance(write: Write, tmp_path: Path) -> None:
+    facts: dict[str, Any] = {"studies": ("plus",), "dataset": "cifar100-validation100"}
+    for seed in (1, 2):
+        write(0.60, seed=seed, **facts)
+        write(0.63 + seed / 100, seed=seed, label="+boost", settings={"lucir.boost.enabled": True}, **facts)
+    write(0.59, seed=1, label="+cbf", settings={"cbf.enabled": True}, **facts)
+    for label, share in (("lucir-easiest", 0.7), ("lucir-hardest", 0.55)):
+        write(share, label=label, studies=("orders",), order=named_orders(100)[label.removeprefix("lucir-")])
+    page = write_report(tmp_path).read_text()
+    part = page[page.index("## Beyond the paper") :].splitlines()
+    lines = [line.split(" | ")[2::3][:2] for line in part if line.startswith("| cifar100-validation100 | b50-5")]
+    assert lines == [["+boost", "+4.50"], ["lucir", ""], ["+cbf", "-1.00"]]
+    assert line_of(page, "| b50-5 | lucir-easiest").endswith("| 15.00 |")
+    assert "--order easiest" in page
+    assert "bench cifar100 --data PATH --output DIR --validation 100 --protocol b50" in page
+    # Validation images stand beside no published figure.
+    assert line_of(page, "| **ours: lucir, CNN**").count("not run") == 6
+
+
+def test_operations_stand_beside_the_time(write: Write, tmp_path: Path) -> None:
+    write(0.6, seed=1)
+    assert "| not counted |" in line_of(write_report(tmp_path).read_text(), "| cifar100")
+    path = next(tmp_path.glob("*.json"))
+    write_json(path, {**read_json(path), "flops": 3.8e15})
+    assert "| 6.0 | 3.8 |" in line_of(write_report(tmp_path).read_text(), "| cifar100")
 
 
 def test_results_of_no_folder(tmp_path: Path) -> None:

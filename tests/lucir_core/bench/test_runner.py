@@ -44,6 +44,7 @@ def test_a_result_holds_everything(dataset: Dataset, make_spec: MakeSpec, tmp_pa
         assert result[readout]["forgetting"] == pytest.approx(lost)
     assert [phase["lambda"] for phase in result["phases"]] == [None, 5.0, 10.0]
     assert all(phase["eta"] > 0 and phase["seconds"] > 0 for phase in result["phases"])
+    assert result["flops"] == sum(phase["flops"] for phase in result["phases"]) > 1e6
     (piece,) = result["pieces"]
     assert {"commit", "versions", "hardware", "started", "seconds"} <= set(piece)
     assert seen[-1].accuracy == result["cnn"]["last"]

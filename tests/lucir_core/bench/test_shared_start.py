@@ -68,7 +68,11 @@ def test_no_method_reads_them_in_phase_0(method: str, make_spec: MakeSpec) -> No
 
 
 def _curves(result: dict[str, Any]) -> Any:
-    return result["cnn"], result["nme"], [{**phase, "seconds": 0, "shared": None} for phase in result["phases"]]
+    return (
+        result["cnn"],
+        result["nme"],
+        [{**phase, "seconds": 0, "flops": 0, "shared": None} for phase in result["phases"]],
+    )
 
 
 @pytest.fixture
@@ -93,6 +97,8 @@ def test_two_of_three_runs_share_and_say_so(dataset: Dataset, specs: list[RunSpe
     assert said[2] is None
     assert said[1]["run"] == specs[0].name
     assert said[1]["seconds"] > 0
+    assert said[1]["flops"] == shared[0]["phases"][0]["flops"] > 0
+    assert shared[1]["phases"][0]["flops"] == 0
     assert [path.name for path in folder.iterdir() if path.is_dir()] == [start_address(specs[0], dataset)]
     starts.tidy(specs[2:])
     assert not folder.exists()

@@ -6,21 +6,26 @@ from pathlib import Path
 import pytest
 
 from lucir_core.bench.datasets.dataset import Dataset
-from lucir_core.bench.run_protocol import Clock, TimeLimitReachedError, run_benchmark
+from lucir_core.bench.run_protocol import RunProgress, TimeLimitReachedError, run_benchmark
 from lucir_core.bench.spec import RunSpec
 from lucir_core.bench.worth import by_worth, work_done
 
 
-def test_begun_runs_come_first_the_nearly_done_ones_before_others(
+def test_runs_that_are_nearly_done_come_first_and_others_as_listed(
     dataset: Dataset, make_spec: Callable[..., RunSpec], tmp_path: Path
 ) -> None:
-    long = {"epochs": 40, "milestones": []}
-    listed = [make_spec(label="a"), make_spec(settings=long, label="b"), make_spec(label="c"), make_spec(label="d")]
+    # Sizes 2, 2, 1: after phases 0 and 1 a fifth of the work is left, after phase 0 three fifths.
+    listed = [make_spec(label=label) for label in "abcd"]
     assert by_worth(listed, tmp_path) == listed
-    for spec in (listed[1], listed[2]):
+    for spec, phases in ((listed[1], 1), (listed[3], 2)):
+
+        def stop(progress: RunProgress, phases: int = phases) -> None:
+            if progress.phase == phases:
+                raise TimeLimitReachedError
+
         with pytest.raises(TimeLimitReachedError):
-            run_benchmark(spec, dataset, tmp_path, clock=Clock(0.0))
-    assert [spec.label for spec in by_worth(listed, tmp_path)] == ["c", "b", "a", "d"]
+            run_benchmark(spec, dataset, tmp_path, report=stop)
+    assert [spec.label for spec in by_worth(listed, tmp_path)] == ["d", "a", "b", "c"]
 
 
 def test_work_counts_classes_and_epochs(dataset: Dataset, make_spec: Callable[..., RunSpec], tmp_path: Path) -> None:
