@@ -45,7 +45,7 @@ class ServingSettings(Section):
     max_request_mb: int = Field(20, ge=1, le=1024)
     """Largest request body, in MiB."""
     queue_size: int = Field(200, ge=1)
-    """Requests that may wait before the server answers 503."""
+    """Requests that may wait; those beyond are answered 429 (``uvicorn``) or 503 (TorchServe)."""
     response_timeout_seconds: int = Field(30, ge=1)
     """After this a worker that does not answer is restarted."""
     drain_seconds: float = Field(5.0, ge=0, le=600)

@@ -100,7 +100,7 @@ def _read(model: VersionModel, raw: RawRequest, limits: ImageRules, top_k: int) 
         request = read_request(raw.fields, raw.headers, top_k)
         return _Asked(request, [prepare(image) for image in request.images])
     except Exception as error:  # noqa: BLE001 (nobody foresaw it: the others of the batch must not pay for it)
-        return error_reply(400, _refusal(error))
+        return error_reply(error.status if isinstance(error, BadRequestError) else 400, _refusal(error))
 
 
 def _refusal(error: Exception) -> str:

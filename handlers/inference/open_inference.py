@@ -13,6 +13,10 @@ from dataclasses import dataclass
 from typing import Any, Final
 
 MODEL_NAME: Final = "lucir"
+_KINDS: Final = {"class": "BYTES", "probability": "FP32", "cosine": "FP32"}
+_WORDS: Final[dict[type, str]] = {str: "text", list: "list", dict: "object"}
+OUTPUTS: Final = tuple(_KINDS)
+"""Names of the tensors of an answer."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -22,6 +26,8 @@ class Envelope:
     images: tuple[bytes, ...]
     identity: str | None
     top_k: Any
+    outputs: tuple[str, ...] = OUTPUTS
+    """Names of the tensors that are wanted."""
 
 
 def read_document(body: bytes) -> dict[str, Any]:
@@ -46,14 +52,28 @@ def parse(document: dict[str, Any]) -> Envelope:
     data = inputs[0].get("data")
     if inputs[0].get("datatype") != "BYTES" or not isinstance(data, list) or not data:
         raise ValueError("the input is not of datatype BYTES with base64 strings as its data")
+    _check(inputs[0], {"name": str, "shape": list, "parameters": dict}, "the input's ")
+    _check(document, {"id": str, "parameters": dict, "outputs": list}, "")
     images = tuple(from_base64(each, "the input's data") for each in data)
-    parameters = document.get("parameters")
-    identity = document.get("id")
-    return Envelope(
-        images,
-        identity if isinstance(identity, str) else None,
-        parameters.get("top_k") if isinstance(parameters, dict) else None,
-    )
+    parameters = document.get("parameters") or {}
+    return Envelope(images, document.get("id"), parameters.get("top_k"), _wanted(document.get("outputs") or []))
+
+
+def _check(found: dict[str, Any], kinds: dict[str, type], place: str) -> None:
+    """What the protocol asks for and is not needed here may be left out, but not be something else."""
+    for name, kind in kinds.items():
+        if not isinstance(found.get(name), kind | None):
+            raise ValueError(f"{place}{name!r} is not a {_WORDS[kind]}")
+
+
+def _wanted(outputs: list[Any]) -> tuple[str, ...]:
+    """The tensors that a request asks for, in the order of ``OUTPUTS``; all where it does not say."""
+    if not outputs:
+        return OUTPUTS
+    names = [each.get("name") if isinstance(each, dict) else None for each in outputs]
+    if not all(name in OUTPUTS for name in names):
+        raise ValueError(f"'outputs' is not a list of tensors with a 'name' among {', '.join(OUTPUTS)}")
+    return tuple(name for name in OUTPUTS if name in names)
 
 
 def from_base64(text: Any, name: str) -> bytes:
@@ -65,7 +85,7 @@ def from_base64(text: Any, name: str) -> bytes:
 
 
 def answer(envelope: Envelope, version: int, rows: Sequence[Sequence[tuple[str, float, float]]]) -> dict[str, Any]:
-    """The protocol's form of an answer: three outputs of shape [images, classes named].
+    """The protocol's form of an answer: the outputs that were asked for, each of shape [images, classes named].
 
     rows: for each image (class, probability, cosine), best class first, as many for each.
     """
@@ -73,9 +93,9 @@ def answer(envelope: Envelope, version: int, rows: Sequence[Sequence[tuple[str, 
     document: dict[str, Any] = {"model_name": MODEL_NAME, "model_version": str(version)}
     if envelope.identity is not None:
         document["id"] = envelope.identity
-    kinds = (("class", "BYTES"), ("probability", "FP32"), ("cosine", "FP32"))
     document["outputs"] = [
         {"name": name, "datatype": kind, "shape": shape, "data": [each[column] for row in rows for each in row]}
-        for column, (name, kind) in enumerate(kinds)
+        for column, (name, kind) in enumerate(_KINDS.items())
+        if name in envelope.outputs
     ]
     return document

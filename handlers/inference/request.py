@@ -5,7 +5,7 @@ the older routes (``/lucir/predict?top_k=3``), so that ``/predictions/lucir`` ta
 A field that a form has several times is a list of values (``repeated_fields``).
 """
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any, Final
 
@@ -24,6 +24,14 @@ _LONGEST_NUMBER: Final = 18
 
 class BadRequestError(ValueError):
     """The request holds no image, or an option has no meaning; the message says what to send."""
+
+    status = 400
+
+
+class UnsupportedBodyError(BadRequestError):
+    """The body is packed or put together in a way that is not read, whatever lies inside."""
+
+    status = 415
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,6 +54,7 @@ def read_request(fields: Mapping[str, Any], headers: Mapping[str, Any], default_
     Raises ``BadRequestError``.
     """
     plain = {name.lower(): value for name, value in headers.items() if isinstance(value, str)}
+    _check_packing(plain)
     images = tuple(_images(fields))
     if not images and plain.get("content-type", "").startswith(_FORM):
         raise BadRequestError(
@@ -58,8 +67,17 @@ def read_request(fields: Mapping[str, Any], headers: Mapping[str, Any], default_
         raise BadRequestError(f"the form holds {len(images)} images; at most {MOST_IMAGES} are answered in one request")
     if images[0][:1] == b"{" and len(images) == 1:
         return _json_request(images[0], plain, default_top_k)
-    value = fields.get(TOP_K_FIELD)
-    return Request(images, _top_k(value if value is not None else _header_top_k(plain), default_top_k))
+    return Request(images, _top_k([fields.get(TOP_K_FIELD), *_header_top_k(plain)], default_top_k))
+
+
+def _check_packing(headers: Mapping[str, str]) -> None:
+    """Raise ``UnsupportedBodyError`` for what no image can be found in; else the content decides, not its type."""
+    coding = headers.get("content-encoding", "").strip().lower()
+    if coding not in ("", "identity"):
+        raise UnsupportedBodyError(f"the body is packed ({coding[:40]!r}): send it without a Content-Encoding")
+    kind = headers.get("content-type", "").partition(";")[0].strip().lower()
+    if kind.startswith("multipart/") and kind != "multipart/form-data":
+        raise UnsupportedBodyError(f"the body was sent as {kind[:40]!r}: send several images as multipart/form-data")
 
 
 def _json_request(body: bytes, headers: Mapping[str, str], default_top_k: int) -> Request:
@@ -82,8 +100,8 @@ def _json_request(body: bytes, headers: Mapping[str, str], default_top_k: int) -
     if len(found) > MOST_IMAGES:
         raise BadRequestError(f"there are {len(found)} images; at most {MOST_IMAGES} are answered in one request")
     top_k = envelope.top_k if envelope is not None else document.get(TOP_K_FIELD)
-    top_k = top_k if top_k is not None else _header_top_k(headers)
-    return Request(found, _top_k(top_k, default_top_k), envelope, as_list="images" in document)
+    top_k = _top_k([top_k, *_header_top_k(headers)], default_top_k)
+    return Request(found, top_k, envelope, as_list="images" in document)
 
 
 def _images(fields: Mapping[str, Any]) -> Iterator[bytes]:
@@ -106,13 +124,17 @@ def _images(fields: Mapping[str, Any]) -> Iterator[bytes]:
             )
 
 
-def _header_top_k(headers: Mapping[str, str]) -> str | None:
-    return next((text for name, text in headers.items() if name in TOP_K_HEADERS), None)
+def _header_top_k(headers: Mapping[str, str]) -> list[str]:
+    return [text for name, text in headers.items() if name in TOP_K_HEADERS]
 
 
-def _top_k(value: Any, default: int) -> int:
-    if value is None:
-        return default
+def _top_k(values: Iterable[Any], default: int) -> int:
+    """The first value that was sent, be it in the body, the query or a header; each must be one."""
+    found = [_whole_number(value) for value in values if value is not None]
+    return found[0] if found else default
+
+
+def _whole_number(value: Any) -> int:
     text = value.decode("utf-8", "replace") if isinstance(value, bytes | bytearray) else value
     text = str(text) if isinstance(text, str) or type(text) is int else repr(type(text).__name__)
     digits = text.strip()

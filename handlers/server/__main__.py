@@ -19,9 +19,10 @@ from handlers.inference.api_keys import ApiKeys
 from handlers.inference.traffic_metrics import TrafficMetrics, counts
 from handlers.inference.version_model import VersionModel
 from handlers.logs import setup_logging
+from handlers.server.admission import WithKeys, with_origins
 from handlers.server.batches import Batcher, BatchRules
 from handlers.server.connections import DrainingServer, QuietServer, make_config
-from handlers.server.gateway import Gateway, with_origins
+from handlers.server.gateway import Gateway
 from handlers.server.inference_app import RequestLimits, make_inference_app
 from handlers.server.loaded_versions import LoadedVersions
 from handlers.server.management_app import make_management_app
@@ -56,8 +57,8 @@ class Server:
             serving.max_request_mb * 1024 * 1024, serving.body_seconds, float(serving.response_timeout_seconds)
         )
         app = make_inference_app(self.versions, self.batcher, limits)
-        allowed = app if not serving.cors_origins else with_origins(app, serving.cors_origins)
-        self.gateway = Gateway(allowed, self._answered, ApiKeys.of(serving.keys()))
+        allowed = WithKeys(app, ApiKeys.of(serving.keys()))
+        self.gateway = Gateway(with_origins(allowed, serving.cors_origins), self._answered)
         self.management = make_management_app(self.versions, self.batcher, settings.models_folder, gpu=gpu is not None)
         self._marker = management_socket(settings).with_name(DRAINING_MARKER)
         self.pages = Starlette(routes=[Route("/metrics", self._metrics)])

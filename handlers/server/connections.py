@@ -1,18 +1,27 @@
-"""uvicorn with what it lacks: a limit on the time that headers may take, an end without cut connections."""
+"""uvicorn with what it lacks: a limit on the time that headers may take, an end without cut connections.
+
+Its parser is h11: ``HEADER_BYTES`` is a setting of that one, httptools knows no such limit.
+"""
 
 import asyncio
 import logging
 import signal
 import socket
+import sys
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from http import HTTPStatus
 from types import FrameType
 from typing import Any, Final
 
+import h11
 import uvicorn
-from starlette.types import ASGIApp
+from starlette.responses import Response
+from starlette.types import ASGIApp, Receive, Scope, Send
 from uvicorn.protocols.http.h11_impl import H11Protocol
+
+from handlers.inference.answering import error_reply
 
 logger = logging.getLogger(__name__)
 
@@ -27,13 +36,17 @@ SETTLING_SECONDS: Final = 0.1
 
 
 class PatientProtocol(H11Protocol):
-    """HTTP/1.1 that lets nobody hold a connection with headers that never end."""
+    """HTTP/1.1 that lets nobody hold a connection with headers that never end, and refuses in JSON."""
 
     _limit: asyncio.TimerHandle | None = None
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]  # asyncio's base names a wider type
         """A client has connected, and has to say what it wants."""
         super().connection_made(transport)
+        most, self.limit_concurrency = self.limit_concurrency, None
+        if most is not None and len(self.connections) > most:
+            logger.warning("more than %d connections: one more is answered 503", most)
+            self.app = _crowded
         self._limit = self.loop.call_later(HEADER_SECONDS, self._too_slow, None)
 
     def connection_lost(self, exc: Exception | None) -> None:
@@ -53,10 +66,35 @@ class PatientProtocol(H11Protocol):
             self._limit.cancel()
             self._limit = None
 
+    def send_400_response(self, msg: str) -> None:
+        """Refuse what is not HTTP; uvicorn calls this while it handles the parser's error, which knows the status."""
+        error = sys.exception()
+        status = error.error_status_hint if isinstance(error, h11.RemoteProtocolError) else 400
+        if self.conn.our_state not in (h11.IDLE, h11.SEND_RESPONSE):  # after, or in the middle of an answer
+            self.transport.close()
+            return
+        told = f"the headers are longer than {HEADER_BYTES} bytes: send less" if status == 431 else msg
+        body = error_reply(status, told).body
+        headers = {"content-type": "application/json", "content-length": str(len(body)), "connection": "close"}
+        for event in (
+            h11.Response(status_code=status, headers=list(headers.items()), reason=HTTPStatus(status).phrase),
+            h11.Data(data=body),
+            h11.EndOfMessage(),
+        ):
+            self.transport.write(self.conn.send(event) or b"")
+        self.transport.close()
+
     def _too_slow(self, cycle: object) -> None:
         self._limit = None
         if self.cycle is cycle and not self.transport.is_closing():
             self.transport.abort()
+
+
+async def _crowded(scope: Scope, receive: Receive, send: Send) -> None:
+    """One connection too many: a client shall come back, to this server or another."""
+    reply = error_reply(503, "this server has as many connections as it takes: try again in a moment")
+    headers = {"Retry-After": "1", "Connection": "close"}
+    await Response(reply.body, reply.status, headers, media_type="application/json")(scope, receive, send)
 
 
 class QuietServer(uvicorn.Server):
@@ -125,9 +163,11 @@ def _waiting(listener: socket.socket) -> Iterator[socket.socket]:
             return
 
 
-def make_config(app: ASGIApp, *, connections: int | None = None, grace: int = 5) -> uvicorn.Config:
+def make_config(
+    app: ASGIApp, *, connections: int | None = None, grace: int = 5, idle: float = IDLE_SECONDS
+) -> uvicorn.Config:
     """uvicorn's settings for one of our listeners. ``connections``: most at once; ``grace``: seconds for the last
-    answers once everything ends.
+    answers once everything ends; ``idle``: seconds after which a silent connection is closed.
     """
     options: dict[str, Any] = {"http": PatientProtocol, "ws": "none", "lifespan": "off", "loop": "asyncio"}
     return uvicorn.Config(
@@ -138,7 +178,7 @@ def make_config(app: ASGIApp, *, connections: int | None = None, grace: int = 5)
         server_header=False,
         backlog=1024,
         limit_concurrency=connections,
-        timeout_keep_alive=IDLE_SECONDS,
+        timeout_keep_alive=idle,  # type: ignore[arg-type]  # whole seconds by its type, handed on to the event loop
         timeout_graceful_shutdown=grace,
         h11_max_incomplete_event_size=HEADER_BYTES,
     )

@@ -4,32 +4,27 @@ import logging
 import re
 import time
 import uuid
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from typing import Final
 
-from starlette.middleware.cors import CORSMiddleware
 from starlette.responses import Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from handlers.inference.answering import error_reply
-from handlers.inference.api_keys import WITHOUT_KEY, ApiKeys
+from handlers.inference.answering import Reply, error_reply
 
 logger = logging.getLogger(__name__)
 
 REQUEST_ID: Final = b"x-request-id"
+MOST_HEADERS: Final = 100
+LONGEST_TARGET: Final = 8192
+"""Bytes of a path and its query."""
 _SAFE_ID: Final = re.compile(rb"[A-Za-z0-9._:/+=-]{1,128}")
-
-
-OPEN: Final = ("/ping", "/v2/health/")
-"""Health is asked without a key."""
-NO_KEYS: Final = ApiKeys()
 
 
 class Gateway:
     """``answered`` is told the path and query of each request, the status of its answer, and the seconds it took."""
 
-    def __init__(self, app: ASGIApp, answered: Callable[[str, int, float], None], keys: ApiKeys = NO_KEYS) -> None:
-        self._keys = keys
+    def __init__(self, app: ASGIApp, answered: Callable[[str, int, float], None]) -> None:
         self._app = app
         self._answered = answered
         self.draining = False
@@ -55,8 +50,11 @@ class Gateway:
             await send(message)
 
         try:
-            app = self._app if self._may(scope) else _without_key
-            await app(scope, receive, answer)
+            refusal = _refuse(scope)
+            if refusal is None:
+                await self._app({**scope, "path": scope["path"].rstrip("/") or "/"}, receive, answer)
+            else:
+                await Response(refusal.body, refusal.status, media_type="application/json")(scope, receive, answer)
         finally:
             seconds = time.perf_counter() - started
             query = scope["query_string"].decode("ascii", "replace")
@@ -71,28 +69,15 @@ class Gateway:
                 extra={"request": identity.decode("ascii")},
             )
 
-    def _may(self, scope: Scope) -> bool:
-        """Whether a request may be answered. What a browser asks before it sends one carries no key."""
-        if scope["path"].startswith(OPEN) or scope["method"] == "OPTIONS":
-            return True
-        return self._keys.allow({name.decode("latin-1"): value.decode("latin-1") for name, value in scope["headers"]})
 
-
-async def _without_key(scope: Scope, receive: Receive, send: Send) -> None:
-    reply = error_reply(401, WITHOUT_KEY)
-    headers = {"WWW-Authenticate": "Bearer"}
-    await Response(reply.body, reply.status, headers, media_type="application/json")(scope, receive, send)
-
-
-def with_origins(app: ASGIApp, origins: Sequence[str]) -> ASGIApp:
-    """``app`` for web pages of these origins too: what browsers ask before, and what they want to read in answers."""
-    return CORSMiddleware(
-        app,
-        allow_origins=origins,
-        allow_methods=["GET", "POST", "PUT"],
-        allow_headers=["authorization", "content-type", "top-k", "x-api-key", "x-request-id", "x-top-k"],
-        expose_headers=["x-request-id", "retry-after"],
-    )
+def _refuse(scope: Scope) -> Reply | None:
+    """The answer to a request that asks for too much before it is looked at."""
+    if len(scope["headers"]) > MOST_HEADERS:
+        return error_reply(431, f"the request has {len(scope['headers'])} headers: send at most {MOST_HEADERS}")
+    length = len(scope["raw_path"]) + len(scope["query_string"])
+    if length > LONGEST_TARGET:
+        return error_reply(414, f"the address is {length} bytes long: at most {LONGEST_TARGET} are read")
+    return None
 
 
 def _identity(scope: Scope) -> bytes:

@@ -15,6 +15,7 @@ from starlette.routing import Route
 from handlers.inference.answering import RawRequest, encode
 from handlers.inference.open_inference import MODEL_NAME
 from handlers.server.batches import Batcher, QueueFullError
+from handlers.server.description import openapi_json, software_version
 from handlers.server.loaded_versions import LoadedVersion, LoadedVersions
 from handlers.server.request_body import read_body, read_fields
 
@@ -57,8 +58,11 @@ def make_inference_app(versions: LoadedVersions, batcher: Batcher, limits: Reque
         Route(f"/v2/models/{name}/versions/{{version}}/ready", pages.model_ready),
         Route(f"/models/{name}", pages.model),
         Route("/ping", pages.ping),
+        Route("/openapi.json", pages.description),
     ]
-    return Starlette(routes=routes, exception_handlers={HTTPException: _refused, Exception: _bug})
+    app = Starlette(routes=routes, exception_handlers={HTTPException: _refused, Exception: _bug})
+    app.router.redirect_slashes = False  # the gateway takes a slash at the end away
+    return app
 
 
 class _Pages:
@@ -73,18 +77,22 @@ class _Pages:
         body = await read_body(request, self._limits.body_bytes, self._limits.body_seconds)
         fields = await read_fields(request, body)
         options = {name: value for name, value in request.query_params.items() if name in OPTIONS}
-        headers = {**request.headers, **options}
+        headers = {**options, **request.headers}  # the query comes before a header that says the same
         number = version.number if version is not None else None
         try:
             async with asyncio.timeout(self._limits.answer_seconds):
                 reply = await self._batcher.submit(RawRequest(fields, headers), number)
         except QueueFullError as error:
-            raise HTTPException(503, str(error), {"Retry-After": "1"}) from error
+            raise HTTPException(429, str(error), {"Retry-After": "1"}) from error
         except TimeoutError:
             raise HTTPException(
                 503, f"no answer within {self._limits.answer_seconds:g} s: try again in a moment", {"Retry-After": "1"}
             ) from None
         return _json(reply.body, reply.status)
+
+    async def description(self, _: Request) -> Response:
+        """All of this in the words of OpenAPI."""
+        return _json(openapi_json(), 200)
 
     async def ping(self, _: Request) -> Response:
         """The process answers; whether a version does is ``/v2/health/ready``."""
@@ -99,7 +107,7 @@ class _Pages:
         return _answer({"ready": ready}, 200 if ready else 503)
 
     async def server_metadata(self, _: Request) -> Response:
-        return _answer({"name": MODEL_NAME, "version": "2", "extensions": []})
+        return _answer({"name": MODEL_NAME, "version": software_version(), "extensions": []})
 
     async def model(self, _: Request) -> Response:
         """The version that answers everybody, its classes in the order of the model's outputs, what it wants to see."""
@@ -166,6 +174,10 @@ async def _refused(request: Request, error: Exception) -> Response:
     if status == 404 and detail == "Not Found":
         detail = f"there is nothing at {request.url.path[:200]}: POST images to /predictions/{MODEL_NAME}"
     if status == 405:
+        allowed = ", ".join(sorted([*(headers or {})["Allow"].split(", "), "OPTIONS"]))
+        headers = {"Allow": allowed}
+        if request.method == "OPTIONS":
+            return Response(status_code=204, headers=headers)
         detail = f"{request.method} is not possible at {request.url.path[:200]}: see the header Allow"
     answer = _answer({"error": detail}, status)
     answer.headers.update(headers or {})

@@ -4,6 +4,7 @@ import asyncio
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from typing import Any
 
 import httpx
 from starlette.types import ASGIApp
@@ -14,9 +15,12 @@ from tests.support.waiting import wait_for
 
 
 @contextmanager
-def serving(app: ASGIApp, start: Callable[[], None]) -> Iterator[httpx.Client]:
-    """A client of ``app``; ``start`` is called in the event loop before the first request."""
-    server = QuietServer(make_config(app, grace=1))
+def serving(app: ASGIApp, start: Callable[[], None], **listener: Any) -> Iterator[httpx.Client]:
+    """A client of ``app``; ``start`` is called in the event loop before the first request.
+
+    ``listener``: what else ``make_config`` takes.
+    """
+    server = QuietServer(make_config(app, **{"grace": 1, **listener}))
     with listening_socket("127.0.0.1", 0) as listener:
         address = f"http://127.0.0.1:{listener.getsockname()[1]}"
 

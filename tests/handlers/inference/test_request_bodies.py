@@ -143,6 +143,56 @@ def test_an_error_that_nobody_thought_of_ends_one_request(
     assert "MemoryError" in bad[1]["error"]
 
 
+@pytest.mark.parametrize(
+    ("headers", "status"),
+    [
+        ({"Content-Encoding": "gzip"}, 415),
+        ({"content-encoding": "identity"}, 200),
+        ({"Content-Type": "multipart/mixed; boundary=x"}, 415),
+        ({"Content-Type": "text/plain"}, 200),
+    ],
+)
+def test_packed_and_mixed_bodies_are_not_read(
+    tmp_path: Path, make_version: MakeVersion, make_image: MakeImage, headers: dict[str, str], status: int
+) -> None:
+    ((found, document),) = ask(started(make_version(tmp_path)), {"body": make_image()}, headers=headers)
+    assert (found, "error" in document) == (status, status == 415)
+
+
+def test_every_top_k_that_was_sent_has_to_be_one(
+    tmp_path: Path, make_version: MakeVersion, make_image: MakeImage
+) -> None:
+    instance, image = started(make_version(tmp_path)), make_image()
+    for fields, headers, expected in (
+        ({"data": image, "top_k": "2"}, {"top-k": "1"}, 2),
+        ({"data": image}, {"top_k": "2", "top-k": "1"}, 2),
+        ({"data": image, "top_k": "2"}, {"top-k": "0"}, None),
+        ({"data": image}, {"top-k": "2", "x-top-k": "x"}, None),
+    ):
+        ((status, document),) = ask(instance, fields, headers=headers)
+        assert status == (400 if expected is None else 200)
+        assert len(document.get("predictions", [])) == (expected or 0)
+
+
+def test_tensors_that_are_wanted(tmp_path: Path, make_version: MakeVersion, make_image: MakeImage) -> None:
+    instance = started(make_version(tmp_path))
+    data = [base64.b64encode(make_image(name)).decode() for name in ("青", "rot")]
+
+    def infer(**changes: Any) -> tuple[int, dict[str, Any]]:
+        document = {"inputs": [{"name": "i", "shape": [2], "datatype": "BYTES", "data": data}], **changes}
+        return ask(instance, {"body": json.dumps(document).encode()})[0]
+
+    status, document = infer(outputs=[{"name": "probability"}, {"name": "class"}], parameters={"top_k": 1})
+    assert [(each["name"], each["shape"]) for each in document["outputs"]] == [
+        ("class", [2, 1]),
+        ("probability", [2, 1]),
+    ]
+    assert (status, document["outputs"][0]["data"]) == (200, ["青", "rot"])
+    for wrong in ({"outputs": [{"name": "logits"}]}, {"outputs": "class"}, {"outputs": [["class"]]}, {"id": 7}):
+        status, document = infer(**wrong)
+        assert (status, next(iter(wrong)) in document["error"]) == (400, True)
+
+
 def test_several_images_in_one_form_are_all_answered(
     tmp_path: Path, make_version: MakeVersion, make_image: MakeImage
 ) -> None:

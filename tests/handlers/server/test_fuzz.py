@@ -17,14 +17,7 @@ import httpx
 import psutil
 import pytest
 
-from handlers.inference.preprocess import Limits
-from handlers.inference.traffic_metrics import TrafficMetrics
-from handlers.inference.version_model import VersionModel
-from handlers.server.batches import Batcher, BatchRules
-from handlers.server.gateway import Gateway
-from handlers.server.inference_app import RequestLimits, make_inference_app
-from handlers.server.loaded_versions import LoadedVersion, LoadedVersions
-from tests.support.asgi_server import serving
+from tests.support.inference_server import answering
 
 INPUTS: Final = int(os.environ.get("FUZZ_INPUTS", "600"))
 SEED: Final = int(os.environ.get("FUZZ_SEED", "13"))
@@ -48,15 +41,8 @@ MakeImage = Callable[..., bytes]
 
 @pytest.fixture
 def client(tmp_path: Path, make_version: Callable[..., Path]) -> Iterator[httpx.Client]:
-    versions = LoadedVersions(VersionModel.load, tmp_path / "answering.json")
-    folder = make_version(tmp_path / "lucir-1", 1)
-    versions.known[1] = LoadedVersion(1, folder, "ready", 1, VersionModel.load(folder))
-    versions.make_default(versions.known[1])
-    batcher = Batcher(versions, BatchRules(Limits(max_pixels=1_000_000), 5, 8, 50, 1), TrafficMetrics())
-    app = make_inference_app(versions, batcher, RequestLimits(200_000, 10, 30))
-    with serving(Gateway(app, lambda *_: None), batcher.start) as client:
+    with answering(tmp_path, make_version) as client:
         yield client
-    batcher.stop()
 
 
 def damaged(draw: random.Random, data: bytes) -> bytes:

@@ -12,8 +12,9 @@ from handlers.inference.api_keys import ApiKeys
 from handlers.inference.preprocess import Limits
 from handlers.inference.traffic_metrics import TrafficMetrics
 from handlers.inference.version_model import VersionModel
+from handlers.server.admission import WithKeys, with_origins
 from handlers.server.batches import Batcher, BatchRules
-from handlers.server.gateway import Gateway, with_origins
+from handlers.server.gateway import Gateway
 from handlers.server.inference_app import RequestLimits, make_inference_app
 from handlers.server.loaded_versions import LoadedVersion, LoadedVersions
 from tests.support.asgi_server import serving
@@ -100,10 +101,16 @@ def test_before_a_version_is_there(client: httpx.Client, versions: LoadedVersion
 @pytest.mark.parametrize(
     ("method", "path", "status", "allow"),
     [
-        ("GET", PATH, 405, {"POST", "PUT"}),
-        ("DELETE", "/ping", 405, {"GET", "HEAD"}),
+        ("GET", PATH, 405, {"POST", "PUT", "OPTIONS"}),
+        ("TRACE", PATH, 405, {"POST", "PUT", "OPTIONS"}),
+        ("HEAD", PATH, 405, {"POST", "PUT", "OPTIONS"}),
+        ("OPTIONS", PATH, 204, {"POST", "PUT", "OPTIONS"}),
+        ("DELETE", "/ping", 405, {"GET", "HEAD", "OPTIONS"}),
         ("HEAD", "/ping", 200, None),
-        ("POST", "/models/lucir", 405, {"GET", "HEAD"}),
+        ("GET", "/ping/", 200, None),
+        ("OPTIONS", "/models/lucir", 204, {"GET", "HEAD", "OPTIONS"}),
+        ("POST", "/models/lucir", 405, {"GET", "HEAD", "OPTIONS"}),
+        ("OPTIONS", "/nothing", 404, None),
         ("GET", "/models", 404, None),
         ("POST", "/predictions/other", 404, None),
         ("PUT", "/models/lucir/1/set-default", 404, None),
@@ -115,11 +122,13 @@ def test_methods_and_addresses(
 ) -> None:
     answer = client.request(method, path)
     assert answer.status_code == status
-    assert answer.headers["content-type"] == "application/json"
+    assert answer.headers.get("content-type") == ("application/json" if status != 204 else None)
     if allow is not None:
         assert set(answer.headers["allow"].split(", ")) == allow
-    if method != "HEAD":
-        assert status == 200 or list(answer.json()) == ["error"]
+    if method == "HEAD":
+        assert answer.content == b""
+    else:
+        assert status in (200, 204) or list(answer.json()) == ["error"]
 
 
 def test_a_body_that_is_too_large_is_refused_before_it_is_read(client: httpx.Client, make_image: MakeImage) -> None:
@@ -174,7 +183,7 @@ def test_a_full_queue_says_so(versions: LoadedVersions, make_image: MakeImage) -
         first, second = (client.post(PATH, content=make_image()) for _ in range(2))
     assert first.status_code == 503
     assert "no answer within" in first.json()["error"]
-    assert second.status_code == 503
+    assert second.status_code == 429
     assert "1 requests wait already" in second.json()["error"]
     assert second.headers["retry-after"] == "1"
 
@@ -189,7 +198,7 @@ def test_nested_json_is_the_clients_fault(client: httpx.Client) -> None:
 def test_keys(versions: LoadedVersions, make_image: MakeImage) -> None:
     batcher = Batcher(versions, BatchRules(Limits(), 5, 8, 50, 1), TrafficMetrics())
     app = make_inference_app(versions, batcher, RequestLimits(LARGEST, 10, 30))
-    gateway = Gateway(app, lambda *_: None, ApiKeys.of(["old", "ключ"]))
+    gateway = Gateway(WithKeys(app, ApiKeys.of(["old", "ключ"])), lambda *_: None)
     with serving(gateway, batcher.start) as client:
         for headers in ({}, {"x-api-key": "new"}, {"authorization": "Bearer"}, {"authorization": "Basic old"}):
             answer = client.post(PATH, content=make_image(), headers=headers)
@@ -206,7 +215,7 @@ def test_keys(versions: LoadedVersions, make_image: MakeImage) -> None:
 def test_web_pages_of_chosen_origins(versions: LoadedVersions, make_image: MakeImage) -> None:
     batcher = Batcher(versions, BatchRules(Limits(), 5, 8, 50, 1), TrafficMetrics())
     app = make_inference_app(versions, batcher, RequestLimits(LARGEST, 10, 30))
-    gateway = Gateway(with_origins(app, ("https://a.example",)), lambda *_: None, ApiKeys.of(["key"]))
+    gateway = Gateway(with_origins(WithKeys(app, ApiKeys.of(["key"])), ("https://a.example",)), lambda *_: None)
     with serving(gateway, batcher.start) as client:
         asked = {"Origin": "https://a.example", "Access-Control-Request-Method": "POST"}
         answer = client.options(PATH, headers={**asked, "Access-Control-Request-Headers": "x-api-key"})
@@ -216,4 +225,7 @@ def test_web_pages_of_chosen_origins(versions: LoadedVersions, make_image: MakeI
         headers = {"Origin": "https://a.example", "x-api-key": "key"}
         answer = client.post(PATH, content=make_image(), headers=headers)
         assert answer.headers["access-control-allow-origin"] == "https://a.example"
+        refused = client.post(PATH, content=make_image(), headers={"Origin": "https://a.example"})
+        assert refused.status_code == 401
+        assert refused.headers["access-control-allow-origin"] == "https://a.example"  # or no page could read it
     batcher.stop()

@@ -1,0 +1,81 @@
+"""The OpenAPI description, and what a running server answers to requests made from it, right and wrong ones."""
+
+import base64
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import httpx
+import pytest
+import schemathesis
+from hypothesis import HealthCheck, Phase, given, settings
+from hypothesis import strategies as st
+from schemathesis.generation import GenerationMode
+from starlette.routing import Route
+
+from handlers.inference.preprocess import Limits
+from handlers.inference.traffic_metrics import TrafficMetrics
+from handlers.inference.version_model import VersionModel
+from handlers.server.batches import Batcher, BatchRules
+from handlers.server.description import openapi
+from handlers.server.inference_app import RequestLimits, make_inference_app
+from handlers.server.loaded_versions import LoadedVersions
+from tests.support.inference_server import answering
+
+EXAMPLES = 6
+"""Of each operation, of right ones and of wrong ones."""
+OLDER = {"/lucir/predict", "/lucir/{version}/predict", "/models/lucir/invoke", "/invocations"}
+"""Other servers' addresses of the same, which nobody has to know."""
+
+MakeImage = Callable[..., bytes]
+
+
+@pytest.fixture(scope="module")
+def client(
+    tmp_path_factory: pytest.TempPathFactory, make_version: Callable[..., Path], make_image: MakeImage
+) -> Iterator[httpx.Client]:
+    images = st.sampled_from([make_image(name, form) for name in ("rot", "青") for form in ("JPEG", "PNG")])
+    schemathesis.openapi.format("image-base64", images.map(lambda data: base64.b64encode(data).decode()))
+    schemathesis.openapi.format("binary", images)
+    for kind in ("application/octet-stream", "image/*"):
+        schemathesis.openapi.media_type(kind, images)
+    with answering(tmp_path_factory.mktemp("openapi"), make_version, body_bytes=20 << 20) as client:
+        yield client
+
+
+def test_every_address_is_described(tmp_path: Path) -> None:
+    versions = LoadedVersions(VersionModel.load, tmp_path / "answering.json")
+    app = make_inference_app(
+        versions, Batcher(versions, BatchRules(Limits(), 5, 8, 50, 1), TrafficMetrics()), RequestLimits(1000, 1, 1)
+    )
+    found = {route.path: set(route.methods or ()) - {"HEAD"} for route in app.routes if isinstance(route, Route)}
+    described = {
+        path: {method.upper() for method in item} & {"GET", "POST", "PUT"} for path, item in openapi()["paths"].items()
+    }
+    assert {path: methods for path, methods in found.items() if path not in OLDER} == {
+        path: methods | ({"PUT"} if "POST" in methods else set()) for path, methods in described.items()
+    }
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("mode", [GenerationMode.POSITIVE, GenerationMode.NEGATIVE], ids=["right", "wrong"])
+def test_answers_are_what_the_description_says(client: httpx.Client, mode: GenerationMode) -> None:
+    schema = schemathesis.openapi.from_url(f"{client.base_url}/openapi.json")
+    for result in schema.get_all_operations():
+        operation = result.ok()
+        if mode is GenerationMode.NEGATIVE and not any((*operation.iter_parameters(), *operation.body)):
+            continue  # without anything to be sent, nothing can be wrong
+
+        @settings(
+            max_examples=EXAMPLES,
+            deadline=None,
+            derandomize=True,
+            database=None,
+            phases=[Phase.generate],
+            suppress_health_check=list(HealthCheck),
+        )
+        @given(case=operation.as_strategy(generation_mode=mode))
+        def ask(case: Any) -> None:
+            case.call_and_validate(base_url=str(client.base_url))
+
+        ask()
