@@ -69,7 +69,8 @@ class PatientProtocol(H11Protocol):
     def send_400_response(self, msg: str) -> None:
         """Refuse what is not HTTP; uvicorn calls this while it handles the parser's error, which knows the status."""
         error = sys.exception()
-        status = error.error_status_hint if isinstance(error, h11.RemoteProtocolError) else 400
+        hint = error.error_status_hint if isinstance(error, h11.RemoteProtocolError) else 400
+        status = hint if hint < 500 else 400  # a transfer coding that nobody speaks is the client's fault
         if self.conn.our_state not in (h11.IDLE, h11.SEND_RESPONSE):  # after, or in the middle of an answer
             self.transport.close()
             return

@@ -8,7 +8,7 @@ from typing import Any, Final
 
 from starlette.applications import Starlette
 from starlette.exceptions import HTTPException
-from starlette.requests import ClientDisconnect, Request
+from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import Route
 
@@ -185,6 +185,5 @@ async def _refused(request: Request, error: Exception) -> Response:
 
 
 async def _bug(request: Request, error: Exception) -> Response:
-    if not isinstance(error, ClientDisconnect):
-        logger.error("a request for %s failed", request.url.path, exc_info=error)
+    logger.error("a request for %s failed", request.url.path, exc_info=error)
     return _answer({"error": "internal error; the server's log has the details"}, 500)

@@ -8,7 +8,7 @@ from python_multipart.exceptions import FormParserError
 from starlette.datastructures import UploadFile
 from starlette.exceptions import HTTPException
 from starlette.formparsers import MultiPartException, MultiPartParser
-from starlette.requests import Request
+from starlette.requests import ClientDisconnect, Request
 
 MOST_PARTS: Final = 64
 """Files, and fields, in one form."""
@@ -43,6 +43,8 @@ async def read_body(request: Request, most_bytes: int, seconds: float) -> bytes:
         raise HTTPException(
             408, f"the body did not arrive within {seconds:g} s: send it faster", {"Connection": "close"}
         ) from None
+    except ClientDisconnect:
+        raise HTTPException(400, "the connection ended before the body had arrived") from None
     return chunks[0] if len(chunks) == 1 else b"".join(chunks)
 
 
