@@ -30,7 +30,7 @@ def main(arguments: list[str]) -> int:
     drain = Drain(told.management.parent, told.port, told.drain_seconds)
     output = drain.start(told.command)
     threads = (
-        threading.Thread(target=measure.read, args=(output, sys.stdout.buffer), name="output"),
+        threading.Thread(target=measure.read, args=(output, sys.stdout.buffer, drain.close_others), name="output"),
         threading.Thread(target=measure.receive, args=(BatchReports(told.reports),), name="batches", daemon=True),
     )
     for thread in threads:

@@ -13,9 +13,7 @@ A second signal makes it quick.
 
 import ctypes
 import logging
-import os
 import signal
-import socket
 import subprocess
 import time
 from collections.abc import Sequence
@@ -24,6 +22,7 @@ from typing import IO, Final
 
 import psutil
 
+from handlers.torchserve.frontend.listeners import stop_listening
 from handlers.torchserve.model_status import DRAINING_MARKER
 
 logger = logging.getLogger(__name__)
@@ -38,8 +37,6 @@ QUIET_SECONDS: Final = 1.0
 POLL_SECONDS: Final = 0.02
 STOP_SIGNALS: Final = frozenset((signal.SIGTERM, signal.SIGINT, signal.SIGHUP))
 AWAITED: Final = STOP_SIGNALS | {signal.SIGCHLD}
-_PIDFD_GETFD: Final = 438
-"""The number of the system call, on every architecture that has it (Linux 5.6)."""
 _PR_SET_PDEATHSIG: Final = 1
 
 
@@ -70,6 +67,13 @@ class Drain:
             raise RuntimeError("TorchServe was started without a pipe")
         return self._server.stdout
 
+    def close_others(self) -> None:
+        """Refuse connections to every port but ``port``: TorchServe offers its management by gRPC to whoever is on this
+        machine, without asking who it is, and cannot be told not to.
+        """
+        if not stop_listening(self._server.pid, self.port.__ne__):
+            logger.warning("whoever is on this machine, or in this container, reaches TorchServe's gRPC ports")
+
     def wait(self) -> int:
         """Stay until TorchServe has ended, or end it after a signal; its exit status as a shell gives it."""
         server = self._server
@@ -99,7 +103,8 @@ class Drain:
         self.draining.touch()
         self._wait_for_clients(server, self.seconds)
         if self._connections(server.pid):
-            self._stop_listening(server.pid)
+            if not stop_listening(server.pid, self.port.__eq__):
+                logger.warning("a client that still comes is cut")
             self.closing.touch()
             self._wait_for_clients(server, CLOSING_SECONDS)
 
@@ -114,27 +119,13 @@ class Drain:
             if self._connections(server.pid):
                 seen = now
 
-    def _connections(self, pid: int, status: str = psutil.CONN_ESTABLISHED) -> list[int]:
-        """The server's file descriptors of connections of clients that have not gone."""
+    def _connections(self, pid: int) -> int:
+        """How many clients have not gone."""
         try:
             found = psutil.Process(pid).net_connections("tcp")
         except psutil.Error:
-            return []
-        return [item.fd for item in found if item.laddr and item.laddr.port == self.port and item.status == status]
-
-    def _stop_listening(self, pid: int) -> None:
-        """Refuse new connections while those that are open go on. TorchServe cannot: its socket is asked for.
-
-        Where that is not allowed (a container), it goes on to accept: nothing is sent there any more by then.
-        """
-        library = ctypes.CDLL(None, use_errno=True)
-        for descriptor in self._connections(pid, psutil.CONN_LISTEN):
-            server = os.pidfd_open(pid)
-            copy = library.syscall(_PIDFD_GETFD, server, descriptor, 0)
-            os.close(server)
-            if copy < 0:
-                reason = os.strerror(ctypes.get_errno())
-                logger.warning("cannot stop listening (%s): a client that still comes is cut", reason)
-                continue
-            with socket.socket(fileno=copy) as listener:
-                listener.shutdown(socket.SHUT_RD)
+            return 0
+        return sum(
+            bool(item.laddr) and item.laddr.port == self.port and item.status == psutil.CONN_ESTABLISHED
+            for item in found
+        )

@@ -11,6 +11,7 @@ import logging
 import re
 import socket
 import threading
+from collections.abc import Callable
 from http.server import ThreadingHTTPServer
 from pathlib import Path
 from typing import IO, Final
@@ -26,6 +27,8 @@ from handlers.torchserve.model_status import MODEL_PATH, model_items
 logger = logging.getLogger(__name__)
 
 LONGEST_LINE: Final = 64 * 1024
+STARTED: Final = b"Model server started."
+"""TorchServe's line when all of its ports are open."""
 _ACCESS: Final = re.compile(rb'"\S+ (\S+) \S+" (\d{3}) (\d+)$')
 _WAITED: Final = re.compile(r"^ts_queue_latency_microseconds\{.*\} (\S+)$", re.MULTILINE)
 
@@ -40,9 +43,14 @@ class Measure:
         self._waited = 0.0
         self._lock = threading.Lock()
 
-    def read(self, output: IO[bytes], passed_on: IO[bytes]) -> None:
-        """Take in what TorchServe writes until it ends; lines that are not the access log's go to ``passed_on``."""
+    def read(self, output: IO[bytes], passed_on: IO[bytes], started: Callable[[], None]) -> None:
+        """Take in what TorchServe writes until it ends; lines that are not the access log's go to ``passed_on``.
+
+        ``started`` is called when it has opened its ports.
+        """
         while line := output.readline(LONGEST_LINE):
+            if line.startswith(STARTED):
+                started()
             if line.startswith(ACCESS_PREFIX.encode()):
                 self._answered(line.rstrip())
             else:

@@ -2,7 +2,6 @@
 
 import base64
 import io
-import json
 import os
 import signal
 import threading
@@ -68,34 +67,6 @@ def test_from_nothing_to_the_first_version(stack: Stack, reconciler: Reconciler,
     assert stack.post(make_image(), "/predictions/lucir/0").status_code == 404
     with ManagementClient(management_socket(stack.settings)) as management:
         assert list(management.versions()) == [1]
-
-
-def test_ways_to_send_an_image(stack: Stack, reconciler: Reconciler, make_image: MakeImage) -> None:
-    stack.publish(1)
-    stack.serve(reconciler, 1)
-    image, url = make_image("青"), f"{stack.settings.inference_url}/predictions/lucir"
-    expected = stack.post(image).json()
-    assert expected["predictions"][0]["class"] == "青"
-    for kind in ("image/jpeg", "application/octet-stream", "text/plain", "application/json"):
-        assert stack.post(image, **{"Content-Type": kind}).json() == expected
-    assert httpx.post(url, files={"data": ("x.jpg", image)}, timeout=60).json() == expected
-    assert httpx.post(url, files={"body": ("x.jpg", image)}, timeout=60).json() == expected
-    for answer in (
-        stack.post(image, **{"X-Top-K": "1"}),
-        httpx.post(url, files={"data": ("x.jpg", image)}, data={"top_k": "1"}, timeout=60),
-        stack.post(image, "/lucir/predict?top_k=1"),
-        stack.post(image, "/models/lucir/invoke?top_k=1"),
-    ):
-        assert answer.json() == {**expected, "predictions": expected["predictions"][:1]}
-    other = make_image("rot")
-    form = [("data", ("a.jpg", image)), ("data", ("b.jpg", other)), ("third", ("c.jpg", image))]
-    assert httpx.post(url, files=form, timeout=60).json() == [expected, stack.post(other).json(), expected]
-    document = {
-        "inputs": [{"name": "i", "shape": [1], "datatype": "BYTES", "data": [base64.b64encode(image).decode()]}]
-    }
-    answer = stack.post(json.dumps(document).encode(), "/v2/models/lucir/infer", **{"Content-Type": "application/json"})
-    assert answer.json()["outputs"][0]["data"][0] == "青"
-    assert httpx.get(f"{stack.settings.inference_url}/v2/health/ready", timeout=60).json() == {"ready": True}
 
 
 def test_bad_requests_get_their_codes_and_harm_nobody(new_stack: MakeStack, make_image: MakeImage) -> None:

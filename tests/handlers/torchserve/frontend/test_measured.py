@@ -33,7 +33,7 @@ lucir-access not as it should be
 
 def test_the_access_log_is_counted_and_not_passed_on(tmp_path: Path) -> None:
     measure, passed_on = Measure(tmp_path / "none", tmp_path / "none"), io.BytesIO()
-    measure.read(io.BytesIO(LINES), passed_on)
+    measure.read(io.BytesIO(LINES), passed_on, lambda: None)
     assert passed_on.getvalue() == LINES.splitlines(keepends=True)[0]
     assert value(measure.traffic, "lucir_request_duration_seconds_count", code="200") == 2
     assert value(measure.traffic, "lucir_request_duration_seconds_count", code="400") == 1
