@@ -17,6 +17,7 @@ from handlers.updater.context.update import Services, Update, served_manifest
 from handlers.updater.errors import BlockedError, LearningError, LeaseLostError, MachineError, StopRequestedError
 from handlers.updater.http.versions import VersionsView
 from handlers.updater.intake.readiness import FolderState
+from handlers.updater.intake.second_look import SecondLook
 from handlers.updater.intake.selection import select
 from handlers.updater.intake.watch import Watcher
 from handlers.updater.leader.fenced_store import FencedStore
@@ -81,7 +82,8 @@ class Updater:
             troubled=troubled,
         )
         self._retention = Retention(fenced, settings.retention, self._services.tick, epoch)
-        self._runner: tuple[str, Runner] | None = None
+        self._second_look = SecondLook(fenced, self.records, settings.updater.settle_seconds)
+        self._runner: tuple[Update, Runner] | None = None
         self._started = False
 
     def run(self) -> None:
@@ -125,6 +127,7 @@ class Updater:
         if not self._started:
             self._restore()
         if self._runner is None:
+            self._second_look.look(self._watcher.short(), self._watcher.known)
             intent = self._requested() or (self._begin() if self._wait_ready() else None)
             if intent is None:
                 return
@@ -148,6 +151,7 @@ class Updater:
         logger.warning("standing by: %s", error)
         self._runner = None
         self._started = False
+        self._second_look.forget()
         self._watcher.set_learning(frozenset())
         self.metrics.phase_ended()
         self.status.set_phase(None)
@@ -157,6 +161,7 @@ class Updater:
         self._services.versions.begin_epoch()  # before anything else: a predecessor that sleeps moves nothing any more
         self._watcher.set_failed(self.records.failed())
         self._know_classes()
+        self._second_look.restore()
         latest = self.records.latest()
         done = self.records.done(latest) if latest is not None else None
         if latest is not None and done is not None:
@@ -212,19 +217,23 @@ class Updater:
     def _take_up(self, intent: Intent) -> None:
         self._watcher.set_learning(frozenset(intent.folders))
         steps = self._steps if intent.edit is None else EDIT_STEPS
-        self._runner = (intent.id, Runner(Update(self._services, intent), steps))
+        update = Update(self._services, intent)
+        self._runner = (update, Runner(update, steps))
 
     def _continue(self) -> None:
         """Run the update to its end."""
         if self._runner is None:
             return
+        update, runner = self._runner
         try:
-            self._runner[1].run()
+            runner.run()
         finally:
             if not self._services.config.frozen:
                 self._child.end()  # where there was nothing to learn, or not to the end
         self._started = False  # what it left is read from the store, as after a start
         self._runner = None
+        if (plan := update.find_plan()) is not None:
+            self._second_look.watch(plan)
         self.metrics.phase_ended()
         self.status.set_phase(None)
         self._prune()

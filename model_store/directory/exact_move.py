@@ -10,7 +10,7 @@ import filecmp
 import os
 from pathlib import Path
 
-from model_store.directory.tree import tag_of
+from model_store.directory.tree import lasting, tag_of
 
 _RENAME_NOREPLACE = 1
 _AT_FDCWD = -100
@@ -29,7 +29,7 @@ def move_content(old: Path, new: Path, expected_etag: str) -> bool:
             return False
         old.rename(new)
         return True
-    if _renamed(tag_of(os.lstat(new))) == _renamed(expected_etag):
+    if lasting(tag_of(os.lstat(new))) == lasting(expected_etag):
         return True
     rename_to_free_name(new, old)
     return False
@@ -48,8 +48,3 @@ def rename_to_free_name(old: Path, new: Path) -> None:
     if os.path.lexists(new):
         raise FileExistsError(errno.EEXIST, os.strerror(errno.EEXIST), str(new))
     old.rename(new)
-
-
-def _renamed(etag: str) -> str:
-    """The part of a tag that a renaming does not change: all but the time of that change, which stands last."""
-    return etag.rpartition("-")[0]

@@ -47,6 +47,11 @@ def tag_of(found: os.stat_result) -> str:
     return f"{found.st_ino:x}-{found.st_size:x}-{found.st_mtime_ns:x}-{found.st_ctime_ns:x}"
 
 
+def lasting(etag: str) -> str:
+    """The part of a tag that a renaming does not change: all but the time of that change, which stands last."""
+    return etag.rpartition("-")[0]
+
+
 def names(root: Path, above: str, start: str = "", *, odd: bool = False) -> list[str]:
     """Names in the folder ``above`` that begin with ``start``, last first, folders with ``/``; files and folders only.
 

@@ -72,6 +72,17 @@ class Watcher:
         with self._lock:
             self._known = classes
 
+    @property
+    def known(self) -> frozenset[str]:
+        """The same classes."""
+        with self._lock:
+            return self._known
+
+    def short(self) -> frozenset[str]:
+        """Folders with images that wait for more, or for a person, as far as the last listing tells."""
+        with self._lock:
+            return frozenset(s.folder.name for s in self._states if s.state == "waiting" and s.folder.images)
+
     def set_learning(self, folders: frozenset[str]) -> None:
         """The folders that an update has taken up."""
         with self._lock:
