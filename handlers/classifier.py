@@ -59,7 +59,7 @@ class Classifier:
             self._nothing_learnt = str(json.loads(notice.read_text(encoding="utf-8"))["error"])
             return
         gpu = context.system_properties.get("gpu_id")
-        self._model = VersionModel.load(folder, threads=options.threads, gpu=gpu)
+        self._model = VersionModel.load(folder, threads=options.threads, gpu=gpu, rules=options.rules)
         logger.info("version %d loaded in %.2f s", self._model.version, time.monotonic() - started)
 
     def handle(self, data: list[dict[str, Any]], context: Any) -> list[bytes]:

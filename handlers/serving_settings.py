@@ -38,6 +38,12 @@ class ServingSettings(Section):
     """Worker processes per served version; with ``uvicorn``, threads that answer batches."""
     threads: int = Field(1, ge=1)
     """ONNX Runtime threads per worker."""
+    copies: Literal["auto", "off"] = "auto"
+    """Whether a faster copy of a version's network may answer, where it agrees with the published one here."""
+    copy_max_changes: float = Field(0.02, ge=0, le=1)
+    """Largest share of the compared images that a copy may give another best class."""
+    copy_max_probability_change: float = Field(0.05, ge=0, le=1)
+    """Largest difference of a probability or a cosine that a copy may have on any compared image."""
     batch_size: int = Field(8, ge=1, le=256)
     """Most requests in one batch."""
     batch_delay_ms: int = Field(2, ge=1, le=1000)

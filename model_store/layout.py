@@ -9,6 +9,8 @@ ATTEMPT_PREFIX = "attempt-"
 """Folders below a number that a later attempt to publish it uploads to, until it is decided what the version holds."""
 
 MODEL = "model.onnx"
+QUANTISED = "model.int8.onnx"
+"""The same network with whole numbers of eight bits, where it gives the same answers: for servers."""
 CHECKPOINT = "checkpoint.safetensors"
 EXEMPLARS = "exemplars.safetensors"
 FEATURES = "features.safetensors"
@@ -24,6 +26,7 @@ REPORT_HTML = "report.html"
 FILES = frozenset(
     {
         MODEL,
+        QUANTISED,
         CHECKPOINT,
         EXEMPLARS,
         FEATURES,

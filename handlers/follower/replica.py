@@ -6,7 +6,7 @@ from handlers.settings import Settings
 from handlers.sidecar.machine_metrics import MachineCollector
 from handlers.sidecar.status import SidecarStatus
 from handlers.torchserve.loop import ReconcileLoop
-from handlers.torchserve.outcome import ServingState, SwapResult
+from handlers.torchserve.outcome import ServingState, SwapResult, describe_copy
 from handlers.torchserve.swap_metrics import ServingMetrics
 from model_store.objects import ObjectStore, StoreError
 from model_store.versions import VersionStore
@@ -53,8 +53,9 @@ class Follower:
             self.status.store_ok()
             # While the store cannot be read this keeps what it last said: nobody knows better here.
             self.metrics.current_version.set(current or 0)
-        self.status.set_versions(current, served, state.message or None)
+        self.status.set_versions(current, served, state.message or None, describe_copy(state.copy))
         self.metrics.served_version.set(served or 0)
+        self.metrics.show_copy(state.copy)
         # Version 0, "nothing learnt yet", is an answer as well: an empty store makes no replica unfit.
         self._problem = None if state.served is not None else state.message or f"TorchServe is {state.phase}"
 

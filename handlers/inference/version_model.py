@@ -3,29 +3,38 @@
 No torch and no pydantic: this is what a starting worker waits for.
 """
 
+import base64
 import hashlib
 import json
 import logging
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Literal, Self
 
 import numpy as np
-import onnxruntime
 from numpy.typing import NDArray
 
-from handlers.inference.preprocess import ImageRules, Interpolation, crop, decode_square
+from handlers.inference.preprocess import ImageRules, Interpolation, Limits, crop, decode_square
+from handlers.inference.sessions.copy_choice import (
+    NO_COPIES,
+    NOTHING_CHOSEN,
+    PUBLISHED,
+    QUANTISED_FILE,
+    Choice,
+    CopyRules,
+    remember,
+    remembered,
+)
+from handlers.inference.sessions.onnx_session import OnnxSession, Session, UnusableVersionError
+from handlers.inference.sessions.serving_copy import choose, copies_of
 
 logger = logging.getLogger(__name__)
 
 MODEL_FILE = "model.onnx"
 MANIFEST_FILE = "manifest.json"
+CANARY_FILE = "canary.json"
 _CHUNK = 1 << 20
-
-
-class UnusableVersionError(RuntimeError):
-    """The version's folder is incomplete, damaged or contradicts itself; it must not be served."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,15 +68,18 @@ class VersionModel:
     resize: int
     size: int
     interpolation: Interpolation
-    session: onnxruntime.InferenceSession
+    session: Session
     known_cosine: float | None = None
     """Below this score an image is unknown: the model's output ``known``, or the cosine to the nearest class mean."""
     scores_known: bool = False
     """Whether the model has the output ``known``."""
+    choice: Choice = NOTHING_CHOSEN
+    """Which copy ``session`` is, and what it was compared with."""
 
     @classmethod
-    def load(cls, folder: Path, *, threads: int = 1, gpu: int | None = None) -> Self:
-        """Read and verify ``folder``. ``gpu`` is a CUDA device number, used when CUDA really works.
+    def load(cls, folder: Path, *, threads: int = 1, gpu: int | None = None, rules: CopyRules = NO_COPIES) -> Self:
+        """Read and verify ``folder``. ``gpu`` is a CUDA device number, used when CUDA really works; ``rules``: when a
+        faster copy may answer in the place of the published network.
 
         Raises ``UnusableVersionError``.
         """
@@ -76,7 +88,7 @@ class VersionModel:
             preprocessing = manifest["preprocessing"]
             version, classes, readout = manifest["version"], tuple(manifest["classes"]), manifest["readout"]
             _verify(folder / MODEL_FILE, manifest["files"][MODEL_FILE]["sha256"])
-            session = _session(folder / MODEL_FILE, threads, gpu)
+            session = OnnxSession(folder / MODEL_FILE, threads, gpu)
             model = cls(
                 version=version,
                 classes=classes,
@@ -86,12 +98,47 @@ class VersionModel:
                 interpolation=preprocessing["interpolation"],
                 session=session,
                 known_cosine=(manifest.get("calibration") or {}).get("known_cosine"),
-                scores_known=any(output.name == "known" for output in session.get_outputs()),
+                scores_known="known" in session.outputs,
             )
+            model.check()
+            if not rules.auto or session.on_gpu:
+                return model
+            quantised = manifest["files"].get(QUANTISED_FILE)
+            if quantised is not None and (folder / QUANTISED_FILE).exists():
+                _verify(folder / QUANTISED_FILE, quantised["sha256"])
+            faster = model._faster(folder, manifest["files"][MODEL_FILE]["sha256"], rules, threads)
         except (KeyError, TypeError) as error:
             raise UnusableVersionError(f"{folder / MANIFEST_FILE} lacks {error}") from error
-        model._check()
-        return model
+        if faster.session is not session:
+            faster.check()
+        return faster
+
+    def _faster(self, folder: Path, digest: str, rules: CopyRules, threads: int) -> Self:
+        """This version with the fastest copy of its network that may answer here; itself where there is none."""
+        copies = copies_of(folder, threads)
+        choice = remembered(folder, rules, threads, digest)
+        if choice is not None and choice.copy in (PUBLISHED, *copies):
+            session = self.session if choice.copy == PUBLISHED else copies[choice.copy]()
+        else:
+            images = self._canary(folder / CANARY_FILE)
+            if not copies or images is None:
+                return self
+            choice, session = choose(self.session, images, rules, copies)
+            remember(folder, choice, rules, threads, digest)
+            logger.info("version %d answers with %s, %.2f times as fast", self.version, choice.copy, choice.speed)
+        return replace(self, session=session, choice=choice)
+
+    def _canary(self, path: Path) -> NDArray[np.uint8] | None:
+        """The images that travel with the version (n, size, size, 3); None for one that was published without."""
+        try:
+            pictures = json.loads(path.read_text(encoding="utf-8"))["pictures"]
+            images = [self.prepare(base64.b64decode(each["png"]), Limits()) for each in pictures]
+        except FileNotFoundError:
+            return None
+        except (OSError, ValueError, KeyError, TypeError) as error:
+            logger.warning("no copy is compared: %s cannot be read (%s)", path, error)
+            return None
+        return np.stack(images) if images else None
 
     def prepare(self, data: bytes, limits: ImageRules) -> NDArray[np.uint8]:
         """An image file to the input of this version: (size, size, 3). Raises ``BadImageError``."""
@@ -123,7 +170,7 @@ class VersionModel:
             return Answer(predictions, None, None)
         return Answer(predictions, known < self.known_cosine, round(1.0 - known, 6))
 
-    def _check(self) -> None:
+    def check(self) -> None:
         """One blank image: shapes must fit the class list, and the first request must not pay for initialisation."""
         if self.readout not in ("cnn", "nme"):
             raise UnusableVersionError(f"version {self.version} has the readout {self.readout!r}, not cnn or nme")
@@ -162,41 +209,3 @@ def _verify(path: Path, expected: str) -> None:
         raise UnusableVersionError(f"{path} cannot be read: {error}") from error
     if digest.hexdigest() != expected:
         raise UnusableVersionError(f"{path} is damaged: sha256 {digest.hexdigest()}, the manifest says {expected}")
-
-
-def _session(path: Path, threads: int, gpu: int | None) -> onnxruntime.InferenceSession:
-    options = onnxruntime.SessionOptions()
-    options.intra_op_num_threads = threads
-    options.inter_op_num_threads = 1
-    # Spinning threads would take the second core from training, or from a worker that starts beside this one.
-    options.add_session_config_entry("session.intra_op.allow_spinning", "0")
-    options.log_severity_level = 3
-    try:
-        if gpu is not None:
-            session = _cuda_session(path, options, gpu)
-            if session is not None:
-                return session
-        return onnxruntime.InferenceSession(path, options, providers=["CPUExecutionProvider"])
-    except Exception as error:  # ONNX Runtime's exception classes have no common public base
-        raise UnusableVersionError(f"{path} cannot be loaded: {error}") from error
-
-
-def _cuda_session(path: Path, options: onnxruntime.SessionOptions, gpu: int) -> onnxruntime.InferenceSession | None:
-    """A session on the GPU, or None when CUDA does not work here (said once in the log)."""
-    reason = "this ONNX Runtime has no CUDA provider"
-    if "CUDAExecutionProvider" in onnxruntime.get_available_providers():
-        # CUDA and cuDNN come as wheels of their own, which the loader does not find by itself.
-        onnxruntime.preload_dlls()
-        try:
-            session = onnxruntime.InferenceSession(
-                path, options, providers=[("CUDAExecutionProvider", {"device_id": gpu}), "CPUExecutionProvider"]
-            )
-        except Exception as error:  # noqa: BLE001 (any failure of the GPU has the same remedy: the CPU)
-            reason = str(error).splitlines()[0]
-        else:
-            if session.get_providers()[0] == "CUDAExecutionProvider":
-                logger.info("classifying on GPU %d", gpu)
-                return session
-            reason = "its libraries cannot be loaded"
-    logger.warning("classifying on the CPU: CUDA device %d cannot be used (%s)", gpu, reason)
-    return None

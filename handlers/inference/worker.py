@@ -5,6 +5,7 @@ from dataclasses import dataclass, field
 from typing import Final
 
 from handlers.inference.preprocess import Limits
+from handlers.inference.sessions.copy_choice import CopyRules
 
 NOTHING_LEARNT_FILE: Final = "nothing_learnt.json"
 """Stands in the folder of version 0 instead of a model: ``{"error": "..."}`` is the answer to every request."""
@@ -19,6 +20,9 @@ handler say, and a client that keeps its connection would lose the request that 
 # The names by which handlers.settings knows the same values, so that a worker and its stack cannot disagree.
 _TOP_K: Final = "LUCIR_SERVING__TOP_K"
 _THREADS: Final = "LUCIR_SERVING__THREADS"
+_COPIES: Final = "LUCIR_SERVING__COPIES"
+_MOST_CHANGES: Final = "LUCIR_SERVING__COPY_MAX_CHANGES"
+_MOST_CHANGE: Final = "LUCIR_SERVING__COPY_MAX_PROBABILITY_CHANGE"
 _MAX_BYTES: Final = "LUCIR_IMAGES__MAX_BYTES"
 _MAX_PIXELS: Final = "LUCIR_IMAGES__MAX_PIXELS"
 _MIN_SIDE: Final = "LUCIR_IMAGES__MIN_SIDE"
@@ -31,12 +35,16 @@ class WorkerOptions:
     limits: Limits = field(default_factory=Limits)
     top_k: int = 5
     threads: int = 1
+    rules: CopyRules = field(default_factory=CopyRules)
 
     def to_environment(self) -> dict[str, str]:
         """The variables that ``read_options`` reads."""
         return {
             _TOP_K: str(self.top_k),
             _THREADS: str(self.threads),
+            _COPIES: "auto" if self.rules.auto else "off",
+            _MOST_CHANGES: str(self.rules.most_changes),
+            _MOST_CHANGE: str(self.rules.most_change),
             _MAX_BYTES: str(self.limits.max_bytes),
             _MAX_PIXELS: str(self.limits.max_pixels),
             _MIN_SIDE: str(self.limits.min_side),
@@ -54,4 +62,9 @@ def read_options(environment: Mapping[str, str]) -> WorkerOptions:
         ),
         top_k=int(environment.get(_TOP_K, default.top_k)),
         threads=int(environment.get(_THREADS, default.threads)),
+        rules=CopyRules(
+            auto=environment.get(_COPIES, "auto") == "auto",
+            most_changes=float(environment.get(_MOST_CHANGES, default.rules.most_changes)),
+            most_change=float(environment.get(_MOST_CHANGE, default.rules.most_change)),
+        ),
     )

@@ -16,6 +16,7 @@ from starlette.routing import Route
 
 from handlers.exposure import check_exposure
 from handlers.inference.api_keys import ApiKeys
+from handlers.inference.sessions.copy_choice import CopyRules
 from handlers.inference.traffic_metrics import TrafficMetrics, counts
 from handlers.inference.version_model import VersionModel
 from handlers.logs import setup_logging
@@ -45,9 +46,10 @@ class Server:
     def __init__(self, settings: Settings) -> None:
         serving = settings.serving
         gpu = 0 if _GPU.exists() else None
+        copies = CopyRules.of(serving.copies, serving.copy_max_changes, serving.copy_max_probability_change)
         self.settings = settings
         self.versions = LoadedVersions(
-            lambda folder: VersionModel.load(folder, threads=serving.threads, gpu=gpu),
+            lambda folder: VersionModel.load(folder, threads=serving.threads, gpu=gpu, rules=copies),
             settings.run_folder / "answering.json",
         )
         rules = BatchRules(settings.images, serving.top_k, serving.batch_size, serving.queue_size, serving.workers)

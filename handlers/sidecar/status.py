@@ -3,6 +3,7 @@
 import threading
 import time
 from collections import deque
+from collections.abc import Mapping
 from typing import Any
 
 from model_store.manifest import now
@@ -24,6 +25,7 @@ class SidecarStatus:
         self._current: int | None = None
         self._served: int | None = None
         self._server_error: str | None = None
+        self._copy: Mapping[str, Any] | None = None
         self._errors: deque[dict[str, Any]] = deque(maxlen=ERRORS_KEPT)
         self._started_at = timestamp()
         self._beats: dict[str, float] = {}
@@ -49,10 +51,12 @@ class SidecarStatus:
         with self._lock:
             self._store.update(ok=False, error=str(error))
 
-    def set_versions(self, current: int | None, served: int | None, server_error: str | None) -> None:
-        """What is pointed to, what is served, and why they differ."""
+    def set_versions(
+        self, current: int | None, served: int | None, server_error: str | None, copy: Mapping[str, Any] | None = None
+    ) -> None:
+        """What is pointed to, what is served, and why they differ; ``copy``: which copy of it answers, if one does."""
         with self._lock:
-            self._current, self._served, self._server_error = current, served, server_error
+            self._current, self._served, self._server_error, self._copy = current, served, server_error, copy
 
     def add_error(self, where: str, message: str) -> None:
         """Something failed; the same failure again only renews its time."""
@@ -79,6 +83,7 @@ class SidecarStatus:
             "current_version": self._current,
             "served_version": self._served,
             "server_error": self._server_error,
+            "serving_copy": None if self._copy is None else dict(self._copy),
             "errors": [dict(error) for error in self._errors],
             "store": dict(self._store),
             "started_at": self._started_at,

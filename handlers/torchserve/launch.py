@@ -18,6 +18,7 @@ from handlers.exposure import check_exposure
 from handlers.inference.api_keys import DIGESTS_VARIABLE, ApiKeys
 from handlers.inference.batch_reports import REPORTS_VARIABLE
 from handlers.inference.preprocess import Limits
+from handlers.inference.sessions.copy_choice import CopyRules
 from handlers.inference.worker import CLOSING_VARIABLE, WorkerOptions
 from handlers.settings import Settings
 from handlers.sockets import LaunchError, management_socket, private_folder, short_folder
@@ -178,8 +179,12 @@ def render_log4j(settings: Settings) -> str:
 
 def _environment(settings: Settings, temporary: Path, workers: Path) -> dict[str, str]:
     limits = settings.images
+    serving = settings.serving
     options = WorkerOptions(
-        Limits(limits.max_bytes, limits.max_pixels, limits.min_side), settings.serving.top_k, settings.serving.threads
+        Limits(limits.max_bytes, limits.max_pixels, limits.min_side),
+        serving.top_k,
+        serving.threads,
+        CopyRules.of(serving.copies, serving.copy_max_changes, serving.copy_max_probability_change),
     )
     inherited = os.environ.get("PYTHONPATH")
     # TS_CONFIG_FILE and its like of an installed TorchServe would override what is written here.

@@ -1,7 +1,9 @@
 """What the reconciler reports: the state after a step, and each version that took over or failed to."""
 
-from dataclasses import dataclass
-from typing import Literal
+from dataclasses import asdict, dataclass
+from typing import Any, Literal
+
+from handlers.inference.sessions.copy_choice import Choice
 
 Phase = Literal["unreachable", "starting", "draining", "serving", "failed"]
 
@@ -30,8 +32,15 @@ class ServingState:
     phase: Phase
     message: str = ""
     stale: bool = False
+    copy: Choice | None = None
+    """Which copy of the served version's network answers, where the engine chose among some."""
 
     @property
     def busy(self) -> bool:
         """Whether the next step should follow soon."""
         return self.phase in ("unreachable", "starting", "draining")
+
+
+def describe_copy(choice: Choice | None) -> dict[str, Any] | None:
+    """A choice in JSON values, for a status."""
+    return None if choice is None else asdict(choice)

@@ -10,11 +10,12 @@ import time
 from collections.abc import Callable
 from typing import Final, Self
 
+from handlers.inference.sessions.copy_choice import Choice, read_choice
 from handlers.settings import Settings
 from handlers.sockets import management_socket
 from handlers.torchserve.attempts import Attempts
 from handlers.torchserve.canary import FILE as CANARY
-from handlers.torchserve.canary import check_canary
+from handlers.torchserve.canary import TOLERANCE, check_canary
 from handlers.torchserve.folders import (
     NOTHING_LEARNT,
     folder_name,
@@ -31,6 +32,7 @@ from handlers.torchserve.management import (
 from handlers.torchserve.outcome import Phase, ServingState, SwapResult
 from handlers.torchserve.pointer import KnownPointer
 from handlers.torchserve.retire import GRACE_SECONDS, Retirement, remove_folders
+from model_store.layout import MODEL, QUANTISED
 from model_store.mirror import mirror
 from model_store.objects import StoreError, StoreUnavailableError
 from model_store.versions import VersionStore
@@ -41,7 +43,7 @@ __all__ = ["Phase", "Reconciler", "ServingState", "SwapResult"]
 
 Registered = dict[int, RegisteredVersion]
 
-MIRRORED: Final = ("model.onnx", CANARY)
+MIRRORED: Final = (MODEL, QUANTISED, CANARY)
 """Files of a version that a server needs."""
 CHECK_SECONDS: Final = 2.0
 CHECK_SECONDS_GPU: Final = 10.0
@@ -132,8 +134,16 @@ class Reconciler:
     def _leave(self, wanted: int | None, phase: Phase, message: str, *, stale: bool) -> ServingState:
         if message and message != self._state.message:
             logger.warning(message, extra={"wanted": wanted, "served": self._served, "phase": phase})
-        self._state = ServingState(wanted, self._served, phase, message, stale)
+        self._state = ServingState(wanted, self._served, phase, message, stale, self._copy())
         return self._state
+
+    def _copy(self) -> Choice | None:
+        """What the engine chose for the served version; read once, when the version is first seen to be served."""
+        if not self._served or self._settings.serving.copies == "off":
+            return None
+        if self._state.served == self._served and self._state.copy is not None:
+            return self._state.copy
+        return read_choice(self._settings.models_folder / folder_name(self._served))
 
     def _due(self, wanted: int) -> bool:
         if self._state.busy or self._state.served != wanted:
@@ -219,7 +229,9 @@ class Reconciler:
             answered = self._probe.ask(address)
             if answered == address:
                 folder = self._settings.models_folder / folder_name(target)
-                check_canary(self._probe, target, folder, self._settings.images.min_side)
+                serving = self._settings.serving
+                spare = serving.copy_max_probability_change if serving.copies == "auto" else 0.0
+                check_canary(self._probe, target, folder, self._settings.images.min_side, TOLERANCE + spare)
         except ProbeError as error:
             raise _VersionError(str(error)) from error
         if answered != target:

@@ -7,6 +7,7 @@ from prometheus_client import (
     generate_latest,
 )
 
+from handlers.inference.sessions.copy_choice import Choice
 from handlers.process_registry import process_registry
 from handlers.torchserve.outcome import SwapResult
 
@@ -32,6 +33,18 @@ class ServingMetrics:
             buckets=_SWAP_SECONDS,
             registry=registry,
         )
+        self._copy_speed = Gauge(
+            "lucir_serving_copy_speed_ratio",
+            "How many times as fast as its published network the copy of the served version is that answers.",
+            ["copy"],
+            registry=registry,
+        )
+        self._copy_change = Gauge(
+            "lucir_serving_copy_change_ratio",
+            "Largest difference of a probability or a cosine between the two, on the images that travel with it.",
+            ["copy"],
+            registry=registry,
+        )
         self.store_errors = Counter("lucir_store_errors", "Failed operations on the object store.", registry=registry)
 
     def count_swap(self, swap: SwapResult) -> None:
@@ -40,6 +53,14 @@ class ServingMetrics:
         self.swaps.labels("succeeded" if succeeded else "failed").inc()
         if succeeded:
             self.swap_duration.observe(swap.seconds)
+
+    def show_copy(self, choice: Choice | None) -> None:
+        """This copy of the served version's network answers; None: the engine did not choose among any."""
+        self._copy_speed.clear()
+        self._copy_change.clear()
+        if choice is not None:
+            self._copy_speed.labels(choice.copy).set(choice.speed)
+            self._copy_change.labels(choice.copy).set(choice.change)
 
     def render(self) -> bytes:
         """The Prometheus text format."""

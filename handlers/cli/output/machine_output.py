@@ -35,6 +35,9 @@ def show_status(status: dict[str, Any], *, as_json: bool) -> None:
 def _facts(status: dict[str, Any]) -> Table:
     facts = Table.grid(padding=(0, 2))
     facts.add_row("served version", _version(status["served_version"]))
+    copy = status.get("serving_copy")  # an older updater tells none
+    if copy is not None:
+        facts.add_row("answers with", f"{copy['copy']}, {copy['speed']:.1f} times as fast as the published network")
     if status["current_version"] != status["served_version"]:
         facts.add_row("wanted version", _version(status["current_version"]))
     if status["server_error"]:

@@ -12,6 +12,7 @@ from handlers.updater.context.version_spec import VersionSpec
 from handlers.updater.errors import SupersededError
 from handlers.updater.release.canary import write_canary
 from handlers.updater.release.evaluation_set import measure
+from handlers.updater.release.quantised import write_quantised
 from handlers.updater.release.report.write import write_report
 from handlers.updater.training.messages import RESULT, STATE, Result
 from model_store.layout import (
@@ -23,6 +24,7 @@ from model_store.layout import (
     FEATURES,
     HOLDOUT,
     MODEL,
+    QUANTISED,
     SEEN_IMAGES,
 )
 from model_store.manifest import Calibration, Manifest
@@ -36,6 +38,8 @@ def write_evaluation(update: Update, spec: VersionSpec) -> None:
     services = update.services
     evaluation = measure(update, spec)
     write_canary(spec, services.settings.learning.threads)
+    if evaluation.gate.passed:
+        write_quantised(spec, services.settings)
     if not evaluation.gate.passed:
         services.metrics.show_refused(evaluation)
         name = f"{'provisional ' if spec.candidate.kind == 'provisional' else ''}version {spec.number}"
@@ -123,6 +127,7 @@ def _files(update: Update, spec: VersionSpec) -> dict[str, Path]:
     folder, state = spec.folder, spec.folder / STATE
     files = {
         MODEL: folder / MODEL,
+        QUANTISED: folder / QUANTISED,
         CHECKPOINT: state / CHECKPOINT,
         EXEMPLARS: state / EXEMPLARS,
         FEATURES: state / FEATURES,
@@ -133,4 +138,4 @@ def _files(update: Update, spec: VersionSpec) -> dict[str, Path]:
         CANARY: folder / CANARY,
         **write_report(update, spec),
     }
-    return {name: path for name, path in files.items() if name not in {FEATURES, CANARY} or path.exists()}
+    return {name: path for name, path in files.items() if name not in {QUANTISED, FEATURES, CANARY} or path.exists()}

@@ -7,7 +7,7 @@ from prometheus_client import Histogram
 
 from handlers.settings import Settings
 from handlers.torchserve.loop import ReconcileLoop
-from handlers.torchserve.outcome import ServingState, SwapResult
+from handlers.torchserve.outcome import ServingState, SwapResult, describe_copy
 from handlers.updater.metrics import Metrics
 from handlers.updater.status import Status
 from model_store.manifest import Evaluation, Manifest
@@ -86,8 +86,9 @@ class ServingLoop:
         """Show what a step found, and tell those who wait for a version. Raises ``StoreError``."""
         current = state.wanted or None
         served = state.served or None
-        self._status.set_versions(current, served, state.message or None)
+        self._status.set_versions(current, served, state.message or None, describe_copy(state.copy))
         self._metrics.served_version.set(served or 0)
+        self._metrics.show_copy(state.copy)
         with self._changed:
             self._state = state
             for version in [number for number in self._expected if number == served]:

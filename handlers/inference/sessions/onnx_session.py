@@ -1,0 +1,85 @@
+"""ONNX Runtime, on the CPU or on a graphics card."""
+
+import logging
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any, Protocol
+
+import onnxruntime
+from numpy.typing import NDArray
+
+logger = logging.getLogger(__name__)
+
+
+class UnusableVersionError(RuntimeError):
+    """The version's folder is incomplete, damaged or contradicts itself; it must not be served."""
+
+
+class Session(Protocol):
+    """Runs a network; several threads may do so at once."""
+
+    @property
+    def outputs(self) -> frozenset[str]:
+        """The names of what it computes."""
+
+    def run(self, names: Sequence[str], feed: Mapping[str, NDArray[Any]]) -> list[NDArray[Any]]:
+        """These outputs, of inputs by name."""
+
+
+class OnnxSession:
+    """A file that ONNX Runtime runs. ``gpu`` is a CUDA device number, used when CUDA really works.
+
+    Raises ``UnusableVersionError``.
+    """
+
+    def __init__(self, path: Path, threads: int, gpu: int | None = None) -> None:
+        self._session = _open(path, threads, gpu)
+        self.outputs = frozenset(str(output.name) for output in self._session.get_outputs())
+
+    @property
+    def on_gpu(self) -> bool:
+        """Whether a graphics card runs it."""
+        return bool(self._session.get_providers()[0] == "CUDAExecutionProvider")
+
+    def run(self, names: Sequence[str], feed: Mapping[str, NDArray[Any]]) -> list[NDArray[Any]]:
+        """These outputs, of inputs by name."""
+        found: list[NDArray[Any]] = self._session.run(list(names), dict(feed))
+        return found
+
+
+def _open(path: Path, threads: int, gpu: int | None) -> onnxruntime.InferenceSession:
+    options = onnxruntime.SessionOptions()
+    options.intra_op_num_threads = threads
+    options.inter_op_num_threads = 1
+    # Spinning threads would take the second core from whoever trains or starts beside this worker.
+    options.add_session_config_entry("session.intra_op.allow_spinning", "0")
+    options.log_severity_level = 3
+    try:
+        if gpu is not None:
+            session = _cuda_session(path, options, gpu)
+            if session is not None:
+                return session
+        return onnxruntime.InferenceSession(path, options, providers=["CPUExecutionProvider"])
+    except Exception as error:  # ONNX Runtime's exception classes have no common public base
+        raise UnusableVersionError(f"{path} cannot be loaded: {error}") from error
+
+
+def _cuda_session(path: Path, options: onnxruntime.SessionOptions, gpu: int) -> onnxruntime.InferenceSession | None:
+    """A session on the GPU, or None when CUDA does not work here (said once in the log)."""
+    reason = "this ONNX Runtime has no CUDA provider"
+    if "CUDAExecutionProvider" in onnxruntime.get_available_providers():
+        # CUDA and cuDNN come as wheels of their own, which the loader does not find by itself.
+        onnxruntime.preload_dlls()
+        try:
+            session = onnxruntime.InferenceSession(
+                path, options, providers=[("CUDAExecutionProvider", {"device_id": gpu}), "CPUExecutionProvider"]
+            )
+        except Exception as error:  # noqa: BLE001 (any failure of the GPU has the same remedy: the CPU)
+            reason = str(error).splitlines()[0]
+        else:
+            if session.get_providers()[0] == "CUDAExecutionProvider":
+                logger.info("classifying on GPU %d", gpu)
+                return session
+            reason = "its libraries cannot be loaded"
+    logger.warning("classifying on the CPU: CUDA device %d cannot be used (%s)", gpu, reason)
+    return None

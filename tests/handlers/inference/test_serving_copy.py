@@ -1,0 +1,156 @@
+"""Which copy of a network answers: real networks in ONNX Runtime, some slow by idle work."""
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import onnx
+import pytest
+from numpy.typing import NDArray
+from onnx import TensorProto, helper, numpy_helper
+
+from handlers.inference.sessions.copy_choice import (
+    CHOICE_FILE,
+    CopyRules,
+    MeasuredCopy,
+    read_choice,
+    remember,
+    remembered,
+)
+from handlers.inference.sessions.onnx_session import OnnxSession, Session, UnusableVersionError
+from handlers.inference.sessions.openvino_session import Bfloat16Session, why_no_bfloat16
+from handlers.inference.sessions.serving_copy import choose
+
+SIDE = 32
+RULES = CopyRules()
+IMAGES: NDArray[np.uint8] = np.random.default_rng(0).integers(0, 256, (8, SIDE, SIDE, 3), np.uint8)
+
+
+def write_network(path: Path, work: int = 1, shift: float = 0.0) -> Path:
+    """Three classes by mean colour; ``work``: convolutions before, which change nothing but take their time.
+
+    ``shift`` is added to the score of the first class.
+    """
+    channels = 64
+    same = np.zeros((channels, channels, 3, 3), np.float32)
+    same[range(channels), range(channels), 1, 1] = 1
+    wide = np.zeros((3, channels), np.float32)
+    wide[:, :3] = np.eye(3)
+    constants = {
+        "same": same,
+        "wide": wide,
+        "scale": np.array(1 / 64, np.float32),
+        "shift": np.array([shift, 0, 0], np.float32),
+        "narrow": wide.T.copy(),
+        "axes": np.array([2, 3], np.int64),
+    }
+    nodes = [
+        helper.make_node("Cast", ["images"], ["pixels"], to=TensorProto.FLOAT),
+        helper.make_node("MatMul", ["pixels", "wide"], ["spread"]),
+        helper.make_node("Transpose", ["spread"], ["map-0"], perm=[0, 3, 1, 2]),
+    ]
+    nodes += [
+        helper.make_node("Conv", [f"map-{number}", "same"], [f"map-{number + 1}"], pads=[1, 1, 1, 1])
+        for number in range(work)
+    ]
+    nodes += [
+        helper.make_node("ReduceMean", [f"map-{work}", "axes"], ["mean"], keepdims=0),
+        helper.make_node("MatMul", ["mean", "narrow"], ["colour"]),
+        helper.make_node("Mul", ["colour", "scale"], ["cosines"]),
+        helper.make_node("Identity", ["cosines"], ["prototype_cosines"]),
+        helper.make_node("Add", ["cosines", "shift"], ["logits"]),
+        helper.make_node("Softmax", ["logits"], ["probabilities"], axis=1),
+    ]
+    names = ("probabilities", "cosines", "prototype_cosines")
+    graph = helper.make_graph(
+        nodes,
+        "copies",
+        [helper.make_tensor_value_info("images", TensorProto.UINT8, ["batch", SIDE, SIDE, 3])],
+        [helper.make_tensor_value_info(name, TensorProto.FLOAT, ["batch", 3]) for name in names],
+        [numpy_helper.from_array(value, name) for name, value in constants.items()],
+    )
+    onnx.save(helper.make_model(graph, opset_imports=[helper.make_opsetid("", 18)], ir_version=10), path)
+    return path
+
+
+@pytest.fixture(scope="module")
+def slow(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return write_network(tmp_path_factory.mktemp("copies") / "model.onnx", work=24)
+
+
+def opened(path: Path, **changes: Any) -> Callable[[], Session]:
+    return lambda: OnnxSession(write_network(path, **changes), 1)
+
+
+def test_a_faster_copy_that_agrees_answers(slow: Path, tmp_path: Path) -> None:
+    choice, session = choose(OnnxSession(slow, 1), IMAGES, RULES, {"int8": opened(tmp_path / "fast.onnx")})
+    assert (choice.copy, choice.images, choice.change < 1e-4) == ("int8", 8, True)
+    assert choice.speed > 2
+    assert session.run(["probabilities"], {"images": IMAGES})[0].shape == (8, 3)
+
+
+@pytest.mark.parametrize(
+    ("copy", "reason"),
+    [
+        (opened(Path("wrong.onnx"), shift=-30.0), "8 of 8 images have another best class"),
+        (opened(Path("near.onnx"), shift=1.0), "an output differs by"),
+        (opened(Path("slow.onnx"), work=48), "not faster here"),
+        (lambda: OnnxSession(Path("missing.onnx"), 1), "missing.onnx cannot be loaded"),
+    ],
+    ids=["other classes", "other probabilities", "slower", "missing"],
+)
+def test_any_other_copy_leaves_the_published_network_answering(
+    slow: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, copy: Callable[[], Session], reason: str
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    published = OnnxSession(slow, 1)
+    images = np.zeros_like(IMAGES) + np.array([64, 32, 0], np.uint8)  # the first class, with 0.5
+    choice, session = choose(published, images, RULES, {"int8": copy})
+    assert (choice.copy, choice.speed, session) == ("fp32", 1.0, published)
+    assert reason in choice.measured[1].refused
+
+
+def test_a_network_that_is_fast_as_it_is_has_no_copy(tmp_path: Path) -> None:
+    def never() -> Session:
+        raise AssertionError("opened")
+
+    published = OnnxSession(write_network(tmp_path / "model.onnx", work=0), 1)
+    choice, session = choose(published, IMAGES, RULES, {"int8": never})
+    assert (choice.copy, session) == ("fp32", published)
+
+
+def test_a_choice_is_remembered_for_the_same_machine_model_and_rules(slow: Path, tmp_path: Path) -> None:
+    choice, _ = choose(OnnxSession(slow, 1), IMAGES, RULES, {"int8": opened(tmp_path / "fast.onnx")})
+    assert remembered(tmp_path, RULES, 1, "digest") is None
+    remember(tmp_path, choice, RULES, 1, "digest")
+    assert remembered(tmp_path, RULES, 1, "digest") == read_choice(tmp_path) == choice
+    assert remembered(tmp_path, RULES, 1, "another") is None
+    assert remembered(tmp_path, RULES, 2, "digest") is None
+    assert remembered(tmp_path, CopyRules(most_change=0.01), 1, "digest") is None
+    document = json.loads((tmp_path / CHOICE_FILE).read_text())
+    (tmp_path / CHOICE_FILE).write_text(json.dumps(document | {"measured": 3}))
+    assert remembered(tmp_path, RULES, 1, "digest") is None
+
+
+def test_costs_weigh_a_single_image_and_a_batch_alike() -> None:
+    assert MeasuredCopy("int8", one_ms=3.0, batch_ms=1.0).cost == 2.0
+
+
+@pytest.mark.skipif(bool(why_no_bfloat16()), reason=why_no_bfloat16())
+def test_bfloat16_answers_as_the_published_network_does(slow: Path) -> None:
+    published, copy = OnnxSession(slow, 1), Bfloat16Session(slow, 1)
+    names = ["prototype_cosines", "probabilities"]
+    assert copy.outputs == published.outputs
+    for images in (IMAGES, IMAGES[:3]):
+        expected, found = (session.run(names, {"images": images}) for session in (published, copy))
+        for one, other in zip(expected, found, strict=True):
+            assert other.dtype == np.float32
+            np.testing.assert_allclose(other, one, atol=0.02)
+
+
+def test_a_damaged_file_is_named(tmp_path: Path) -> None:
+    (tmp_path / "model.onnx").write_bytes(b"no network")
+    with pytest.raises(UnusableVersionError, match=r"model\.onnx cannot be loaded"):
+        OnnxSession(tmp_path / "model.onnx", 1)
