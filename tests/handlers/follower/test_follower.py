@@ -41,6 +41,7 @@ def test_a_key_that_may_only_read_is_enough(start: Start, publish: Publish, writ
         "current_version",
         "served_version",
         "server_error",
+        "serving_copy",
         "errors",
         "store",
         "started_at",
