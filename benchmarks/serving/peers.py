@@ -30,6 +30,8 @@ class Peer:
     name: str
     url: str
     process: psutil.Process
+    settings: Settings | None = None
+    """Of a server of ours."""
 
     def cpu_seconds(self) -> float:
         """Processor time of the server and all that it has started."""
@@ -58,7 +60,7 @@ def ours(engine: Literal["torchserve", "uvicorn"], store: Path, folder: Path, **
                 if time.monotonic() > deadline:
                     raise RuntimeError(f"{engine} does not serve: {reconciler.state}")
                 time.sleep(0.1)
-        yield Peer(f"lucir, {engine}", settings.inference_url + "/predictions/lucir", process)
+        yield Peer(f"lucir, {engine}", settings.inference_url + "/predictions/lucir", process, settings)
 
 
 @contextmanager

@@ -21,15 +21,9 @@ import numpy as np
 from PIL import Image
 
 from benchmarks.result import machine, show
+from benchmarks.serving.made_version import make_version
 from benchmarks.serving.peers import Peer, in_process, ours, starlette
-from lucir_core.config.phase_config import load_preset
-from lucir_core.export.onnx_export import export_onnx
-from lucir_core.phase import run_phase
-from lucir_core.testing import synthetic_images, synthetic_phase
-from model_store.directory.directory_store import DirectoryStore
-from model_store.manifest import Preprocessing
-from model_store.versions import VersionStore
-from tools.manifests import make_manifest
+from lucir_core.testing import synthetic_images
 
 OTHERS = ("mosec", "litserve", "bentoml", "kserve")
 """Peers of other projects, which have no adapter here; the result says which are not installed."""
@@ -122,20 +116,6 @@ def figures(found: dict[str, Any], seconds: Any, cpu_seconds: Any) -> dict[str, 
 def medians(rounds: list[dict[str, float]]) -> dict[str, float]:
     """Of each figure."""
     return {name: round(statistics.median(each[name] for each in rounds), 2) for name in rounds[0]}
-
-
-def make_version(folder: Path, preset: str) -> Path:
-    """Publish a version of an all but untrained network into ``store``, point to it; gives its folder."""
-    config = load_preset(preset, {"epochs": 1, "min_steps": 1, "milestones": [], "cbf": {"enabled": False}})
-    state = run_phase(config, synthetic_phase(dict.fromkeys(range(10), 4), 10, side=config.resize), None, seed=1)
-    export_onnx(state, folder / "model.onnx")
-    manifest = make_manifest(
-        1, classes=state.classes, preprocessing=Preprocessing(size=config.size, resize=config.resize)
-    )
-    versions = VersionStore(DirectoryStore(folder / "store"))
-    versions.publish(manifest, {"model.onnx": folder / "model.onnx"})
-    versions.point_to(1, "benchmark")
-    return folder / "store" / "versions" / "1"
 
 
 def table(result: dict[str, Any]) -> str:

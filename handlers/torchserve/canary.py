@@ -54,8 +54,8 @@ def check_canary(probe: Probe, version: int, folder: Path, min_side: int, tolera
         raise ProbeError(str(error)) from error
     if canary.side < min_side:
         return
-    for number, picture in enumerate(canary.pictures, 1):
-        found = probe.classify(version, base64.b64decode(picture.png))
+    answers = probe.classify(version, [base64.b64decode(picture.png) for picture in canary.pictures])
+    for number, (picture, found) in enumerate(zip(canary.pictures, answers, strict=True), 1):
         given = found.get(picture.answer, 0.0)
         if abs(given - picture.probability) > tolerance:
             best = max(found, key=lambda name: found[name], default="nothing")

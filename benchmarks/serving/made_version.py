@@ -1,0 +1,83 @@
+"""Versions for servers to be measured with: networks as presets make them, hardly trained."""
+
+import base64
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from handlers.inference.preprocess import crop
+from handlers.inference.sessions.onnx_session import OnnxSession
+from handlers.torchserve.canary import Canary, CanaryPicture
+from lucir_core.config.phase_config import load_preset
+from lucir_core.export.onnx_export import export_onnx
+from lucir_core.export.quantise import can_quantise, quantise
+from lucir_core.memory.image_blobs import encode_image
+from lucir_core.phase import run_phase
+from lucir_core.testing import synthetic_images, synthetic_phase
+from model_store.directory.directory_store import DirectoryStore
+from model_store.layout import CANARY, MODEL, QUANTISED
+from model_store.manifest import Manifest, Preprocessing
+from model_store.versions import VersionStore
+from tools.manifests import make_manifest
+
+CLASSES = 10
+CANARY_IMAGES = 8
+
+
+def make_version(folder: Path, preset: str, versions: int = 1) -> Path:
+    """Publish the same network as versions 1, 2 ... into ``store``, point to the first; gives the first's folder."""
+    config = load_preset(preset, {"epochs": 1, "min_steps": 1, "milestones": [], "cbf": {"enabled": False}})
+    state = run_phase(
+        config, synthetic_phase(dict.fromkeys(range(CLASSES), 4), CLASSES, side=config.resize), None, seed=1
+    )
+    export_onnx(state, folder / MODEL)
+    images = np.concatenate([synthetic_images(label, 4, seed=2, side=config.resize) for label in range(CLASSES)])
+    files = {MODEL: folder / MODEL, CANARY: folder / CANARY}
+    _write_canary(
+        files[CANARY], files[MODEL], images[:: len(images) // CANARY_IMAGES][:CANARY_IMAGES], config.size, state.classes
+    )
+    if can_quantise(files[MODEL]):
+        files[QUANTISED] = folder / QUANTISED
+        quantise(files[MODEL], files[QUANTISED], np.stack([crop(image, config.size) for image in images]))
+    store = VersionStore(DirectoryStore(folder / "store"))
+    for number in range(1, versions + 1):
+        preprocessing = Preprocessing(size=config.size, resize=config.resize)
+        store.publish(make_manifest(number, classes=state.classes, preprocessing=preprocessing), files)
+    store.point_to(1, "benchmark")
+    return folder / "store" / "versions" / "1"
+
+
+def publish_damaged(versions: VersionStore, number: int, good: int, scratch: Path) -> Manifest:
+    """Publish a version that must never answer: by its number a file that is not a network, outputs that are not those
+    of its classes, or answers that differ from what was evaluated.
+    """
+    manifest = versions.fetch(good, scratch, [MODEL, CANARY])
+    files = {MODEL: scratch / MODEL, CANARY: scratch / CANARY}
+    classes = manifest.classes
+    match number % 3:
+        case 0:
+            files[MODEL].write_bytes(b"not a network")
+        case 1:
+            classes = (*classes, "one more")
+        case _:
+            canary = Canary.model_validate_json(files[CANARY].read_bytes())
+            wrong = tuple(each.model_copy(update={"probability": 0.0}) for each in canary.pictures)
+            files[CANARY].write_text(canary.model_copy(update={"pictures": wrong}).model_dump_json(), encoding="utf-8")
+    made = make_manifest(number, classes=classes, preprocessing=manifest.preprocessing)
+    return versions.publish(made, files)
+
+
+def _write_canary(path: Path, model: Path, images: NDArray[np.uint8], size: int, classes: tuple[str, ...]) -> None:
+    """As ``handlers.updater.release.canary`` does of a candidate."""
+    crops = np.stack([crop(image, size) for image in images])
+    (rows,) = OnnxSession(model, 1).run(["probabilities"], {"images": crops})
+    pictures = tuple(
+        CanaryPicture(
+            png=base64.b64encode(encode_image(image)).decode(),
+            answer=classes[int(row.argmax())],
+            probability=min(1.0, float(row.max())),
+        )
+        for image, row in zip(images, rows, strict=True)
+    )
+    path.write_text(Canary(side=images.shape[1], pictures=pictures).model_dump_json(), encoding="utf-8")
