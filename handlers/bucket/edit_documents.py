@@ -1,9 +1,9 @@
 """What a person asks for (``requests/<id>.json``), and what an update makes of it (``edit.json``, ``answer.json``)."""
 
 from datetime import datetime
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal, Self
 
-from pydantic import Field
+from pydantic import Field, model_validator
 
 from model_store.manifest import Document, Sha256, StoredDocument
 
@@ -56,7 +56,34 @@ class DeleteImages(Document):
         return f"delete {len(self.hashes)} image{'s' if len(self.hashes) > 1 else ''}"
 
 
-Operation = Annotated[Rename | Merge | Remove | DeleteImages, Field(discriminator="kind")]
+class Relearn(Document):
+    """Images that the archive keeps are learnt: those of some classes that the served version has not learnt (an update
+    was refused, or rolled back), or with another preset everything that it has learnt."""
+
+    kind: Literal["relearn"] = "relearn"
+    classes: tuple[str, ...] = Field((), max_length=1000)
+    preset: str | None = None
+    """The preset that everything is learnt again with; then ``classes`` is empty."""
+    overrides: dict[str, Any] = Field(default_factory=dict)
+    """Single values of that preset to change, as in ``learning.overrides``."""
+
+    @model_validator(mode="after")
+    def _one_of_both(self) -> Self:
+        if bool(self.classes) == (self.preset is not None):
+            raise ValueError(
+                "name either classes to learn from the archive, or a preset to learn everything again with"
+            )
+        if self.overrides and self.preset is None:
+            raise ValueError("overrides change values of a preset: name that as well")
+        return self
+
+    def __str__(self) -> str:
+        if self.preset is not None:
+            return f"learn everything again with preset {self.preset!r}"
+        return f"learn {', '.join(map(repr, self.classes))} again from the archive"
+
+
+Operation = Annotated[Rename | Merge | Remove | DeleteImages | Relearn, Field(discriminator="kind")]
 
 
 class EditRequest(StoredDocument):
@@ -90,6 +117,8 @@ class EditPlan(StoredDocument):
     """Stored originals of what is removed."""
     erases: bool
     """Whether these files are deleted."""
+    notes: tuple[str, ...] = ()
+    """What the person who asked is to be told beside the outcome."""
 
 
 class EditAnswer(StoredDocument):

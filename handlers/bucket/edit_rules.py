@@ -3,10 +3,11 @@
 import unicodedata
 from typing import assert_never
 
-from handlers.bucket.edit_documents import DeleteImages, Merge, Operation, Remove, Rename
+from handlers.bucket.edit_documents import DeleteImages, Merge, Operation, Relearn, Remove, Rename
 from handlers.bucket.layout import class_name
+from lucir_core.config.phase_config import load_preset
 from lucir_core.edit.regroup import Regrouping, merging, removal, renaming, unchanged
-from lucir_core.errors import DataError
+from lucir_core.errors import ConfigError, DataError
 
 FEWEST_CLASSES = 2
 
@@ -17,9 +18,12 @@ class EditError(ValueError):
 
 def checked(operation: Operation, classes: tuple[str, ...]) -> Operation:
     """The operation with its names as the service writes them. Raises ``EditError``."""
+    operation = _normalised(operation)
+    if isinstance(operation, Relearn):
+        _check_relearn(operation, classes)
+        return operation
     if not classes:
         raise EditError("nothing has been learnt yet: there is no class to change")
-    operation = _normalised(operation)
     try:
         left = regrouping(operation, classes).classes
     except DataError as error:
@@ -40,9 +44,23 @@ def regrouping(operation: Operation, classes: tuple[str, ...]) -> Regrouping:
         return merging(classes, operation.names, operation.into)
     if isinstance(operation, Remove):
         return removal(classes, operation.name)
-    if isinstance(operation, DeleteImages):
+    if isinstance(operation, DeleteImages | Relearn):
         return unchanged(classes)
     assert_never(operation)
+
+
+def _check_relearn(operation: Relearn, classes: tuple[str, ...]) -> None:
+    """Classes may be unknown to the served version: an update may have been refused for them. Raises ``EditError``."""
+    if operation.preset is None:
+        return
+    if not classes:
+        raise EditError(
+            f"nothing has been learnt yet that could be learnt again: start with lucir up --preset {operation.preset}"
+        )
+    try:
+        load_preset(operation.preset, operation.overrides)
+    except ConfigError as error:
+        raise EditError(str(error)) from None
 
 
 def _normalised(operation: Operation) -> Operation:
@@ -53,6 +71,8 @@ def _normalised(operation: Operation) -> Operation:
         return Merge(names=names, into=_new_name(operation.into))
     if isinstance(operation, Remove):
         return operation.model_copy(update={"name": _known(operation.name)})
+    if isinstance(operation, Relearn):
+        return operation.model_copy(update={"classes": tuple(dict.fromkeys(map(_new_name, operation.classes)))})
     return operation.model_copy(update={"hashes": tuple(dict.fromkeys(operation.hashes))})
 
 

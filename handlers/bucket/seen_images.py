@@ -65,6 +65,10 @@ class Learnt:
         rows = self._rows(wanted)
         return {wanted[self.hashes[row].tobytes()]: self.classes[self.labels[row]] for row in rows}
 
+    def counts(self) -> dict[str, int]:
+        """How many images were learnt as each class."""
+        return dict(zip(self.classes, np.bincount(self.labels, minlength=len(self.classes)).tolist(), strict=True))
+
     def digests_of(self, hashes: Iterable[str]) -> set[bytes]:
         """``image_digest`` of those of the images (sha256, hex) that were learnt, as far as it is known."""
         found = {self.digests[row].tobytes() for row in self._rows({short(sha) for sha in hashes})}

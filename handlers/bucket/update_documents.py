@@ -1,7 +1,7 @@
 """What an update writes down in the store, so that any process can go on with it: ``updates/<id>/*.json``."""
 
 from datetime import datetime
-from typing import Literal
+from typing import Any, Literal
 
 from pydantic import Field
 
@@ -146,6 +146,26 @@ class FailedFolders(StoredDocument):
     """``updates/failed.json``, by folder name."""
 
     folders: dict[str, FailedFolder] = Field(default_factory=dict)
+
+
+class RefusedClasses(StoredDocument):
+    """``updates/refused.json``: by class, the updates that the gate refused since the class was last learnt."""
+
+    updates: dict[str, tuple[str, ...]] = Field(default_factory=dict)
+
+
+class ChosenPreset(Document):
+    """A preset that a person chose for everything that had been learnt (``lucir relearn --preset``)."""
+
+    update_id: str
+    preset: str
+    overrides: dict[str, Any] = Field(default_factory=dict)
+
+
+class ChosenPresets(StoredDocument):
+    """``updates/presets.json``, oldest first. One that was refused is passed over: no served version fits it."""
+
+    chosen: tuple[ChosenPreset, ...] = ()
 
 
 class LeaseRecord(StoredDocument):

@@ -7,12 +7,15 @@ from typing import TypeVar
 from handlers.bucket.edit_documents import EditRequest
 from handlers.bucket.update_documents import (
     Attempts,
+    ChosenPreset,
+    ChosenPresets,
     Done,
     FailedFolder,
     FailedFolders,
     FolderIntent,
     Intent,
     Plan,
+    RefusedClasses,
 )
 from model_store.documents import encode, parse
 from model_store.manifest import Document, now
@@ -22,6 +25,8 @@ AnyDocument = TypeVar("AnyDocument", bound=Document)
 
 UPDATES = "updates/"
 FAILED = f"{UPDATES}failed.json"
+REFUSED = f"{UPDATES}refused.json"
+PRESETS = f"{UPDATES}presets.json"
 INTENT, PLAN, ATTEMPTS, DONE = "intent.json", "plan.json", "attempts.json", "done.json"
 
 PLAN_LIMIT = 1024 * 1024 * 1024
@@ -111,19 +116,7 @@ class UpdateRecords:
         Raises ``PreconditionFailedError`` when somebody has replaced it meanwhile, and what ``change`` raises.
         """
         key = self._key(update_id, ATTEMPTS)
-        try:
-            tag = self._objects.stat(key).etag  # before the content: a change in between makes the replacement fail
-        except ObjectNotFoundError:
-            tag = None
-        found = self.attempts(update_id) if tag is not None else Attempts()
-        changed = change(found)
-        if changed == found:
-            return found
-        if tag is None:
-            self._objects.write(key, encode(changed), only_if_absent=True)
-        else:
-            self._objects.replace(key, encode(changed), expected_etag=tag)
-        return changed
+        return self._change(Attempts(), key, change)
 
     def failed(self) -> dict[str, FailedFolder]:
         """Folders that are left alone until their content changes.
@@ -142,6 +135,44 @@ class UpdateRecords:
     def write_failed(self, folders: dict[str, FailedFolder]) -> None:
         """Replace that list."""
         self._objects.write(FAILED, encode(FailedFolders(folders=folders)))
+
+    def refused(self) -> dict[str, tuple[str, ...]]:
+        """By class, the refused updates whose images join the next drop; see ``updater.intake.archived_images``."""
+        return (self._read(RefusedClasses, REFUSED) or RefusedClasses()).updates
+
+    def change_refused(self, change: Callable[[dict[str, tuple[str, ...]]], dict[str, tuple[str, ...]]]) -> None:
+        """Replace that list by what ``change`` makes of it, unless it was changed meanwhile (raises
+        ``PreconditionFailedError``)."""
+        self._change(RefusedClasses(), REFUSED, lambda found: RefusedClasses(updates=change(found.updates)))
+
+    def presets(self) -> tuple[ChosenPreset, ...]:
+        """The presets that everything was to be learnt again with, oldest first."""
+        return (self._read(ChosenPresets, PRESETS) or ChosenPresets()).chosen
+
+    def add_preset(self, chosen: ChosenPreset) -> None:
+        """Remember one more. May be repeated. Raises ``PreconditionFailedError`` as ``change_refused``."""
+
+        def added(found: ChosenPresets) -> ChosenPresets:
+            earlier = (one for one in found.chosen if one.update_id != chosen.update_id)
+            return ChosenPresets(chosen=(*earlier, chosen))
+
+        self._change(ChosenPresets(), PRESETS, added)
+
+    def _change(self, empty: AnyDocument, key: str, change: Callable[[AnyDocument], AnyDocument]) -> AnyDocument:
+        """Replace a document by what ``change`` makes of it, ``empty`` where there is none."""
+        try:
+            tag = self._objects.stat(key).etag  # before the content: a change in between makes the replacement fail
+        except ObjectNotFoundError:
+            tag = None
+        found = (self._read(type(empty), key) if tag is not None else None) or empty
+        changed = change(found)
+        if changed == found:
+            return found
+        if tag is None:
+            self._objects.write(key, encode(changed), only_if_absent=True)
+        else:
+            self._objects.replace(key, encode(changed), expected_etag=tag)
+        return changed
 
     def _read(self, kind: type[AnyDocument], key: str, *, limit: int = 64 * 1024 * 1024) -> AnyDocument | None:
         try:

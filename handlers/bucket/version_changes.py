@@ -51,7 +51,8 @@ def changes_of(manifest: Manifest, versions: VersionStore, records: UpdateRecord
     with suppress(VersionNotFoundError, CorruptVersionError):
         parent = versions.manifest(manifest.parent) if manifest.parent is not None else None
     with suppress(CorruptVersionError):
-        intent = records.intent(manifest.update_id) if manifest.kind == "edited" else None
+        asked = manifest.kind == "edited" or not manifest.new_classes
+        intent = records.intent(manifest.update_id) if asked else None
         edit = intent.edit.operation if intent is not None and intent.edit is not None else None
     return change_words(manifest, parent, edit)
 

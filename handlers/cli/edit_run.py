@@ -7,10 +7,12 @@ from dataclasses import dataclass
 import typer
 from rich.console import Console
 
-from handlers.bucket.edit_documents import Operation
+from handlers.bucket.edit_documents import EditRequest, Operation
 from handlers.bucket.edit_requests import RequestState
 from handlers.cli.errors import USAGE, CommandError
+from handlers.cli.output.drop_output import show_progress
 from handlers.cli.output.edit_output import show
+from handlers.cli.output.text import plain
 from handlers.client import Client
 
 ROLLBACK = "lucir rollback VERSION undoes it"
@@ -42,6 +44,22 @@ def run_edit(client: Client, command: EditCommand) -> None:
     show(request.id, state, console, who=client.connection.who_works("done"), as_json=command.as_json)
     if state.done is not None and state.done.result != "published":
         raise CommandError(f"{state.done.result}: {state.done.reason or 'no reason is recorded'}")
+
+
+def run_relearn(client: Client, request: EditRequest, wait_seconds: float | None, *, as_json: bool) -> None:
+    """Follow a request that learns. Raises ``CommandError``, ``ClientError`` or ``StoreError``."""
+    console = Console(stderr=as_json)
+    if wait_seconds is not None and client.connection.runs_here:
+        show_progress(client.follow_edit(request, wait_seconds), console)
+    state = client.edit_state(request) if wait_seconds is None else client.wait_edit(request, wait_seconds)
+    show(request.id, state, console, who=client.connection.who_works("done"), as_json=as_json)
+    if state.done is None:
+        return
+    reason = state.done.reason or "no reason is recorded"
+    if state.done.result != "published":
+        raise CommandError(f"{state.done.result}: {reason}")
+    if state.done.reason is not None and not as_json:
+        console.print(plain(f"too few images tell what it is worth: {reason}", "yellow"))
 
 
 def confirm(question: str, after: str, *, yes: bool) -> None:

@@ -4,7 +4,7 @@ import sys
 
 import typer
 
-from handlers.cli.commands import backups, bench, classes, demo, drop, machine, predict, versions
+from handlers.cli.commands import backups, bench, classes, demo, drop, machine, predict, relearn, versions
 from handlers.cli.errors import expected
 from lucir_core.runtime.threads import wait_asleep
 
@@ -22,6 +22,7 @@ app.command("follow")(machine.follow)
 app.command("demo")(demo.demo)
 app.command("drop")(drop.drop)
 app.command("correct")(drop.correct)
+app.command("relearn")(relearn.relearn)
 app.command("predict")(predict.predict)
 app.command("status")(machine.status)
 app.command("versions")(versions.versions)

@@ -10,6 +10,7 @@ from typing import Any
 
 import httpx
 
+from handlers.bucket.edit_requests import EditDesk
 from handlers.bucket.update_documents import Done, Plan
 from handlers.bucket.updates import UPDATES, UpdateRecords
 from handlers.client.addresses import open_http
@@ -138,6 +139,29 @@ def follow(objects: ObjectStore, url: str, keys: Collection[str], timeout: float
                 raise ClientError(f"not learnt after {timeout:.0f} s ({describe(status)}); it goes on without waiting")
             ratio, left = _how_far(status)
             yield DropProgress(describe(status), ratio, seconds, left, outcome.provisional)
+            time.sleep(POLL_SECONDS)
+
+
+def follow_request(desk: EditDesk, url: str, request_id: str, timeout: float) -> Iterator[DropProgress]:
+    """The same for a request that learns: until it has ended and its version is served."""
+    started = time.monotonic()
+    with open_http(url) as session:
+        while True:
+            state, status = desk.state(request_id), _status(session)
+            done, seconds = state.done, time.monotonic() - started
+            if done is not None and (
+                done.result != "published" or done.version is None or _serves(status, done.version)
+            ):
+                told = "" if done.result == "published" else f"{done.result}: {done.reason or 'no reason is recorded'}"
+                note = done.reason or "" if done.result == "published" else ""
+                outcome = Outcome(version=done.version, seconds=seconds, failure=told, note=note)
+                yield DropProgress("done", 1.0, seconds, 0.0, outcome=outcome)
+                return
+            if seconds > timeout:
+                raise ClientError(f"not done after {timeout:.0f} s ({describe(status)}); it goes on without waiting")
+            ratio, left = _how_far(status)
+            text = describe(status) if state.state == "running" else "waits for its turn"
+            yield DropProgress(text, ratio, seconds, left)
             time.sleep(POLL_SECONDS)
 
 

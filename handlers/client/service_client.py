@@ -1,14 +1,16 @@
 """The client: one object for one service."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
 from typing import Any, Self
 
+from pydantic import ValidationError
+
 from handlers.bucket.backup import Copied, Report, make_backup, restore_backup
 from handlers.bucket.corrections import put_correction
-from handlers.bucket.edit_documents import DeleteImages, EditRequest, Merge, Operation, Remove, Rename
+from handlers.bucket.edit_documents import DeleteImages, EditRequest, Merge, Operation, Relearn, Remove, Rename
 from handlers.bucket.edit_requests import EditDesk, RequestState
 from handlers.bucket.edit_rules import EditError
 from handlers.bucket.report_document import Report as VersionReport
@@ -16,7 +18,7 @@ from handlers.bucket.reports import read_page, read_report
 from handlers.bucket.updates import UpdateRecords
 from handlers.client.addresses import Connection, locate
 from handlers.client.class_folders import ClassFolder, read_layout
-from handlers.client.drop_progress import DropProgress, Outcome, follow
+from handlers.client.drop_progress import DropProgress, Outcome, follow, follow_request
 from handlers.client.drop_upload import Upload, drop_id, plan_uploads, prepare_correction, upload
 from handlers.client.edit_waiting import image_hashes, wait_done
 from handlers.client.errors import ClientError
@@ -141,8 +143,8 @@ class Client:
     def correct(self, images: Sequence[Path | str], class_name: str) -> Drop:
         """Let images be learnt as the class that they should have been answered with; follow it as any drop.
 
-        An image that was learnt under another class before is to be deleted first (``delete_images``). Raises
-        ``ClientError`` for a file that is not an image or an impossible class name, ``StoreError``.
+        An image that was learnt as another class leaves that one. Raises ``ClientError`` for a file that is not an
+        image or an impossible class name, ``StoreError``.
         """
         if not images:
             raise ClientError("there is no image to correct: name at least one")
@@ -183,6 +185,21 @@ class Client:
         """Delete images wherever the store keeps them: each a key in the store, a sha256, or a local copy."""
         return self.request(DeleteImages(hashes=self.image_hashes(*images)))
 
+    def relearn(
+        self, *classes: str, preset: str | None = None, overrides: Mapping[str, Any] | None = None
+    ) -> EditRequest:
+        """Learn what the archive has of these classes and the served version has not learnt; or, with ``preset``, all
+        that it has learnt again. ``overrides``: values of that preset to change. Raises ``ClientError``."""
+        try:
+            return self.request(Relearn(classes=classes, preset=preset, overrides=dict(overrides or {})))
+        except ValidationError as error:
+            raise ClientError("; ".join(one["msg"].removeprefix("Value error, ") for one in error.errors())) from None
+
+    def follow_edit(self, request: EditRequest, timeout: float = DROP_SECONDS) -> Iterator[DropProgress]:
+        """What happens to a request until it has ended and its version is served. Raises ``ClientError`` after
+        ``timeout`` seconds."""
+        return follow_request(self._desk, self.connection.updater_url, request.id, timeout)
+
     def image_hashes(self, *images: str) -> tuple[str, ...]:
         """The sha256 of each image, as ``delete_images`` takes them. Raises ``ClientError``."""
         return image_hashes(self._objects, images)
@@ -197,6 +214,10 @@ class Client:
     def wait_edit(self, request: EditRequest, timeout: float = EDIT_SECONDS) -> RequestState:
         """How a request ended. Raises ``ClientError`` after ``timeout`` seconds."""
         return wait_done(self._desk, request.id, timeout)
+
+    def edit_state(self, request: EditRequest) -> RequestState:
+        """How far a request is."""
+        return self._desk.state(request.id)
 
     def rollback(self, version: int, *, force: bool = False, timeout: float = SWAP_SECONDS) -> RolledBack:
         """Serve an earlier version; waits for a running stack. Raises ``StoreError``, ``ClientError``.

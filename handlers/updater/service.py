@@ -14,6 +14,7 @@ from handlers.settings import Settings
 from handlers.sidecar.machine_metrics import MachineCollector
 from handlers.updater.context.troubled import Troubled
 from handlers.updater.context.update import Services, Update, served_manifest
+from handlers.updater.context.way import find_way
 from handlers.updater.errors import BlockedError, LearningError, LeaseLostError, MachineError, StopRequestedError
 from handlers.updater.http.versions import VersionsView
 from handlers.updater.intake.readiness import FolderState
@@ -28,6 +29,7 @@ from handlers.updater.status import REJECTED_KEPT, Status
 from handlers.updater.training.process import Child
 from handlers.updater.workflow.edit_steps import EDIT_STEPS
 from handlers.updater.workflow.learn_steps import STEPS
+from handlers.updater.workflow.relearn_steps import RELEARN_STEPS
 from handlers.updater.workflow.runner import Runner, Step
 from lucir_core.config.phase_config import PhaseConfig
 from model_store.objects import ObjectStore, PreconditionFailedError, StoreError
@@ -85,6 +87,8 @@ class Updater:
         self._second_look = SecondLook(fenced, self.records, settings.updater.settle_seconds)
         self._runner: tuple[Update, Runner] | None = None
         self._started = False
+        self._frozen = config.frozen
+        """Whether the served version has a frozen backbone: its learning child stays warm."""
 
     def run(self) -> None:
         """Learn what is dropped until ``stopping`` is set; failures are shown and waited out, never the end.
@@ -138,7 +142,7 @@ class Updater:
     def _wait_ready(self) -> bool:
         """Wait a moment for a drop to be ready; while one settles, the learning child gets ready too."""
         arriving = self._watcher.arriving.wait(IDLE_SECONDS)
-        if not arriving and not self._services.config.frozen:
+        if not arriving and not self._frozen:
             self._child.end()
             return False
         self._child.warm()  # where only the head is learnt, a start would take longer than the work: it stays
@@ -190,8 +194,9 @@ class Updater:
         ready = [state.folder for state in self._ready(self._watcher.look())]
         if not ready:
             return None
-        first = served_manifest(self._services) is None
-        chosen = select(ready, self.settings.updater.max_images_per_update, first=first)
+        served = served_manifest(self._services)
+        find_way(self.settings.learning, self.records, served)
+        chosen = select(ready, self.settings.updater.max_images_per_update, first=served is None)
         return self._open(chosen) if chosen else None
 
     def _requested(self) -> Intent | None:
@@ -216,8 +221,8 @@ class Updater:
 
     def _take_up(self, intent: Intent) -> None:
         self._watcher.set_learning(frozenset(intent.folders))
-        steps = self._steps if intent.edit is None else EDIT_STEPS
         update = Update(self._services, intent)
+        steps = self._steps if intent.edit is None else RELEARN_STEPS if update.relearn is not None else EDIT_STEPS
         self._runner = (update, Runner(update, steps))
 
     def _continue(self) -> None:
@@ -228,7 +233,7 @@ class Updater:
         try:
             runner.run()
         finally:
-            if not self._services.config.frozen:
+            if not self._frozen:
                 self._child.end()  # where there was nothing to learn, or not to the end
         self._started = False  # what it left is read from the store, as after a start
         self._runner = None
@@ -249,13 +254,14 @@ class Updater:
     def _know_classes(self) -> None:
         pointer = self.versions.current()
         try:
-            classes = self.versions.manifest(pointer.version).classes if pointer is not None else ()
+            served = self.versions.manifest(pointer.version) if pointer is not None else None
         except VersionNotFoundError as error:
             raise BlockedError(
                 f"{POINTER} names a version that is not there ({error}): choose another one with lucir rollback "
                 f"VERSION; where there is none, remove {POINTER}"
             ) from error
-        self._watcher.set_known(frozenset(classes))
+        self._frozen = self._services.config.frozen if served is None else bool(served.config.get("frozen"))
+        self._watcher.set_known(frozenset(served.classes if served is not None else ()))
 
     def _report(self, error: Exception) -> None:
         """Show a failure. What is to be waited out is told in a line; what should not happen, with its traceback."""

@@ -23,7 +23,7 @@ from lucir_core.errors import DataError
 from lucir_core.frozen.frozen_head import with_head
 from lucir_core.memory.exemplars import exemplars_per_class
 from lucir_core.memory.herding import herd
-from lucir_core.memory.image_blobs import ImageBlobs, image_digest
+from lucir_core.memory.image_blobs import ImageBlobs
 from lucir_core.memory.prototypes import class_prototypes
 from lucir_core.models.features import extract_features
 from lucir_core.models.heads import CosineHead, GrowingHead, LinearHead, growing
@@ -94,18 +94,11 @@ def forget_images(state: LearnerState, digests: Collection[bytes]) -> LearnerSta
     leave the exemplars and the prototypes of their classes; what the weights learnt from them stays there. A class may
     be left without exemplars: it then has the zero prototype, and nothing to be replayed.
     """
-    exemplars = delete_images(state.exemplars, digests)
+    exemplars = state.exemplars.without(digests)
     if state.features is not None:
         return with_head(replace(state, exemplars=exemplars, features=state.features.without(digests)))
     touched = np.flatnonzero(exemplars.counts() != state.exemplars.counts())
     return _with_prototypes(replace(state, exemplars=exemplars), touched.tolist())
-
-
-def delete_images(blobs: ImageBlobs, digests: Collection[bytes]) -> ImageBlobs:
-    """The images without those whose `image_digest` is among `digests`."""
-    wanted = frozenset(digests)
-    kept = [index for index in range(len(blobs)) if image_digest(blobs.decode(index)) not in wanted]
-    return ImageBlobs(tuple(blobs.pngs[index] for index in kept), blobs.labels[kept], blobs.classes)
 
 
 @torch.no_grad()

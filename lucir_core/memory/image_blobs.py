@@ -7,7 +7,7 @@ the class list); metadata: `classes`, a JSON list of names.
 import hashlib
 import io
 import json
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 from dataclasses import dataclass
 from itertools import pairwise
 from pathlib import Path
@@ -82,6 +82,12 @@ class ImageBlobs:
     def counts(self) -> np.ndarray:
         """(classes,) images per class."""
         return np.bincount(self.labels, minlength=len(self.classes))
+
+    def without(self, digests: Collection[bytes]) -> "ImageBlobs":
+        """The images but for those whose `image_digest` is among `digests`."""
+        wanted = frozenset(digests)
+        kept = [index for index in range(len(self)) if image_digest(self.decode(index)) not in wanted]
+        return ImageBlobs(tuple(self.pngs[index] for index in kept), self.labels[kept], self.classes)
 
     def save(self, path: Path) -> None:
         """Write atomically."""

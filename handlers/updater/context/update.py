@@ -7,15 +7,16 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from handlers.bucket.edit_documents import Relearn
 from handlers.bucket.update_documents import Intent, Plan
 from handlers.bucket.updates import UpdateRecords
 from handlers.settings import Settings
 from handlers.updater.context.candidate import Candidate, Kind
 from handlers.updater.context.child import LearningChild
 from handlers.updater.context.parent import ParentVersion, fetch_parent
-from handlers.updater.context.preset import difference, fitting_preset
 from handlers.updater.context.troubled import Troubled
-from handlers.updater.errors import BlockedError, LeaseLostError, StopRequestedError
+from handlers.updater.context.way import Way, find_way
+from handlers.updater.errors import LeaseLostError, StopRequestedError
 from handlers.updater.leader.leadership import Leadership
 from handlers.updater.metrics import Metrics
 from handlers.updater.status import Status
@@ -78,6 +79,7 @@ class Update:
         """Originals that somebody else took or replaced meanwhile."""
         self._plan: Plan | None = None
         self._parent: ParentVersion | None = None
+        self._way: Way | None = None
         self._candidates: dict[Kind, Candidate] = {}
 
     @property
@@ -129,9 +131,46 @@ class Update:
         return self._parent
 
     @property
+    def relearn(self) -> Relearn | None:
+        """What is to be learnt from the archive, where a person asked for that."""
+        operation = self.intent.edit.operation if self.intent.edit is not None else None
+        return operation if isinstance(operation, Relearn) else None
+
+    @property
+    def requested_at(self) -> float:
+        """When a person asked for it, in seconds since the epoch; of a drop, when it was taken up."""
+        return (self.intent.edit or self.intent).created_at.timestamp()
+
+    @property
+    def learns_all(self) -> bool:
+        """Whether everything is learnt again with a preset: from nothing, whatever version it is compared with."""
+        return self.relearn is not None and self.relearn.preset is not None
+
+    @property
+    def learning_parent(self) -> ParentVersion | None:
+        """The version whose state learning goes on from; None where it begins with nothing. Raises ``StoreError``."""
+        return None if self.learns_all else self.parent
+
+    @property
+    def way(self) -> Way:
+        """With which preset it learns. Raises ``StoreError``, also where the settings do not fit what is served."""
+        return self.choose_way(self.services.versions.manifest(number) if (number := self.plan.parent) else None)
+
+    def choose_way(self, served: Manifest | None) -> Way:
+        """The same before there is a plan; ``served``: the version that the plan will start from."""
+        if self._way is None:
+            asked, learning = self.relearn, self.services.settings.learning
+            if asked is not None and asked.preset is not None:
+                self._way = Way.of(asked.preset, asked.overrides)
+            else:
+                self._way = find_way(learning, self.services.records, served)
+        return self._way
+
+    @property
     def candidate(self) -> Candidate:
         """The version that this update makes, by learning or by an edit."""
-        return self._candidate("learnt" if self.intent.edit is None else "edited", self.version, self.folder)
+        edits = self.intent.edit is not None and self.relearn is None
+        return self._candidate("edited" if edits else "learnt", self.version, self.folder)
 
     @property
     def provisional(self) -> Candidate | None:
@@ -173,16 +212,6 @@ class Update:
 
 
 def served_manifest(services: Services) -> Manifest | None:
-    """The version that the pointer names; None before the first.
-
-    Raises ``BlockedError`` when the settings would learn another network than the one that is served.
-    """
+    """The version that the pointer names; None before the first."""
     pointer = services.versions.current()
-    if pointer is None:
-        return None
-    manifest = services.versions.manifest(pointer.version)
-    if (reason := difference(services.config, manifest)) is not None:
-        fitting = fitting_preset(manifest, services.settings.learning.overrides)
-        remedy = f"set learning.preset back to {fitting}" if fitting else "set learning.overrides back"
-        raise BlockedError(f"version {pointer.version} {reason} (learning.preset): {remedy}, or use an empty store")
-    return manifest
+    return services.versions.manifest(pointer.version) if pointer is not None else None

@@ -34,6 +34,9 @@ class VersionSpec:
     """Classes that the user's own images measure, where there are any."""
     learnt: Path
     """File of the hashes of all that it has learnt."""
+    relearnt: bool = False
+    """Whether all classes were learnt again from nothing: the parent, which may want images of another size, is
+    compared by what was measured when it was made."""
     is_judged: bool = True
     """Whether the gate may refuse it."""
     asked: str | None = None

@@ -6,12 +6,14 @@ import tempfile
 from collections.abc import Callable, Collection, Iterable, Iterator
 from pathlib import Path
 
+from handlers.bucket.corrections import FOLDER as CORRECTIONS
 from handlers.bucket.edit_documents import StoredFile
-from handlers.bucket.layout import ARCHIVE, REASON_SUFFIX, REJECTED
+from handlers.bucket.layout import ARCHIVE, REASON_SUFFIX, REJECTED, split_incoming
 from handlers.bucket.seen_images import FILE as LEARNT
 from handlers.bucket.seen_images import Learnt, short
 from handlers.bucket.updates import UpdateRecords
 from handlers.inference.preprocess import BadImageError
+from handlers.updater.context.update import Update
 from handlers.updater.intake.reader import Reader
 from lucir_core.memory.image_blobs import ImageBlobs, image_digest
 from model_store.layout import EXEMPLARS, HOLDOUT
@@ -73,6 +75,29 @@ def erase(objects: ObjectStore, files: Iterable[StoredFile], tick: Tick) -> tupl
             objects.delete(file.key + REASON_SUFFIX)
         gone.append(file.key)
     return gone, left
+
+
+def erase_corrected(update: Update) -> None:
+    """Remove the earlier originals of images that a person has said to be of another class, once that is served."""
+    parent, plan = update.learning_parent if _corrects(update) else None, update.plan
+    if parent is None:
+        return
+    services, images = update.services, plan.of_role("train", "holdout")
+    moved = parent.learnt.find(entry.sha256 for entry in images)
+    targets = {entry.target for entry in images}
+    wanted = {short(sha) for sha in moved}
+    files = stored_files(services.objects, services.records, wanted, services.tick) if wanted else ()
+    earlier = [file for file in files if file.key.startswith(ARCHIVE) and file.key not in targets]
+    gone, _ = erase(services.objects, earlier, services.tick)
+    for key in gone:
+        logger.info("a corrected image has left its earlier class", extra={"key": key, "update": update.id})
+
+
+def _corrects(update: Update) -> bool:
+    if not update.makes_version or not update.passed():
+        return False
+    images = update.plan.of_role("train", "holdout")
+    return any(split_incoming(entry.key)[1].startswith(f"{CORRECTIONS}/") for entry in images)
 
 
 def versions_holding(

@@ -53,7 +53,8 @@ def move_all(
             return entry, error
 
     moved, left = [], []
-    for entry, result in ordered_map(move, entries):
+    # What an earlier update archived is where it belongs.
+    for entry, result in ordered_map(move, [entry for entry in entries if entry.key != entry.target]):
         if isinstance(result, StoreError):
             left.append(entry.key)
             if troubled is not None:

@@ -1,7 +1,8 @@
 """From the folders that an update takes up to its plan: every object read, judged, and given its role and target."""
 
 import logging
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Collection, Iterator, Sequence
+from itertools import chain
 from pathlib import Path
 
 from handlers.bucket.dropped_names import why_left_alone
@@ -44,16 +45,28 @@ class Ingest:
         self._leaves_out = leaves_out
         self._troubled = troubled or Troubled()
 
-    def run(self, intent: Intent, parent: ParentVersion | None, folder: Path, tick: Callable[[], None]) -> Plan:
+    def run(
+        self,
+        intent: Intent,
+        parent: ParentVersion | None,
+        folder: Path,
+        tick: Callable[[], None],
+        archived: Sequence[UploadedFile] = (),
+        *,
+        few_are_enough: Collection[str] = (),
+    ) -> Plan:
         """Read everything that ``intent`` names; decoded images go to ``folder``. ``tick`` is called for each file.
 
-        Raises ``StoreError``, ``OSError``, and what ``tick`` raises.
+        archived: images of earlier updates that are learnt with it, unless something speaks against them: the
+        ``reason`` of each. few_are_enough: classes that need not wait for more images. Raises ``StoreError``,
+        ``OSError``, and what ``tick`` raises.
         """
         folder.mkdir(parents=True, exist_ok=True)
         reader = Reader(self._objects, self._settings.images, self._resize, folder)
-        decoded = DecodedWriter(folder, sum(part.limit for part in intent.folders.values()), self._resize)
+        room = sum(part.limit for part in intent.folders.values()) + len(archived)
+        decoded = DecodedWriter(folder, room, self._resize)
         files: list[UploadedFile] = []
-        for file, image in reader.read_all(self._files(intent)):
+        for file, image in reader.read_all(chain(self._files(intent), archived)):
             tick()
             if file.trouble is not None:
                 self._troubled.note(file.key, file.info.etag, file.trouble)
@@ -63,6 +76,9 @@ class Ingest:
                 decoded.add(file.key, file.sha256, image)
             files.append(file)
         decoded.close()
+        # Dropped anew, perhaps as another class: what is said now counts.
+        dropped = {file.sha256 for file in files if not file.is_archived}
+        files = [file for file in files if not file.is_archived or file.sha256 not in dropped]
         names = {file.class_name for file in files if file.class_name is not None}
         learnt = parent.learnt if parent is not None else Learnt.empty()
         own = classes_with_own_images(self._objects, names, reader)
@@ -70,7 +86,8 @@ class Ingest:
             settings=self._settings.updater,
             known=parent.manifest.classes if parent is not None else (),
             learnt=learnt.find(file.sha256 for file in files),
-            marked=_marked(intent, files),
+            learnt_counts=learnt.counts(),
+            marked=_marked(intent, files) | set(few_are_enough),
             own_evaluation=own,
             held_already=parent.manifest.counts.holdout if parent is not None else {},
             evaluation=evaluation_duplicates(self._objects, {file.sha256: file.info.size for file in files}),
@@ -146,7 +163,9 @@ def _entries(update_id: str, files: list[UploadedFile]) -> tuple[Entry, ...]:
             role=file.role,
             class_name=file.class_name,
             reason=file.reason,
-            target=target_key(
+            target=file.key
+            if file.is_archived
+            else target_key(
                 REJECTED if file.role == "rejected" else ARCHIVE,
                 update_id,
                 file.class_name or file.folder or LOOSE_FOLDER,
@@ -155,5 +174,5 @@ def _entries(update_id: str, files: list[UploadedFile]) -> tuple[Entry, ...]:
             ),
         )
         for file in files
-        if file.role is not None
+        if file.role is not None and not (file.is_archived and file.role == "rejected")
     )

@@ -18,6 +18,8 @@ class Rules:
     """Classes of the served version; empty before the first."""
     learnt: Mapping[str, str]
     """sha256 -> class, for those of the files that were learnt before."""
+    learnt_counts: Mapping[str, int]
+    """How many images were learnt as each class."""
     marked: Collection[str]
     """Classes with a ``_READY`` marker."""
     own_evaluation: Collection[str]
@@ -57,12 +59,13 @@ def _reject_duplicates(files: Sequence[UploadedFile], rules: Rules) -> None:
         if file.is_image and file.class_name is not None:
             classes[file.sha256].add(file.class_name)
     first: dict[str, str] = {}
+    left = dict(rules.learnt_counts)
     for file in files:
         sha = file.sha256
         if not file.is_image:
             continue
-        if sha in rules.learnt:
-            file.reason = f"exactly this image was learnt before, as {rules.learnt[sha]!r}"
+        if sha in rules.learnt and (reason := _against_learnt(file, rules.learnt[sha], left)) is not None:
+            file.reason = reason
         elif sha in rules.evaluation:
             file.reason = f"exactly this image is {rules.evaluation[sha]}: what measures accuracy is never trained on"
         elif len(classes[sha]) > 1:
@@ -72,6 +75,20 @@ def _reject_duplicates(files: Sequence[UploadedFile], rules: Rules) -> None:
             file.reason = f"an exact duplicate of {first[sha]}"
         else:
             first[sha] = file.key
+
+
+def _against_learnt(file: UploadedFile, known_as: str, left: dict[str, int]) -> str | None:
+    """The reason against an image that was learnt before; None for a correction, which leaves its earlier class.
+
+    left: images of each class but for those that were corrected so far; one that leaves is taken off.
+    """
+    reason = f"exactly this image was learnt before, as {known_as!r}"
+    if known_as == file.class_name or not file.corrects:
+        return reason if known_as == file.class_name else f"{reason} (to change that: lucir correct)"
+    if left[known_as] < 2:
+        return f"{reason}, and is the last one of that class: rename or merge the class instead (lucir class)"
+    left[known_as] -= 1
+    return None
 
 
 def _too_few(usable: dict[str, list[UploadedFile]], rules: Rules) -> set[str]:

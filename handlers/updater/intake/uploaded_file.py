@@ -2,7 +2,8 @@
 
 from dataclasses import dataclass
 
-from handlers.bucket.layout import READY_MARKER
+from handlers.bucket.corrections import FOLDER as CORRECTIONS
+from handlers.bucket.layout import ARCHIVE, READY_MARKER
 from handlers.bucket.update_documents import Role
 from model_store.objects import ObjectInfo
 
@@ -36,6 +37,16 @@ class UploadedFile:
     def is_marker(self) -> bool:
         """Whether this is the class's ``_READY``."""
         return self.path == READY_MARKER and self.class_name is not None
+
+    @property
+    def is_archived(self) -> bool:
+        """Whether an earlier update archived it: it stays where it is."""
+        return self.key.startswith(ARCHIVE)
+
+    @property
+    def corrects(self) -> bool:
+        """Whether a person said of just this image that it is of this class (``lucir correct``)."""
+        return self.path.startswith(f"{CORRECTIONS}/")
 
     @property
     def is_image(self) -> bool:

@@ -36,6 +36,14 @@ def open_model(path: Path, threads: int | None) -> onnxruntime.InferenceSession:
     return onnxruntime.InferenceSession(str(path), options, providers=["CPUExecutionProvider"])
 
 
+def recorded(confusion: Sequence[Sequence[int]]) -> Predictions:
+    """The answers that a confusion matrix counts, (true, answered) classes; by nearest means it tells nothing else."""
+    counts = np.array(confusion, np.int64).reshape(len(confusion), -1)
+    true, answered = np.nonzero(counts)
+    labels, answers = (np.repeat(which, counts[true, answered]) for which in (true, answered))
+    return Predictions(labels, answers, answers)
+
+
 class Examinee:
     """A model that is asked batch by batch, and what it has answered."""
 

@@ -15,6 +15,7 @@ from handlers.updater.release.evaluate import (
     Lineage,
     Predictions,
     batched,
+    recorded,
     share,
     summarise,
 )
@@ -52,7 +53,8 @@ def _answers(update: Update, spec: VersionSpec) -> tuple[Predictions, Prediction
     threads = update.services.settings.learning.threads
     features = spec.folder / STATE / FEATURES
     candidate = Examinee(spec.folder / MODEL, threads, keeps_features=features.exists())
-    parent = Examinee(spec.parent.folder / MODEL, threads) if spec.parent is not None else None
+    asked = spec.parent if not spec.relearnt else None
+    parent = Examinee(asked.folder / MODEL, threads) if asked is not None else None
     mistakes, own = MistakeRecorder(), set[int]()
     for images, labels in batched(_images(update, spec, own), spec.preprocessing.size):
         mistakes.see(images, labels, candidate.ask(images, labels))
@@ -65,6 +67,8 @@ def _answers(update: Update, spec: VersionSpec) -> tuple[Predictions, Prediction
         after = joined(after, left_out(features, own))
         _show_newest(update, spec, mistakes)
     mistakes.save(spec.folder)
+    if spec.parent is not None and spec.relearnt:
+        return after, recorded(spec.parent.evaluation.confusion)
     if spec.parent is None or spec.change is None or parent is None:
         return after, None
     new_labels, before = spec.change.new_labels, parent.predictions()

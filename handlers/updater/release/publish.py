@@ -1,6 +1,7 @@
 """From a made model to a version: measured, its manifest and files in the store, and the pointer if it may follow."""
 
 import logging
+import shlex
 from pathlib import Path
 
 import onnxruntime
@@ -30,6 +31,11 @@ from model_store.layout import (
 from model_store.manifest import Calibration, Manifest
 from model_store.objects import PreconditionFailedError
 
+NAMED = 5
+"""Classes that a remedy names."""
+LEAST_MORE = 10
+"""Images that are asked for at least."""
+
 logger = logging.getLogger(__name__)
 
 
@@ -37,6 +43,9 @@ def write_evaluation(update: Update, spec: VersionSpec) -> None:
     """Measure a candidate's exported model, and let the gate decide whether it may be served."""
     services = update.services
     evaluation = measure(update, spec)
+    if not evaluation.gate.passed and spec.candidate.kind == "learnt":
+        reasons = (*evaluation.gate.reasons, remedy(update, spec))
+        evaluation = evaluation.model_copy(update={"gate": evaluation.gate.model_copy(update={"reasons": reasons})})
     write_canary(spec, services.settings.learning.threads)
     if evaluation.gate.passed:
         write_quantised(spec, services.settings)
@@ -53,6 +62,27 @@ def write_evaluation(update: Update, spec: VersionSpec) -> None:
     partial = spec.folder / "evaluation.partial"
     partial.write_text(evaluation.model_dump_json(indent=2), encoding="utf-8")
     partial.replace(spec.folder / EVALUATION)
+
+
+def remedy(update: Update, spec: VersionSpec) -> str:
+    """What to do about a refusal: what was learnt of stays in the archive.
+
+    How many images would help is a rule of thumb: as many again as a class was learnt from, at least ten.
+    """
+    if update.learns_all:
+        served = spec.parent.manifest.version if spec.parent is not None else None
+        return (
+            f"version {served} and its preset stay served: try another preset (lucir relearn --preset NAME), or drop "
+            "more images of the classes named here first"
+        )
+    names = (*update.plan.new_classes, *update.plan.updated_classes)
+    few = sorted(names, key=lambda name: spec.trained[name])[:NAMED]
+    more = ", ".join(f"about {max(LEAST_MORE, spec.trained[name])} more of {name!r}" for name in few)
+    command = " ".join(shlex.quote(name) for name in few) + (" ..." if len(names) > len(few) else "")
+    return (
+        f"its images are kept and join the next drop of their class: drop {more}; or learn them again as they are: "
+        f"lucir relearn {command}"
+    )
 
 
 def publish(update: Update, spec: VersionSpec) -> None:

@@ -1,7 +1,8 @@
 """From a plan to the arrays that the learning child reads: ``train.npy``, ``labels.npy``, ``holdout.safetensors``."""
 
+import json
 import logging
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -22,6 +23,8 @@ from model_store.objects import ObjectNotFoundError, ObjectStore, ObjectTooLarge
 logger = logging.getLogger(__name__)
 
 TRAIN, LABELS, PREPARED = "train.npy", "labels.npy", "prepared"
+FORGOTTEN = "forgotten.json"
+"""``image_digest`` (hex) of corrected images, which leave the class that they were learnt as."""
 
 
 class OriginalsGoneError(StoreError):
@@ -49,8 +52,13 @@ class Preparation:
         """
         self._folder.mkdir(parents=True, exist_ok=True)
         self._write_train(self._plan.of_role("train"))
-        self._write_holdout(self._plan.of_role("holdout"), parent)
-        self._write_learnt(parent)
+        added = self._encoded(self._plan.of_role("holdout"))
+        moved = parent.learnt.find(entry.sha256 for entry in self._plan.of_role("train", "holdout")) if parent else {}
+        digests = parent.learnt.digests_of(moved) if parent else set[bytes]()
+        digests |= {self._digests[sha] for sha in moved if sha in self._digests}
+        (self._folder / FORGOTTEN).write_text(json.dumps(sorted(one.hex() for one in digests)), encoding="utf-8")
+        self._write_holdout(added, parent, digests)
+        self._write_learnt(parent, moved)
         remove_decoded(self._folder)
         (self._folder / PREPARED).touch()
 
@@ -70,20 +78,26 @@ class Preparation:
         np.save(self._folder / LABELS, np.array(labels, np.int64))
         partial.replace(self._folder / TRAIN)
 
-    def _write_holdout(self, entries: Sequence[Entry], parent: ParentVersion | None) -> None:
-        index = {name: position for position, name in enumerate(self._plan.classes)}
+    def _write_holdout(
+        self, added: tuple[list[bytes], list[int]], parent: ParentVersion | None, forgotten: set[bytes]
+    ) -> None:
         held = ImageBlobs.load(parent.folder / HOLDOUT) if parent is not None else ImageBlobs.empty()
-        # Encoded one by one: the images of a thousand classes would not fit into memory otherwise.
+        held = held.without(forgotten) if forgotten else held
+        together = np.concatenate([held.labels, np.array(added[1], np.int64)])
+        ImageBlobs((*held.pngs, *added[0]), together, self._plan.classes).save(self._folder / HOLDOUT)
+
+    def _encoded(self, entries: Sequence[Entry]) -> tuple[list[bytes], list[int]]:
+        """One by one: the images of a thousand classes would not fit into memory otherwise."""
+        index = {name: position for position, name in enumerate(self._plan.classes)}
         pngs: list[bytes] = []
         labels: list[int] = []
         for entry, picture in self._pictures(entries):
             pngs += ImageBlobs.from_arrays(picture[None], np.zeros(1, np.int64), ("",)).pngs
             labels.append(index[entry.class_name or ""])
-        together = np.concatenate([held.labels, np.array(labels, np.int64)])
-        ImageBlobs((*held.pngs, *pngs), together, self._plan.classes).save(self._folder / HOLDOUT)
+        return pngs, labels
 
-    def _write_learnt(self, parent: ParentVersion | None) -> None:
-        learnt = parent.learnt if parent is not None else Learnt.empty()
+    def _write_learnt(self, parent: ParentVersion | None, moved: Iterable[str]) -> None:
+        learnt = parent.learnt.without(moved) if parent is not None else Learnt.empty()
         entries = self._plan.of_role("train", "holdout")
         names = [entry.class_name or "" for entry in entries]
         hashes = [entry.sha256 for entry in entries]
@@ -124,3 +138,11 @@ class Preparation:
                 f"the originals of update {self._plan.id} were removed or replaced before they could be learnt "
                 f"(classes {', '.join(empty) or 'all'}): drop them again"
             )
+
+
+def read_forgotten(folder: Path) -> tuple[str, ...]:
+    """What ``Preparation`` found to be forgotten first; nothing where an earlier release prepared."""
+    try:
+        return tuple(json.loads((folder / FORGOTTEN).read_text(encoding="utf-8")))
+    except FileNotFoundError:
+        return ()

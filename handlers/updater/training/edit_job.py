@@ -18,7 +18,7 @@ from handlers.updater.training.export_check import check_export, most_checked, s
 from handlers.updater.training.messages import RESULT, STATE, TASK, EditTask, Result
 from handlers.updater.training.process import ERROR_FILE, EXIT_ENVIRONMENT
 from handlers.updater.training.train_job import software
-from lucir_core.edit.edit_state import delete_images, forget_images, regroup_state
+from lucir_core.edit.edit_state import forget_images, regroup_state
 from lucir_core.edit.regroup import regroup_blobs
 from lucir_core.export.onnx_export import export_onnx
 from lucir_core.memory.image_blobs import ImageBlobs
@@ -51,7 +51,7 @@ def edit(folder: Path, task: EditTask) -> None:
     digests = {bytes.fromhex(digest) for digest in task.digests}
     if isinstance(task.operation, DeleteImages):
         state = forget_images(state, digests)
-        holdout = delete_images(holdout, digests)
+        holdout = holdout.without(digests)
         learnt = learnt.without(task.learnt)
     else:
         change = regrouping(task.operation, state.classes)

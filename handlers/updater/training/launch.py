@@ -9,7 +9,7 @@ from typing import Any
 from handlers.updater.context.candidate import Candidate
 from handlers.updater.context.child import ChildProgress
 from handlers.updater.context.update import Services, Update
-from handlers.updater.training.arrays import PREPARED
+from handlers.updater.training.arrays import PREPARED, read_forgotten
 from handlers.updater.training.messages import RESULT, STATE, TASK, Result, Task
 from model_store.layout import EVALUATION, MODEL
 
@@ -21,17 +21,18 @@ RESUME_PREFIX = "resume"
 
 def make_task(update: Update, candidate: Candidate) -> Task:
     """What the settings of this process and the plan make of it."""
-    settings = update.services.settings
-    parent = update.parent
+    settings, way = update.services.settings, update.way
+    parent = update.learning_parent
     return Task(
         kind=candidate.kind,
         arrays=str(update.folder),
-        preset=settings.learning.preset,
-        overrides=dict(settings.learning.overrides),
+        preset=way.preset,
+        overrides=dict(way.overrides),
         seed=settings.learning.seed,
         classes=update.plan.classes,
         parent=str(parent.folder) if parent is not None else None,
-        parent_version=update.plan.parent,
+        parent_version=update.plan.parent if parent is not None else None,
+        forgotten=read_forgotten(update.folder),
         device=settings.learning.device,
         threads=settings.learning.threads,
         nice=settings.learning.nice,
@@ -58,7 +59,7 @@ def run_child(update: Update, candidate: Candidate) -> Result:
     _begin(update, candidate)
     services.child.run("learn", candidate.folder, partial(report_progress, services), services.stop, services.tick)
     # The last job. A server is about to start a worker, which wants the memory; a head alone takes little of it.
-    if candidate.kind == "learnt" and not services.config.frozen:
+    if candidate.kind == "learnt" and not update.way.config.frozen:
         services.child.end()
     result: Result = Result.read(candidate.folder / RESULT)
     return result

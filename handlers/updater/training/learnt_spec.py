@@ -1,10 +1,12 @@
 """The version that a drop makes: learnt, or provisional until it is."""
 
+from collections import Counter
 from pathlib import Path
 
 from handlers.bucket.seen_images import Learnt
 from handlers.bucket.update_documents import Plan
 from handlers.updater.context.candidate import Candidate
+from handlers.updater.context.parent import ParentVersion
 from handlers.updater.context.update import Update
 from handlers.updater.context.version_spec import VersionSpec
 from lucir_core.edit.regroup import unchanged
@@ -14,11 +16,11 @@ from model_store.manifest import Preprocessing
 
 def learnt_spec(update: Update, candidate: Candidate) -> VersionSpec:
     """A provisional version has learnt only the new classes: images of known ones wait for the learnt version."""
-    plan, parent, config = update.plan, update.parent, update.services.config
+    plan, parent, config = update.plan, update.parent, update.way.config
     classes_added_to = plan.updated_classes if candidate.kind == "learnt" else ()
     trained = dict.fromkeys(plan.classes, 0)
-    if parent is not None:
-        trained |= parent.manifest.counts.train
+    if update.learning_parent is not None:
+        trained |= _kept(update.learning_parent, plan, candidate)
     for entry in plan.of_role("train"):
         if entry.class_name in {*plan.new_classes, *classes_added_to}:
             trained[entry.class_name] += 1
@@ -34,8 +36,24 @@ def learnt_spec(update: Update, candidate: Candidate) -> VersionSpec:
         preprocessing=Preprocessing(size=config.size, resize=config.resize),
         trained=trained,
         own_evaluation=_own_evaluation(plan),
+        relearnt=update.learns_all,
+        asked=str(update.relearn) if update.relearn is not None else None,
         learnt=everything if candidate.kind == "learnt" else _only_new(everything, candidate, plan),
     )
+
+
+def _kept(parent: ParentVersion, plan: Plan, candidate: Candidate) -> dict[str, int]:
+    """How many images of each class were trained on before, without those that a correction moves to another class."""
+    counts = dict(parent.manifest.counts.train)
+    moved = parent.learnt.find(entry.sha256 for entry in plan.of_role("train", "holdout"))
+    if not moved:
+        return counts
+    held = dict(zip(candidate.holdout.classes, candidate.holdout.counts().tolist(), strict=True))
+    for entry in plan.of_role("holdout"):
+        held[entry.class_name or ""] -= 1
+    for name, count in Counter(moved.values()).items():
+        counts[name] = max(0, counts[name] - (count - (parent.manifest.counts.holdout.get(name, 0) - held[name])))
+    return counts
 
 
 def _own_evaluation(plan: Plan) -> frozenset[str]:

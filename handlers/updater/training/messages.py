@@ -40,6 +40,8 @@ class Task(Message):
     parent: str | None
     """Folder of the version that learning starts from."""
     parent_version: int | None
+    forgotten: tuple[str, ...] = ()
+    """``image_digest`` (hex) of images that leave the class that they were learnt as, before they are learnt anew."""
     device: str
     threads: int | None
     nice: int
@@ -49,7 +51,9 @@ class Task(Message):
     @property
     def identity(self) -> dict[str, Any]:
         """Everything that the result depends on."""
-        return self.model_dump(include={"kind", "preset", "overrides", "seed", "classes", "parent_version"})
+        return self.model_dump(
+            include={"kind", "preset", "overrides", "seed", "classes", "parent_version", "forgotten"}
+        )
 
 
 class EditTask(Message):

@@ -24,6 +24,7 @@ from handlers.updater.training.export_check import check_export, most_checked, s
 from handlers.updater.training.messages import RESULT, STATE, TASK, Result, Task
 from handlers.updater.training.process import ERROR_FILE, EXIT_ENVIRONMENT
 from lucir_core.config.phase_config import PhaseConfig, load_preset
+from lucir_core.edit.edit_state import forget_images
 from lucir_core.export.onnx_export import ExportCheck, export_onnx
 from lucir_core.frozen.advice import compare_with_frozen
 from lucir_core.imprint import imprint_phase
@@ -92,6 +93,8 @@ def learn(folder: Path, task: Task) -> None:
 def _make_state(folder: Path, task: Task, config: PhaseConfig, data: PhaseData) -> None:
     """Learn or imprint, and save the state: the folder ``STATE`` is there whole, or not at all."""
     previous = load_state(Path(task.parent)) if task.parent is not None else None
+    if previous is not None and task.forgotten:
+        previous = forget_images(previous, {bytes.fromhex(digest) for digest in task.forgotten})
     started = time.monotonic()
     device = choose_device(task.device)
     if task.kind == "provisional" and previous is not None:

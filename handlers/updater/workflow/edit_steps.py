@@ -12,6 +12,7 @@ from handlers.updater.context.update import Update
 from handlers.updater.edits.edited_spec import edit_plan, edited_spec
 from handlers.updater.edits.find_images import decoded_digests, stored_files
 from handlers.updater.edits.receipt import account, is_accounted
+from handlers.updater.intake.archived_images import note_edited
 from handlers.updater.intake.update_reader import update_reader
 from handlers.updater.release import publish as publication
 from handlers.updater.release.publish import publish, write_evaluation
@@ -120,6 +121,8 @@ def finish(update: Update) -> None:
     elif update.makes_version and not update.passed():
         evaluation = update.evaluation()
         outcome, reason = "refused", "; ".join(evaluation.gate.reasons) if evaluation is not None else None
+    if outcome == "published":
+        note_edited(update.services.records, edit.operation)
     remove_parents(update.services.settings.work_folder)
     end_update(update, outcome, reason)
 

@@ -6,11 +6,33 @@ import shutil
 from handlers.bucket.update_documents import Done
 from handlers.bucket.update_documents import Result as Outcome
 from handlers.updater.context.update import Update
+from handlers.updater.intake.archived_images import note_learnt, note_refused
 from handlers.updater.intake.roles import count_roles
 from handlers.updater.workflow import provisional_steps as provisional
 from model_store.manifest import now
 
 logger = logging.getLogger(__name__)
+
+
+def end_learning(update: Update, nothing: str | None) -> None:
+    """End an update that learnt, by what the gate said of its version; ``nothing``: why there was nothing to learn."""
+    records, plan = update.services.records, update.plan
+    evaluation = update.evaluation() if update.makes_version else None
+    outcome: Outcome = "rejected"
+    reason = nothing
+    if evaluation is not None:
+        outcome = "published" if evaluation.gate.passed else "refused"
+        # What too few images leave open is told beside a published version.
+        reason = "; ".join(evaluation.gate.reasons or evaluation.gate.undecided) or None
+        if outcome == "refused" and (kept := provisional.served_in_place(update)) is not None:
+            reason = f"{reason}; the provisional version {kept.number} stays served"
+        if not update.learns_all:
+            classes = (*plan.new_classes, *plan.updated_classes)
+            if outcome == "published":
+                note_learnt(records, classes)
+            else:
+                note_refused(records, update.id, classes)
+    end_update(update, outcome, reason)
 
 
 def end_update(update: Update, outcome: Outcome, reason: str | None) -> None:
@@ -20,9 +42,9 @@ def end_update(update: Update, outcome: Outcome, reason: str | None) -> None:
     plan = update.find_plan()
     services = update.services
     entries = plan.entries if plan is not None else ()
-    gone = entries
+    gone = [entry for entry in entries if entry.key != entry.target]
     if plan is not None and outcome in {"failed", "superseded"}:
-        gone = plan.of_role("rejected") + plan.idle_markers()
+        gone = [*plan.of_role("rejected"), *plan.idle_markers()]
     done = Done(
         id=update.id,
         result=outcome,

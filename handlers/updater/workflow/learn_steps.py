@@ -7,8 +7,11 @@ Where a step's work is a durable fact already, ``done`` says so and it is skippe
 import logging
 from collections.abc import Callable
 
-from handlers.bucket.update_documents import Result as Outcome
+from handlers.bucket.seen_images import Learnt
 from handlers.updater.context.update import Update, served_manifest
+from handlers.updater.edits.find_images import erase_corrected
+from handlers.updater.intake.archived_images import joining
+from handlers.updater.intake.listing import Folder
 from handlers.updater.intake.originals import move_all, write_reasons
 from handlers.updater.intake.plan import Ingest
 from handlers.updater.intake.update_reader import update_reader
@@ -18,7 +21,7 @@ from handlers.updater.training.arrays import Preparation
 from handlers.updater.training.launch import is_made, is_prepared, run_child
 from handlers.updater.training.learnt_spec import learnt_spec
 from handlers.updater.workflow import provisional_steps as provisional
-from handlers.updater.workflow.ending import end_update
+from handlers.updater.workflow.ending import end_learning
 from handlers.updater.workflow.runner import Step
 from model_store.layout import EVALUATION
 
@@ -30,8 +33,9 @@ LOGGED_FILES = 10
 
 def ingest(update: Update) -> None:
     """Read and judge every dropped file; write the plan."""
-    services, config = update.services, update.services.config
+    services = update.services
     served = served_manifest(services)
+    config = update.choose_way(served).config
     parent = update.start_from(served) if served is not None else None
     maker = Ingest(
         services.objects,
@@ -41,7 +45,13 @@ def ingest(update: Update) -> None:
         leaves_out=config.frozen,
         troubled=services.troubled,
     )
-    services.records.write_plan(maker.run(update.intent, parent, update.folder, services.tick))
+    names = {name for folder in update.intent.folders if (name := Folder(folder).class_name) is not None}
+    room = services.settings.updater.max_images_per_update - sum(one.limit for one in update.intent.folders.values())
+    learnt = parent.learnt if parent is not None else Learnt.empty()
+    joined = joining(services.objects, services.records, learnt, names, room)
+    if joined:
+        logger.info("%d images of refused updates join", len(joined), extra={"update": update.id})
+    services.records.write_plan(maker.run(update.intent, parent, update.folder, services.tick, joined))
 
 
 def reject(update: Update) -> None:
@@ -67,7 +77,7 @@ def prepare(update: Update) -> None:
     """Write the arrays that learning reads."""
     services, plan = update.services, update.plan
     reader = update_reader(update, plan.resize)
-    Preparation(services.objects, reader, plan, update.folder, services.tick).run(update.parent)
+    Preparation(services.objects, reader, plan, update.folder, services.tick).run(update.learning_parent)
 
 
 def learn(update: Update) -> None:
@@ -103,12 +113,14 @@ def archive(update: Update) -> None:
     """Move what was learnt, and the markers, to ``archive/``: of a refused version as well.
 
     It holds what it learnt, and a person may still let it be served (``lucir rollback``); left in ``incoming/``, its
-    images would be learnt and refused again for ever. Dropped once more, they are learnt again.
+    images would be learnt and refused again for ever. They join the next drop of their class. The earlier original of
+    a corrected image goes once the image is served as what it is.
     """
     services = update.services
     moved, left = move_all(services.objects, update.plan.of_role("train", "holdout"), services.troubled)
     for role, label in (("train", "trained"), ("holdout", "held_out")):
         services.metrics.images.labels(label).inc(sum(entry.role == role for entry in moved))
+    erase_corrected(update)
     gone = update.plan.idle_markers()
     markers = [entry for entry in update.plan.of_role("marker") if entry not in gone]
     _, left_markers = move_all(services.objects, markers, services.troubled)
@@ -117,17 +129,7 @@ def archive(update: Update) -> None:
 
 def finish(update: Update) -> None:
     """Write down how it ended; remove the scratch space."""
-    plan = update.plan
-    evaluation = update.evaluation() if update.makes_version else None
-    outcome: Outcome = "rejected"
-    reason: str | None = None if plan.of_role("rejected") else "nothing usable was found"
-    if evaluation is not None:
-        outcome = "published" if evaluation.gate.passed else "refused"
-        # What too few images leave open is told beside a published version.
-        reason = "; ".join(evaluation.gate.reasons or evaluation.gate.undecided) or None
-        if outcome == "refused" and (kept := provisional.served_in_place(update)) is not None:
-            reason = f"{reason}; the provisional version {kept.number} stays served"
-    end_update(update, outcome, reason)
+    end_learning(update, None if update.plan.of_role("rejected") else "nothing usable was found")
 
 
 def _never(_: Update) -> bool:

@@ -9,7 +9,6 @@ import torch
 from torch.nn import functional
 
 from lucir_core.edit.edit_state import (
-    delete_images,
     forget_images,
     merge_classes,
     regroup_state,
@@ -213,6 +212,6 @@ def test_blobs_follow_their_classes() -> None:
     joined = regroup_blobs(blobs, merging(blobs.classes, ["c"], "a"))
     assert joined.labels.tolist() == [0, 0, 0, 0, 1]
     assert [int(joined.decode(i)[0, 0, 0]) for i in range(5)] == [1, 4, 0, 3, 2]
-    thinned = delete_images(regroup_blobs(blobs, removal(blobs.classes, "b")), [image_digest(images[3])])
+    thinned = regroup_blobs(blobs, removal(blobs.classes, "b")).without([image_digest(images[3])])
     assert thinned.classes == ("a", "c")
     assert [int(thinned.decode(i)[0, 0, 0]) for i in range(3)] == [1, 4, 0]

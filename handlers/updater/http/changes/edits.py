@@ -1,7 +1,7 @@
 """HTTP for what a person may change: each call writes down a request, answers 202, and never waits for the work."""
 
 from collections.abc import Callable
-from typing import Protocol
+from typing import Any, Protocol
 
 from pydantic import Field, SecretStr, ValidationError
 from starlette.concurrency import run_in_threadpool
@@ -10,7 +10,7 @@ from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import Route
 
-from handlers.bucket.edit_documents import DeleteImages, Merge, Operation, Remove, Rename
+from handlers.bucket.edit_documents import DeleteImages, Merge, Operation, Relearn, Remove, Rename
 from handlers.bucket.edit_requests import EditDesk
 from handlers.bucket.edit_rules import EditError
 from handlers.settings import Settings
@@ -35,6 +35,12 @@ class _MergeBody(Body):
     into: str
 
 
+class _RelearnBody(Body):
+    classes: tuple[str, ...] = ()
+    preset: str | None = None
+    overrides: dict[str, Any] = Field(default_factory=dict)
+
+
 class EditApi:
     """The calls; ``routes`` puts them below ``/api``."""
 
@@ -49,6 +55,7 @@ class EditApi:
             Route("/api/classes/{name}/rename", self.rename, methods=["POST"]),
             Route("/api/classes/{name}", self.remove, methods=["DELETE"]),
             Route("/api/images/{sha256}", self.delete_image, methods=["DELETE"]),
+            Route("/api/relearn", self.relearn, methods=["POST"]),
             Route("/api/requests/{id}", self.request),
         ]
 
@@ -77,6 +84,12 @@ class EditApi:
         """One image, by the sha256 of its file."""
         check_access(request, self._token)
         return await self._submit(lambda: DeleteImages(hashes=(request.path_params["sha256"].lower(),)))
+
+    async def relearn(self, request: Request) -> Response:
+        """``{"classes": ["cat"]}`` or ``{"preset": "photo"}``."""
+        check_access(request, self._token)
+        body = await read_json(request, _RelearnBody)
+        return await self._submit(lambda: Relearn(**body.model_dump()))
 
     async def request(self, request: Request) -> Response:
         """How far a request is."""

@@ -114,7 +114,7 @@ class StoredImagesApi:
         chosen = [
             (position, entry)
             for position, entry in enumerate(plan.entries if plan is not None else ())
-            if position >= skipped and choose(entry)
+            if position >= skipped and entry.key != entry.target and choose(entry)  # else an earlier update has it
         ]
         for first in range(0, len(chosen), SHOWN):
             block = chosen[first : first + SHOWN]

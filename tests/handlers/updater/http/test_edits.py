@@ -9,7 +9,7 @@ import pytest
 from starlette.exceptions import HTTPException
 from starlette.requests import Request
 
-from handlers.bucket.edit_documents import DeleteImages, Merge, Remove, Rename
+from handlers.bucket.edit_documents import DeleteImages, Merge, Relearn, Remove, Rename
 from handlers.settings import Settings
 from handlers.sidecar.http import WebServer
 from handlers.updater.http.app import make_app
@@ -55,14 +55,18 @@ def test_each_call_writes_a_request_down(client: httpx.Client, updater: Updater)
         client.delete("/api/classes/owl", params={"originals": "delete"}),
         client.delete("/api/classes/cat"),
         client.delete(f"/api/images/{SHA.upper()}"),
+        client.post("/api/relearn", json={"classes": ["lynx"]}),
+        client.post("/api/relearn", json={"preset": "small", "overrides": {"epochs": 3}}),
     ]
-    assert [answer.status_code for answer in answers] == [202] * 5
+    assert [answer.status_code for answer in answers] == [202] * 7
     assert [request.operation for request in updater.edits.pending()] == [
         Rename(name="cat", to="Katze"),
         Merge(names=("cat", "owl"), into="cat"),
         Remove(name="owl", delete_originals=True),
         Remove(name="cat"),
         DeleteImages(hashes=(SHA,)),
+        Relearn(classes=("lynx",)),
+        Relearn(preset="small", overrides={"epochs": 3}),
     ]
     state = client.get(answers[0].json()["state"])
     assert (state.status_code, state.json()["state"]) == (200, "waiting")
@@ -75,6 +79,11 @@ def test_each_call_writes_a_request_down(client: httpx.Client, updater: Updater)
         ("POST", "/api/classes/cta/rename", {"to": "x"}, 409, "no class 'cta': did you mean cat"),
         ("POST", "/api/classes/cat/rename", {"to": "dog"}, 409, "lucir class merge cat --into dog"),
         ("POST", "/api/classes/cat/rename", {"to": "_x"}, 409, "underscore"),
+        ("POST", "/api/relearn", {}, 400, "name either classes"),
+        ("POST", "/api/relearn", {"classes": ["cat"], "preset": "small"}, 400, "name either classes"),
+        ("POST", "/api/relearn", {"classes": ["_x"]}, 409, "underscore"),
+        ("POST", "/api/relearn", {"preset": "smal"}, 409, "unknown preset 'smal'"),
+        ("POST", "/api/relearn", {"preset": "small", "overrides": {"epoch": 3}}, 409, "epoch"),
         ("POST", "/api/classes/cat/rename", {"to": "a/b"}, 409, "'/'"),
         ("POST", "/api/classes/cat/rename", {"to": "x\ny"}, 409, "control character"),
         ("POST", "/api/classes/cat/rename", {"to": "cat"}, 409, "has this name already"),

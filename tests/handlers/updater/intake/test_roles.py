@@ -35,6 +35,7 @@ def rules(**changes: Any) -> Rules:
         "settings": UpdaterSettings(min_images=2),
         "known": ("old",),
         "learnt": {},
+        "learnt_counts": {},
         "marked": (),
         "own_evaluation": (),
         "held_already": {},

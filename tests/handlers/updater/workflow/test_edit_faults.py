@@ -10,7 +10,7 @@ from handlers.updater import service
 from handlers.updater.context.update import Update
 from handlers.updater.workflow import edit_steps
 from handlers.updater.workflow.runner import Step
-from tests.support.bench import Bench, Killed, sha
+from tests.support.bench import BOTH, Bench, Killed, dying, sha
 
 pytestmark = [pytest.mark.slow, pytest.mark.usefixtures("in_process")]
 
@@ -20,23 +20,12 @@ def test_an_edit_survives_a_kill_at_every_step(bench: Bench, monkeypatch: pytest
     doomed = bench.archived("one")[:2]
     operation = DeleteImages(hashes=tuple(sha(bench.store.read(key)) for key in doomed))
     request = bench.updater.edits.submit(operation)
-    original, runs = edit_steps.EDIT_STEPS, []
-
-    def dying(name: str, when: str) -> tuple[Step, ...]:
-        def wrap(step: Step) -> Step:
-            def run(update: Update) -> None:
-                if when == "after":
-                    runs.append(step.name)
-                    step.run(update)
-                raise Killed
-
-            return replace(step, run=run) if step.name == name else step
-
-        return tuple(wrap(step) for step in original)
+    original = edit_steps.EDIT_STEPS
+    runs: list[str] = []
 
     for name in [step.name for step in original]:
-        for when in ("before", "after"):
-            monkeypatch.setattr(service, "EDIT_STEPS", dying(name, when))
+        for when in BOTH:
+            monkeypatch.setattr(service, "EDIT_STEPS", dying(original, name, when, runs))
             if (name, when) == ("swap", "before"):
                 shutil.rmtree(bench.settings.work_folder)  # another machine goes on
             with pytest.raises(Killed):
