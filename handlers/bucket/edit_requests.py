@@ -108,6 +108,13 @@ class EditDesk:
         self._heard = heard
         return waiting[0] if waiting else None
 
+    def rings(self) -> bool:
+        """Whether something was requested since ``next`` looked; False also where the store does not answer."""
+        try:
+            return self._woken.is_set() or self._hear() != self._heard
+        except StoreError:
+            return False
+
     def settle(self, intent: Intent | None, done: Done | None) -> None:
         """The newest update has ended: its request is over, unless another version got in between."""
         if intent is not None and intent.edit is not None and done is not None and done.result != "superseded":

@@ -19,6 +19,8 @@ class Incoming(Document):
     trained: int
     held_out: int
     rejected: int
+    archived: int = 0
+    """Of those learnt and held out, how many an earlier update had archived: refused then, or learnt again."""
 
 
 class Rejection(Document):

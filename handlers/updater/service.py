@@ -116,7 +116,7 @@ class Updater:
                     self.metrics.failures.set(failures)
                     self._child.end()
                     self._report(error)
-                    self._pause(backoff(failures, FIRST_PAUSE, LONGEST_PAUSE))
+                    self._pause(backoff(failures, FIRST_PAUSE, LONGEST_PAUSE), blocked=isinstance(error, BlockedError))
         finally:
             self._child.end()
             self._watcher.stop()
@@ -178,6 +178,15 @@ class Updater:
         if intent is not None:
             logger.warning("update %s was cut short: going on with it", intent.id)
             self._take_up(intent)
+        else:
+            self._tell_blocked()
+
+    def _tell_blocked(self) -> None:
+        """Settings that do not fit what is served are told at once, not only when something is dropped."""
+        try:
+            find_way(self.settings.learning, self.records, served_manifest(self._services))
+        except BlockedError as error:
+            self._report(error)
 
     def _show_last(self, latest: str, done: Done) -> None:
         """After a restart the page shows how the last update ended, and what it rejected."""
@@ -280,9 +289,11 @@ class Updater:
             self.status.add_error("update", f"{type(error).__name__}: {error}")
             logger.error("an update failed: %s", error, exc_info=error)
 
-    def _pause(self, seconds: float) -> None:
-        """Wait, alive to a stop."""
+    def _pause(self, seconds: float, *, blocked: bool) -> None:
+        """Wait, alive to a stop and, where a person has to change something, to a request."""
         waited = 0.0
         while waited < seconds and not self.stopping.wait(IDLE_SECONDS):
             self.status.beat("main")
             waited += IDLE_SECONDS
+            if blocked and self.edits.rings():
+                return

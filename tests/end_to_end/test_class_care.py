@@ -1,4 +1,4 @@
-"""Classes renamed, removed and single images deleted on a running stack, while a client asks all the time."""
+"""Classes renamed and removed, images deleted, all learnt again another way on a running stack, while a client asks."""
 
 import json
 from pathlib import Path
@@ -12,6 +12,9 @@ from tests.support.stack import Stack, folders, picture, running
 from tests.support.waiting import wait_for
 
 pytestmark = pytest.mark.slow
+
+FROZEN = {"network": "resnet8", "method": "analytic", "head": "analytic", "frozen": "true", "size": 32, "resize": 32}
+"""A head on a frozen backbone, for images of another size than those of the stack."""
 
 
 def classes(stack: Stack) -> list[str]:
@@ -54,9 +57,13 @@ def test_a_class_gets_another_name_an_image_goes_a_class_goes(tmp_path: Path) ->
             assert last["done"]["version"] == 5
             assert classes(stack) == ["one", "zero"]
             wait_for(lambda: client.first_answer(5))
+            values = [word for name, value in FROZEN.items() for word in ("--set", f"{name}={value}")]
+            learnt = edit(stack, "relearn", "--preset", "digits", *values)
+            assert (learnt["done"]["version"], classes(stack)) == (6, ["one", "zero"])
+            wait_for(lambda: client.first_answer(6))
             traffic = client.traffic()
         assert traffic.failed == 0, client.problems()
-        assert {request.version for request in client.requests()} >= {1, 2, 5}
+        assert {request.version for request in client.requests()} >= {1, 2, 5, 6}
         state = httpx.get(f"{stack.record.updater_url}{removed.json()['state']}", timeout=60, trust_env=False).json()
         assert len(state["answer"]["files"]) == 24
 
@@ -65,4 +72,7 @@ def test_a_class_gets_another_name_an_image_goes_a_class_goes(tmp_path: Path) ->
         assert "What came in" in page.text
         report = json.loads(stack.run("report", 1, "--json").stdout)
         assert [(row["name"], row["state"]) for row in report["incoming"]] == [(name, "new") for name in "012"]
-        assert json.loads(stack.run("report", "--json").stdout)["asked"] == "rename '0' to 'zero'"
+        assert json.loads(stack.run("report", 5, "--json").stdout)["asked"] == "rename '0' to 'zero'"
+        report = json.loads(stack.run("report", "--json").stdout)
+        assert report["asked"] == "learn everything again with preset 'digits'"
+        assert [(row["name"], row["trained"]) for row in report["incoming"]] == [("one", 24), ("zero", 23)]

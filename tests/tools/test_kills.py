@@ -35,7 +35,9 @@ def walk(tmp_path: Path, module: str, *words: str) -> dict[str, Any]:
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("words", [["drop"], ["provisional"], ["edit"], ["provisional", "--answers"]], ids=" ".join)
+@pytest.mark.parametrize(
+    "words", [["drop"], ["provisional"], ["edit"], ["relearn"], ["provisional", "--answers"]], ids=" ".join
+)
 def test_kills_at_random_calls_change_nothing(tmp_path: Path, words: list[str]) -> None:
     result = walk(tmp_path, "kills", "--kind", *words)
     assert (result["images_lost"], result["images_doubled"], result["runs_that_differ"]) == (0, 0, [])

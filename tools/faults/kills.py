@@ -7,7 +7,8 @@ broken file); an updater that is killed with signal 9 at the chosen call of itse
 of the points: a second time, in the recovery); then an updater that runs to the end. The archive must be byte-equal to
 the undisturbed one, with the same classes, the same weights, nothing left in ``incoming/``.
 
-``--kind provisional`` is the same with ``learning.imprint_first``; ``--kind edit`` deletes three images instead.
+``--kind provisional`` is the same with ``learning.imprint_first``; ``--kind edit`` deletes three images instead, and
+``--kind relearn`` learns everything again with a head on a frozen backbone.
 With ``--answers`` nobody is killed: a call of the store is carried out, but its answer does not arrive; each call once
 before any of them twice.
 """
@@ -33,7 +34,7 @@ wait_asleep()
 import numpy as np  # noqa: E402  (torch is imported by what follows, after the line above)
 from sklearn.datasets import load_digits  # noqa: E402
 
-from handlers.bucket.edit_documents import DeleteImages  # noqa: E402
+from handlers.bucket.edit_documents import DeleteImages, Operation, Relearn  # noqa: E402
 from handlers.bucket.edit_requests import EditDesk  # noqa: E402
 from handlers.bucket.updates import UpdateRecords  # noqa: E402
 from handlers.demo.digits import png  # noqa: E402
@@ -53,7 +54,8 @@ PATIENCE = 120.0
 
 UPDATE = "000002"
 """The one that is killed."""
-KINDS = ("drop", "provisional", "edit")
+FROZEN = {"network": "resnet8", "method": "analytic", "head": "analytic", "frozen": True, "size": 32, "resize": 32}
+KINDS = ("drop", "provisional", "edit", "relearn")
 
 
 def settings_in(data: Path, kind: str) -> Settings:
@@ -101,7 +103,9 @@ class Walk:
         self._drop(self.base, {"zero": (0, 0, 8), "one": (1, 0, 8)})
         self._finish(self.base, "000001", None)
         if self._kind == "edit":
-            self._ask(self.base)
+            self._ask(self.base, self._deletion(self.base))
+        elif self._kind == "relearn":
+            self._ask(self.base, Relearn(preset="digits", overrides=FROZEN))
         else:
             self._drop(self.base, {"two": (2, 0, 8), "one": (1, 20, 6), "zero": (0, 0, 1)})
             (self.base / "store/incoming/two/broken.png").write_bytes(b"no image")
@@ -156,12 +160,16 @@ class Walk:
         return data
 
     @staticmethod
-    def _ask(data: Path) -> None:
-        """Ask for the deletion of three archived images, among them exemplars or not."""
+    def _ask(data: Path, operation: Operation) -> None:
+        store = DirectoryStore(data / "store")
+        EditDesk(store, UpdateRecords(store)).submit(operation)
+
+    @staticmethod
+    def _deletion(data: Path) -> DeleteImages:
+        """Of three archived images, among them exemplars or not."""
         store = DirectoryStore(data / "store")
         images = sorted(info.key for info in store.list("archive/"))[:9:4]
-        hashes = tuple(hashlib.sha256(store.read(key)).hexdigest() for key in images)
-        EditDesk(store, UpdateRecords(store)).submit(DeleteImages(hashes=hashes))
+        return DeleteImages(hashes=tuple(hashlib.sha256(store.read(key)).hexdigest() for key in images))
 
     @staticmethod
     def _drop(data: Path, folders: dict[str, tuple[int, int, int]]) -> None:

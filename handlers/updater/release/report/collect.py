@@ -22,8 +22,10 @@ EXAMPLES = 5
 def incoming(plan: Plan) -> list[Incoming]:
     """What came in, by class, in the order of names; files that lie in no usable folder last."""
     counts: dict[str | None, Counter[str]] = defaultdict(Counter)
+    archived: Counter[str | None] = Counter()
     for entry in plan.entries:
         counts[entry.class_name][entry.role] += 1
+        archived[entry.class_name] += entry.key == entry.target
     rows = []
     for name in sorted(counts, key=lambda name: (name is None, name or "")):
         state = "new" if name in plan.new_classes else "known" if name in plan.classes else "none"
@@ -35,6 +37,7 @@ def incoming(plan: Plan) -> list[Incoming]:
                 trained=row["train"],
                 held_out=row["holdout"],
                 rejected=row["rejected"],
+                archived=archived[name],
             )
         )
     return rows

@@ -1,0 +1,31 @@
+"""With which preset an update goes on: the settings, what a person chose since, or a message with the command."""
+
+import shutil
+from pathlib import Path
+
+import pytest
+
+from handlers.bucket.update_documents import ChosenPreset
+from handlers.bucket.updates import UpdateRecords
+from handlers.settings import LearningSettings
+from handlers.updater.context.way import find_way
+from handlers.updater.errors import BlockedError
+from model_store.directory.directory_store import DirectoryStore
+from model_store.versions import VersionStore
+from tests.handlers.updater.context.test_preset import OLD_STORE, OVERRIDES
+
+
+def test_the_settings_then_what_was_chosen_then_a_command(tmp_path: Path) -> None:
+    shutil.copytree(OLD_STORE, tmp_path / "old")
+    store = DirectoryStore(tmp_path / "old")
+    records, served = UpdateRecords(store), VersionStore(store).manifest(4)
+    photo = LearningSettings(preset="photo")
+    assert find_way(photo, records, None).preset == "photo"
+    assert find_way(LearningSettings(preset="digits", overrides=OVERRIDES), records, served).preset == "digits"
+    with pytest.raises(BlockedError, match=r"version 4 was learnt with .* lucir relearn --preset photo"):
+        find_way(photo, records, served)
+    chosen = ChosenPreset(update_id="000009", preset="digits", overrides=OVERRIDES)
+    for one in (chosen, ChosenPreset(update_id="000010", preset="small"), chosen):
+        records.add_preset(one)
+    assert [one.update_id for one in records.presets()] == ["000010", "000009"]
+    assert find_way(photo, records, served).overrides == OVERRIDES
