@@ -149,12 +149,12 @@ class UpdateRecords:
         """The presets that everything was to be learnt again with, oldest first."""
         return (self._read(ChosenPresets, PRESETS) or ChosenPresets()).chosen
 
-    def add_preset(self, chosen: ChosenPreset) -> None:
-        """Remember one more. May be repeated. Raises ``PreconditionFailedError`` as ``change_refused``."""
+    def add_presets(self, update_id: str, *chosen: ChosenPreset) -> None:
+        """Remember what an update chose, newest last. May be repeated. Raises as ``change_refused``."""
 
         def added(found: ChosenPresets) -> ChosenPresets:
-            earlier = (one for one in found.chosen if one.update_id != chosen.update_id)
-            return ChosenPresets(chosen=(*earlier, chosen))
+            earlier = (one for one in found.chosen if one.update_id != update_id)
+            return ChosenPresets(chosen=(*earlier, *chosen))
 
         self._change(ChosenPresets(), PRESETS, added)
 

@@ -1,5 +1,6 @@
 """Whether a version may be served: passed, refused, or too few images to tell; a pure function of what was measured."""
 
+from collections import Counter
 from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass
 
@@ -12,6 +13,8 @@ from model_store.manifest import Gate
 
 NAMED = 5
 """Classes that a gate names one by one."""
+CONFUSIONS = 3
+"""Pairs of classes that a reason names."""
 FEW = 20
 """Of fewer images a share is told as a count."""
 
@@ -79,6 +82,16 @@ class Evidence:
         counts = np.bincount(wrong, minlength=len(self.classes))
         return f"{counts.max()} of them taken for {self.classes[int(counts.argmax())]!r}"
 
+    def confusions(self, *, new: bool) -> str:
+        """The most frequent mistakes with images of new, or of old classes, in words behind a semicolon; or ""."""
+        wrong = (self.after.labels != self.after.cnn) & ((self.after.labels >= self.old_count) == new)
+        pairs = Counter(zip(self.after.labels[wrong].tolist(), self.after.cnn[wrong].tolist(), strict=True))
+        told = [
+            f"{self.classes[true]!r} {count} times for {self.classes[named]!r}"
+            for (true, named), count in pairs.most_common(CONFUSIONS)
+        ]
+        return f"; taken were {', '.join(told)}" if told else ""
+
 
 def judge(settings: GateSettings, evidence: Evidence) -> Gate:
     """Compare what was measured with the bounds.
@@ -105,12 +118,13 @@ def _over_all(settings: GateSettings, evidence: Evidence) -> Iterator[tuple[Coun
         words = (
             f"accuracy over the old classes fell from {before} to {old} right; a loss of at most "
             f"{settings.max_old_accuracy_loss:.1%} is allowed (gate.max_old_accuracy_loss)"
+            f"{evidence.confusions(new=False)}"
         )
         yield old, before.share - settings.max_old_accuracy_loss, words
     if new.count:
         words = (
             f"accuracy over the new classes is {new} right; at least {settings.min_new_accuracy:.1%} is asked for "
-            "(gate.min_new_accuracy): more images of them would help"
+            f"(gate.min_new_accuracy){evidence.confusions(new=True)}: more images of them would help"
         )
         yield new, settings.min_new_accuracy, words
 

@@ -8,6 +8,7 @@ answers meanwhile, and stays served when the gate refuses the new one.
 import logging
 from collections import Counter
 from collections.abc import Iterator, Sequence
+from contextlib import suppress
 
 from handlers.bucket.edit_documents import ANSWER, EDIT, EditAnswer, EditPlan, Relearn
 from handlers.bucket.edit_rules import EditError, checked
@@ -16,14 +17,16 @@ from handlers.bucket.update_documents import ChosenPreset, Plan
 from handlers.updater.context.parent import ParentVersion
 from handlers.updater.context.preset import missing_weights
 from handlers.updater.context.update import Update, served_manifest
+from handlers.updater.context.way import find_way
 from handlers.updater.edits.edited_spec import edit_plan
+from handlers.updater.errors import BlockedError
 from handlers.updater.intake.archived_images import all_learnt, left_behind
 from handlers.updater.intake.plan import Ingest
 from handlers.updater.intake.uploaded_file import UploadedFile
 from handlers.updater.workflow.ending import end_learning
 from handlers.updater.workflow.learn_steps import STEPS
 from handlers.updater.workflow.runner import Step
-from model_store.manifest import now
+from model_store.manifest import Manifest, now
 from model_store.objects import StoreError
 
 logger = logging.getLogger(__name__)
@@ -49,10 +52,18 @@ def gather(update: Update) -> None:
         logger.warning("%s", note, extra={"update": update.id})
     if asked.preset is not None and refused is None:
         chosen = ChosenPreset(update_id=update.id, preset=asked.preset, overrides=asked.overrides)
-        services.records.add_preset(chosen)
+        services.records.add_presets(update.id, *_way_before(update, served), chosen)
     edit = EditPlan(operation=asked, refused=refused, digests=(), learnt=(), files=(), erases=False, notes=notes)
     services.records.write(update.id, EDIT, edit)
     services.records.write_plan(plan)
+
+
+def _way_before(update: Update, served: Manifest | None) -> Iterator[ChosenPreset]:
+    """What was learnt with until now, so that a rollback goes on with it; nothing where the settings did not fit."""
+    services = update.services
+    with suppress(BlockedError):
+        way = find_way(services.settings.learning, services.records, served)
+        yield ChosenPreset(update_id=update.id, preset=way.preset, overrides=dict(way.overrides))
 
 
 def _planned(update: Update, asked: Relearn, parent: ParentVersion | None) -> tuple[Plan, tuple[str, ...]]:

@@ -43,6 +43,8 @@ def gate(
         ({0: 85, 1: 85, 2: 90}, None),  # exactly the bound
         ({0: 70, 1: 80, 2: 90}, "fell from 95.0% (190 of 200 images) to 75.0% (150 of 200 images) right"),
         ({0: 90, 1: 90, 2: 35}, "new classes is 35.0% (35 of 100 images) right"),
+        ({0: 90, 1: 90, 2: 35}, "taken were 'bird' 65 times for 'cat': more images"),
+        ({0: 90, 1: 40, 2: 90}, "taken were 'dog' 60 times for 'bird', 'cat' 10 times for 'dog'"),
         ({2: 50}, None),
         ({0: 90, 1: 90}, None),
     ],

@@ -68,6 +68,13 @@ def test_everything_is_learnt_again_as_it_is_by_now(bench: Bench, digit_files: D
     assert bench.versions.manifest(5).classes == ("eins", "two", "zero", "three")
 
     correct(bench, digit_files[0][4], "000006")
+    bench.versions.rollback(3)  # to the way before, with which it goes on
+    bench.restart()
+    drop_digits(bench.root, "four", digit_files[4][:6])
+    assert bench.run("000007").result == "published"
+    manifest = bench.versions.manifest(7)
+    assert (manifest.method, manifest.classes) == ("lucir", ("eins", "two", "zero", "four"))
+
     memory = FeatureMemory.load(bench.root / "versions/6/features.safetensors")
     assert np.bincount(memory.labels).tolist() == [15, 15, 13, 15], "nothing of the image is left in its old class"
 
