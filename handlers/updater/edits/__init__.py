@@ -1,1 +1,1 @@
-"""Changes of what is known that need no training: rename, merge and remove classes, delete single images."""
+"""Changes of what is known: classes renamed, merged, removed, images deleted; and what the archive has to learn."""

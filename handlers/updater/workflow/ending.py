@@ -6,7 +6,7 @@ import shutil
 from handlers.bucket.update_documents import Done
 from handlers.bucket.update_documents import Result as Outcome
 from handlers.updater.context.update import Update
-from handlers.updater.intake.archived_images import note_learnt, note_refused
+from handlers.updater.edits.archived_images import note_learnt, note_refused
 from handlers.updater.intake.roles import count_roles
 from handlers.updater.workflow import provisional_steps as provisional
 from model_store.manifest import now
