@@ -81,6 +81,9 @@ class UpdaterSettings(Section):
     """Listen to the store's notifications (MinIO and its forks; a folder's own events), to list at once on a change."""
     lease_seconds: float = Field(15.0, ge=1)
     """A standby takes over when the active updater has been silent for so long."""
+    learns: bool = True
+    """``false``: serves, shows its page and takes drops, but always stands by: another updater of the store learns, a
+    job on a machine with a GPU for instance (``python -m handlers.updater --once``)."""
     pointer_seconds: float = Field(1.0, gt=0)
     """How often the pointer is read: a rollback takes effect within this and a worker's start."""
     settle_seconds: float = Field(10.0, ge=0)

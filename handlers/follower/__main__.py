@@ -6,7 +6,7 @@ import sys
 from handlers.follower.pages import make_app
 from handlers.follower.replica import Follower
 from handlers.settings import SettingsError
-from handlers.sidecar.process import EXIT_CONFIG, EXIT_UNAVAILABLE, configure, serve
+from handlers.sidecar.process import EXIT_CONFIG, EXIT_UNAVAILABLE, command_line, configure, serve
 from handlers.store import open_existing_store
 from model_store.objects import StoreError
 
@@ -15,7 +15,7 @@ logger = logging.getLogger(__name__)
 
 def main(arguments: list[str] | None = None) -> int:
     """Run until SIGTERM or Ctrl-C; return the exit status."""
-    settings = configure("follower", __doc__, arguments)
+    settings = configure("follower", command_line("follower", __doc__).parse_args(arguments).config)
     try:
         follower = Follower(settings, open_existing_store(settings))
     except SettingsError as error:

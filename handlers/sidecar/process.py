@@ -21,6 +21,8 @@ EXIT_CONFIG = 78
 """The settings are wrong, or name something this process may not use: a restart changes nothing."""
 EXIT_UNAVAILABLE = 69
 """The port or the data folder is taken, or the store's folder is not there (yet)."""
+EXIT_GAVE_UP = 75
+"""Nothing is wrong with the settings, but what was to be done failed again and again: try again later."""
 
 
 class Sidecar(Protocol):
@@ -32,13 +34,17 @@ class Sidecar(Protocol):
         """Work until ``stopping`` is set."""
 
 
-def configure(name: str, purpose: str | None, arguments: list[str] | None) -> Settings:
-    """Read the command line and the settings, and set up the log. Raises ``SystemExit`` with a status and a reason."""
+def command_line(name: str, purpose: str | None) -> argparse.ArgumentParser:
+    """What both understand: ``--config FILE``."""
     parser = argparse.ArgumentParser(prog=f"python -m handlers.{name}", description=purpose)
     parser.add_argument("--config", type=Path, help="a YAML file of settings")
-    options = parser.parse_args(arguments)
+    return parser
+
+
+def configure(name: str, config: Path | None) -> Settings:
+    """Read the settings and set up the log. Raises ``SystemExit`` with a status and a reason."""
     try:
-        settings = load_settings(options.config)
+        settings = load_settings(config)
     except SettingsError as error:
         sys.stderr.write(f"{error}\n")
         raise SystemExit(EXIT_CONFIG) from error

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 from handlers.settings import Settings, SettingsError
 from handlers.sidecar import process as sidecar
-from handlers.sidecar.process import EXIT_CONFIG, EXIT_UNAVAILABLE, configure
+from handlers.sidecar.process import EXIT_CONFIG, EXIT_GAVE_UP, EXIT_UNAVAILABLE, command_line, configure
 from handlers.store import open_settings_store
 from handlers.updater.context.preset import resolved
 from handlers.updater.http.app import make_app
@@ -22,17 +22,20 @@ logger = logging.getLogger(__name__)
 
 
 def main(arguments: list[str] | None = None) -> int:
-    """Run until SIGTERM or Ctrl-C; return the exit status."""
-    settings = configure("updater", __doc__, arguments)
+    """Run until SIGTERM or Ctrl-C, with ``--once`` until nothing is left to learn; return the exit status."""
+    parser = command_line("updater", __doc__)
+    parser.add_argument("--once", action="store_true", help="learn what is there, then end (for jobs)")
+    options = parser.parse_args(arguments)
+    settings = configure("updater", options.config)
     try:
-        updater = make_updater(settings)
+        updater = make_updater(settings, once=options.once)
     except (SettingsError, StoreError, ValueError) as error:
         logger.error("the updater cannot start: %s", error)
         return EXIT_CONFIG
     return serve(settings, updater)
 
 
-def make_updater(settings: Settings, steps: Sequence[Step] = STEPS) -> Updater:
+def make_updater(settings: Settings, steps: Sequence[Step] = STEPS, *, once: bool = False) -> Updater:
     """Open the store and check it, and the folders. Raises ``StoreError``, ``SettingsError``, ``ValueError``."""
     objects = open_settings_store(settings)
     if objects.url.startswith("file:"):  # a server may be away for a while; a folder that cannot be written stays so
@@ -60,13 +63,13 @@ def make_updater(settings: Settings, steps: Sequence[Step] = STEPS) -> Updater:
                 f"the folder {folder} cannot be written ({error.strerror}): give this user the right to, "
                 "or name another one with LUCIR_DATA"
             ) from error
-    return Updater(settings, config, objects, steps)
+    return Updater(settings, config, objects, steps, once=once)
 
 
 def serve(settings: Settings, updater: Updater) -> int:
     """Answer HTTP and learn until a signal comes; return the exit status."""
     try:
-        return sidecar.serve(
+        status = sidecar.serve(
             updater,
             make_app(updater),
             settings.updater.host,
@@ -77,6 +80,7 @@ def serve(settings: Settings, updater: Updater) -> int:
     except DataFolderInUseError as error:
         logger.error("the updater cannot start: %s", error.strerror)
         return EXIT_UNAVAILABLE
+    return EXIT_GAVE_UP if updater.gave_up else status
 
 
 if __name__ == "__main__":

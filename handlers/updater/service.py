@@ -39,18 +39,29 @@ logger = logging.getLogger(__name__)
 
 FIRST_PAUSE, LONGEST_PAUSE = 1.0, 60.0
 IDLE_SECONDS = 1.0
+GIVE_UP = 5
+"""Failures in a row after which an updater that is to end ends without success."""
 
 
 class Updater:
     """Everything but the web server. ``run`` is to be called from the main thread."""
 
     def __init__(
-        self, settings: Settings, config: PhaseConfig, objects: ObjectStore, steps: Sequence[Step] = STEPS
+        self,
+        settings: Settings,
+        config: PhaseConfig,
+        objects: ObjectStore,
+        steps: Sequence[Step] = STEPS,
+        *,
+        once: bool = False,
     ) -> None:
+        """once: end when nothing is left to learn."""
         self.settings = settings
         self.objects = objects
         self.metrics = Metrics(settings.updater.metric_classes)
         self.metrics.registry.register(MachineCollector(settings.data))
+        if not settings.updater.learns:  # "no updater is active" is not for one that never will be
+            self.metrics.registry.unregister(self.metrics.active)
         self.status = Status(objects.url)
         self.versions = VersionStore(objects)
         self._leadership = Leadership(settings, objects, self.metrics, self.status)
@@ -63,7 +74,10 @@ class Updater:
         self.view = VersionsView(self.versions, self.records)
         self.edits = EditDesk(objects, self.records, settings.updater.poll_seconds)
         self.stopping = threading.Event()
+        self.gave_up = False
+        """Whether it was to end when nothing is left, and ended with something left that failed again and again."""
         self._steps = steps
+        self._ends = once
         troubled = Troubled()
         self._watcher = Watcher(objects, settings.updater, self.metrics, self.status, troubled)
         self._serving = ServingLoop(settings, self.versions, self.metrics, self.status)
@@ -91,7 +105,7 @@ class Updater:
         """Whether the served version has a frozen backbone: its learning child stays warm."""
 
     def run(self) -> None:
-        """Learn what is dropped until ``stopping`` is set; failures are shown and waited out, never the end.
+        """Learn what is dropped until ``stopping`` is set, or nothing is left; failures are shown and waited out.
 
         Raises ``OSError`` when the data folder is another updater's.
         """
@@ -107,6 +121,9 @@ class Updater:
                     self._once()
                     failures = 0
                     self.metrics.failures.set(0)
+                    if self._ends and self._nothing_left():
+                        logger.info("nothing is left to learn")
+                        break
                 except StopRequestedError:
                     break
                 except LeaseLostError as error:
@@ -116,6 +133,9 @@ class Updater:
                     self.metrics.failures.set(failures)
                     self._child.end()
                     self._report(error)
+                    if self._ends and failures >= GIVE_UP:
+                        self.gave_up = True
+                        break
                     self._pause(backoff(failures, FIRST_PAUSE, LONGEST_PAUSE), blocked=isinstance(error, BlockedError))
         finally:
             self._child.end()
@@ -138,6 +158,12 @@ class Updater:
             self._take_up(intent)
             self._child.warm()
         self._continue()
+
+    def _nothing_left(self) -> bool:
+        """Whether no update is under way, nothing was asked for, and time alone makes no folder ready."""
+        if self._runner is not None or self.edits.pending() or self.records.unfinished() is not None:
+            return False
+        return not any(state.state in {"ready", "settling"} for state in self._watcher.look())
 
     def _wait_ready(self) -> bool:
         """Wait a moment for a drop to be ready; while one settles, the learning child gets ready too."""

@@ -1,11 +1,8 @@
 """The manifests: valid Kubernetes, locked down, and in agreement with the settings."""
 
 import importlib.util
-import re
-import subprocess
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
 
 import kubernetes_validate
 import pytest
@@ -13,15 +10,19 @@ import yaml
 
 from handlers.settings import CONFIG_VARIABLE, ENVIRONMENT_PREFIX, Settings
 from handlers.torchserve.launch import drain_limit
+from tests.support.kubernetes import PODS, Manifest, containers, named, pod_of, pods, render, template_of
 
-OVERLAYS = ["base", "overlays/gpu", "overlays/local-store", "overlays/replicas", "overlays/everything"]
-COMPONENTS = ["components/gpu", "components/local-store", "components/replicas", "components/monitoring"]
+OVERLAYS = [
+    "base",
+    *(f"overlays/{name}" for name in ("busy", "everything", "gpu", "keda", "local-store", "replicas", "train-job")),
+]
+COMPONENTS = [
+    f"components/{name}"
+    for name in ("busy", "gpu", "ingress", "keda", "local-store", "monitoring", "replicas", "train-job")
+]
 VERSIONS = ("1.29", "1.31", "1.33", "1.35", kubernetes_validate.latest_version())
-OF_OPERATORS = {"PodMonitor"}
+OF_OPERATORS = {"PodMonitor", "ScaledObject"}
 """Kinds that a cluster has with an operator: no schema of Kubernetes knows them."""
-PODS = {"Deployment", "StatefulSet"}
-
-Manifest = dict[str, Any]
 
 
 def validate(document: Manifest) -> None:
@@ -66,29 +67,7 @@ def test_a_wrong_manifest_would_be_noticed(root: Path) -> None:
 @pytest.fixture(scope="module", params=OVERLAYS)
 def rendered(request: pytest.FixtureRequest, root: Path, program: Callable[[str, str], str]) -> list[Manifest]:
     """What ``kubectl apply -k`` would send."""
-    command = [program("kubectl", "kubernetes-client"), "kustomize", str(root / "k8s" / request.param)]
-    result = subprocess.run(command, capture_output=True, text=True, check=True)
-    assert result.stderr == ""
-    return list(yaml.safe_load_all(result.stdout))
-
-
-def pod_of(document: Manifest) -> Manifest:
-    return document["spec"]["template"]["spec"]
-
-
-def pods(documents: list[Manifest]) -> list[Manifest]:
-    return [pod_of(document) for document in documents if document["kind"] in PODS]
-
-
-def containers(pod: Manifest) -> list[Manifest]:
-    return [*pod.get("initContainers", []), *pod["containers"]]
-
-
-def named(documents: list[Manifest], kind: str, name: str) -> Manifest:
-    """The one of that name; that of a ConfigMap ends in a hash."""
-    pattern = re.compile(f"{name}-[a-z0-9]{{10}}" if kind == "ConfigMap" else name)
-    (found,) = [item for item in documents if item["kind"] == kind and pattern.fullmatch(item["metadata"]["name"])]
-    return found
+    return render(program("kubectl", "kubernetes-client"), root / "k8s" / request.param)
 
 
 def test_rendered_manifests_are_valid_and_name_no_namespace(rendered: list[Manifest]) -> None:
@@ -137,7 +116,7 @@ def test_volumes_are_mounted_and_mounts_have_volumes(rendered: list[Manifest]) -
 
 
 def test_selectors_find_the_pods(rendered: list[Manifest]) -> None:
-    labels = [item["spec"]["template"]["metadata"]["labels"] for item in rendered if item["kind"] in PODS]
+    labels = [template_of(item)["metadata"]["labels"] for item in rendered if item["kind"] in PODS]
     for document in rendered:
         selector = {
             "Service": lambda item: item["spec"]["selector"],
@@ -157,7 +136,7 @@ def test_named_ports_exist(rendered: list[Manifest]) -> None:
         if document["kind"] == "Service":
             assert {port["targetPort"] for port in document["spec"]["ports"]} <= ports
         if document["kind"] == "NetworkPolicy":
-            for rule in document["spec"]["ingress"]:
+            for rule in document["spec"].get("ingress", []):
                 assert {port["port"] for port in rule["ports"]} <= ports
 
 
@@ -226,8 +205,7 @@ def test_the_data_folder_and_the_probe_are_where_the_settings_say(
 
 
 def test_the_gpu_overlay_gives_the_updater_one(root: Path, program: Callable[[str, str], str]) -> None:
-    command = [program("kubectl", "kubernetes-client"), "kustomize", str(root / "k8s" / "overlays" / "gpu")]
-    documents = list(yaml.safe_load_all(subprocess.run(command, capture_output=True, text=True, check=True).stdout))
+    documents = render(program("kubectl", "kubernetes-client"), root / "k8s" / "overlays" / "gpu")
     limits = {item["name"]: item["resources"]["limits"] for item in pods(documents)[0]["containers"]}
     assert limits["updater"]["nvidia.com/gpu"] == "1"
     assert limits["updater"]["memory"] == "6Gi"

@@ -38,6 +38,7 @@ VALUES = {
     "lucir_shared_accuracy_ratio": {"of": {"current", "parent"}},
     "lucir_answers_total": {"unknown": {*UNKNOWN.values(), "true|false"}},
     "lucir_loss": {"component": set(LOSSES)},
+    "lucir_batch_duration_seconds_sum": {"job": {"lucir-serving"}},
 }
 
 
@@ -54,7 +55,27 @@ def expressions(root: Path) -> dict[str, str]:
     """Every expression by where it stands."""
     dashboards = [json.loads(path.read_text()) for path in (root / "deploy" / "grafana" / "dashboards").iterdir()]
     rules = yaml.safe_load((root / "deploy" / "prometheus" / "rules" / "lucir.yml").read_text())
-    return {**dict(pair for each in dashboards for pair in of_dashboard(each)), **dict(of_rules(rules))}
+    return {
+        **dict(pair for each in dashboards for pair in of_dashboard(each)),
+        **dict(of_rules(rules)),
+        **dict(of_autoscalers(root / "k8s")),
+    }
+
+
+def of_autoscalers(folder: Path) -> Iterator[tuple[str, str]]:
+    """What the replicas are scaled by: KEDA's query, and the rule of the Prometheus adapter."""
+    scaled = yaml.safe_load((folder / "components" / "keda" / "scaled-object.yaml").read_text())
+    for trigger in scaled["spec"]["triggers"]:
+        yield "autoscaler KEDA", trigger["metadata"]["query"]
+    blocks = re.findall(r"```yaml\n(.*?)```", (folder / "README.md").read_text(), re.DOTALL)
+    (rules,) = [found["rules"] for block in blocks if "rules" in (found := yaml.safe_load(block))]
+    scaling = yaml.safe_load((folder / "components" / "busy" / "scaling.yaml").read_text())
+    assert [rule["name"]["as"] for rule in rules] == [
+        metric["pods"]["metric"]["name"] for metric in scaling["spec"]["metrics"]
+    ]
+    for rule in rules:
+        query = rule["metricsQuery"].replace("<<.Series>>", rule["seriesQuery"].partition("{")[0])
+        yield "autoscaler adapter", query.replace("{<<.LabelMatchers>>}", "").replace("<<.GroupBy>>", "pod")
 
 
 def of_dashboard(dashboard: dict[str, Any]) -> Iterator[tuple[str, str]]:

@@ -66,7 +66,12 @@ class Leadership:
         name = f"{platform.node() or 'this host'}, process {os.getpid()}"
         seconds = self._settings.updater.lease_seconds
         self._lease = Lease(
-            self._objects, seconds, self._holder.name, name, lowest_term=lambda: last_epoch(self._objects)
+            self._objects,
+            seconds,
+            self._holder.name,
+            name,
+            lowest_term=lambda: last_epoch(self._objects),
+            candidate=self._settings.updater.learns,
         )
         self._thread.start()
 

@@ -56,14 +56,17 @@ class Lease:
         name: str,
         *,
         lowest_term: Callable[[], int] = lambda: 0,
+        candidate: bool = True,
         watch_clock: Callable[[], float] = time.monotonic,
         hold_clock: Callable[[], float] = awake_and_asleep,
     ) -> None:
+        """candidate: whether it ever takes the lease; else it is a standby for good."""
         self._objects = objects
         self._seconds = seconds
         self._holder = holder
         self._name = name
         self._lowest_term = lowest_term
+        self._candidate = candidate
         self._watch_clock = watch_clock
         self._hold_clock = hold_clock
         self._lock = Lock()
@@ -107,7 +110,9 @@ class Lease:
     def tend(self) -> None:
         """Renew the lease when it is time to, or look whether it can be had. Raises ``StoreError``."""
         with self._lock:
-            if not self._objects.conditional_writes:
+            if not self._candidate:
+                self._stand_by(self._read())
+            elif not self._objects.conditional_writes:
                 self._show(LeaseState("single writer", self._name, None))
             elif self._record is None:
                 self._look()

@@ -48,6 +48,21 @@ def record(store: DirectoryStore) -> LeaseRecord:
     return LeaseRecord.model_validate_json(store.read(KEY))
 
 
+def test_who_does_not_learn_never_takes_it(store: DirectoryStore, make: Callable[..., Lease], clock: Clock) -> None:
+    page = Lease(store, SECONDS, "page", "page", candidate=False, watch_clock=clock, hold_clock=clock)
+    page.tend()
+    assert (page.state.state, page.state.holder) == ("standby", None)
+    job = make("job")
+    job.tend()
+    page.tend()
+    assert (page.state.state, page.state.holder) == ("standby", "job")
+    clock.time += 10 * SECONDS  # the job is silent for good
+    page.tend()
+    assert not page.active
+    with pytest.raises(LeaseLostError, match="job is active"):
+        page.hold()
+
+
 def test_the_first_is_active_and_the_second_stands_by(make: Callable[..., Lease], clock: Clock) -> None:
     first, second = make("first"), make("second")
     first.tend()
