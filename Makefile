@@ -6,7 +6,7 @@ BIN := $(VENV)/bin
 UV := $(BIN)/uv pip install --quiet --python $(BIN)/python
 
 .DEFAULT_GOAL := help
-.PHONY: help demo up test test-fast test-servers fuzz bench-serving test-pauses simulate mutation check requirements clean
+.PHONY: help demo up test test-fast test-servers test-cluster fuzz bench-serving test-pauses simulate mutation check requirements clean
 
 help:  ## show this list
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-14s %s\n", $$1, $$2}'
@@ -32,6 +32,11 @@ test-servers: $(VENV)/.dev  ## the store on MinIO, rclone, Swift and Ceph (insta
 	PYTHON=$(BIN)/python sh tools/servers/install_rclone.sh
 	sh tools/servers/install_debian.sh swift ceph
 	$(BIN)/pytest tests/model_store
+
+test-cluster: $(VENV)/.dev  ## the manifests on a real Kubernetes API server, and kube-score (Go; etcd-server, kubectl)
+	sh tools/servers/install_kubernetes.sh
+	sh tools/servers/install_kube_score.sh
+	TEST_CLUSTER=1 $(BIN)/pytest tests/deploy/test_cluster.py
 
 fuzz: $(VENV)/.dev  ## 100,000 strange requests for the uvicorn engine (FUZZ_INPUTS, FUZZ_SEED)
 	FUZZ_INPUTS=$${FUZZ_INPUTS:-100000} $(BIN)/pytest tests/handlers/server/test_fuzz.py --timeout 7200
