@@ -126,7 +126,7 @@ def test_the_serving_image_has_no_torch(root: Path, stages: dict[str, Stage]) ->
 
 
 def test_the_serving_image_keeps_no_code_for_gpus(stages: dict[str, Stage]) -> None:
-    """Two thirds of a gigabyte become 328 MB (measured: the same environment, answering, without these files)."""
+    """Two thirds of a gigabyte become 390 MiB (``make test-deploy``)."""
     (run,) = [value for kind, value in stages["build-serving"].instructions if kind == "RUN" and "serving.txt" in value]
     assert "libonnxruntime_providers_cuda.so" in run.partition("rm -f")[2]
     assert "rm -f" not in str(stages["build-updater"].instructions)
