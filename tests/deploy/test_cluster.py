@@ -5,6 +5,7 @@ By ``make test-cluster``: the programs take ten minutes to build, once.
 
 import json
 import os
+import subprocess
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -13,6 +14,7 @@ import pytest
 from tests.support.kubernetes import PODS, Manifest, render
 from tests.support.waiting import wait_for
 from tools.servers.kubernetes_server import KUBERNETES_MISSING, Cluster, find_kubernetes, kubernetes
+from tools.servers.server import cache
 
 pytestmark = [
     pytest.mark.slow,
@@ -21,6 +23,14 @@ pytestmark = [
 ]
 
 OVERLAYS = sorted(path.name for path in (Path(__file__).parents[2] / "k8s" / "overlays").iterdir())
+ACCEPTED = {
+    "container-image-pull-policy": "tags are fixed, and an overlay pins digests: pulling anew changes nothing",
+    "deployment-strategy": "one updater writes: Recreate never runs two side by side",
+    "deployment-replicas": "the same; the number of the replicas is their autoscaler's",
+    "deployment-has-host-podantiaffinity": "topologySpreadConstraints spread them, and still fit one node",
+}
+"""Findings of kube-score that are meant so, and why. Processors have no limits either: learning is niced and may use
+what nobody else needs, and a limit throttles a server in the middle of an answer."""
 OF_OPERATORS = (("monitoring.coreos.com", "v1", "PodMonitor"), ("keda.sh", "v1alpha1", "ScaledObject"))
 
 
@@ -104,3 +114,18 @@ def test_the_profile_is_enforced(cluster: Cluster, namespace: str) -> None:
     done = cluster.kubectl("-n", namespace, "apply", "-f", "-", stdin=json.dumps(pod))
     assert done.returncode != 0
     assert 'violates PodSecurity "restricted:latest"' in done.stderr
+
+
+@pytest.mark.parametrize("name", OVERLAYS)
+def test_kube_score_finds_nothing_else(root: Path, name: str) -> None:
+    program = max(cache().glob("kube-score-*/kube-score"), default=None)
+    if program is None:
+        pytest.skip("no kube-score: run tools/servers/install_kube_score.sh")
+    manifests = subprocess.run(
+        ["kubectl", "kustomize", str(root / "k8s" / "overlays" / name)], capture_output=True, text=True, check=True
+    ).stdout
+    ignored = [word for test in ACCEPTED for word in ("--ignore-test", test)]
+    command = [str(program), "score", "--output-format", "ci", "--exit-one-on-warning", "--ignore-container-cpu-limit"]
+    done = subprocess.run([*command, *ignored, "-"], input=manifests, capture_output=True, text=True, check=False)
+    found = [line for line in done.stdout.splitlines() if line.startswith(("[CRITICAL]", "[WARNING]"))]
+    assert (done.returncode, found) == (0, []), done.stderr
