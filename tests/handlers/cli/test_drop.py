@@ -199,6 +199,9 @@ def test_lucir_drop_copies_and_reports(lucir: Run, tmp_path: Path) -> None:
         "incoming/dog/_READY": b"",
     }
     assert "will be learnt when `lucir up` runs" in lucir("drop", "animals").stdout
+    elsewhere = (tmp_path / "elsewhere").as_uri()  # beside a container, say: no stack is missing
+    said = lucir("drop", "animals", "--store", elsewhere).stdout
+    assert f"will be learnt by the updater of {elsewhere}: no stack here works on that store" in " ".join(said.split())
 
 
 def test_waiting_for_nobody_is_refused_before_anything_is_copied(lucir: Run, tmp_path: Path) -> None:
