@@ -4,8 +4,9 @@ import logging
 import os
 import shutil
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
+from types import MappingProxyType
 
 from pydantic import ValidationError
 
@@ -36,12 +37,14 @@ def mirror(
     target: Path,
     names: Iterable[str] = ("model.onnx",),
     prepare: Callable[[Path], None] | None = None,
+    here: Mapping[str, Path] = MappingProxyType({}),
 ) -> Path:
     """Copy the manifest and ``names`` of a version to the folder ``target``, verified; return ``target``.
 
-    ``prepare`` may add files to the new folder before it gets its name. A copy that is intact is kept, without a
-    download; a damaged or foreign one is replaced. Raises ``StoreError`` as ``VersionStore.fetch`` does; ``target`` is
-    then what it was.
+    ``prepare`` may add files to the new folder before it gets its name. ``here``: files by name that lie on this disk
+    already, where the version was made: they are linked instead of downloaded, and verified as all are. A copy that is
+    intact is kept, without a download; a damaged or foreign one is replaced. Raises ``StoreError`` as
+    ``VersionStore.fetch`` does; ``target`` is then what it was.
     """
     manifest = versions.manifest(number)
     wanted = tuple(sorted(names))
@@ -53,7 +56,9 @@ def mirror(
         partial = _beside(target, "partial")
         partial.mkdir()
         try:
-            versions.fetch(number, partial, wanted)
+            for name in here.keys() & set(wanted):
+                os.link(here[name], partial / name)
+            versions.fetch(number, partial, (name for name in wanted if name not in here))
             (partial / MANIFEST).write_bytes(encode(manifest))
             if prepare is not None:
                 prepare(partial)

@@ -10,7 +10,13 @@ from numpy.typing import NDArray
 from lucir_core.config.method_settings import Analytic
 from lucir_core.errors import DataError
 from lucir_core.frozen.analytic import Rows, class_means, expanded, fit_ridge, left_out_cosines, unit_rows
-from lucir_core.frozen.calibrate import calibration_error, fit_temperature, known_bound, known_score, softmax
+from lucir_core.frozen.calibrate import (
+    best_probabilities,
+    calibration_error,
+    fit_temperature,
+    known_bound,
+    known_score,
+)
 from lucir_core.frozen.lucir_head import LucirRows, learn_rows, left_out_scores
 from lucir_core.memory.calibration import Calibration
 from lucir_core.memory.feature_memory import Answers, FeatureMemory
@@ -32,12 +38,11 @@ def with_head(state: LearnerState, before: LearnerState | None = None) -> Learne
     means = class_means(units, memory.labels, count)
     told = np.bincount(memory.labels, minlength=count)[memory.labels] > 1
     head, scores, temperature, folds = _fitted(state, memory, units, means, told, before)
-    probabilities = softmax(scores, temperature)
     cosines = left_out_cosines(units, memory.labels, count)
     answers = Answers(
-        served=np.where(told, probabilities.argmax(axis=1), -1).astype(np.int64),
+        served=np.where(told, scores.argmax(axis=1), -1).astype(np.int64),
         nearest=np.where(told, cosines.argmax(axis=1), -1).astype(np.int64),
-        probability=probabilities.max(axis=1).astype(np.float32),
+        probability=best_probabilities(scores, temperature),
         cosine=cosines.max(axis=1).astype(np.float32),
     )
     analytic = isinstance(head, AnalyticHead)

@@ -23,6 +23,10 @@ from lucir_core.training.phase_run import Progress
 
 logger = logging.getLogger(__name__)
 
+MOST_IMAGES = 2000
+"""Exemplars of all classes together: 170 MB. Every version is read, written and stored with them, and nothing is learnt
+from them: it is from the features."""
+
 
 def learn_frozen(
     config: PhaseConfig,
@@ -75,14 +79,22 @@ def learn_frozen(
     return state
 
 
+def images_per_class(config: PhaseConfig, class_count: int) -> int:
+    """Images that are kept of each class to look at: fewer where there are very many classes, never none."""
+    return min(exemplars_per_class(config, class_count), max(1, MOST_IMAGES // class_count))
+
+
 def _exemplars(
     config: PhaseConfig, data: PhaseData, digests: list[bytes], old: ImageBlobs, memory: FeatureMemory
 ) -> ImageBlobs:
     """Images to look at, not to learn from: the ones nearest to their class's mean, herded from old and new ones."""
-    budget = exemplars_per_class(config, len(data.classes))
-    old_rows = memory.rows_of([image_digest(old.decode(index)) for index in range(len(old))])
+    budget = images_per_class(config, len(data.classes))
+    touched = sorted(set(data.labels.tolist()))
+    # Only of these: to decode the exemplars of a thousand classes takes longer than all else.
+    again = np.flatnonzero(np.isin(old.labels, touched))
+    old_rows = np.full(len(old), -1, np.int64)
+    old_rows[again] = memory.rows_of([image_digest(old.decode(index)) for index in again.tolist()])
     new_rows = memory.rows_of(digests)
-    touched = set(data.labels.tolist())
     pngs: list[bytes] = []
     labels: list[int] = []
     for label in range(len(data.classes)):

@@ -48,6 +48,20 @@ def test_from_every_store(place: "Place", publish: Publish, target: Path) -> Non
     assert [path.name for path in target.parent.iterdir()] == ["1"]
 
 
+def test_what_lies_here_is_linked_and_verified_all_the_same(
+    versions: VersionStore, directory: "Place", target: Path, tmp_path: Path
+) -> None:
+    made = tmp_path / "made.onnx"
+    made.write_bytes(b"model 1")
+    directory.remove("versions/1/model.onnx")  # nothing is downloaded
+    mirror(versions, 1, target, here={"model.onnx": made})
+    assert (target / "model.onnx").stat().st_ino == made.stat().st_ino
+    shutil.rmtree(target)
+    made.write_bytes(b"another")
+    with pytest.raises(StoreError):
+        mirror(versions, 1, target, here={"model.onnx": made})
+
+
 def test_an_intact_copy_is_kept(versions: VersionStore, target: Path) -> None:
     mirror(versions, 1, target, prepare=add_archive_marks)
     before = {path: path.stat().st_ino for path in [target, *target.rglob("*")]}

@@ -1,6 +1,7 @@
 """The version that an update starts from, as a verified local copy."""
 
 import shutil
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -35,12 +36,25 @@ class ParentVersion:
 
 def fetch_parent(versions: VersionStore, manifest: Manifest, work: Path) -> ParentVersion:
     """Mirror a version below ``work`` and verify it; copies of other versions are removed. Raises ``StoreError``."""
+    return ParentVersion(manifest, _mirrored(versions, manifest, work, {}))
+
+
+def keep_as_parent(versions: VersionStore, manifest: Manifest, work: Path, made_in: Iterable[Path]) -> None:
+    """Keep the files of a version that was made here, for the update that will start from it: 500 MB at 1,000 classes.
+
+    made_in: folders that they lie in. Raises ``StoreError``.
+    """
+    places = [(name, folder / name) for folder in made_in for name in STATE_FILES if (folder / name).exists()]
+    _mirrored(versions, manifest, work, {name: path for name, path in places if name in manifest.files})
+
+
+def _mirrored(versions: VersionStore, manifest: Manifest, work: Path, here: Mapping[str, Path]) -> Path:
     names = tuple(name for name in STATE_FILES if name in manifest.files)
-    folder = mirror(versions, manifest.version, work / PARENTS / str(manifest.version), names)
+    folder = mirror(versions, manifest.version, work / PARENTS / str(manifest.version), names, here=here)
     for other in folder.parent.iterdir():
         if other != folder:
             shutil.rmtree(other, ignore_errors=True)
-    return ParentVersion(manifest, folder)
+    return folder
 
 
 def remove_parents(work: Path) -> None:

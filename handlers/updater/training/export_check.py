@@ -11,7 +11,7 @@ from lucir_core.config.phase_config import PhaseConfig
 from lucir_core.export.onnx_export import ExportCheck, compare_onnx
 from lucir_core.state import LearnerState
 
-CHECKED_IMAGES, CHECKED_FROZEN = 256, 16
+CHECKED_IMAGES, CHECKED_FROZEN = 256, 8
 """Most images that an export is compared on; fewer where the backbone stays the one that was compared before, which
 takes PyTorch 30 to 75 ms an image."""
 COSINE_TOLERANCE = 1e-4

@@ -8,7 +8,6 @@ import platform
 import shutil
 import sys
 import time
-from collections import Counter
 from importlib.metadata import version
 from pathlib import Path
 
@@ -32,7 +31,7 @@ from lucir_core.memory.image_blobs import ImageBlobs
 from lucir_core.phase import PhaseData, Progress, run_phase
 from lucir_core.runtime.devices import choose_device, choose_threads
 from lucir_core.state import LearnerState, load_state, save_state
-from model_store.layout import EXEMPLARS, HOLDOUT, MODEL
+from model_store.layout import HOLDOUT, MODEL
 
 logger = logging.getLogger(__name__)
 
@@ -62,20 +61,17 @@ def learn(folder: Path, task: Task) -> None:
     labels = np.load(arrays / LABELS)
     images = np.load(arrays / TRAIN, mmap_mode="r")[: len(labels)]
     data = PhaseData(images=images, labels=labels, classes=task.classes)
-    if not (folder / STATE).exists():  # else an earlier process got so far, with the same task
-        _make_state(folder, task, config, data)
-    state = load_state(folder / STATE)
+    # An earlier process may have got so far, with the same task.
+    state = load_state(folder / STATE) if (folder / STATE).exists() else _make_state(folder, task, config, data)
     learnt = time.monotonic()
     _say(ChildProgress(stage="export"))
     export_onnx(state, folder / MODEL)
     holdout = ImageBlobs.load(arrays / HOLDOUT)
     check = _check(state, folder / MODEL, holdout, images)
-    exemplars = ImageBlobs.load(folder / STATE / EXEMPLARS)
-    counts = Counter(exemplars.classes[label] for label in exemplars.labels.tolist())
     Result(
         config=config.to_dict(),
         method=config.method,
-        exemplars={name: counts.get(name, 0) for name in task.classes},
+        exemplars=dict(zip(state.classes, state.exemplars.counts().tolist(), strict=True)),
         calibration=None if state.calibration is None else dataclasses.asdict(state.calibration),
         advice=_advice(state, holdout) if task.kind == "learnt" else None,
         checked_images=check.images,
@@ -90,7 +86,7 @@ def learn(folder: Path, task: Task) -> None:
     ).write(folder / RESULT)
 
 
-def _make_state(folder: Path, task: Task, config: PhaseConfig, data: PhaseData) -> None:
+def _make_state(folder: Path, task: Task, config: PhaseConfig, data: PhaseData) -> LearnerState:
     """Learn or imprint, and save the state: the folder ``STATE`` is there whole, or not at all."""
     previous = load_state(Path(task.parent)) if task.parent is not None else None
     if previous is not None and task.forgotten:
@@ -107,6 +103,7 @@ def _make_state(folder: Path, task: Task, config: PhaseConfig, data: PhaseData) 
     save_state(state, partial)
     (partial / SECONDS).write_text(json.dumps(round(time.monotonic() - started, 3)), encoding="utf-8")
     partial.rename(folder / STATE)
+    return state
 
 
 def _advice(state: LearnerState, holdout: ImageBlobs) -> str | None:

@@ -5,11 +5,14 @@ import shutil
 
 from handlers.bucket.update_documents import Done
 from handlers.bucket.update_documents import Result as Outcome
+from handlers.updater.context.parent import keep_as_parent
 from handlers.updater.context.update import Update
 from handlers.updater.edits.archived_images import note_learnt, note_refused
 from handlers.updater.intake.roles import count_roles
+from handlers.updater.training.messages import STATE
 from handlers.updater.workflow import provisional_steps as provisional
 from model_store.manifest import now
+from model_store.objects import StoreError
 
 logger = logging.getLogger(__name__)
 
@@ -58,7 +61,20 @@ def end_update(update: Update, outcome: Outcome, reason: str | None) -> None:
         timings=update.timings(),
     )
     services.records.write_done(done)
+    if outcome == "published":
+        _keep_for_the_next(update)
     shutil.rmtree(update.folder, ignore_errors=True)
     services.metrics.updates.labels(outcome).inc()
     services.status.set_last_update(done.model_dump(mode="json", exclude={"left", "format"}))
     logger.info("update %s: %s", update.id, outcome, extra={"version": done.version, "reason": reason or "-"})
+
+
+def _keep_for_the_next(update: Update) -> None:
+    """The next update starts from this version most likely: it need not fetch from the store what was made here."""
+    manifest, work = update.stored(), update.services.settings.work_folder
+    if manifest is None:
+        return
+    try:
+        keep_as_parent(update.services.versions, manifest, work, (update.folder, update.folder / STATE))
+    except StoreError as error:  # it is fetched then
+        logger.info("the files of version %d are not kept here: %s", manifest.version, error)

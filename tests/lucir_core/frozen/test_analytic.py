@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 import torch
 
+from lucir_core.frozen import analytic
 from lucir_core.frozen.analytic import class_means, class_weights, expanded, fit_ridge, left_out_cosines, unit_rows
 
 CLASSES, DIM = 4, 12
@@ -79,3 +80,17 @@ def test_classes_weigh_the_same_however_many_images_they_have(rows: tuple[np.nda
     np.testing.assert_allclose(np.bincount(labels, weights), len(labels) / CLASSES)
     gone = class_weights(labels[labels != 2], CLASSES)
     assert gone.sum() == pytest.approx((labels != 2).sum())
+
+
+def test_with_many_rows_the_head_is_the_same_and_left_out_answers_nearly(
+    rows: tuple[np.ndarray, np.ndarray], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    units, labels = rows
+    exact, cosines = fit_ridge(units, labels, CLASSES), left_out_cosines(units, labels, CLASSES)
+    monkeypatch.setattr(analytic, "MANY_ROWS", 20)
+    monkeypatch.setattr(analytic, "ROWS", 17)
+    fast = fit_ridge(units, labels, CLASSES)
+    np.testing.assert_allclose(fast.weights, exact.weights, atol=1e-12)
+    np.testing.assert_allclose(fast.left_out, exact.left_out, atol=2e-6)
+    assert not np.array_equal(fast.left_out, exact.left_out)
+    np.testing.assert_allclose(left_out_cosines(units, labels, CLASSES), cosines, atol=1e-6)

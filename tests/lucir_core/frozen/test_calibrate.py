@@ -3,7 +3,17 @@
 import numpy as np
 import pytest
 
-from lucir_core.frozen.calibrate import FALSE_ALARMS, known_bound, known_score
+from lucir_core.frozen import calibrate
+from lucir_core.frozen.calibrate import (
+    FALSE_ALARMS,
+    TEMPERATURES,
+    best_probabilities,
+    calibration_error,
+    fit_temperature,
+    known_bound,
+    known_score,
+    softmax,
+)
 
 
 def test_few_images_per_class_let_more_left_out_ones_fall_below_the_bound() -> None:
@@ -25,3 +35,32 @@ def test_an_image_is_known_by_both_scores() -> None:
     known = known_score(cosine, ridge)
     assert known.argmax() == 0
     assert known[0] == pytest.approx(0.9)
+
+
+@pytest.mark.parametrize(("classes", "noise"), [(4, 0.05), (12, 0.35), (300, 0.12)])
+def test_the_temperature_is_the_likeliest_of_the_grid(classes: int, noise: float) -> None:
+    random = np.random.default_rng(classes)
+    labels = np.arange(600) % classes
+    scores = random.normal(0, noise, (600, classes)).astype(np.float32)
+    scores[np.arange(600), labels] += 0.5
+
+    def loss(temperature: float) -> float:
+        return float(-np.log(softmax(scores, temperature)[np.arange(600), labels]).mean())
+
+    assert fit_temperature(scores, labels) == min(TEMPERATURES.tolist(), key=loss)
+
+
+def test_many_classes_are_not_told_to_be_unsure() -> None:
+    """Right in nearly all of a thousand classes by scores of 0.4 to 0.05: with 0.04 the probability would be 0.9."""
+    random = np.random.default_rng(1)
+    labels = np.arange(1000)
+    scores = random.normal(0.05, 0.02, (1000, 1000)).astype(np.float32)
+    scores[labels, labels] += 0.35
+    temperature = fit_temperature(scores, labels)
+    assert calibration_error(best_probabilities(scores, temperature), scores.argmax(axis=1) == labels) < 0.02
+
+
+def test_the_best_probability_does_not_depend_on_the_rows_at_a_time(monkeypatch: pytest.MonkeyPatch) -> None:
+    scores = np.random.default_rng(2).normal(size=(50, 6)).astype(np.float32)
+    monkeypatch.setattr(calibrate, "ROWS", 7)
+    np.testing.assert_allclose(best_probabilities(scores, 0.3), softmax(scores, 0.3).max(axis=1), rtol=1e-5)

@@ -149,6 +149,15 @@ def test_the_served_graph_scores_what_is_known_as_the_bound_was_made(
     assert (known[:, 0] < calibration.known_cosine).mean() < 0.1
 
 
+def test_exemplars_of_classes_that_nothing_came_for_are_not_looked_at(config: PhaseConfig, data: PhaseData) -> None:
+    """To decode those of a thousand classes takes longer than all else; here none of them could be."""
+    state = run_phase(config, part(data, (0, 1), 2), None)
+    blind = dataclasses.replace(state.exemplars, pngs=tuple(b"no image" for _ in state.exemplars.pngs))
+    grown = run_phase(config, part(data, (2,), 3), dataclasses.replace(state, exemplars=blind))
+    assert grown.exemplars.counts().tolist() == [3, 3, 3]
+    assert grown.exemplars.pngs[:6] == blind.pngs
+
+
 def test_one_image_is_enough_for_a_class_and_is_not_counted(config: PhaseConfig, data: PhaseData) -> None:
     chosen = np.concatenate([np.flatnonzero(data.labels == 0), np.flatnonzero(data.labels == 1)[:1]])
     state = run_phase(config, PhaseData(data.images[chosen], data.labels[chosen], CLASSES[:2]), None)

@@ -5,11 +5,12 @@ from pathlib import Path
 
 import pytest
 
-from handlers.bucket.edit_documents import DeleteImages, Remove
+from handlers.bucket.edit_documents import DeleteImages, Remove, Rename
 from handlers.bucket.report_document import Report
 from handlers.updater.edits.receipt import NOTHING_LEFT, WEIGHTS
 from handlers.updater.release.report.doubts import WARNED_SHARE
 from lucir_core.memory.feature_memory import FeatureMemory
+from model_store.directory.directory_store import DirectoryStore
 from tests.handlers.conftest import DigitFiles
 from tests.support.bench import Bench, InProcess, digit_settings, sha
 
@@ -32,6 +33,21 @@ def bench(tmp_path: Path, digit_files: DigitFiles, monkeypatch: pytest.MonkeyPat
     assert bench.run("000001").result == "published"
     yield bench
     bench.close()
+
+
+def test_what_was_made_here_is_not_fetched_for_the_next_update(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
+    fetched: list[str] = []
+    download = DirectoryStore.download
+
+    def listening(store: DirectoryStore, key: str, path: Path, *, limit: int) -> None:
+        fetched.append(key)
+        download(store, key, path, limit=limit)
+
+    monkeypatch.setattr(DirectoryStore, "download", listening)
+    bench.ask(Rename(old="one", new="uno"), "000002")
+    bench.ask(Remove(name="two"), "000003")
+    assert bench.served().version == 3
+    assert [key for key in fetched if key.startswith("versions/")] == []
 
 
 def test_the_answer_says_that_nothing_is_left(bench: Bench, digit_files: DigitFiles) -> None:
