@@ -60,6 +60,11 @@ class ImageSet:
         return int(self._starts[-1])
 
     @property
+    def is_resident(self) -> bool:
+        """Whether all images lie on a GPU."""
+        return self._resident is not None
+
+    @property
     def is_slow(self) -> bool:
         """Whether fetching a batch may wait for a disk, a decoder or a copy to the device."""
         if self._resident is not None:

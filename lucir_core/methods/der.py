@@ -38,9 +38,10 @@ from lucir_core.models.gates import close_gates, gates_of, open_gates, revive, s
 from lucir_core.models.heads import LinearHead
 from lucir_core.models.model import IncrementalModel, Output
 from lucir_core.runtime.randomness import generator
+from lucir_core.training.epoch_batches import batch_sizes
 from lucir_core.training.phase_run import PhaseRun
 from lucir_core.training.schedule import Schedule, phase_schedule
-from lucir_core.training.trainer import LossFunction, LossTerm, batches
+from lucir_core.training.trainer import LossFunction, LossTerm
 
 logger = logging.getLogger(__name__)
 
@@ -75,7 +76,7 @@ class ExpandableRepresentation:
         schedule = phase_schedule(config, len(indices), first=run.teacher is None)
         expands = run.teacher is not None and run.new_count > 0
         if choice.masks and run.new_count:
-            count = len(list(batches(indices, config.batch_size, generator(indices.device, 0))))
+            count = len(batch_sizes(len(indices), config.batch_size))
             open_gates(backbone.newest, choice.mask_sharpness, count)
         if expands:
             run.model.auxiliary = auxiliary_head(run, backbone.newest)

@@ -4,6 +4,7 @@ that changes. On a CPU every one of them gives the same bits in every run.
 
 import ctypes
 import dataclasses
+import importlib.util
 import logging
 import os
 import shutil
@@ -46,7 +47,13 @@ class Acceleration:
     """On a GPU: products of float32 matrices on its tensor cores; the fastest convolution is searched for."""
 
     compiled: bool = False
-    """On a CPU, where asked for: torch.compile for training and teacher. Needs a C++ compiler, and takes a minute."""
+    """Where asked for: torch.compile for training and teacher, which fuses normalisation, activation and addition.
+    Needs a C++ compiler, on a GPU Triton too, and takes a minute; what was compiled is kept for later processes."""
+
+    epoch_graphs: bool = False
+    """Where asked for: on a GPU gathering, augmentation, step and sums of every batch in one graph, the last, smaller
+    batch in its own (`lucir_core.training.recorded_epoch`). On a CPU the same code without graphs. Not yet run on a
+    GPU: `lucir bench speed` measures it and checks it against the plain step."""
 
     @classmethod
     def parse(cls, text: str) -> Self:
@@ -64,7 +71,7 @@ class Acceleration:
 
     def compiles(self, device: torch.device) -> bool:
         """Whether networks are compiled on this device."""
-        return self.compiled and device.type == "cpu"
+        return self.compiled and device.type in ("cpu", "cuda")
 
     def backbone_type(self, device: torch.device) -> torch.dtype | None:
         """The type that backbones compute in on this device; None for float32."""
@@ -93,6 +100,8 @@ def accelerated(choice: Acceleration, device: torch.device) -> Iterator[None]:
     """Process-wide switches while a phase runs; those of torch are put back. Raises ConfigError without a compiler."""
     if choice.compiles(device) and not has_compiler():
         raise ConfigError("acceleration compiled needs a C++ compiler: install g++, or leave +compiled out")
+    if choice.compiles(device) and device.type == "cuda" and importlib.util.find_spec("triton") is None:
+        raise ConfigError("acceleration compiled needs Triton on a GPU: install triton, or leave +compiled out")
     if choice.keep_memory and device.type == "cpu":
         keep_freed_memory()
     if device.type != "cuda" or not choice.tensor_float32:

@@ -3,12 +3,14 @@
 import logging
 from collections.abc import Callable, Iterable, Mapping
 from contextlib import nullcontext
+from functools import partial
 from typing import NamedTuple
 
 import torch
 from torch import Tensor, nn
 
 from lucir_core.runtime.distributed import World, average_gradients, shared_batch
+from lucir_core.training.flops import counted
 
 logger = logging.getLogger(__name__)
 
@@ -27,6 +29,9 @@ LossFunction = Callable[[Tensor, Tensor], Mapping[str, LossTerm]]
 """From images (batch, 3, size, size) on the scale 0 to 255 and labels (batch,) to named loss terms."""
 
 
+ChangeGradients = Callable[[Iterable[nn.Parameter]], None]
+
+
 class Step:
     """Loss, gradients, optimiser. Gives the loss terms and their weighted sum, (terms + 1,), still on the device."""
 
@@ -38,9 +43,7 @@ class Step:
         self.names: tuple[str, ...] = ()
         """Of the values, known after the first step."""
 
-    def __call__(
-        self, images: Tensor, labels: Tensor, noise: Callable[[Iterable[nn.Parameter]], None] | None = None
-    ) -> Tensor:
+    def __call__(self, images: Tensor, labels: Tensor, noise: ChangeGradients | None = None) -> Tensor:
         """images: this process's share of the batch; labels: of the whole batch; noise: changes the gradients."""
         alone = self._world.size == 1
         with nullcontext() if alone else shared_batch(len(labels)):
@@ -77,8 +80,10 @@ class CapturedStep:
         """See `Step`."""
         return self._step.names
 
-    def __call__(self, images: Tensor, labels: Tensor) -> Tensor:
-        """See `Step`. The values are overwritten by the next step."""
+    def __call__(self, images: Tensor, labels: Tensor, noise: ChangeGradients | None = None) -> Tensor:
+        """See `Step`. The values are overwritten by the next step. With noise there is no graph."""
+        if noise is not None:
+            return self._step(images, labels, noise)
         if self._fails or len(labels) != self._batch_size:
             return self._step(images, labels)
         if self._eager < EAGER_STEPS:
@@ -118,3 +123,24 @@ class CapturedStep:
     def _replay(self) -> None:
         assert self._graph is not None  # noqa: S101  # recorded before
         self._graph.replay()
+
+
+class MeteredStep:
+    """A step whose first call, where asked for, counts the operations for each image."""
+
+    def __init__(self, step: Step | CapturedStep, counts: bool) -> None:
+        self._step, self._counts = step, counts
+        self.flops_per_image: float | None = None
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """See `Step`."""
+        return self._step.names
+
+    def __call__(self, images: Tensor, labels: Tensor, noise: ChangeGradients | None = None) -> Tensor:
+        """See `Step`."""
+        if not self._counts or self.flops_per_image is not None:
+            return self._step(images, labels, noise)
+        values, operations = counted(partial(self._step, noise=noise), images, labels)
+        self.flops_per_image = operations / len(images)
+        return values

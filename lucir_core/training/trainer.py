@@ -17,9 +17,10 @@ from lucir_core.errors import ConfigError, DataError, DivergedError
 from lucir_core.runtime.acceleration import AUTO, Acceleration
 from lucir_core.runtime.distributed import agree_on, world
 from lucir_core.runtime.randomness import generator
-from lucir_core.training.flops import counted
+from lucir_core.training.epoch_batches import batches
+from lucir_core.training.recorded_epoch import RecordedEpoch
 from lucir_core.training.schedule import Schedule
-from lucir_core.training.step import CapturedStep, LossFunction, LossTerm, Step
+from lucir_core.training.step import CapturedStep, LossFunction, LossTerm, MeteredStep, Step
 
 __all__ = ["LossFunction", "LossTerm", "Stage", "train_stage"]
 
@@ -89,8 +90,10 @@ def train_stage(
     chosen = {id(parameter) for parameter in trained}
     for parameter in stage.model.parameters():
         parameter.requires_grad_(id(parameter) in chosen)
-    captured = acceleration.captured and images.device.type == "cuda" and stage.gradient_noise is None
-    captured = captured and world().size == 1
+    alone = world().size == 1 and stage.gradient_noise is None
+    on_gpu = images.device.type == "cuda"
+    whole_epochs = acceleration.epoch_graphs and alone and (images.is_resident or not on_gpu)
+    captured = alone and on_gpu and (acceleration.captured or whole_epochs)
     # A graph keeps the numbers it was recorded with; a tensor is read again at every step.
     lr = torch.tensor(stage.schedule.lr, device=images.device) if captured else stage.schedule.lr
     optimiser = torch.optim.SGD(trained, lr=lr, momentum=stage.momentum, weight_decay=stage.weight_decay, fused=True)
@@ -98,18 +101,24 @@ def train_stage(
     if position is not None:
         start = position.epoch
         restore_momentum(optimiser, position.momentum)
-    step = Step(stage.loss, trained, optimiser, world())
-    loop = _Loop(stage, images, size, augment, CapturedStep(step, stage.batch_size) if captured else step)
-    loop.contiguous = not acceleration.channels_last
+    plain = Step(stage.loss, trained, optimiser, world())
+    in_graph = captured and not whole_epochs
+    step = MeteredStep(CapturedStep(plain, stage.batch_size) if in_graph else plain, stage.counted)
+    contiguous = not acceleration.channels_last
+    loop = (
+        RecordedEpoch(step, images, stage.indices, stage.batch_size, size, augment, contiguous=contiguous)
+        if whole_epochs
+        else _Loop(stage, images, size, augment, step, contiguous)
+    )
     for epoch in range(start, stage.schedule.epochs):
         stage.model.train()
         for module in stage.eval_mode:
             module.eval()
         _set_lr(optimiser, stage.schedule.lr_at(epoch))
         with _explained(stage):
-            losses = loop.run(generator(images.device, seed, stage.name, epoch), epoch)
+            losses = loop.run(seed, stage.name, epoch)
         _check_finite(stage, epoch, losses)
-        flops = None if loop.flops_per_image is None else loop.flops_per_image * len(stage.indices)
+        flops = None if step.flops_per_image is None else step.flops_per_image * len(stage.indices)
         lr_now = stage.schedule.lr_at(epoch)
         on_epoch(EpochReport(stage.name, epoch + 1, stage.schedule.epochs, losses, lr_now, flops), optimiser)
     stage.model.eval()
@@ -138,19 +147,6 @@ def restore_momentum(optimiser: torch.optim.SGD, momentum: tuple[Tensor | None, 
             optimiser.state[parameter]["momentum_buffer"] = torch.empty_like(parameter).copy_(buffer).detach()
 
 
-def batches(indices: Tensor, batch_size: int, shuffle: torch.Generator) -> Iterator[Tensor]:
-    """Shuffled batches; the last one may be short, but is never a single image.
-
-    Batch normalisation has no variance over one image of one pixel, so a lone last image joins the batch before.
-    """
-    order = indices[torch.randperm(len(indices), device=indices.device, generator=shuffle)]
-    ends = list(range(batch_size, len(order), batch_size))
-    if ends and ends[-1] == len(order) - 1:
-        ends.pop()
-    for start, end in zip((0, *ends), (*ends, len(order)), strict=True):
-        yield order[start:end]
-
-
 @dataclass(eq=False)
 class _Loop:
     """The batches of an epoch through one step each. Nothing is read back from the device before its end."""
@@ -159,13 +155,13 @@ class _Loop:
     images: ImageSet
     size: int
     augment: Augmentation
-    step: Step | CapturedStep
-    contiguous: bool = False
-    flops_per_image: float | None = None
+    step: MeteredStep
+    contiguous: bool
 
-    def run(self, random: torch.Generator, epoch: int) -> dict[str, float]:
-        """Mean loss terms of one epoch."""
+    def run(self, seed: int, name: str, epoch: int) -> dict[str, float]:
+        """Mean loss terms of one epoch of the stage called `name`."""
         stage, processes = self.stage, world()
+        random = generator(self.images.device, seed, name, epoch)
         parts = list(batches(stage.indices, stage.batch_size, random))
         shares = [(len(part), processes.share(len(part))) for part in parts]
         mine = [part[share] for part, (_, share) in zip(parts, shares, strict=True)]
@@ -175,16 +171,8 @@ class _Loop:
             images = augment_batch(raw, self.size, self.augment, random, share)
             images = images.contiguous() if self.contiguous else images
             labels = self.images.labels[indices]
-            step: Callable[[Tensor, Tensor], Tensor] = self.step
-            if noise and isinstance(self.step, Step):
-                step = partial(
-                    self.step, noise=partial(add_gradient_noise, deviation=noise / len(indices), random=random)
-                )
-            if stage.counted and self.flops_per_image is None:
-                values, operations = counted(step, images, labels)
-                self.flops_per_image = operations / len(images)
-            else:
-                values = step(images, labels)
+            change = partial(add_gradient_noise, deviation=noise / len(indices), random=random) if noise else None
+            values = self.step(images, labels, change)
             totals = values.clone() if totals is None else totals + values
         assert totals is not None  # noqa: S101  # a stage has images
         return dict(zip(self.step.names, totals.div(len(parts)).tolist(), strict=True))

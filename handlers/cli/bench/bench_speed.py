@@ -9,7 +9,7 @@ from rich.table import Table
 from handlers.cli.bench.bench_run import choose_device, known_errors
 from lucir_core.bench.datasets.cifar import load_cifar
 from lucir_core.bench.environment import environment
-from lucir_core.bench.speed.compare import Plan, compare, summary, variants
+from lucir_core.bench.speed.compare import Plan, compare, equality, summary, variants
 from lucir_core.bench.speed.speed_page import rows, write_page
 
 
@@ -25,6 +25,8 @@ def run_speed(data: Path, output: Path, device: str, plan: Plan, commit: str | N
                 status.update(f"round {number + 1} of {plan.rounds}: {name}")
 
             measured = compare(dataset, device, plan, variants(device), report)
+            status.update("single steps beside float64")
+            measured["step_equality"] = equality(dataset, device, plan)
         figures = summary(measured["images_per_second"])
         result = {"plan": dataclasses.asdict(plan), "summary": figures, **measured, **environment(device, commit)}
         write_page(result, output)
@@ -32,6 +34,10 @@ def run_speed(data: Path, output: Path, device: str, plan: Plan, commit: str | N
     for row in rows(result):
         table.add_row(*row)
     console.print(table)
+    steps = Table("one step", "error beside float64", "bound", "equal", box=None)
+    for name, facts in measured["step_equality"].items():
+        steps.add_row(name, f"{facts['error']:.1e}", f"{facts['bound']:.1e}", "yes" if facts["equal"] else "NO")
+    console.print(steps)
     if "best_over_reference" in figures:
         console.print(f"alone and compiled over the reference: {figures['best_over_reference']:.2f}", highlight=False)
     console.print(

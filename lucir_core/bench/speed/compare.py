@@ -16,6 +16,7 @@ from typing import Any, Self
 import numpy as np
 
 from lucir_core.bench.datasets.dataset import Dataset
+from lucir_core.bench.speed.equality import step_equality
 from lucir_core.errors import LearningError
 from lucir_core.runtime.acceleration import has_compiler
 from lucir_core.runtime.threads import WAIT_POLICY
@@ -46,6 +47,7 @@ def variants(device: str) -> tuple[Variant, ...]:
     on_processor = device == "cpu"
     names = ["channels_last", "folded_teacher"]
     names += ["keep_memory"] if on_processor else ["bfloat16", "captured", "tensor_float32"]
+    asked_for = [] if on_processor else ["epoch_graphs", *(["compiled"] if has_compiler() else [])]
     return (
         Variant("reference", "reference", spins=True),
         Variant("ours", "ours"),
@@ -53,6 +55,8 @@ def variants(device: str) -> tuple[Variant, ...]:
         *((Variant(BEST, "ours", "auto,+compiled", spins=True),) if on_processor and has_compiler() else ()),
         Variant("no teacher", "ours", settings=NO_TEACHER),
         *(Variant(f"without {name}", "ours", f"auto,-{name}") for name in names),
+        *(Variant(f"with {name}", "ours", f"auto,+{name}") for name in asked_for),
+        *((Variant("with both", "ours", "auto,+epoch_graphs,+compiled"),) if len(asked_for) > 1 else ()),
         Variant("all off", "ours", "off"),
         Variant("all off, threads spin", "ours", "off", spins=True),
     )
@@ -156,6 +160,16 @@ def compare(
     return {"images_per_second": rates, "processor_seconds_per_step": used}
 
 
+def equality(dataset: Dataset, device: str, plan: Plan) -> dict[str, dict[str, float | bool]]:
+    """One step with each acceleration that acts on the device beside the plain one (`speed.equality`)."""
+    images, labels = phase_images(dataset)
+    names = ["channels_last", "folded_teacher", "epoch_graphs"]
+    if device != "cpu":
+        names += ["captured", "tensor_float32", "bfloat16", *(["compiled"] if has_compiler() else [])]
+    settings = {"network": plan.network, "batch_size": plan.batch_size}
+    return step_equality(images, labels, (OLD_CLASSES, NEW_CLASSES), device, names, **settings)
+
+
 def summary(rates: Mapping[str, Sequence[float]]) -> dict[str, Any]:
     """Ratios within each round, and their medians."""
     ours = rates["ours"]
@@ -170,6 +184,11 @@ def summary(rates: Mapping[str, Sequence[float]]) -> dict[str, Any]:
         name.removeprefix("without "): median(one / two for one, two in zip(ours, values, strict=True))
         for name, values in rates.items()
         if name.startswith(("without ", "all off"))
+    }
+    result["gain_with"] = {
+        name.removeprefix("with "): median(one / two for one, two in zip(values, ours, strict=True))
+        for name, values in rates.items()
+        if name.startswith("with ")
     }
     return result
 

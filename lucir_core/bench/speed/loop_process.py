@@ -51,10 +51,11 @@ class OurLoop:
         before = create_model(config, 1)
         growing(before.head).grow(counts[0], generator("cpu", 1, "head"))
         model = grown_model(config, before, counts[1], 1)
-        self._run = PhaseRun(
+        self.teacher = teacher_of(before, device, acceleration)
+        self.run = PhaseRun(
             config=config,
             model=place(model, device, acceleration),
-            teacher=teacher_of(before, device, acceleration),
+            teacher=self.teacher,
             images=ImageSet([images], [labels], torch.device(device)),
             labels=labels,
             kept=labels < counts[0],
@@ -69,7 +70,11 @@ class OurLoop:
 
     def steps(self, count: int) -> None:
         """So many optimiser steps: an epoch of just so many batches."""
-        run, config = self._run, self._run.config
+        self.epochs(count, Schedule(1, self.run.config.lr))
+
+    def epochs(self, count: int, schedule: Schedule) -> None:
+        """A schedule of epochs of `count` batches each."""
+        run, config = self.run, self.run.config
         chosen = torch.arange(count * config.batch_size, device=run.images.device) % len(run.images)
         stage = Stage(
             name="main",
@@ -77,7 +82,7 @@ class OurLoop:
             parameters=tuple(p for p in run.model.parameters() if p is not run.model.head.old),
             loss=incremental_loss(run),
             indices=chosen,
-            schedule=Schedule(1, config.lr),
+            schedule=schedule,
             batch_size=config.batch_size,
             momentum=config.momentum,
             weight_decay=config.weight_decay,

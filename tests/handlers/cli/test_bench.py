@@ -11,6 +11,7 @@ import torch
 from PIL import Image
 from typer.testing import CliRunner
 
+from benchmarks.rehearsal.run import rehearse
 from handlers.cli.errors import FAILED, USAGE, CommandError
 from handlers.cli.main import app
 from lucir_core.testing import synthetic_images
@@ -187,3 +188,15 @@ def test_a_folder_of_images_is_learnt_from_scratch_by_default(tmp_path: Path) ->
     bench("folder", "--data", tmp_path / "data", "--output", tmp_path / "out", *small)
     (result,) = (tmp_path / "out").glob("*.json")
     assert json.loads(result.read_text())["config"]["network"] == "resnet18"
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(600)
+def test_a_suite_rehearsed_is_cut_off_killed_moved_and_finished(tmp_path: Path) -> None:
+    """The first lines of the real suite: LUCIR with 5 and 10 phases, which share phase 0, and lucir_plus."""
+    shown = rehearse(tmp_path, "cifar100", 1.0, lines=3, rest=300.0)
+    assert [piece["status"] for piece in shown["pieces"]] == [75, -9, 0]
+    assert (shown["finished"], shown["phases"]) == (3, 6 + 11 + 6)
+    assert (shown["phase_0_learnt"], shown["phase_0_shared"]) == (2, 1)
+    assert shown["in_pieces"] >= 1
+    assert (shown["page"], shown["left_in_work"]) == (True, 0)

@@ -4,12 +4,17 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import torch
 
 from lucir_core.bench.datasets.dataset import Dataset, Split
 from lucir_core.bench.result_file import read_json
 from lucir_core.bench.speed.compare import BEST, Plan, Variant, compare, phase_images, summary, variants
+from lucir_core.bench.speed.equality import step_equality
 from lucir_core.bench.speed.speed_page import rows, write_page
 from lucir_core.testing import synthetic_images
+from lucir_core.training import recorded_epoch
+
+SINGLE = torch.Tensor.float
 
 
 def hundred_classes(count: int) -> Dataset:
@@ -24,11 +29,13 @@ def test_figures_are_medians_of_ratios_within_rounds() -> None:
         "ours": [200.0, 150.0, 250.0],
         "no teacher": [250.0, 180.0, 500.0],
         "without keep_memory": [100.0, 100.0, 125.0],
+        "with epoch_graphs": [400.0, 300.0, 250.0],
     }
     figures = summary(rates)
     assert figures["over_reference"] == 2.5
     assert figures["teacher_share"] == pytest.approx(0.25)
     assert figures["gain_of"] == {"keep_memory": 2.0}
+    assert figures["gain_with"] == {"epoch_graphs": 2.0}
     assert figures["images_per_second"]["ours"] == 200.0
 
 
@@ -41,8 +48,27 @@ def test_a_phase_has_exemplars_of_old_classes_and_all_of_new_ones() -> None:
 def test_every_acceleration_of_the_device_is_left_out_once() -> None:
     for device, only in (("cpu", "keep_memory"), ("cuda:0", "captured")):
         names = [variant.name for variant in variants(device)]
+        assert ("with epoch_graphs" in names) == (device != "cpu")
         assert f"without {only}" in names
         assert len(names) == len(set(names))
+
+
+def test_one_step_with_each_acceleration_is_the_plain_step_and_a_wrong_one_is_not(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    images, labels = phase_images(hundred_classes(1))
+    found = step_equality(
+        images, labels, (50, 10), "cpu", ["folded_teacher", "epoch_graphs"], network="resnet8", batch_size=16
+    )
+    assert list(found) == ["off", "folded_teacher", "epoch_graphs"]
+    assert all(facts["equal"] and 0 < facts["error"] < 1e-4 for facts in found.values()), found
+    assert torch.Tensor.float is SINGLE
+
+    views = recorded_epoch.augment_batch
+    monkeypatch.setattr(recorded_epoch, "augment_batch", lambda images, *rest: views(images.flip(0), *rest))
+    found = step_equality(images, labels, (50, 10), "cpu", ["epoch_graphs"], network="resnet8", batch_size=16)
+    assert found["off"]["equal"]
+    assert not found["epoch_graphs"]["equal"]
 
 
 def test_without_a_compiler_nothing_compiled_is_measured(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -3,6 +3,9 @@
 import copy
 import logging
 import shutil
+from functools import partial
+from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
@@ -13,13 +16,14 @@ from lucir_core.models import create_backbone
 from lucir_core.models.folding import folded
 from lucir_core.models.model import IncrementalModel, create_model, frozen_copy, teacher_of
 from lucir_core.models.resnet_cifar import CifarResNet
-from lucir_core.phase import run_phase
+from lucir_core.phase import Progress, run_phase
 from lucir_core.runtime.acceleration import AUTO, Acceleration, accelerated, keep_freed_memory
 from lucir_core.runtime.distributed import World
 from lucir_core.runtime.randomness import generator
 from lucir_core.state import LearnerState
 from lucir_core.testing import synthetic_phase, tiny_config
 from lucir_core.training import step as step_module
+from lucir_core.training.checkpoint import Checkpoint
 from lucir_core.training.step import CapturedStep, LossTerm, Step
 
 OFF = Acceleration.parse("off")
@@ -194,6 +198,59 @@ def test_a_step_that_cannot_be_recorded_goes_on_without(
         assert torch.equal(step(images, labels), captured(images, labels))
     assert torch.equal(plain.weight, other.weight)
     assert [record.levelno for record in caplog.records] == [logging.WARNING]
+
+
+GRAPHS = Acceleration(epoch_graphs=True)
+
+
+@pytest.mark.parametrize(
+    "settings",
+    [
+        {"batch_size": 16},  # 40 new images and 15 exemplars: three full batches and one of 7
+        {"batch_size": 18, "augment": {"strong": True, "cutout": 4}},  # a lone last image joins the batch before
+        {"batch_size": 100, "lucir": {"boost": {"enabled": True, "epochs": 2, "compression_epochs": 2}}},
+    ],
+)
+def test_epochs_in_the_shape_of_graphs_are_the_plain_ones(
+    two_phases: tuple[LearnerState, LearnerState], settings: dict[str, Any]
+) -> None:
+    config, data = tiny_config({"epochs": 2, "cbf.enabled": True, **settings}), synthetic_phase({3: 20, 4: 20}, 5)
+    seen: dict[Acceleration, list[Any]] = {AUTO: [], GRAPHS: []}
+    states = []
+    for choice, reports in seen.items():
+        tell = partial(lambda progress, told: told.append(progress), told=reports)
+        states.append(run_phase(config, data, two_phases[0], acceleration=choice, report=tell, counts_flops=True))
+    for name, value in states[0].model.state_dict().items():
+        assert torch.equal(value, states[1].model.state_dict()[name]), name
+    assert seen[AUTO] == seen[GRAPHS]
+
+
+def test_a_phase_cut_off_goes_on_in_the_shape_of_graphs(
+    two_phases: tuple[LearnerState, LearnerState], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("lucir_core.phase.Checkpoint", partial(Checkpoint, writing_share=1e9))
+    config, data = tiny_config({"epochs": 4, "batch_size": 16}), synthetic_phase({3: 20, 4: 20}, 5)
+    learn = partial(run_phase, config, data, two_phases[0], acceleration=GRAPHS)
+
+    def stop(progress: Progress) -> None:
+        if progress.epoch == 2:
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        learn(resume=tmp_path / "resume", report=stop)
+    resumed, whole = learn(resume=tmp_path / "resume"), run_phase(config, data, two_phases[0])
+    assert all(torch.equal(value, whole.model.state_dict()[name]) for name, value in resumed.model.state_dict().items())
+
+
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a GPU")
+def test_on_a_gpu_recorded_epochs_learn_the_same(two_phases: tuple[LearnerState, LearnerState]) -> None:
+    config = tiny_config({"epochs": 6, "lr": 0.002, "batch_size": 16})
+    data = synthetic_phase({3: 20, 4: 20}, 5)
+    exact = Acceleration(bfloat16=False, tensor_float32=False)
+    graphs = Acceleration(bfloat16=False, tensor_float32=False, epoch_graphs=True)
+    one, two = (run_phase(config, data, two_phases[0], device="cuda", acceleration=each) for each in (exact, graphs))
+    for name, value in one.model.state_dict().items():
+        torch.testing.assert_close(two.model.state_dict()[name], value, rtol=1e-3, atol=1e-3)
 
 
 @pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a GPU")

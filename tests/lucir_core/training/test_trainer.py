@@ -1,6 +1,7 @@
 import torch
 
-from lucir_core.training.trainer import batches, momentum_of, restore_momentum
+from lucir_core.training.epoch_batches import batches
+from lucir_core.training.trainer import momentum_of, restore_momentum
 
 
 def drawn(count: int, batch_size: int) -> list[torch.Tensor]:
