@@ -6,7 +6,7 @@ BIN := $(VENV)/bin
 UV := $(BIN)/uv pip install --quiet --python $(BIN)/python
 
 .DEFAULT_GOAL := help
-.PHONY: help demo up test test-fast test-servers test-cluster test-deploy fuzz bench-serving test-pauses simulate mutation check requirements clean
+.PHONY: help demo up test test-fast test-servers test-cluster test-deploy fuzz bench-serving rehearsal test-pauses simulate mutation check requirements clean
 
 help:  ## show this list
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-14s %s\n", $$1, $$2}'
@@ -47,6 +47,9 @@ fuzz: $(VENV)/.dev  ## 100,000 strange requests for the uvicorn engine (FUZZ_INP
 
 bench-serving: $(VENV)/.dev  ## requests per second of both serving engines and their peers (4 minutes)
 	$(BIN)/python -m benchmarks.serving.run --output benchmarks/serving/results.json
+
+rehearsal: $(VENV)/.dev  ## the papers' whole suite with tiny networks: cut off, killed, moved, finished (minutes)
+	$(BIN)/python -m benchmarks.rehearsal.run --output benchmarks/rehearsal/result.json
 
 test-pauses: $(VENV)/.dev  ## stop an updater before every call of the store, on a folder and on MinIO (about an hour)
 	sh tools/servers/install_minio.sh

@@ -9,6 +9,7 @@ import dataclasses
 import fcntl
 import hashlib
 import json
+import logging
 import shutil
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
@@ -19,8 +20,12 @@ from typing import Any
 from lucir_core.bench.datasets.dataset import Dataset
 from lucir_core.bench.result_file import read_json, write_json
 from lucir_core.bench.spec import RunSpec
+from lucir_core.bench.work import require_same
 from lucir_core.config.phase_config import PhaseConfig
-from lucir_core.state import LearnerState, load_state, save_state
+from lucir_core.errors import StateError
+from lucir_core.state import CHECKPOINT, LearnerState, load_state, save_state
+
+logger = logging.getLogger(__name__)
 
 LATER = (
     "less_forget",
@@ -53,6 +58,7 @@ class SharedStarts:
 
     def __init__(self, folder: Path, specs: Sequence[RunSpec], dataset: Dataset) -> None:
         self._folder = folder
+        self._specs, self._digest = tuple(specs), dataset.digest()
         self._addresses = {spec.name: start_address(spec, dataset) for spec in specs}
         often = Counter(self._addresses.values())
         self._shared = {address for address, count in often.items() if count > 1}
@@ -79,7 +85,7 @@ class SharedStarts:
             while not (found := self._find(spec, address)) and not _locked(lock.fileno()):
                 wait()
             # It may have been finished between the look and the lock.
-            yield found or self._find(spec, address)
+            yield found or self._find(spec, address) or self._adopted(spec, address)
 
     def config(self, spec: RunSpec) -> PhaseConfig:
         """That the run's phase 0 is learnt with."""
@@ -121,6 +127,24 @@ class SharedStarts:
         for folder in (self._folder, self._folder.parent):
             if folder.is_dir() and not any(folder.iterdir()):
                 folder.rmdir()
+
+    def _adopted(self, spec: RunSpec, address: str) -> LearnerState | None:
+        """The phase 0 of a run that learnt it alone, here or on another machine, and still has it; then published."""
+        for other in self._specs:
+            folder = self._folder.parent / other.name
+            if self._addresses[other.name] != address or not (folder / "phase-0" / CHECKPOINT).is_file():
+                continue
+            try:
+                facts, state = read_json(folder / "run.json"), load_state(folder / "phase-0")
+                require_same(facts["identity"], {**other.identity(), "data": self._digest}, folder)
+            except StateError as error:
+                # The run may have gone on in another process and need it no more.
+                logger.warning("phase 0 of %s cannot be shared: %s", other.name, error)
+                continue
+            (first, *_) = facts["phases"] or [{"seconds": facts["open_seconds"]}]
+            self.keep(other, state, first["seconds"], first.get("flops"))
+            return self._find(spec, address)
+        return None
 
     def _find(self, spec: RunSpec, address: str) -> LearnerState | None:
         folder = self._folder / address

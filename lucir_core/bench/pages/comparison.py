@@ -2,14 +2,16 @@
 
 import json
 import shlex
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any
 
 from lucir_core.bench.class_order import named_orders, seeded_order
 from lucir_core.bench.datasets.dataset import VALIDATION
 from lucir_core.bench.pages.groups import Group
 from lucir_core.bench.pages.published import Figure, PublishedTable
 from lucir_core.bench.pages.tables import NOT_RUN, markdown, matching
-from lucir_core.bench.spec import own_preset
+from lucir_core.bench.protocol import Protocol
+from lucir_core.bench.spec import RunSpec, own_preset
 
 COUNTERPARTS = {
     "LUCIR": ("lucir", "cnn"),
@@ -87,9 +89,27 @@ def _command(group: Group) -> str:
     words += ["--label", group.label] if group.label != method else []
     words += ["--images-per-class", str(protocol["images_per_class"])] if protocol["images_per_class"] else []
     words += ["--seed", str(seeds[0]), "--seeds", str(len(seeds))] if _consecutive(seeds) else []
-    words += [word for key, value in first["settings"].items() for word in ("--set", f"{key}={_yaml(value)}")]
+    words += [word for key, value in _settings(first).items() for word in ("--set", f"{key}={_yaml(value)}")]
     line = shlex.join(words)
     return line if _consecutive(seeds) else f"for seed in {' '.join(map(str, seeds))}; do {line} --seed $seed; done"
+
+
+def _settings(run: Mapping[str, Any]) -> dict[str, Any]:
+    """What `--set` must say today: the run's own settings, and what the preset has changed since the run was made."""
+    facts = run["protocol"]
+    sizes, order = tuple(facts["phase_sizes"]), tuple(facts["order"])
+    protocol = Protocol(facts["name"], sizes, order, facts["images_per_class"], facts["settings"])
+    now = RunSpec(str(run["dataset"]), protocol, str(run["method"]), str(run["preset"]), run["settings"]).config
+    written, resolved = _flat(run["config"]), _flat(now.to_dict())
+    return {**run["settings"], **{key: value for key, value in written.items() if resolved.get(key) != value}}
+
+
+def _flat(values: Mapping[str, Any], where: str = "") -> dict[str, Any]:
+    """Values by dotted key."""
+    found: dict[str, Any] = {}
+    for key, value in values.items():
+        found |= _flat(value, f"{where}{key}.") if isinstance(value, Mapping) else {where + key: value}
+    return found
 
 
 def _order(order: Sequence[int]) -> list[str]:

@@ -131,6 +131,15 @@ def test_one_run_of_a_suite(data: Path, suite: Path, tmp_path: Path) -> None:
     assert raised.value.status == USAGE
 
 
+def test_validation_images_take_the_place_of_the_test_images(data: Path, tmp_path: Path) -> None:
+    words = (*QUICK, "--set", "epochs=1", "--order", "3,1,0,2", "--validation", 2)
+    bench("cifar100", "--data", data, "--output", tmp_path / "out", *words)
+    (path,) = (tmp_path / "out").glob("*.json")
+    result = json.loads(path.read_text())
+    assert result["dataset"] == "cifar100-validation2"
+    assert result["phases"][-1]["test_images"] == 4 * 2
+
+
 @pytest.mark.slow
 def test_runs_side_by_side_keep_the_time_limit_and_tell_of_errors(data: Path, suite: Path, tmp_path: Path) -> None:
     words = ("suite", suite, "--data", data, "--output", tmp_path / "out", "--jobs", 2, "--device", "cpu")

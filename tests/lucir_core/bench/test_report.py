@@ -1,12 +1,15 @@
 """The page of results: what it shows beside the published figures, and what it calls not run."""
 
+import shlex
 from collections.abc import Callable
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
 import pytest
 from PIL import Image
 
+from handlers.setting_values import assignments
 from lucir_core.bench.class_order import named_orders, seeded_order
 from lucir_core.bench.pages.published import published_tables
 from lucir_core.bench.pages.results_page import write_report
@@ -14,6 +17,7 @@ from lucir_core.bench.protocol import make_protocol
 from lucir_core.bench.result_file import read_json, run_result, write_json
 from lucir_core.bench.spec import RunSpec
 from lucir_core.bench.suite import load_suite, suite_names
+from lucir_core.config.phase_config import config_from_dict, load_preset
 from lucir_core.errors import ConfigError, StateError
 
 Write = Callable[..., None]
@@ -94,6 +98,23 @@ def test_every_line_has_the_command_that_makes_it_again(write: Write, tmp_path: 
         "lucir --label plain --set less_forget=false --set 'milestones=[2, 3]' --seed $seed; done" in page
     )
     assert "--protocol scaled --phases 2 --method bic --seed 3 --seeds 2" in page
+
+
+def test_what_a_preset_has_changed_since_stands_in_the_command(write: Write, tmp_path: Path) -> None:
+    write(0.6, preset="cifar100_lucir_plus", label="lucir_plus")
+    (path,) = tmp_path.glob("*.json")
+    older = read_json(path)
+    del older["config"]["lucir"], older["config"]["nme_transport"]  # as before there was boost
+    older["config"]["augment"]["cutout"] = 8
+    write_json(path, older)
+    (command,) = [
+        line for line in write_report(tmp_path).read_text().splitlines() if line.startswith("    lucir bench")
+    ]
+    words = shlex.split(command)
+    changes = assignments([word for before, word in pairwise(words) if before == "--set"])
+    again = load_preset("cifar100_lucir_plus", {**changes, "exemplars_per_class": 20})
+    assert again == config_from_dict(older["config"])
+    assert changes["lucir.boost.enabled"] is False
 
 
 def test_changed_settings_are_not_compared_with_a_paper(write: Write, tmp_path: Path) -> None:

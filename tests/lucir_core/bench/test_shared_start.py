@@ -10,12 +10,13 @@ import pytest
 
 from lucir_core.bench.datasets.dataset import Dataset, Split
 from lucir_core.bench.result_file import read_json
-from lucir_core.bench.run_protocol import Clock, TimeLimitReachedError, run_benchmark
+from lucir_core.bench.run_protocol import Clock, RunProgress, TimeLimitReachedError, run_benchmark
 from lucir_core.bench.shared_start import LATER, SharedStarts, start_address
 from lucir_core.bench.spec import RunSpec
 from lucir_core.data.phase_data import PhaseData
 from lucir_core.methods.base import METHODS
 from lucir_core.phase import run_phase
+from lucir_core.state import CHECKPOINT
 from lucir_core.testing import synthetic_images
 
 MakeSpec = Callable[..., RunSpec]
@@ -118,6 +119,29 @@ def test_whoever_comes_next_goes_on_with_a_phase_0_that_was_cut_off(
     assert [progress.training.epoch for progress in seen if progress.phase == 0 and progress.training] == [2, 3]
     whole = read_json(run_benchmark(specs[1], dataset, tmp_path / "alone"))
     assert _curves(result) == _curves(whole)
+
+
+def test_a_phase_0_that_a_run_brought_along_is_shared_and_a_damaged_one_is_learnt(
+    dataset: Dataset, specs: list[RunSpec], tmp_path: Path
+) -> None:
+    def stop(progress: RunProgress) -> None:
+        if progress.phase == 1:
+            raise TimeLimitReachedError
+
+    with pytest.raises(TimeLimitReachedError):
+        run_benchmark(specs[0], dataset, tmp_path, report=stop)
+    brought = tmp_path / "work" / specs[0].name / "phase-0" / CHECKPOINT
+    whole = brought.read_bytes()
+    starts = SharedStarts(tmp_path / "work" / "starts", specs, dataset)
+    brought.write_bytes(whole[:100])
+    with starts.turn(specs[1], lambda: None) as state:
+        assert state is None
+    brought.write_bytes(whole)
+    result = read_json(run_benchmark(specs[1], dataset, tmp_path, starts=starts))
+    assert result["phases"][0]["shared"]["run"] == specs[0].name
+    assert result["phases"][0]["shared"]["seconds"] > 0
+    alone = read_json(run_benchmark(specs[1], dataset, tmp_path / "alone"))
+    assert _curves(result) == _curves(alone)
 
 
 def test_a_run_waits_for_the_one_that_is_learning_their_start(
