@@ -2,8 +2,10 @@
 
 import json
 import os
+import signal
 import subprocess
 import sys
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -14,20 +16,28 @@ from tools.servers.minio_server import MINIO_MISSING, find_minio
 
 HERE = "tools.faults"
 POINTS = os.environ.get("KILL_POINTS", "4")
+PATIENCE = 60.0 * int(POINTS)
 
 
 def walk(tmp_path: Path, module: str, *words: str) -> dict[str, Any]:
     """In a process of its own: the updaters are forks of it, which a process with threads must not make."""
-    output = tmp_path / "kills.json"
-    done = subprocess.run(
-        [sys.executable, "-m", f"{HERE}.{module}", "--points", POINTS, "--output", output, *words],
-        cwd=Path(__file__).parents[2],
-        env={**os.environ, "TMPDIR": str(tmp_path)},
-        capture_output=True,
-        text=True,
-        check=False,
-    )
-    assert done.returncode == 0, done.stdout + done.stderr
+    output, log = tmp_path / "kills.json", tmp_path / "walk.log"
+    with log.open("wb") as told:  # not a pipe: an updater that is left over would hold it open
+        process = subprocess.Popen(
+            [sys.executable, "-m", f"{HERE}.{module}", "--points", POINTS, "--output", output, *words],
+            cwd=Path(__file__).parents[2],
+            env={**os.environ, "TMPDIR": str(tmp_path)},
+            stdout=told,
+            stderr=told,
+            start_new_session=True,
+        )
+    try:
+        status = process.wait(PATIENCE)
+    finally:
+        with suppress(ProcessLookupError):
+            os.killpg(process.pid, signal.SIGKILL)
+        process.wait(10)
+    assert status == 0, log.read_text(encoding="utf-8", errors="replace")
     result: dict[str, Any] = json.loads(output.read_bytes())
     assert result["points"] == int(POINTS)
     assert result["kills"] > 0

@@ -33,14 +33,6 @@ def test_no_history_violates_anything() -> None:
     assert f"{COUNT} histories in" in run("--count", str(COUNT))
 
 
-@pytest.mark.slow
-@pytest.mark.parametrize("seed", [301, 11354])
-def test_histories_that_violated_something_once(seed: int) -> None:
-    """301 began an update beside an unfinished one. In 11354 an updater slept, woke, and took its own update, which its
-    successor was finishing, for superseded: an original stayed in two places."""
-    assert run("--seed", str(seed)) == "nothing was violated\n"
-
-
 def test_a_class_alone_may_wait_until_something_is_served(bucket: Bucket, invariants: Invariants) -> None:
     bucket.put("incoming/dog/_READY", b"")
     assert invariants.is_settled()

@@ -4,7 +4,9 @@ What is replaced besides ``exec``: pauses, and the wait for a server that is not
 updater's own code, killed with signal 9 like any process.
 """
 
+import faulthandler
 import os
+import signal
 import sys
 import threading
 import time
@@ -50,6 +52,7 @@ def run_updater(settings: Settings, update: str, kill: Kill | None, notes: Path,
 def _run(settings: Settings, update: str, kill: Kill | None, notes: Path, pause: int | None) -> None:
     descriptor = os.open(settings.data / "updater.log", os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o644)
     os.dup2(descriptor, 2)
+    faulthandler.register(signal.SIGUSR1)  # for who waits in vain: where is it?
     setup_logging(LogSettings(), "updater")
     service.FIRST_PAUSE = service.LONGEST_PAUSE = service.IDLE_SECONDS = PAUSE  # type: ignore[misc]  # only here
     points = Points(settings.data, "updater", kill, notes)

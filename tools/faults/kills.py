@@ -32,6 +32,7 @@ from lucir_core.runtime.threads import wait_asleep
 wait_asleep()
 
 import numpy as np  # noqa: E402  (torch is imported by what follows, after the line above)
+import psutil  # noqa: E402
 from sklearn.datasets import load_digits  # noqa: E402
 
 from handlers.bucket.edit_documents import DeleteImages, Operation, Relearn  # noqa: E402
@@ -191,6 +192,7 @@ class Walk:
             if ended:
                 break
             if time.monotonic() > end:
+                tell_where(process)
                 os.kill(process, signal.SIGKILL)
                 os.waitpid(process, 0)
                 raise AssertionError(
@@ -200,6 +202,14 @@ class Walk:
         code = os.waitstatus_to_exitcode(status)
         allowed = {0, -signal.SIGKILL} if kill is not None and kill.role == "updater" else {0}
         assert code in allowed, f"status {code} after {kill}: {(data / 'updater.log').read_text(encoding='utf-8')}"
+
+
+def tell_where(process: int) -> None:
+    """Let an updater that does not end, and its learner, write to the log where they are."""
+    waiting = psutil.Process(process)
+    for one in [waiting, *waiting.children(recursive=True)]:
+        one.send_signal(signal.SIGUSR1)
+    time.sleep(1.0)  # they write some kilobytes; nothing tells when they have
 
 
 def summary(

@@ -61,11 +61,13 @@ class Points:
         self._notes = notes
         self._lock = threading.Lock()
         self._inside = threading.local()
+        self._forked = False
         self.count = 0
 
     def install(self) -> None:
-        """Begin to count. An audit hook stays for the life of the process."""
+        """Begin to count. An audit hook stays for the life of the process, but not of its forks."""
         sys.addaudithook(self._audit)
+        os.register_at_fork(after_in_child=self._leave)
         synced = os.fsync
 
         def fsync(descriptor: Any) -> None:
@@ -76,7 +78,7 @@ class Points:
 
     def passed(self, what: str) -> None:
         """One call more."""
-        if threading.current_thread().name in IDLE_THREADS:
+        if self._forked or threading.current_thread().name in IDLE_THREADS:
             return
         with self._lock:
             self.count += 1
@@ -97,8 +99,12 @@ class Points:
         finally:
             self._inside.now = False
 
+    def _leave(self) -> None:
+        """In a fork, whose calls are not this process's: it would count on, and die of the kill that is meant here."""
+        self._forked = True
+
     def _audit(self, event: str, arguments: tuple[Any, ...]) -> None:
-        if event not in EVENTS or getattr(self._inside, "now", False):
+        if self._forked or event not in EVENTS or getattr(self._inside, "now", False):
             return
         self._inside.now = True
         try:

@@ -55,11 +55,17 @@ def main(arguments: list[str]) -> int:
     parser.add_argument("--deeds", type=int, default=Story.deeds, help="what the person does after the first drop")
     parser.add_argument("--updaters", type=int, default=Story.updaters)
     parser.add_argument("--followers", type=int, default=Story.followers)
+    parser.add_argument("--seconds", type=float, default=Story.seconds, help="of its own time, until all are well")
     parser.add_argument("--count", type=int, default=1000)
     parser.add_argument("--first", type=int, default=1, help="the first seed of many")
     parser.add_argument("--jobs", type=int, default=2)
     options = parser.parse_args(arguments)
-    made = {"deeds": options.deeds, "updaters": options.updaters, "followers": options.followers}
+    made = {
+        "deeds": options.deeds,
+        "updaters": options.updaters,
+        "followers": options.followers,
+        "seconds": options.seconds,
+    }
     begin()
     if options.seed is not None:
         violated = live(Story(options.seed, **made))

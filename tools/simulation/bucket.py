@@ -2,8 +2,10 @@
 
 import hashlib
 import os
+from bisect import bisect_left, insort
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from itertools import islice, takewhile
 from pathlib import Path
 from typing import Any
 
@@ -41,49 +43,56 @@ class Faults:
 
 
 class Bucket:
-    """The objects: key -> (content, tag, time). ``changed`` is told of every key that was written or removed."""
+    """The objects: key -> (content, what is told of it). ``changed`` hears of every key that is written or removed."""
 
     def __init__(self, scheduler: Scheduler) -> None:
-        self.objects: dict[str, tuple[bytes, str, float]] = {}
+        self.objects: dict[str, tuple[bytes, ObjectInfo]] = {}
         self.changed: Callable[[str], None] = lambda _: None
         self._scheduler = scheduler
-        self._log: list[tuple[float, str, tuple[bytes, str, float] | None]] = []
+        self._keys: list[str] = []
+        """Of the objects, sorted: most calls are listings of a few of them."""
+        self._log: list[tuple[float, str, tuple[bytes, ObjectInfo] | None]] = []
 
     def put(self, key: str, data: bytes) -> ObjectInfo:
         """Write. The tag is that of the content, as on S3."""
         before = self.objects.get(key)
         self._log.append((self._scheduler.now, key, before))
-        self.objects[key] = (data, hashlib.blake2b(data, digest_size=8).hexdigest(), self._scheduler.now)
+        if before is None:
+            insort(self._keys, key)
+        tag = hashlib.blake2b(data, digest_size=8).hexdigest()
+        info = ObjectInfo(key, len(data), tag, self._scheduler.now)
+        self.objects[key] = (data, info)
         self.changed(key)
-        return self.info(key)
+        return info
 
     def remove(self, key: str) -> None:
         """Remove what is there."""
         if key in self.objects:
             self._log.append((self._scheduler.now, key, self.objects.pop(key)))
+            del self._keys[bisect_left(self._keys, key)]
             self.changed(key)
 
     def info(self, key: str) -> ObjectInfo:
         """Describe an object. Raises ``ObjectNotFoundError``."""
         if key not in self.objects:
             raise ObjectNotFoundError(f"there is no {key!r}")
-        data, tag, modified = self.objects[key]
-        return ObjectInfo(key, len(data), tag, modified)
+        return self.objects[key][1]
 
     def listing(self, prefix: str, age: float) -> list[ObjectInfo]:
         """What is, or was so many seconds ago, below a prefix."""
-        found = self.objects
-        if age:
-            found = dict(found)
-            for moment, key, before in reversed(self._log):
-                if moment < self._scheduler.now - age:
-                    break
-                if before is None:
-                    found.pop(key, None)
-                else:
-                    found[key] = before
-        keys = sorted(key for key in found if key.startswith(prefix))
-        return [ObjectInfo(key, len(found[key][0]), found[key][1], found[key][2]) for key in keys]
+        start = bisect_left(self._keys, prefix)
+        keys = takewhile(lambda key: key.startswith(prefix), islice(self._keys, start, None))
+        found = {key: self.objects[key][1] for key in keys}
+        if not age:
+            return list(found.values())
+        for moment, key, before in reversed(self._log):
+            if moment < self._scheduler.now - age:
+                break
+            if before is None:
+                found.pop(key, None)
+            elif key.startswith(prefix):
+                found[key] = before[1]
+        return [found[key] for key in sorted(found)]
 
 
 class SimulatedStore:
@@ -181,14 +190,14 @@ class SimulatedStore:
         if source not in self._bucket.objects:
             self._bucket.info(target)
             return
-        data, tag, _ = self._bucket.objects[source]
-        if expected_etag not in {None, tag}:
+        data, info = self._bucket.objects[source]
+        if expected_etag not in {None, info.etag}:
             raise PreconditionFailedError(f"{source!r} changed meanwhile")
         self._bucket.put(target, data)
 
     def _conditional(self, key: str, data: bytes, expected: str | None) -> ObjectInfo:
         def tag() -> str | None:
-            return self._bucket.objects[key][1] if key in self._bucket.objects else None
+            return self._bucket.objects[key][1].etag if key in self._bucket.objects else None
 
         def check() -> None:
             if tag() != expected:
@@ -208,16 +217,16 @@ class SimulatedStore:
         draw, faults = self._scheduler.random, self._faults()
         self._scheduler.sleep(draw.uniform(0, LATE))
         self._interrupt(self._process)
-        if draw.random() < faults.lost / 2:
+        if faults.lost and draw.random() < faults.lost / 2:
             raise StoreUnavailableError("the request was lost")
         answer = effect()
-        if draw.random() < faults.doubled:
+        if faults.doubled and draw.random() < faults.doubled:
             try:
                 effect()
             except (PreconditionFailedError, ObjectNotFoundError):
                 answer = answer if answer is not None else None
         self._interrupt(self._process)
-        if draw.random() < faults.lost / 2:
+        if faults.lost and draw.random() < faults.lost / 2:
             raise StoreUnavailableError("the answer was lost")
         return answer
 

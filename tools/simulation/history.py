@@ -11,7 +11,8 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 
-from handlers.bucket.edit_documents import DeleteImages, Remove, Rename
+from handlers.bucket.corrections import correction_key
+from handlers.bucket.edit_documents import DeleteImages, Merge, Remove, Rename
 from handlers.bucket.edit_requests import EditDesk
 from handlers.bucket.edit_rules import EditError
 from handlers.bucket.updates import UpdateRecords
@@ -29,6 +30,7 @@ from tools.simulation.replaced import present
 from tools.simulation.scheduler import Process, Scheduler
 
 CLASSES = ("ant", "bee", "cat", "dog", "eel")
+DEEDS = ("drop", "drop", "drop", "correct", "rename", "merge", "remove", "delete", "back")
 LEASE_SECONDS = 3.0
 SETTLE_SECONDS = 120.0
 """How long the end may take, of the histories' own time."""
@@ -42,7 +44,7 @@ class Story:
     deeds: int = 6
     updaters: int = 2
     followers: int = 3
-    seconds: float = 60.0
+    seconds: float = 20.0
 
 
 class History:
@@ -54,6 +56,8 @@ class History:
         self.scheduler = Scheduler(f"{story.seed}-{story.deeds}-{story.updaters}-{story.followers}")
         self._random = self.scheduler.random
         self._faults = self._drawn_faults()
+        self._after = Faults(conditional=self._faults.conditional, atomic_moves=self._faults.atomic_moves)
+        self._imprints = self._random.random() < 0.5
         self._well = False
         self._bucket = Bucket(self.scheduler)
         self.invariants = Invariants(self._bucket)
@@ -97,18 +101,16 @@ class History:
         return SimulatedStore(self._bucket, self.scheduler, process, self._effective, self._interrupt)
 
     def _effective(self) -> Faults:
-        if not self._well:
-            return self._faults
-        return Faults(conditional=self._faults.conditional, atomic_moves=self._faults.atomic_moves)
+        return self._after if self._well else self._faults
 
     def _interrupt(self, process: Process) -> None:
         """Perhaps the process crashes here, or sleeps."""
         if self._well:
             return
-        faults, draw = self._effective(), self._random
-        if draw.random() < faults.crash:
+        faults, draw = self._faults, self._random
+        if faults.crash and draw.random() < faults.crash:
             self._crash(process)
-        if faults.conditional and draw.random() < faults.pause:
+        if faults.conditional and faults.pause and draw.random() < faults.pause:
             seconds = draw.uniform(0.5, 15)
             process.paused_until = self.scheduler.now + seconds
             process.drift += seconds if faults.frozen_clock else 0.0
@@ -129,7 +131,8 @@ class History:
         process.incarnation += 1
         present["process"] = process
         store = self._store(process)
-        updater = Updater(settings_of(self._data, process.name), preset(), store, PURE_STEPS)  # type: ignore[arg-type]
+        settings = settings_of(self._data, process.name, imprints=self._imprints)
+        updater = Updater(settings, preset(), store, PURE_STEPS)  # type: ignore[arg-type]
         self.scheduler.spawn(process, lambda: self._tend(updater), delay)
         self.scheduler.spawn(process, lambda: self._update(updater), delay)
 
@@ -152,7 +155,7 @@ class History:
                 updater._stand_by(error)  # noqa: SLF001
             except Exception as error:  # noqa: BLE001 (as there)
                 updater._report(error)  # noqa: SLF001
-            self.scheduler.sleep(self._random.uniform(0.1, 0.6))
+            self.scheduler.sleep(self._random.uniform(0.2, 1.0))
 
     def _follow(self, process: Process) -> None:
         versions = VersionStore(self._store(process))
@@ -167,18 +170,20 @@ class History:
             if served and served != self._serving.get(process.name, (0, None))[1]:
                 position = self.invariants.served(process.name, position, served)
                 self._serving[process.name] = (position, served)
-            self.scheduler.sleep(self._random.uniform(0.2, 1.5))
+            self.scheduler.sleep(self._random.uniform(0.3, 2.0))
 
     def _do_deeds(self) -> None:
         self._drop(self._random.sample(CLASSES, 2))
         for _ in range(self._story.deeds):
             self.scheduler.sleep(self._random.uniform(0.5, self._story.seconds / self._story.deeds))
-            deed = self._random.choice(["drop", "drop", "drop", "rename", "remove", "delete", "back"])
+            deed = self._random.choice(DEEDS)
             try:
                 if deed == "drop":
                     self._drop(self._random.sample(CLASSES, self._random.randint(1, 2)))
                 elif deed == "back":
                     self._go_back()
+                elif deed == "correct":
+                    self._correct(self._random.choice(CLASSES))
                 else:
                     self._ask(deed)
             except (StoreError, EditError):
@@ -194,6 +199,12 @@ class History:
                 self.invariants.upload(f"incoming/{name}/{0 if reuse else self._image}.png", content)
             self._bucket.put(f"incoming/{name}/_READY", b"")
 
+    def _correct(self, name: str) -> None:
+        self._image += 1
+        content = png(self._image)
+        self.invariants.upload(correction_key(name, content, ".png"), content)
+        self._bucket.put(f"incoming/{name}/_READY", b"")
+
     def _go_back(self) -> None:
         versions = VersionStore(self._person)
         versions.rollback(self._random.choice(versions.numbers() or [1]))
@@ -203,6 +214,8 @@ class History:
         name = self._random.choice(CLASSES)
         if deed == "rename":
             desk.submit(Rename(name=name, to=f"{name}-{self._image}"))
+        elif deed == "merge":
+            desk.submit(Merge(names=(name,), into=self._random.choice(CLASSES)))
         elif deed == "remove":
             desk.submit(Remove(name=name))
         else:
@@ -227,12 +240,17 @@ def preset() -> PhaseConfig:
     return load_preset("digits")
 
 
-@lru_cache(maxsize=64)
-def settings_of(data: Path, name: str) -> Settings:
+def settings_of(data: Path, name: str, *, imprints: bool = False) -> Settings:
+    """Of one process."""
+    return quick(imprints).model_copy(update={"data": data / name})
+
+
+@lru_cache
+def quick(imprints: bool) -> Settings:
     """Everything quick."""
     return Settings.model_validate(
         {
-            "data": data / name,
+            "data": scratch(),
             "images": {"min_side": 1},
             "updater": {
                 "settle_seconds": 0.5,
@@ -242,7 +260,7 @@ def settings_of(data: Path, name: str) -> Settings:
                 "lease_seconds": LEASE_SECONDS,
                 "hints": False,
             },
-            "learning": {"preset": "digits", "imprint_first": False, "device": "cpu"},
+            "learning": {"preset": "digits", "imprint_first": imprints, "device": "cpu"},
             "retention": {"keep_versions": 2, "keep_days": 0},
             "gate": {"max_old_accuracy_loss": 1.0, "min_new_accuracy": 0.0},
         }

@@ -7,12 +7,14 @@ from dataclasses import replace
 from handlers.bucket.edit_documents import DeleteImages
 from handlers.bucket.edit_rules import regrouping
 from handlers.bucket.seen_images import Learnt
+from handlers.updater.context.candidate import Candidate
 from handlers.updater.context.update import Update
 from handlers.updater.edits.edited_spec import edit_plan
 from handlers.updater.errors import SupersededError
 from handlers.updater.release.publish import check_parent
 from handlers.updater.workflow.edit_steps import EDIT_STEPS
 from handlers.updater.workflow.learn_steps import STEPS
+from handlers.updater.workflow.provisional_steps import attempted, is_measured, is_stored, unless_left_out
 from handlers.updater.workflow.runner import Step
 from model_store.layout import EVALUATION, MODEL, SEEN_IMAGES
 from model_store.manifest import Accuracy, Counts, Evaluation, Gate, Manifest, Preprocessing
@@ -20,21 +22,24 @@ from model_store.objects import PreconditionFailedError
 
 REFUSED = 0.1
 """Share of versions that the gate refuses."""
-ATTEMPT = "attempt"
+WORSE = 0.5
+"""Share of versions that answer their only evaluation image wrong, which their parents answer right."""
 
 
-def make(update: Update, learnt: Learnt, salt: str) -> None:
-    """Write the files of a version. ``salt`` differs between attempts, as weights do that were trained twice."""
-    update.folder.mkdir(parents=True, exist_ok=True)
-    learnt.save(update.folder / SEEN_IMAGES)
-    content = [salt, list(update.plan.classes), learnt.hashes.tobytes().hex()]
-    (update.folder / MODEL).write_text(json.dumps(content), encoding="utf-8")
-    drawn = int(hashlib.sha256(json.dumps(content[1:]).encode()).hexdigest()[:8], 16) / 2**32
+def make(update: Update, candidate: Candidate, learnt: Learnt) -> None:
+    """Write the files of a version. Those of two processes differ, as weights do that were trained twice."""
+    folder = candidate.folder
+    folder.mkdir(parents=True, exist_ok=True)
+    learnt.save(folder / SEEN_IMAGES)
+    content = [update.services.settings.data.name, list(update.plan.classes), learnt.hashes.tobytes().hex()]
+    (folder / MODEL).write_text(json.dumps(content), encoding="utf-8")
+    digest = hashlib.sha256(json.dumps([candidate.kind, *content[1:]]).encode()).hexdigest()
+    passed = int(digest[:8], 16) / 2**32 >= REFUSED
     nothing = Accuracy(all=1.0, old=None, new=None)
     evaluation = Evaluation(
-        version=update.version,
+        version=candidate.number,
         parent=update.plan.parent,
-        images=0,
+        images=1,
         cnn=nothing,
         nme=nothing,
         class_accuracy={},
@@ -42,21 +47,30 @@ def make(update: Update, learnt: Learnt, salt: str) -> None:
         old_as_new=None,
         forgetting=0.0,
         history=(1.0,),
-        parent_old=None,
-        confusion=(),
-        gate=Gate(passed=drawn >= REFUSED, reasons=() if drawn >= REFUSED else ("drawn",)),
+        parent_old=1.0,
+        confusion=((0, 1),) if int(digest[8:16], 16) / 2**32 < WORSE else ((1, 0),),
+        gate=Gate(passed=passed, reasons=() if passed else ("drawn",)),
     )
-    (update.folder / EVALUATION).write_text(evaluation.model_dump_json(), encoding="utf-8")
+    (folder / EVALUATION).write_text(evaluation.model_dump_json(), encoding="utf-8")
 
 
-def learn(update: Update) -> None:
+def learnt_by(update: Update) -> Learnt:
     """What the plan takes up joins what the parent has learnt."""
     plan, parent = update.plan, update.parent
     before = parent.learnt if parent is not None else Learnt.empty()
     entries = plan.of_role("train", "holdout")
     names = [entry.class_name or "" for entry in entries]
-    learnt = before.extended([entry.sha256 for entry in entries], names, plan.classes)
-    make(update, learnt, update.services.settings.data.name)
+    return before.extended([entry.sha256 for entry in entries], names, plan.classes)
+
+
+def learn(update: Update) -> None:
+    """As the child does."""
+    make(update, update.candidate, learnt_by(update))
+
+
+def imprint(update: Update, candidate: Candidate) -> None:
+    """As the child does."""
+    make(update, candidate, learnt_by(update))
 
 
 def edit(update: Update) -> None:
@@ -66,15 +80,20 @@ def edit(update: Update) -> None:
     learnt = parent.learnt.regrouped(change)
     if isinstance(wanted.operation, DeleteImages):
         learnt = learnt.without(wanted.learnt)
-    make(update, learnt, update.services.settings.data.name)
+    make(update, update.candidate, learnt)
 
 
 def store(update: Update) -> None:
-    """Publish what was made, as ``release.publish`` does."""
-    plan, edited = update.plan, update.intent.edit is not None
+    """Publish what was made."""
+    store_candidate(update, update.candidate)
+
+
+def store_candidate(update: Update, candidate: Candidate) -> None:
+    """Publish it, as ``release.publish`` does."""
+    plan = update.plan
     manifest = Manifest(
-        version=update.version,
-        kind="edited" if edited else "learnt",
+        version=candidate.number,
+        kind=candidate.kind,
         parent=plan.parent,
         update_id=plan.id,
         created_at=plan.created_at,
@@ -90,7 +109,7 @@ def store(update: Update) -> None:
         software={},
         timings={},
     )
-    files = {name: update.folder / name for name in (MODEL, SEEN_IMAGES, EVALUATION)}
+    files = {name: candidate.folder / name for name in (MODEL, SEEN_IMAGES, EVALUATION)}
     check_parent(update)
     try:
         update.services.versions.publish(manifest, files)
@@ -106,7 +125,7 @@ def _is_stored(update: Update) -> bool:
     return not update.makes_version or update.stored() is not None
 
 
-LEFT_OUT = {"prepare", "evaluate", "imprint", "evaluate-provisional", "store-provisional", "point-provisional"}
+LEFT_OUT = {"prepare", "evaluate", "evaluate-provisional"}
 
 
 def _pure(steps: tuple[Step, ...]) -> tuple[Step, ...]:
@@ -114,6 +133,8 @@ def _pure(steps: tuple[Step, ...]) -> tuple[Step, ...]:
         "learn": (learn, _is_made),
         "apply": (edit, _is_made),
         "store": (store, _is_stored),
+        "imprint": (attempted("imprint", imprint), unless_left_out(is_measured)),
+        "store-provisional": (attempted("store-provisional", store_candidate), unless_left_out(is_stored)),
     }
     return tuple(
         replace(step, run=changed[step.name][0], done=changed[step.name][1]) if step.name in changed else step

@@ -1,7 +1,11 @@
 """What of the product cannot be as it is in a history: clocks, threads, the child, the server. Put in place once."""
 
+import tempfile
 from collections.abc import Callable, Iterable, Iterator
+from functools import lru_cache
 from typing import Any
+
+from pydantic import BaseModel
 
 from handlers.bucket import edit_requests
 from handlers.retention import prune
@@ -12,7 +16,9 @@ from handlers.updater.intake import originals, reader, watch
 from handlers.updater.leader import lease
 from handlers.updater.leader.leadership import last_epoch
 from handlers.updater.leader.lease import Lease, LeaseState
+from model_store.manifest import Document
 from model_store.objects import ObjectStore
+from tools.simulation.bucket import scratch
 from tools.simulation.learning import PURE_EDIT_STEPS, NoChild
 from tools.simulation.scheduler import Lock, Process, Scheduler
 
@@ -147,11 +153,23 @@ def _one_by_one(function: Callable[[Any], Any], items: Iterable[Any], workers: i
     return map(function, items)
 
 
+@lru_cache(maxsize=2048)
+def _known(kind: type[Document], data: bytes | str) -> Document:
+    return BaseModel.model_validate_json.__func__(kind, data)  # type: ignore[attr-defined,no-any-return]
+
+
+def _parsed(kind: type[Document], data: bytes | str, **_: object) -> Document:
+    """The same bytes are the same document: processes read each other's again and again."""
+    return _known(kind, data)
+
+
 def install() -> None:
     """Replace them, in this process and for good."""
     clock: Any = Clock()
     for module in (edit_requests, watch):
         module.time = clock  # type: ignore[attr-defined]
+    tempfile.tempdir = str(scratch())
+    Document.model_validate_json = classmethod(_parsed)  # type: ignore[assignment]  # documents are frozen
     for module in (originals, reader, prune):
         module.ordered_map = _one_by_one  # type: ignore[attr-defined]
     changes: dict[str, Any] = {

@@ -81,13 +81,9 @@ class Scheduler:
     def run(self, until: float, watch: Callable[[], bool]) -> None:
         """Give turns until that time, or until ``watch`` says that it is enough."""
         while self.now < until and watch():
-            due = [task for task in self._tasks if task.wake_at <= self.now and task.process.paused_until <= self.now]
+            due = self._due()
             if not due:
-                times = [max(task.wake_at, task.process.paused_until) for task in self._tasks]
-                if not times:
-                    return
-                self.now = max(self.now, min(times))
-                continue
+                return
             task = due[0] if len(due) == 1 else self.random.choice(due)
             self.turns += 1
             task.greenlet.switch()
@@ -95,6 +91,20 @@ class Scheduler:
                 self._tasks.remove(task)
                 task.process.tasks.remove(task)
                 self._by_greenlet.pop(task.greenlet, None)
+
+    def _due(self) -> list[Task]:
+        """Who may run now, after the time has moved on to the first who may; nobody where no task is left."""
+        due: list[Task] = []
+        first = float("inf")
+        for task in self._tasks:
+            at = max(task.wake_at, task.process.paused_until, self.now)
+            if at < first:
+                first, due = at, [task]
+            elif at == first:
+                due.append(task)
+        if due:
+            self.now = first
+        return due
 
 
 class Lock:
