@@ -1,10 +1,11 @@
-"""A soak: drops in a row with random kills and constant prediction load; memory of every process, by role.
+"""A soak: drops in a row with random kills, pauses and constant prediction load; memory of every process, by role.
 
     python -m benchmarks.soak.run --output benchmarks/soak
 
 A real stack (``lucir up``) with a tiny network learns scikit-learn's digits in 30 drops: two classes, then one more at
 a time, then more images of known ones. At a random moment of each drop the updater, its learning child, or nothing is
-killed; in the last drops TorchServe's worker is, which costs the requests it was answering: these are counted apart.
+killed, or stopped for some seconds (SIGSTOP) as on a machine that sleeps; in the last drops TorchServe's worker is
+killed, which costs the requests it was answering: these are counted apart.
 """
 
 import argparse
@@ -16,7 +17,7 @@ import sys
 import tempfile
 import time
 from collections import Counter
-from contextlib import ExitStack
+from contextlib import ExitStack, suppress
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -42,6 +43,8 @@ SETTINGS = (
 )
 PER_DROP = 10
 LONGEST_DELAY = 6.0
+LONGEST_PAUSE = 12.0
+DISTURBED = ("updater", "learning child", "learning child", None)
 WORKER_SHARE = 0.2
 """Of the drops, at the end: those in which TorchServe's worker is killed."""
 AFTERMATH_SECONDS = 15.0
@@ -75,6 +78,7 @@ class Drop:
     number: int
     folder: str
     killed: str | None
+    paused: str | None
     at: float
     """When, in seconds since the epoch."""
     seconds: float
@@ -105,8 +109,8 @@ def put(stack: Stack, number: int) -> str:
     return digits
 
 
-def kill(stack: Stack, role: str, delay: float) -> str | None:
-    """Wait a moment, then kill it with signal 9 if it is there."""
+def disturb(stack: Stack, role: str, delay: float, pause: float | None) -> str | None:
+    """Wait a moment, then kill it with signal 9 if it is there, or stop it for so many seconds."""
     if role == "learning child":
         end = time.monotonic() + 30
         while (process := find(stack, role)) is None and time.monotonic() < end:
@@ -116,7 +120,15 @@ def kill(stack: Stack, role: str, delay: float) -> str | None:
     process = find(stack, role)
     if process is None:
         return None
-    process.kill()
+    if pause is None:
+        process.kill()
+        return role
+    process.suspend()
+    try:
+        time.sleep(pause)
+    finally:
+        with suppress(psutil.NoSuchProcess):  # killed meanwhile, by whoever guards it
+            process.resume()
     return role
 
 
@@ -138,14 +150,17 @@ def soak(stack: Stack, drops: int, seed: int, limit: float) -> list[Drop]:
     result = []
     for number in range(drops):
         began, digits = time.monotonic(), put(stack, number)
-        role = chance.choice(("updater", "learning child", "learning child", None))
+        role = chance.choice(DISTURBED)
+        pause = chance.choice((None, chance.uniform(1, LONGEST_PAUSE)))
         if number >= drops * (1 - WORKER_SHARE):
-            role = "TorchServe worker"
-        at = time.time()
-        killed = kill(stack, role, chance.uniform(0, LONGEST_DELAY)) if role is not None and number else None
-        at = time.time() if killed else at
+            role, pause = "TorchServe worker", None
+        at, met = time.time(), None
+        if role is not None and number:
+            met = disturb(stack, role, chance.uniform(0, LONGEST_DELAY), pause)
+            at = time.time() if met else at
         wait_served(stack, number)
-        result.append(Drop(number, digits, killed, at, round(time.monotonic() - began, 1)))
+        killed, paused = (met, None) if pause is None else (None, met)
+        result.append(Drop(number, digits, killed, paused, at, round(time.monotonic() - began, 1)))
         sys.stderr.write(f"{result[-1]}\n")
         if time.monotonic() - started > limit:
             break
@@ -187,6 +202,7 @@ def run(drops: int, seed: int, limit: float) -> tuple[dict[str, Any], list[tuple
         "drops": len(done),
         "versions": versions,
         "killed": dict(Counter(drop.killed for drop in done if drop.killed)),
+        "paused": dict(Counter(drop.paused for drop in done if drop.paused)),
         "requests": len(requests),
         "failed_requests_apart_from_killed_workers": len(failed) - len(worker),
         "failed_requests_of_killed_workers": len(worker),

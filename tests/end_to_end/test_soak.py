@@ -1,4 +1,4 @@
-"""The shortest soak: predictions go on, none fails, while the updater and its learning child are killed."""
+"""The shortest soak: predictions go on, none fails, while the learning child is killed and the updater stops."""
 
 import json
 import subprocess
@@ -8,8 +8,8 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).parents[2]
-SEED = "2"
-"""With it the second drop kills the updater, the third the learning child."""
+SEED = "32"
+"""With it the second drop kills the learning child, the third stops the updater for two seconds."""
 
 
 @pytest.mark.slow
@@ -22,7 +22,7 @@ def test_predictions_go_on_while_processes_are_killed(tmp_path: Path) -> None:
     assert done.returncode == 0, done.stdout + done.stderr
     result = json.loads((tmp_path / "result.json").read_bytes())
     assert (result["drops"], result["versions"]) == (3, 3)
-    assert sum(result["killed"].values()) >= 1
+    assert sum(result["killed"].values()) + sum(result["paused"].values()) >= 1
     assert result["requests"] > 50
     assert result["failed_requests_apart_from_killed_workers"] == 0
     assert (result["images_lost"], result["images_doubled"], result["images_left_in_incoming"]) == (0, 0, 0)

@@ -35,6 +35,8 @@ logger = logging.getLogger(__name__)
 
 WATCHED_SECONDS: Final = 24 * 3600.0
 LOOK_SECONDS: Final = 1.0
+REST: Final = 20.0
+"""After a look, as a multiple of the time it took: a thousand watched files shall not keep a core busy."""
 MOST_FILES: Final = 1000
 """Watched at a time, the latest rejected ones; and listed in a folder: one that holds more waits for nobody."""
 MOST_UPDATES: Final = 20
@@ -118,6 +120,8 @@ class SecondLook:
                 logger.warning("rejected files of %s are not looked at again: %s", folder, error)
                 for entry in entries:
                     self._watched.pop(entry.target, None)
+        ended = self._clock()
+        self._due = max(self._due, ended + REST * (ended - moment))
         return taken
 
     def _look_at(self, folder: str, entries: list[Entry], short: bool, known: Collection[str]) -> list[str]:

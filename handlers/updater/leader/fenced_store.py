@@ -10,6 +10,10 @@ form; each is one of these:
 - it moves one content (``expected_etag``), or what a seal has decided on;
 - it removes what is decided to go and never comes again under the same key.
 
+Whose an update is, and that it was given up, is such a replacement too (``workflow.ownership``): originals move to the
+archive only after a step was begun that nobody of a later epoch has taken over. One thing is not promised in a bucket:
+all ``_READY`` are alike there, so that a late move may take one that came meanwhile; its folder then waits as unmarked.
+
 A store that does not honour conditions cannot promise that: there is one updater by declaration, and one that slept
 through its own replacement does harm.
 """
