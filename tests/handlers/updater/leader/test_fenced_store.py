@@ -5,9 +5,9 @@ from pathlib import Path
 
 import pytest
 
-from handlers.bucket.update_documents import Done, Entry, FailedFolder
+from handlers.bucket.update_documents import Done, Entry, FailedFolder, Reason
 from handlers.bucket.updates import UpdateRecords
-from handlers.updater.intake.originals import move_original
+from handlers.updater.intake.originals import move_original, write_reasons
 from handlers.updater.leader.fenced_store import FencedStore
 from handlers.updater.leader.lease import KEY, Lease
 from model_store.directory.directory_store import DirectoryStore
@@ -31,6 +31,14 @@ def test_what_another_has_written_meanwhile_stays(store: DirectoryStore, before:
     with pytest.raises(PreconditionFailedError):
         fenced.write("updates/failed.json", b"late")
     assert store.read("updates/failed.json") == b"another's"
+
+
+def test_what_was_read_before_another_wrote_replaces_nothing(store: DirectoryStore) -> None:
+    seen = store.write("updates/000001/attempts.json", b"seen")
+    fenced = asleep(store, lambda: store.write("updates/000001/attempts.json", b"another's"))
+    with pytest.raises(PreconditionFailedError):
+        fenced.replace("updates/000001/attempts.json", b"late", expected_etag=seen.etag)
+    assert store.read("updates/000001/attempts.json") == b"another's"
 
 
 def test_a_file_that_another_has_created_stays(store: DirectoryStore, tmp_path: Path) -> None:
@@ -63,6 +71,14 @@ def test_an_image_that_was_replaced_just_now_is_not_taken_for_the_one_that_was_l
     assert move_original(asleep(store, lambda: store.write(entry.key, b"another image")), entry) is False
     assert store.read(entry.key) == b"another image"
     assert [info.key for info in store.list("archive/")] == []
+
+
+def test_the_reason_of_a_rejection_is_written_once(store: DirectoryStore) -> None:
+    entry = entry_of(store).model_copy(update={"role": "rejected", "reason": "damaged", "target": "rejected/ant/1.png"})
+    for update_id in ("000001", "000002"):  # again after an interruption
+        write_reasons(store, update_id, [entry])
+    reason = Reason.model_validate_json(store.read("rejected/ant/1.png.reason.json"))
+    assert (reason.reason, reason.update_id) == ("damaged", "000001")
 
 
 def published() -> Done:

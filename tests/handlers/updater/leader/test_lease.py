@@ -7,6 +7,7 @@ import sys
 import uuid
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -121,6 +122,7 @@ def test_a_holder_stops_writing_before_anybody_may_take_over(
     assert second.active
     for change in (
         lambda: fenced.write("updates/4", b""),
+        lambda: fenced.write("updates/4", b"", only_if_absent=True),
         lambda: fenced.replace("updates/1", b"", expected_etag="x"),
         lambda: fenced.upload("updates/4", Path("/dev/null")),
         lambda: fenced.move("updates/1", "updates/4"),
@@ -130,6 +132,55 @@ def test_a_holder_stops_writing_before_anybody_may_take_over(
             change()
     keys = [info.key for info in fenced.list("updates/")]
     assert keys == ["updates/1", "updates/2", "updates/3", KEY]
+
+
+class Overtaken:
+    """A store in which something happens right before the first ``method`` that an updater calls."""
+
+    def __init__(self, store: DirectoryStore, method: str, act: Callable[[], object]) -> None:
+        self._store, self._method, self._act = store, method, act
+        self.conditional_writes = True
+        self.url = store.url
+
+    def __getattr__(self, name: str) -> Any:
+        if name == self._method:
+            self._method = ""
+            self._act()
+        return getattr(self._store, name)
+
+
+def test_of_two_that_start_together_one_is_active(make: Callable[..., Lease], store: DirectoryStore) -> None:
+    quick = make("quick")
+    slow = make("slow", objects=Overtaken(store, "write", quick.tend))
+    slow.tend()
+    assert (quick.active, slow.active) == (True, False)
+    assert record(store).name == "quick"
+
+
+def test_of_two_that_follow_a_silent_one_one_is_active(
+    make: Callable[..., Lease], store: DirectoryStore, clock: Clock
+) -> None:
+    make("silent").tend()
+    quick = make("quick")
+    slow = make("slow", objects=Overtaken(store, "replace", quick.tend))
+    for standby in (quick, slow):
+        standby.tend()
+    clock.time += SECONDS
+    slow.tend()
+    assert (quick.active, slow.active) == (True, False)
+    assert record(store).name == "quick"
+
+
+def test_a_late_clean_stop_takes_nothing_from_a_successor(
+    make: Callable[..., Lease], store: DirectoryStore, clock: Clock
+) -> None:
+    first, second = make("first"), make("second")
+    for lease in (first, second):
+        lease.tend()
+    clock.time += SECONDS
+    second.tend()
+    first.release()
+    assert (record(store).name, record(store).released) == ("second", False)
 
 
 def test_a_clean_stop_hands_over_at_once(make: Callable[..., Lease], clock: Clock) -> None:

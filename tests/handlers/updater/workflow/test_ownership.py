@@ -70,6 +70,31 @@ def test_a_sleeper_that_wakes_later_does_nothing(services: Services, run: Callab
         runner.run()
 
 
+@pytest.mark.parametrize("asked", [0, 1], ids=["before a step", "before the update is given up"])
+def test_the_lease_is_asked_for(services: Services, monkeypatch: pytest.MonkeyPatch, asked: int) -> None:
+    """By a renewal in the store, so that whoever slept learns it: its own clock may have slept too."""
+    answers = [*([None] * asked), LeaseLostError("another one is active")]
+
+    def confirm() -> None:
+        answer = answers.pop(0) if len(answers) > 1 else answers[0]
+        if answer is not None:
+            raise answer
+
+    ran = list[str]()
+
+    def step(update: Update) -> None:
+        ran.append("learn")
+        superseded(update)
+
+    update = Update(services, services.records.begin({}))
+    monkeypatch.setattr(services.leadership, "confirm", confirm)
+    with pytest.raises(LeaseLostError, match="another one is active"):
+        Runner(update, [learning(step)]).run()
+    assert len(ran) == asked
+    assert services.records.attempts(UPDATE).given_up is None
+    assert services.records.done(UPDATE) is None
+
+
 def test_what_was_given_up_stays_so_whoever_ends_it(services: Services) -> None:
     update = Update(services, services.records.begin({}))
     services.records.revise_attempts(UPDATE, lambda _: Attempts(begun={"learn": 1}, given_up=SUPERSEDED))
