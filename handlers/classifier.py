@@ -13,13 +13,14 @@ from http import HTTPStatus
 from pathlib import Path
 from typing import Any
 
-from handlers.inference.answering import RawRequest, Reply, answer_batch, encode, error_reply
+from handlers.inference.answering import NOTHING_KEPT, RawRequest, Reply, answer_batch, encode, error_reply
 from handlers.inference.api_keys import DIGESTS_VARIABLE, WITHOUT_KEY, ApiKeys
 from handlers.inference.batch_reports import REPORTS_VARIABLE, BatchReporter
 from handlers.inference.preprocess import Limits
 from handlers.inference.repeated_fields import keep_repeated_fields
 from handlers.inference.version_model import VersionModel
 from handlers.inference.worker import CLOSING, CLOSING_VARIABLE, NOTHING_LEARNT_FILE, read_options
+from handlers.labelling.unsure_images import UnsureImages
 
 logger = logging.getLogger(__name__)
 
@@ -38,6 +39,7 @@ class Classifier:
         self._keys = ApiKeys()
         self._closing: Path | None = None
         self._reporter = BatchReporter(None)
+        self._unsure = NOTHING_KEPT
 
     def initialize(self, context: Any) -> None:
         """Load the version in ``context``'s model folder. An exception here ends the worker: it must not serve."""
@@ -49,6 +51,7 @@ class Classifier:
         keep_repeated_fields()
         options = read_options(os.environ)
         self._limits, self._top_k = options.limits, options.top_k
+        self._unsure = UnsureImages(options.unsure)
         self._reporter = BatchReporter(os.environ.get(REPORTS_VARIABLE))
         self._keys = ApiKeys.read(os.environ.get(DIGESTS_VARIABLE))
         marker = os.environ.get(CLOSING_VARIABLE)
@@ -88,5 +91,5 @@ class Classifier:
         """In order; a request without a key that is asked for gets 401, and is not looked at."""
         allowed = [self._keys.allow(request.headers) for request in requests]
         known = [request for request, may in zip(requests, allowed, strict=True) if may]
-        found = iter(answer_batch(model, known, self._limits, self._top_k))
+        found = iter(answer_batch(model, known, self._limits, self._top_k, unsure=self._unsure))
         return [next(found) if may else error_reply(401, WITHOUT_KEY) for may in allowed]

@@ -180,6 +180,20 @@ class RetentionSettings(Section):
     """Documents of an update are deleted so long after its end, once nothing that they tell of is left."""
 
 
+class LabellingSettings(Section):
+    """Images that answers were unsure of, kept on this machine until a person labels them on the page."""
+
+    keep_images: int = Field(0, ge=0, le=1000)
+    """At most so many, the newest; 0: none, for they are other people's. Engine and updater share the data folder then,
+    and both must be able to write there: they lie in its folder ``unsure``."""
+    keep_mb: int = Field(64, ge=1)
+    """Their largest size together, in MiB."""
+    keep_days: float = Field(7.0, gt=0)
+    """They are deleted so long after they were asked."""
+    below: float = Field(0.5, gt=0, le=1)
+    """An image is kept where the best class is less probable than this, or where it is of no known class."""
+
+
 class MinioSettings(Section):
     """The MinIO server that ``lucir up`` starts when it is asked to."""
 
@@ -222,6 +236,7 @@ class Settings(BaseSettings):
     learning: LearningSettings = LearningSettings()
     gate: GateSettings = GateSettings()
     retention: RetentionSettings = RetentionSettings()
+    labelling: LabellingSettings = LabellingSettings()
     minio: MinioSettings = MinioSettings()
     log: LogSettings = LogSettings()
 

@@ -15,11 +15,13 @@ from handlers.inference.batch_reports import GivenAnswer
 from handlers.inference.preprocess import BadImageError, ImageRules
 from handlers.inference.request import MOST_IMAGES, BadRequestError, Request, read_request
 from handlers.inference.version_model import Answer, VersionModel
+from handlers.labelling.unsure_images import Guess, UnsureImages, UnsureRules
 
 logger = logging.getLogger(__name__)
 
 NO_TURNS: Final = nullcontext()
 """Nobody else runs a model."""
+NOTHING_KEPT: Final = UnsureImages(UnsureRules())
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,10 +48,12 @@ def answer_batch(
     limits: ImageRules,
     top_k: int,
     turn: AbstractContextManager[object] = NO_TURNS,
+    unsure: UnsureImages = NOTHING_KEPT,
 ) -> list[Reply]:
     """Answer all in one run of ``model``, in order. Whatever one request raises ends that request only.
 
     ``turn`` is held while the model runs, not while images are decoded: where batches of several threads overlap.
+    ``unsure`` is offered each image with its answer.
     """
     asked = [_read(model, raw, limits, top_k) for raw in requests]
     good = [(image, one.request.top_k) for one in asked if isinstance(one, _Asked) for image in one.usable()]
@@ -60,12 +64,15 @@ def answer_batch(
         with turn:
             answers += model.classify(stacked, counts)
     found = iter(answers)
-    return [
-        _reply(one.request, model.version, [each if isinstance(each, str) else next(found) for each in one.images])
-        if isinstance(one, _Asked)
-        else one
-        for one in asked
-    ]
+    replies = []
+    for raw, one in zip(requests, asked, strict=True):
+        if isinstance(one, _Asked):
+            given = [each if isinstance(each, str) else next(found) for each in one.images]
+            _offer(unsure, raw, one.request.images, model.version, given)
+            replies.append(_reply(one.request, model.version, given))
+        else:
+            replies.append(one)
+    return replies
 
 
 def error_reply(status: int, message: str) -> Reply:
@@ -101,6 +108,15 @@ def _read(model: VersionModel, raw: RawRequest, limits: ImageRules, top_k: int) 
         return _Asked(request, [prepare(image) for image in request.images])
     except Exception as error:  # noqa: BLE001 (nobody foresaw it: the others of the batch must not pay for it)
         return error_reply(error.status if isinstance(error, BadRequestError) else 400, _refusal(error))
+
+
+def _offer(
+    unsure: UnsureImages, raw: RawRequest, images: Sequence[bytes], version: int, given: Sequence[Answer | str]
+) -> None:
+    for image, answer in zip(images, given, strict=True):
+        if isinstance(answer, Answer):
+            best = answer.predictions[0]
+            unsure.offer(image, Guess(version, best.name, best.probability, answer.unknown), raw.headers)
 
 
 def _refusal(error: Exception) -> str:

@@ -6,6 +6,7 @@ from typing import Final
 
 from handlers.inference.preprocess import Limits
 from handlers.inference.sessions.copy_choice import CopyRules
+from handlers.labelling.unsure_images import UnsureRules
 
 NOTHING_LEARNT_FILE: Final = "nothing_learnt.json"
 """Stands in the folder of version 0 instead of a model: ``{"error": "..."}`` is the answer to every request."""
@@ -36,6 +37,7 @@ class WorkerOptions:
     top_k: int = 5
     threads: int = 1
     rules: CopyRules = field(default_factory=CopyRules)
+    unsure: UnsureRules = field(default_factory=UnsureRules)
 
     def to_environment(self) -> dict[str, str]:
         """The variables that ``read_options`` reads."""
@@ -48,6 +50,7 @@ class WorkerOptions:
             _MAX_BYTES: str(self.limits.max_bytes),
             _MAX_PIXELS: str(self.limits.max_pixels),
             _MIN_SIDE: str(self.limits.min_side),
+            **self.unsure.to_environment(),
         }
 
 
@@ -67,4 +70,5 @@ def read_options(environment: Mapping[str, str]) -> WorkerOptions:
             most_changes=float(environment.get(_MOST_CHANGES, default.rules.most_changes)),
             most_change=float(environment.get(_MOST_CHANGE, default.rules.most_change)),
         ),
+        unsure=UnsureRules.read(environment),
     )

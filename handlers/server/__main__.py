@@ -19,6 +19,7 @@ from handlers.inference.api_keys import ApiKeys
 from handlers.inference.sessions.copy_choice import CopyRules
 from handlers.inference.traffic_metrics import TrafficMetrics, counts
 from handlers.inference.version_model import VersionModel
+from handlers.labelling.unsure_images import UnsureRules
 from handlers.logs import setup_logging
 from handlers.server.admission import WithKeys, with_origins
 from handlers.server.batches import Batcher, BatchRules
@@ -52,7 +53,14 @@ class Server:
             lambda folder: VersionModel.load(folder, threads=serving.threads, gpu=gpu, rules=copies),
             settings.run_folder / "answering.json",
         )
-        rules = BatchRules(settings.images, serving.top_k, serving.batch_size, serving.queue_size, serving.workers)
+        rules = BatchRules(
+            settings.images,
+            serving.top_k,
+            serving.batch_size,
+            serving.queue_size,
+            serving.workers,
+            UnsureRules.of(settings.labelling, settings.data),
+        )
         self.traffic = TrafficMetrics()
         self.batcher = Batcher(self.versions, rules, self.traffic)
         limits = RequestLimits(

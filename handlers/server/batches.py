@@ -11,6 +11,7 @@ from typing import Final
 from handlers.inference.answering import RawRequest, Reply, answer_batch, error_reply
 from handlers.inference.preprocess import ImageRules
 from handlers.inference.traffic_metrics import TrafficMetrics
+from handlers.labelling.unsure_images import UnsureImages, UnsureRules
 from handlers.server.loaded_versions import LoadedVersion, LoadedVersions
 
 logger = logging.getLogger(__name__)
@@ -40,6 +41,7 @@ class BatchRules:
     queue_size: int
     runners: int
     """Batches that run through the model side by side."""
+    unsure: UnsureRules = field(default_factory=UnsureRules)
 
 
 class Batcher:
@@ -54,6 +56,7 @@ class Batcher:
         self._versions = versions
         self._traffic = traffic
         self._rules = rules
+        self._unsure = UnsureImages(rules.unsure)
         self._queue: deque[_Job] = deque()
         self._arrived = threading.Condition()
         self._running: dict[int, float] = {}
@@ -140,7 +143,7 @@ class Batcher:
             return [error_reply(503, notice or NOT_YET)] * len(batch)
         try:
             raw = [job.raw for job in batch]
-            return answer_batch(version.model, raw, self._rules.limits, self._rules.top_k, self._turns)
+            return answer_batch(version.model, raw, self._rules.limits, self._rules.top_k, self._turns, self._unsure)
         except Exception:  # the thread must go on; nobody is left without an answer
             logger.exception("a batch failed", extra={"version": version.number, "requests": len(batch)})
             return [error_reply(500, "internal error; the server's log has the details")] * len(batch)

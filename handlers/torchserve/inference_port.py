@@ -9,6 +9,7 @@ from PIL import Image
 
 from handlers.inference.request import MOST_IMAGES
 from handlers.inference.traffic_metrics import PROBE_QUERY
+from handlers.labelling.unsure_images import NOT_KEPT_HEADER
 from handlers.settings import Settings
 from handlers.torchserve.folders import NOTHING_LEARNT
 from handlers.torchserve.model_status import PREDICTIONS_PATH
@@ -28,7 +29,7 @@ class Probe:
             base_url=settings.inference_url,
             timeout=settings.serving.response_timeout_seconds,
             trust_env=False,
-            headers=settings.serving.authorization(),
+            headers={**settings.serving.authorization(), NOT_KEPT_HEADER: "probe"},
         )
         side = max(_SIDE, settings.images.min_side)
         buffer = io.BytesIO()

@@ -20,6 +20,7 @@ from handlers.inference.batch_reports import REPORTS_VARIABLE
 from handlers.inference.preprocess import Limits
 from handlers.inference.sessions.copy_choice import CopyRules
 from handlers.inference.worker import CLOSING_VARIABLE, WorkerOptions
+from handlers.labelling.unsure_images import UnsureRules
 from handlers.settings import Settings
 from handlers.sockets import LaunchError, management_socket, private_folder, short_folder
 from handlers.torchserve.frontend.drain import CLOSING_MARKER, CLOSING_SECONDS, END_SECONDS
@@ -185,6 +186,7 @@ def _environment(settings: Settings, temporary: Path, workers: Path) -> dict[str
         serving.top_k,
         serving.threads,
         CopyRules.of(serving.copies, serving.copy_max_changes, serving.copy_max_probability_change),
+        UnsureRules.of(settings.labelling, settings.data),
     )
     inherited = os.environ.get("PYTHONPATH")
     # TS_CONFIG_FILE and its like of an installed TorchServe would override what is written here.

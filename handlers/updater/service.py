@@ -2,6 +2,7 @@
 
 import logging
 import threading
+import time
 from collections.abc import Sequence
 
 from handlers.backoff import backoff
@@ -9,6 +10,7 @@ from handlers.bucket.edit_documents import EditRequest
 from handlers.bucket.edit_requests import EditDesk
 from handlers.bucket.update_documents import Done, FolderIntent, Intent
 from handlers.bucket.updates import UpdateRecords
+from handlers.labelling.unsure_images import UnsureImages, UnsureRules
 from handlers.retention.prune import Retention
 from handlers.settings import Settings
 from handlers.sidecar.machine_metrics import MachineCollector
@@ -41,6 +43,8 @@ FIRST_PAUSE, LONGEST_PAUSE = 1.0, 60.0
 IDLE_SECONDS = 1.0
 GIVE_UP = 5
 """Failures in a row after which an updater that is to end ends without success."""
+UNSURE_SECONDS = 60.0
+"""Between two looks for images to label that are too old to be kept."""
 
 
 class Updater:
@@ -98,6 +102,8 @@ class Updater:
             troubled=troubled,
         )
         self._retention = Retention(fenced, settings.retention, self._services.tick, epoch)
+        self._unsure = UnsureImages(UnsureRules.of(settings.labelling, settings.data))
+        self._unsure_swept = -UNSURE_SECONDS
         self._second_look = SecondLook(fenced, self.records, settings.updater.settle_seconds)
         self._runner: tuple[Update, Runner] | None = None
         self._started = False
@@ -118,6 +124,7 @@ class Updater:
             while not self.stopping.is_set():
                 self.status.beat("main")
                 try:
+                    self._sweep_unsure()
                     self._once()
                     failures = 0
                     self.metrics.failures.set(0)
@@ -142,6 +149,15 @@ class Updater:
             self._watcher.stop()
             self._serving.stop()
             self._leadership.stop()
+
+    def _sweep_unsure(self) -> None:
+        """Images that nobody has labelled go when they are too old, or when none are to be kept any more."""
+        if time.monotonic() - self._unsure_swept >= UNSURE_SECONDS:
+            self._unsure_swept = time.monotonic()
+            try:
+                self._unsure.sweep()
+            except OSError as error:  # learning goes on without it
+                self._report(error)
 
     def _once(self) -> None:
         """Go on with an update that has no end yet, or begin one if a drop is ready, or wait a moment for one."""

@@ -14,6 +14,9 @@ pytestmark = [pytest.mark.slow, needs_browser]
 ENGINE = "serving.engine=uvicorn"
 """The quicker start; tests/handlers/torchserve asks the other engine the same."""
 
+KEEP = ("labelling.keep_images=5", "labelling.below=1")
+"""Whatever is asked is to be labelled."""
+
 
 def teach(page: Page, folder: Path, served: str) -> None:
     page.locator("#teach-folder").set_input_files(folder)
@@ -24,7 +27,7 @@ def teach(page: Page, folder: Path, served: str) -> None:
 def test_everything_by_the_page(tmp_path: Path) -> None:
     (tmp_path / "zero.png").write_bytes(picture("0"))
     with (
-        running(tmp_path / "data", settings=(*FAST, ENGINE)) as stack,
+        running(tmp_path / "data", settings=(*FAST, ENGINE, *KEEP)) as stack,
         chromium() as browser,
         opened(browser, stack.record.updater_url) as page,
     ):
@@ -36,6 +39,11 @@ def test_everything_by_the_page(tmp_path: Path) -> None:
         expect(page.locator(".near").first).to_contain_text("0cosine 0.9")
         expect(page.locator(".near img").first).to_be_visible()
         assert findings(page) == []
+        page.get_by_role("link", name="Files").click()
+        expect(page.locator("#unsure > li")).to_contain_text("by version 1")
+        page.get_by_role("button", name="Dismiss: delete").click()
+        expect(page.locator("#unsure")).to_contain_text("None")
+        page.get_by_role("link", name="Home").click()
         page.get_by_label("Right class").fill("1")
         page.locator(".correction button[type=submit]").click()
         expect(page.locator("#notices")).to_contain_text("The image is learnt as 1")

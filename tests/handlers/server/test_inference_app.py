@@ -12,6 +12,7 @@ from handlers.inference.api_keys import ApiKeys
 from handlers.inference.preprocess import Limits
 from handlers.inference.traffic_metrics import TrafficMetrics
 from handlers.inference.version_model import VersionModel
+from handlers.labelling.unsure_images import UnsureImages, UnsureRules
 from handlers.server.admission import WithKeys, with_origins
 from handlers.server.batches import Batcher, BatchRules
 from handlers.server.gateway import Gateway
@@ -229,3 +230,13 @@ def test_web_pages_of_chosen_origins(versions: LoadedVersions, make_image: MakeI
         assert refused.status_code == 401
         assert refused.headers["access-control-allow-origin"] == "https://a.example"  # or no page could read it
     batcher.stop()
+
+
+def test_what_an_answer_was_unsure_of_is_kept(versions: LoadedVersions, make_image: MakeImage, tmp_path: Path) -> None:
+    rules = UnsureRules(tmp_path / "unsure", images=5, below=1.0)
+    batcher = Batcher(versions, BatchRules(Limits(), 5, 8, 50, 1, rules), TrafficMetrics())
+    with serving(make_inference_app(versions, batcher, RequestLimits(LARGEST, 10, 30)), batcher.start) as client:
+        client.post("/predictions/lucir", content=make_image("rot"))
+        client.post("/predictions/lucir", content=make_image("grün"), headers={"x-do-not-keep": "1"})
+    batcher.stop()
+    assert [one.guess.class_name for one in UnsureImages(rules).newest(5)] == ["rot"]

@@ -4,7 +4,8 @@ from pathlib import Path
 import pytest
 
 from handlers.inference.worker import WorkerOptions, read_options
-from handlers.settings import Settings
+from handlers.labelling.unsure_images import UnsureRules
+from handlers.settings import LabellingSettings, Settings
 from handlers.sockets import LaunchError, management_socket
 from handlers.torchserve.folders import drop_place, prepare_nothing_learnt, version_of
 from handlers.torchserve.launch import prepare_launch, render_config, render_log4j
@@ -93,7 +94,7 @@ def test_worker_options_survive_the_environment() -> None:
 
 def test_defaults_of_the_worker_are_those_of_the_settings(tmp_path: Path) -> None:
     environment = prepare_launch(settings(tmp_path)).environment
-    assert read_options(environment) == WorkerOptions()
+    assert read_options(environment) == WorkerOptions(unsure=UnsureRules(tmp_path / "unsure"))
 
 
 def test_place_to_drop(tmp_path: Path) -> None:
@@ -106,3 +107,9 @@ def test_nothing_learnt_folder_names_the_place(tmp_path: Path) -> None:
     folder = prepare_nothing_learnt(tree)
     assert version_of(folder) == 0
     assert drop_place(tree) in (folder / "nothing_learnt.json").read_text()
+
+
+def test_a_worker_is_told_where_to_keep_what_it_was_unsure_of(tmp_path: Path) -> None:
+    tree = Settings(data=tmp_path, labelling=LabellingSettings(keep_images=3, keep_days=2, below=0.7))
+    told = read_options(prepare_launch(tree).environment).unsure
+    assert told == UnsureRules(tmp_path / "unsure", images=3, days=2.0, below=0.7)

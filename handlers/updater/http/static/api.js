@@ -41,6 +41,13 @@ async function ask(path, options) {
   }
 }
 
+// A file that only whoever has the token may see; an address in a page cannot carry one.
+export async function blob(path) {
+  const answer = await fetch(path, {cache: "no-store", headers: headers({}), signal: AbortSignal.timeout(PATIENCE_MS)});
+  if (!answer.ok) throw new ApiError(answer.status, answer.statusText);
+  return answer.blob();
+}
+
 // "no-cache": the browser asks whether what it has is still the same, and gets 304 where it is.
 export const get = (path) => ask(path, {cache: "no-cache", headers: headers({})});
 

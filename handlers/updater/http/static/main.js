@@ -10,9 +10,10 @@ import {startNow} from "./now.js";
 import {startRequests} from "./requests.js";
 import {startTeach} from "./teach.js";
 import {startTry} from "./try.js";
+import {showUnsure, startUnsure} from "./unsure.js";
 import {startVersions} from "./versions.js";
 
-const VIEWS = {home: null, classes: showClasses, versions: null, files: showFiles};
+const VIEWS = {home: null, classes: showClasses, versions: null, files: () => { showUnsure(); showFiles(); }};
 
 function showView() {
   const name = location.hash.slice(1) in VIEWS ? location.hash.slice(1) : "home";
@@ -34,5 +35,6 @@ startTeach();
 startClasses();
 startVersions();
 startFiles();
+startUnsure();
 startRequests();
 refresh().then(startDialogs);

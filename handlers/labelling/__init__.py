@@ -1,0 +1,1 @@
+"""Images that a version was unsure of, kept for a person to label."""
