@@ -29,7 +29,7 @@ _DAY: Final = 86400.0
 _ID_LENGTH: Final = 64
 
 
-class LabellingSettings(Protocol):
+class KeepSettings(Protocol):
     """The branch ``labelling`` of the settings."""
 
     @property
@@ -53,7 +53,7 @@ class UnsureRules:
     below: float = 0.5
 
     @classmethod
-    def of(cls, settings: LabellingSettings, data: Path) -> Self:
+    def of(cls, settings: KeepSettings, data: Path) -> Self:
         """As the settings say; data: the data folder."""
         folder = data.absolute() / FOLDER
         return cls(folder, settings.keep_images, settings.keep_mb, settings.keep_days, settings.below)

@@ -4,7 +4,7 @@ import {byId, make, percent} from "./dom.js";
 import {onChange} from "./live.js";
 
 const SVG = "http://www.w3.org/2000/svg";
-const W = 760, H = 250, LEFT = 44, RIGHT = 14, TOP = 12, BOTTOM = 28, LABELS = 16;
+const W = 760, H = 250, LEFT = 66, RIGHT = 14, TOP = 12, BOTTOM = 28, LABELS = 16;
 let drawn = "";
 
 export function draw(tag, attributes, text) {

@@ -6,7 +6,7 @@ import {byId, setText} from "./dom.js";
 const PAUSE_MS = 2000, HIDDEN_PAUSE_MS = 10000, MORE_VERSIONS = 20;
 // The first look asks for few: a version that was never read before costs the updater 50 ms with 1,000 classes.
 const FIRST_VERSIONS = 3, SOON_VERSIONS = 12;
-const FIELDS = ["version", "kind", "parent", "created_at", "changed", "class_count", "exemplar_count", "accuracy", "interval",
+const FIELDS = ["version", "kind", "parent", "created_at", "changed", "class_count", "exemplar_count", "new_classes", "updated_classes", "accuracy", "interval",
   "images", "gate", "average_incremental_accuracy", "forgetting", "old_as_new", "timings", "report", "size"].join(",");
 
 export const state = {status: null, versions: [], total: 0};

@@ -5,7 +5,10 @@ import {openCompare} from "./compare.js";
 import {confirm, during, notice} from "./dialogs.js";
 import {byId, count, duration, interval, keyedOr, make, percent, setClass, setHidden, setText, time} from "./dom.js";
 import {onChange, refresh, showOlder, state} from "./live.js";
+import {follow} from "./requests.js";
+import {teachMore} from "./teach.js";
 
+const MORE = 3;
 const ticked = new Set();
 
 async function rollback(version) {
@@ -42,21 +45,35 @@ function tick(version) {
   return make("label", {class: "tick"}, box, " compare");
 }
 
+// Why the gate did not simply pass it, and what a person can do then.
+function verdict(version) {
+  const {answer, reasons, undecided} = version.gate;
+  if (answer === "passed") return null;
+  const names = [...version.new_classes, ...version.updated_classes];
+  const again = make("button", {type: "button", "aria-label": `Learn what version ${version.version} was to learn again`}, "Learn again");
+  again.addEventListener("click", () => during(again, async () => { follow(await post("api/relearn", {classes: names})); }));
+  const more = names.slice(0, MORE).map((name) => make("button", {type: "button", click: () => teachMore(name)}, `Add images of ${name}`));
+  return make("div", {class: "verdict"},
+    make("p", {}, answer === "refused" ? "The gate refused it, and the version before goes on answering:" : "The gate let it pass, but too few images were measured to be sure:"),
+    make("ul", {}, ...[...reasons, ...undecided].map((reason) => make("li", {}, reason))),
+    make("p", {class: "bar"}, ...(answer === "refused" && names.length ? [again] : []), ...more));
+}
+
 function row(version) {
   if (version.error) return make("li", {class: "version"}, make("h3", {}, `Version ${version.version}`), make("p", {class: "bad"}, version.error));
   const back = make("button", {type: "button", class: "back"}, "Roll back to this");
   back.setAttribute("aria-label", `Roll back to version ${version.version}`);
   back.addEventListener("click", () => during(back, () => rollback(version)));
-  const report = version.report ? make("a", {href: `versions/${version.version}/report`}, `Report of version ${version.version}`) : null;
+  const report = version.report ? make("p", {}, make("a", {href: `versions/${version.version}/report`}, `Report of version ${version.version}`)) : null;
   const figures = [["all classes", `${percent(version.accuracy.cnn.all)} (${interval(version.interval, version.images)})`],
     ["old", percent(version.accuracy.cnn.old)], ["new", percent(version.accuracy.cnn.new)],
     ["classes", version.class_count], ["learning", duration(version.timings.learn)], ["made", time(version.created_at)]];
   return make("li", {class: "version"},
     make("div", {class: "bar"}, make("h3", {}, `Version ${version.version}`), make("span", {class: "chip"}), tick(version), back),
     make("p", {class: "changed"}, version.changed),
-    version.gate.answer === "passed" ? null : make("p", {class: "soft"}, [...version.gate.reasons, ...version.gate.undecided].join("; ")),
+    verdict(version),
     make("dl", {class: "facts"}, ...figures.map(([name, value]) => make("div", {}, make("dt", {}, name), make("dd", {}, value)))),
-    make("p", {class: "bar"}, report), example(version.version));
+    report, example(version.version));
 }
 
 function stateOf(version) {

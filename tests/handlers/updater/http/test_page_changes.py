@@ -14,6 +14,7 @@ from handlers.updater.http.app import make_app
 from handlers.updater.service import Updater
 from lucir_core.config.phase_config import load_preset
 from model_store.directory.directory_store import DirectoryStore
+from model_store.manifest import Gate
 from tests.handlers.cli.test_versions import publish
 from tests.handlers.conftest import DigitFiles
 from tests.support.browser import needs_browser, opened
@@ -146,11 +147,20 @@ def test_classes_are_merged_and_removed_when_that_is_confirmed(
 def test_versions_are_compared_and_gone_back_to(
     browser: Browser, client: httpx.Client, updater: Updater, tmp_path: Path
 ) -> None:
-    for number in (1, 2, 3):
-        publish(updater.versions, number, tmp_path, passed=number < 3)
+    unclear = Gate(passed=True, undecided=("1 of 4 images is right: more images would help",))
+    for number, gate in ((1, None), (2, unclear), (3, None)):
+        publish(updater.versions, number, tmp_path, passed=number < 3, gate=gate)
     updater.versions.point_to(2, "published")
     updater.status.set_versions(2, 2, None)
     with opened(browser, str(client.base_url)) as page:
+        page.get_by_role("link", name="Versions").click()
+        refused, served = page.locator(".version").nth(0), page.locator(".version").nth(1)
+        expect(refused.locator(".verdict")).to_contain_text("The gate refused it")
+        expect(refused.locator(".verdict li")).to_have_text("too bad")
+        expect(served.locator(".verdict")).to_contain_text("too few images were measured")
+        expect(served.locator(".verdict li")).to_have_text("1 of 4 images is right: more images would help")
+        served.get_by_role("button", name="Add images of owl").click()
+        expect(page.get_by_label("Class of the images")).to_have_value("owl")
         page.get_by_role("link", name="Versions").click()
         page.get_by_label("Compare version 1").check()
         page.get_by_label("Compare version 2").check()
@@ -163,6 +173,39 @@ def test_versions_are_compared_and_gone_back_to(
         page.get_by_role("button", name="Roll back to version 1").click()
         page.locator("#confirm-yes").click()
         expect(page.locator("#notices")).to_contain_text("Version 1 is the current one now; before it was 2.")
+    pointer = updater.versions.current()
+    assert pointer is not None
+    assert pointer.version == 1
+
+
+def press_until(page: Page, name: str) -> None:
+    """Go on with Tab until what has this name or these words has the focus."""
+    for _ in range(60):
+        page.keyboard.press("Tab")
+        if page.evaluate("document.activeElement.ariaLabel || document.activeElement.textContent.trim()") == name:
+            return
+    raise AssertionError(f"the keyboard does not reach {name!r}")
+
+
+@pytest.mark.slow
+def test_a_version_is_gone_back_to_by_keyboard_alone(
+    browser: Browser, client: httpx.Client, updater: Updater, tmp_path: Path
+) -> None:
+    for number in (1, 2):
+        publish(updater.versions, number, tmp_path)
+    updater.versions.point_to(2, "published")
+    updater.status.set_versions(2, 2, None)
+    with opened(browser, str(client.base_url)) as page:
+        page.locator("#tiles dd").first.wait_for()
+        press_until(page, "Versions")
+        page.keyboard.press("Enter")
+        page.locator(".version").first.wait_for()
+        press_until(page, "Roll back to version 1")
+        page.keyboard.press("Enter")
+        expect(page.locator("#confirm-no")).to_be_focused()
+        press_until(page, "Roll back")
+        page.keyboard.press("Enter")
+        expect(page.locator("#notices")).to_contain_text("Version 1 is the current one now")
     pointer = updater.versions.current()
     assert pointer is not None
     assert pointer.version == 1
