@@ -159,6 +159,8 @@ def test_versions_are_compared_and_gone_back_to(
         expect(refused.locator(".verdict li")).to_have_text("too bad")
         expect(served.locator(".verdict")).to_contain_text("too few images were measured")
         expect(served.locator(".verdict li")).to_have_text("1 of 4 images is right: more images would help")
+        refused.get_by_role("button", name="Learn what version 3 was to learn again").click()
+        expect(page.locator("#request-list")).to_contain_text("learn 'owl' again from the archive")
         served.get_by_role("button", name="Add images of owl").click()
         expect(page.get_by_label("Class of the images")).to_have_value("owl")
         page.get_by_role("link", name="Versions").click()
