@@ -7,7 +7,7 @@ import {chosenFiles, droppedFiles, dropZone} from "./drop.js";
 import {refresh} from "./live.js";
 import {isKnown, offerNames} from "./names.js";
 
-const CLASSES = 5, ALIKE = 6, TYPICAL = 3, LOOKALIKES = 2;
+const CLASSES = 5, ALIKE = 5, TYPICAL = 3, LOOKALIKES = 2;
 let shown = null;
 
 async function correct(file, name) {
