@@ -39,7 +39,7 @@ OWN: dict[str, dict[str, Any]] = {
 }
 """By method: what else takes epochs."""
 UNFINISHED, KILLED = 75, -signal.SIGKILL
-KILL_SECONDS = (2.0, 6.0)
+KILL_SECONDS = (0.2, 1.0)
 """After the first sign of work: how long a piece that is killed goes on."""
 MOST = 12
 """Pieces after the kill."""

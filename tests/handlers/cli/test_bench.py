@@ -202,10 +202,8 @@ def test_a_folder_of_images_is_learnt_from_scratch_by_default(tmp_path: Path) ->
 @pytest.mark.slow
 @pytest.mark.timeout(600)
 def test_a_suite_rehearsed_is_cut_off_killed_moved_and_finished(tmp_path: Path) -> None:
-    """The first lines of the real suite: LUCIR with 5 and 10 phases, which share phase 0, and lucir_plus."""
-    shown = rehearse(tmp_path, "cifar100", 1.0, lines=3, rest=300.0)
+    """The first line of the real suite, LUCIR with 5 phases, and its page."""
+    shown = rehearse(tmp_path, "cifar100", 1.0, lines=1, rest=300.0)
     assert [piece["status"] for piece in shown["pieces"]] == [75, -9, 0]
-    assert (shown["finished"], shown["phases"]) == (3, 6 + 11 + 6)
-    assert (shown["phase_0_learnt"], shown["phase_0_shared"]) == (2, 1)
-    assert shown["in_pieces"] >= 1
+    assert (shown["finished"], shown["in_pieces"], shown["phases"]) == (1, 1, 6)
     assert (shown["page"], shown["left_in_work"]) == (True, 0)
