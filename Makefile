@@ -73,7 +73,7 @@ check: $(VENV)/.dev  ## lint, types, import rules
 	$(BIN)/lint-imports
 
 requirements: $(VENV)/.uv  ## compile the hash-pinned requirements anew
-	cd requirements && for name in uv runtime serving dev; do \
+	cd requirements && for name in uv runtime serving server dev; do \
 	  ../$(BIN)/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-header $$name.in -o $$name.txt || exit 1; done
 
 clean:  ## remove the environment and the caches

@@ -144,7 +144,8 @@ def render_config(settings: Settings) -> str:
         "inference_address": web_address(_listening_host(serving.host), serving.port),
         "metrics_address": f"unix:{_raw_metrics_socket(settings)}",
         "management_address": f"unix:{management_socket(settings)}",
-        # gRPC cannot be turned off: loopback, and ports of the kernel's choice so that stacks do not collide.
+        # gRPC cannot be turned off: loopback, and ports of the kernel's choice so that stacks do not collide. The
+        # process in front closes them (handlers.torchserve.frontend.drain).
         "grpc_inference_address": "127.0.0.1",
         "grpc_management_address": "127.0.0.1",
         "grpc_inference_port": 0,

