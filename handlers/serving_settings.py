@@ -70,7 +70,7 @@ class ServingSettings(Section):
     open_access: bool = False
     """Answer everybody without a key also on an address that other machines reach; else the engine does not start."""
     cors_origins: tuple[str, ...] = ()
-    """With ``uvicorn``: web pages of these origins may ask, e.g. ``["https://example.org"]``; ``["*"]``: of all."""
+    """Web pages of these origins may ask, e.g. ``["https://example.org"]``; ``["*"]``: of all. TorchServe takes one."""
 
     def keys(self) -> tuple[str, ...]:
         """The API keys; none: no key is asked for. Raises ``SettingsError`` for a file that holds none."""

@@ -9,6 +9,7 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 
 from handlers.inference.answering import error_reply
 from handlers.inference.api_keys import WITHOUT_KEY, ApiKeys
+from handlers.inference.request import READABLE_HEADERS
 
 OPEN: Final = ("/ping", "/v2/health/", "/openapi.json")
 """Health, and how to ask, are told without a key."""
@@ -45,7 +46,7 @@ def with_origins(app: ASGIApp, origins: Sequence[str]) -> ASGIApp:
         app,
         allow_origins=origins,
         allow_methods=["GET", "POST", "PUT"],
-        allow_headers=["authorization", "content-type", "top-k", "x-api-key", "x-request-id", "x-top-k"],
+        allow_headers=READABLE_HEADERS,
         expose_headers=["x-request-id", "retry-after"],
     )
 

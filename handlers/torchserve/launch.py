@@ -6,6 +6,7 @@ refuses a second instance, and leaves the Java process behind when it is killed.
 
 import os
 import sys
+from collections.abc import Sequence
 from dataclasses import dataclass
 from importlib.util import find_spec
 from pathlib import Path
@@ -18,6 +19,7 @@ from handlers.exposure import check_exposure
 from handlers.inference.api_keys import DIGESTS_VARIABLE, ApiKeys
 from handlers.inference.batch_reports import REPORTS_VARIABLE
 from handlers.inference.preprocess import Limits
+from handlers.inference.request import READABLE_HEADERS
 from handlers.inference.sessions.copy_choice import CopyRules
 from handlers.inference.worker import CLOSING_VARIABLE, WorkerOptions
 from handlers.labelling.unsure_images import UnsureRules
@@ -169,6 +171,7 @@ def render_config(settings: Settings) -> str:
         "disable_system_metrics": "true",
         "ts_open_inference_protocol": "true",
         "prefer_direct_buffer": "false",
+        **_origin(serving.cors_origins),
     }
     return "".join(f"{key}={_escape(str(value))}\n" for key, value in values.items())
 
@@ -245,6 +248,22 @@ def _listening_host(host: str) -> str:
             f"{ANY_IPV6} for every address of this machine (--host, LUCIR_SERVING__HOST), or serving.engine=uvicorn"
         )
     return host
+
+
+def _origin(origins: Sequence[str]) -> dict[str, object]:
+    """For web pages of another origin. Raises ``LaunchError`` for several, which TorchServe cannot tell apart."""
+    if not origins:
+        return {}
+    if len(origins) > 1:
+        raise LaunchError(
+            f"serving.cors_origins has {len(origins)} origins ({', '.join(origins)}), and TorchServe takes one: name "
+            'one, "*" for web pages of all, or serving.engine=uvicorn'
+        )
+    return {
+        "cors_allowed_origin": origins[0],
+        "cors_allowed_methods": "GET, POST, PUT, OPTIONS",
+        "cors_allowed_headers": ", ".join(READABLE_HEADERS),
+    }
 
 
 def _check_spelling(settings: Settings) -> None:

@@ -25,6 +25,7 @@ MakeImage = Callable[..., bytes]
 
 PATH = "/predictions/lucir"
 INFER = "/v2/models/lucir/infer"
+PAGE = "https://page.example"
 NOBODY = 65534
 CONNECT = "import socket, sys; socket.socket(socket.AF_UNIX).connect(sys.argv[1])"
 
@@ -40,7 +41,7 @@ def served(new_stack: Callable[..., Stack]) -> Iterator[Stack]:
     """Version 1, with the management socket in a folder that anybody may look for."""
     with tempfile.TemporaryDirectory() as folder:
         Path(folder).chmod(0o755)
-        stack = new_stack(management_socket=Path(folder) / "private" / "management.sock")
+        stack = new_stack(management_socket=Path(folder) / "private" / "management.sock", cors_origins=(PAGE,))
         stack.start()
         stack.publish(1)
         with Reconciler(stack.settings, stack.versions) as reconciler:
@@ -54,6 +55,7 @@ def test_every_way_to_send_an_image_and_nothing_else(served: Stack, make_image: 
         check_images(client, make_image("青"), make_image("rot"))
         check_json(client, make_image("青"), make_image("rot"))
         check_refusals(client, make_image())
+        check_web_page(client, make_image())
         check_management_is_not_there(client)
         assert client.post(PATH, content=make_image()).json()["model_version"] == 1
     check_ports(served)
@@ -115,6 +117,17 @@ def check_refusals(client: httpx.Client, image: bytes) -> None:
     assert client.post("/predictions/other", content=image).status_code == 404
     assert client.post(f"{PATH}/9", content=image).status_code == 404
     assert client.get("/ping", headers={"x-request-id": "a"}).headers["x-request-id"]
+
+
+def check_web_page(client: httpx.Client, image: bytes) -> None:
+    asked = {"Origin": PAGE, "Access-Control-Request-Method": "POST", "Access-Control-Request-Headers": "x-api-key"}
+    before = client.options(PATH, headers=asked)
+    assert before.status_code == 200
+    assert "POST" in before.headers["access-control-allow-methods"]
+    assert "x-api-key" in before.headers["access-control-allow-headers"].lower()
+    answers = [client.post(PATH, content=content, headers={"Origin": PAGE}) for content in (image, b"no image")]
+    assert [answer.status_code for answer in answers] == [200, 400]
+    assert {answer.headers["access-control-allow-origin"] for answer in (before, *answers)} == {PAGE}
 
 
 def check_management_is_not_there(client: httpx.Client) -> None:

@@ -42,6 +42,17 @@ def test_only_inference_and_metrics_listen_beyond_this_machine(tmp_path: Path) -
     assert addresses["management_address"].startswith("unix:")
 
 
+def test_web_pages_of_one_origin(tmp_path: Path) -> None:
+    def config(*origins: str) -> dict[str, str]:
+        return parse(render_config(settings(tmp_path, serving={"cors_origins": origins})))
+
+    assert not any(key.startswith("cors") for key in config())
+    assert config("https://a.example")["cors_allowed_origin"] == "https://a.example"
+    assert "x-api-key" in config("*")["cors_allowed_headers"]
+    with pytest.raises(LaunchError, match=r"2 origins .*uvicorn"):
+        config("https://a.example", "https://b.example")
+
+
 def test_paths_beyond_ascii_survive_the_properties_file(tmp_path: Path) -> None:
     line = next(line for line in render_config(settings(tmp_path / "größe")).splitlines() if line.startswith("model_s"))
     assert line.isascii()
