@@ -6,7 +6,7 @@ BIN := $(VENV)/bin
 UV := $(BIN)/uv pip install --quiet --python $(BIN)/python
 
 .DEFAULT_GOAL := help
-.PHONY: help demo up test test-fast test-servers test-cluster test-deploy fuzz fuzz-images bench-serving rehearsal test-pauses simulate mutation check requirements clean
+.PHONY: help demo up test test-fast test-servers test-cluster test-deploy fuzz fuzz-images bench-serving bench-swaps rehearsal test-pauses simulate mutation check requirements clean
 
 help:  ## show this list
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-14s %s\n", $$1, $$2}'
@@ -48,8 +48,11 @@ fuzz: $(VENV)/.dev  ## 100,000 strange requests for the uvicorn engine (FUZZ_INP
 fuzz-images: $(VENV)/.dev  ## 10,000 mutated image files: an image or the documented error (FUZZ_IMAGES, FUZZ_SEED)
 	FUZZ_IMAGES=$${FUZZ_IMAGES:-10000} $(BIN)/pytest tests/handlers/inference/test_mutated_images.py --timeout 7200
 
-bench-serving: $(VENV)/.dev  ## requests per second of both serving engines and their peers (4 minutes)
-	$(BIN)/python -m benchmarks.serving.run --output benchmarks/serving/results.json
+bench-serving: $(VENV)/.dev  ## requests per second of both serving engines and their peers (10 minutes)
+	$(BIN)/python -m benchmarks.serving.run --rates 50 100 200 300 400 --output benchmarks/serving/results.json
+
+bench-swaps: $(VENV)/.dev  ## swaps under load: how long, whether a request fails, memory (20 minutes)
+	$(BIN)/python -m benchmarks.serving.swaps --output benchmarks/serving/swaps.json
 
 rehearsal: $(VENV)/.dev  ## the papers' whole suite with tiny networks: cut off, killed, moved, finished (minutes)
 	$(BIN)/python -m benchmarks.rehearsal.run --output benchmarks/rehearsal/result.json

@@ -1,4 +1,7 @@
-"""The bound: decode and run in a loop, nothing around it. ``... in_process FOLDER IMAGE BATCH SECONDS`` prints JSON."""
+"""The bound: decode and run in a loop, nothing around it.
+
+``... in_process FOLDER IMAGE BATCH SECONDS COPIES`` prints JSON; COPIES is ``auto`` or ``off``.
+"""
 
 import json
 import sys
@@ -8,13 +11,15 @@ from pathlib import Path
 import numpy as np
 
 from handlers.inference.preprocess import Limits
+from handlers.inference.sessions.copy_choice import CopyRules
 from handlers.inference.version_model import VersionModel
 
 
 def main() -> None:
     """Batches of BATCH images, one thread."""
     folder, image, batch, seconds = Path(sys.argv[1]), Path(sys.argv[2]), int(sys.argv[3]), float(sys.argv[4])
-    model, data = VersionModel.load(folder), image.read_bytes()
+    rules = CopyRules(auto=sys.argv[5] == "auto")
+    model, data = VersionModel.load(folder, rules=rules), image.read_bytes()
     took: list[float] = []
     busy = time.process_time()
     begin = time.perf_counter()

@@ -70,7 +70,7 @@ def main() -> None:
     options = parser.parse_args()
     load = Load(options.url, options.image.read_bytes(), options.clients, options.seconds, options.rate)
     asyncio.run(load.run())
-    sys.stdout.write(json.dumps({"refused": load.refused, "took": load.took}) + "\n")
+    sys.stdout.write(json.dumps({"refused": load.refused, "took": load.took, "seconds": options.seconds}) + "\n")
 
 
 if __name__ == "__main__":

@@ -60,7 +60,8 @@ def ours(engine: Literal["torchserve", "uvicorn"], store: Path, folder: Path, **
                 if time.monotonic() > deadline:
                     raise RuntimeError(f"{engine} does not serve: {reconciler.state}")
                 time.sleep(0.1)
-        yield Peer(f"lucir, {engine}", settings.inference_url + "/predictions/lucir", process, settings)
+        name = f"lucir, {engine}" + (", as published" if serving.get("copies") == "off" else "")
+        yield Peer(name, settings.inference_url + "/predictions/lucir", process, settings)
 
 
 @contextmanager
@@ -82,9 +83,14 @@ def starlette(version: Path) -> Iterator[Peer]:
         yield Peer("Starlette and ONNX Runtime", f"{url}/predictions/lucir", process)
 
 
-def in_process(version: Path, image: Path, batch: int, seconds: float) -> dict[str, object]:
+def in_process(version: Path, image: Path, batch: int, seconds: float, copies: str) -> dict[str, object]:
     """``benchmarks.serving.in_process``, in a process of its own."""
-    command = [sys.executable, "-m", "benchmarks.serving.in_process", *map(str, (version, image, batch, seconds))]
+    command = [
+        sys.executable,
+        "-m",
+        "benchmarks.serving.in_process",
+        *map(str, (version, image, batch, seconds, copies)),
+    ]
     found: dict[str, object] = json.loads(subprocess.run(command, check=True, capture_output=True).stdout)
     return found
 

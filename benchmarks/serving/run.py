@@ -8,6 +8,8 @@ it, hardly trained: its speed is what counts.
 import argparse
 import importlib.util
 import json
+import os
+import shutil
 import statistics
 import subprocess
 import sys
@@ -23,8 +25,12 @@ from PIL import Image
 from benchmarks.result import machine, show
 from benchmarks.serving.made_version import make_version
 from benchmarks.serving.peers import Peer, in_process, ours, starlette
+from handlers.inference.sessions.copy_choice import read_choice
+from handlers.torchserve.outcome import describe_copy
 from lucir_core.testing import synthetic_images
 
+BATCH = 8
+"""Images that every peer takes together at most."""
 OTHERS = ("mosec", "litserve", "bentoml", "kserve")
 """Peers of other projects, which have no adapter here; the result says which are not installed."""
 
@@ -57,6 +63,7 @@ def measure(folder: Path, options: argparse.Namespace) -> dict[str, Any]:
     with ExitStack() as running:
         peers = [
             running.enter_context(ours("uvicorn", folder / "store", folder / "uvicorn")),
+            running.enter_context(ours("uvicorn", folder / "store", folder / "published", copies="off")),
             running.enter_context(starlette(version)),
         ]
         if options.torchserve:
@@ -67,17 +74,20 @@ def measure(folder: Path, options: argparse.Namespace) -> dict[str, Any]:
             for clients, rate in loads:
                 key = f"{clients} clients" if rate is None else f"{rate:g} per second"
                 if rate is None:
-                    bound = in_process(version, image, clients, options.seconds / 2)
-                    taken[key, "in process"].append(figures(bound, bound["seconds"], bound["cpu_seconds"]))
+                    for copies, name in (("off", "in process, as published"), ("auto", "in process, serving copy")):
+                        bound = in_process(version, image, min(clients, BATCH), options.seconds / 2, copies)
+                        taken[key, name].append(figures(bound, bound["cpu_seconds"]))
                 for peer in peers:
                     before = peer.cpu_seconds()
                     found = ask(peer, image, clients, options.seconds, rate)
-                    taken[key, peer.name].append(figures(found, options.seconds, peer.cpu_seconds() - before))
+                    taken[key, peer.name].append(figures(found, peer.cpu_seconds() - before))
+        choice = describe_copy(read_choice(folder / "uvicorn" / "models" / "lucir-1"))
         memory = {peer.name: round(peer.memory_mib(), 1) for peer in peers}
     return {
         "machine": machine(),
         "preset": options.preset,
-        "load_generator": "benchmarks.serving.load_generator",
+        "load_generator": "wrk" if shutil.which("wrk") else "benchmarks.serving.load_generator (wrk is not installed)",
+        "serving_copy": choice,
         "rounds": options.rounds,
         "seconds": options.seconds,
         "memory_mib": memory,
@@ -94,21 +104,35 @@ def measure(folder: Path, options: argparse.Namespace) -> dict[str, Any]:
 
 
 def ask(peer: Peer, image: Path, clients: int, seconds: float, rate: float | None) -> dict[str, Any]:
-    """The load generator, as a process of its own."""
+    """The load generator, as a process of its own: wrk where it is installed and no rate is asked for."""
+    if rate is None and shutil.which("wrk"):
+        wrk = ["wrk", "--threads", 1, "--connections", clients, "--duration", f"{max(1, round(seconds))}s"]
+        script = Path(__file__).with_name("post.lua")
+        told = subprocess.run(
+            [*map(str, wrk), "--script", str(script), peer.url],
+            check=True,
+            capture_output=True,
+            env={**os.environ, "IMAGE": str(image)},
+        )
+        measured: dict[str, Any] = json.loads(told.stdout.splitlines()[-1])
+        return measured
     words = [peer.url, image, "--clients", clients, "--seconds", seconds, *(["--rate", rate] if rate else [])]
     command = [sys.executable, "-m", "benchmarks.serving.load_generator", *map(str, words)]
     found: dict[str, Any] = json.loads(subprocess.run(command, check=True, capture_output=True).stdout)
     return found
 
 
-def figures(found: dict[str, Any], seconds: Any, cpu_seconds: Any) -> dict[str, float]:
+def figures(found: dict[str, Any], cpu_seconds: Any) -> dict[str, float]:
     """Of one round: requests per second, milliseconds."""
-    took = np.array(found["took"]) * 1e3
+    if "took" in found:
+        took = np.array(found["took"]) * 1e3
+        percentiles = dict(zip(("p50_ms", "p99_ms"), np.percentile(took, [50, 99]).tolist(), strict=True))
+        found = {**found, "requests": len(took), **percentiles}
     return {
-        "per_second": len(took) / seconds,
-        "p50_ms": float(np.percentile(took, 50)),
-        "p99_ms": float(np.percentile(took, 99)),
-        "cpu_ms_per_request": cpu_seconds * 1e3 / len(took),
+        "per_second": found["requests"] / found["seconds"],
+        "p50_ms": found["p50_ms"],
+        "p99_ms": found["p99_ms"],
+        "cpu_ms_per_request": cpu_seconds * 1e3 / found["requests"],
         "not_200": found["refused"],
     }
 
@@ -133,18 +157,25 @@ def table(result: dict[str, Any]) -> str:
 
 
 def plot(result: dict[str, Any], path: Path) -> None:
-    """Requests per second and p99 over the number of clients."""
+    """Requests per second and p99 over the number of clients, p99 over the offered rate."""
     from matplotlib.figure import Figure
 
-    figure = Figure(figsize=(10, 4), layout="constrained")
-    axes = figure.subplots(1, 2)
+    figure = Figure(figsize=(14, 4), layout="constrained")
+    axes = figure.subplots(1, 3)
     rows = [row for row in result["median_of_rounds"] if row["load"].endswith("clients")]
     for peer in dict.fromkeys(row["peer"] for row in rows):
         own = [row for row in rows if row["peer"] == peer]
         clients = [int(row["load"].split()[0]) for row in own]
-        for axis, name in zip(axes, ("per_second", "p99_ms"), strict=True):
+        for axis, name in zip(axes[:2], ("per_second", "p99_ms"), strict=True):
             axis.plot(clients, [row[name] for row in own], marker="o", label=peer)
             axis.set(xlabel="clients", xscale="log", title=name.replace("_", " "))
+    offered = [row for row in result["median_of_rounds"] if row["load"].endswith("per second")]
+    for peer in dict.fromkeys(row["peer"] for row in offered):
+        own = [row for row in offered if row["peer"] == peer]
+        axes[2].plot(
+            [float(row["load"].split()[0]) for row in own], [row["p99_ms"] for row in own], marker="o", label=peer
+        )
+    axes[2].set(xlabel="requests per second, offered", yscale="log", title="p99 ms")
     axes[0].legend()
     figure.savefig(path, dpi=110)
 

@@ -13,7 +13,6 @@ from handlers.inference.sessions.serving_copy import choose
 from handlers.settings import Settings
 from handlers.updater.context.version_spec import VersionSpec
 from handlers.updater.training.messages import STATE
-from lucir_core.export.quantise import can_quantise, quantise
 from lucir_core.memory.image_blobs import ImageBlobs
 from model_store.layout import EXEMPLARS, MODEL, QUANTISED
 
@@ -30,7 +29,12 @@ def write_quantised(spec: VersionSpec, settings: Settings) -> None:
     only, before its phase is learnt, has none.
     """
     serving, path = settings.serving, spec.folder / MODEL
-    if serving.copies == "off" or spec.candidate.kind == "provisional" or not can_quantise(path):
+    if serving.copies == "off" or spec.candidate.kind == "provisional":
+        return
+    # Here and not above: onnx and its quantiser take half a second, which the start of an updater need not wait for.
+    from lucir_core.export.quantise import can_quantise, quantise
+
+    if not can_quantise(path):
         return
     exemplars = ImageBlobs.load(spec.folder / STATE / EXEMPLARS)
     held_out = spec.holdout if len(spec.holdout) else exemplars
