@@ -119,8 +119,13 @@ class Client:
         )
 
     def versions(self) -> list[VersionRow]:
-        """Every version with what was measured on it, newest last; read from the store."""
-        return list_versions(self._objects)
+        """Every version with what was measured on it, newest last; read from the store.
+
+        Which copy of its network answers is told of the versions that this machine has loaded.
+        """
+        settings = self.connection.settings
+        copies = settings.models_folder if settings.serving.copies == "auto" else None
+        return list_versions(self._objects, copies)
 
     def prepare_drop(self, folder: Path | str, class_name: str | None = None) -> Drop:
         """What ``drop`` would copy; nothing is copied. Raises ``ClientError`` for a folder that cannot be dropped."""

@@ -1,10 +1,14 @@
 """The versions in a store, with what was measured on them."""
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
+from pathlib import Path
 from typing import Any
 
 from handlers.bucket.updates import UpdateRecords
 from handlers.bucket.version_changes import changes_of
+from handlers.inference.sessions.copy_choice import read_choice
+from handlers.torchserve.folders import folder_name
+from handlers.torchserve.outcome import describe_copy
 from lucir_core.frozen.intervals import of_share
 from model_store.manifest import Evaluation, Manifest
 from model_store.objects import ObjectNotFoundError, ObjectStore, StoreError
@@ -42,6 +46,9 @@ class VersionRow:
     gate_reasons: tuple[str, ...] = field(default=())
     """Of a refusal, or what too few images leave open."""
 
+    serving_copy: dict[str, Any] | None = None
+    """Which copy of its network answers on this machine, and how it compares; None where none was chosen."""
+
     def document(self) -> dict[str, Any]:
         """For ``--json``."""
         if self.error:
@@ -50,8 +57,11 @@ class VersionRow:
         return {name: list(value) if isinstance(value, tuple) else value for name, value in fields.items()}
 
 
-def list_versions(objects: ObjectStore) -> list[VersionRow]:
-    """One row per version, newest last. Raises ``StoreError`` when the store cannot be read."""
+def list_versions(objects: ObjectStore, models: Path | None = None) -> list[VersionRow]:
+    """One row per version, newest last. ``models``: where this machine's server has its local copies of versions.
+
+    Raises ``StoreError`` when the store cannot be read.
+    """
     versions = VersionStore(objects)
     records = UpdateRecords(objects)
     pointer = versions.current()
@@ -61,7 +71,9 @@ def list_versions(objects: ObjectStore) -> list[VersionRow]:
         try:
             manifest = versions.manifest(number)
             changed = changes_of(manifest, versions, records)
-            rows.append(_describe(number, current, manifest, _evaluation(versions, number), changed))
+            row = _describe(number, current, manifest, _evaluation(versions, number), changed)
+            choice = read_choice(models / folder_name(number)) if models is not None else None
+            rows.append(replace(row, serving_copy=describe_copy(choice)))
         except StoreError as error:
             rows.append(VersionRow(number, current, str(error)))
     return rows

@@ -59,6 +59,10 @@ def show(rows: Sequence[VersionRow], *, as_json: bool) -> None:
     for row in rows:
         if row.kind == "edited":
             console.print(plain(f"version {row.version}: {row.changed}"))
+        if row.current and row.serving_copy is not None:
+            copy = row.serving_copy
+            speed = f"{copy['speed']:.1f} times as fast as published"
+            console.print(f"version {row.version} answers here with its copy {copy['copy']}, {speed}")
     newest = next((row for row in reversed(rows) if not row.error), None)
     for row in rows:
         if row.gate in MARKS and (row.current or row is newest):

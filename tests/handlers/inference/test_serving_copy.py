@@ -142,7 +142,7 @@ def test_costs_weigh_a_single_image_and_a_batch_alike() -> None:
 def test_bfloat16_answers_as_the_published_network_does(slow: Path) -> None:
     published, copy = OnnxSession(slow, 1), Bfloat16Session(slow, 1)
     names = ["prototype_cosines", "probabilities"]
-    assert copy.outputs == published.outputs
+    assert copy.outputs >= published.outputs
     for images in (IMAGES, IMAGES[:3]):
         expected, found = (session.run(names, {"images": images}) for session in (published, copy))
         for one, other in zip(expected, found, strict=True):
