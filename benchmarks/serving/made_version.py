@@ -1,4 +1,4 @@
-"""Versions for servers to be measured with: networks as presets make them, hardly trained."""
+"""Versions for servers to be measured with: networks as presets make them, little trained."""
 
 import base64
 from pathlib import Path
@@ -23,11 +23,13 @@ from tools.manifests import make_manifest
 
 CLASSES = 10
 CANARY_IMAGES = 8
+STEPS = 40
+"""Of training: an untrained network is so unsure that any copy of it changes some best class."""
 
 
 def make_version(folder: Path, preset: str, versions: int = 1) -> Path:
     """Publish the same network as versions 1, 2 ... into ``store``, point to the first; gives the first's folder."""
-    config = load_preset(preset, {"epochs": 1, "min_steps": 1, "milestones": [], "cbf": {"enabled": False}})
+    config = load_preset(preset, {"epochs": 1, "min_steps": STEPS, "milestones": [], "cbf": {"enabled": False}})
     state = run_phase(
         config, synthetic_phase(dict.fromkeys(range(CLASSES), 4), CLASSES, side=config.resize), None, seed=1
     )
