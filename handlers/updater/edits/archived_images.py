@@ -80,6 +80,12 @@ def left_behind(
     return list(_files(objects, _unlearnt(chosen, learnt)))
 
 
+def unlearnt_hashes(records: UpdateRecords, learnt: Learnt, name: str) -> set[bytes]:
+    """Shortened hashes of what the archive may have of a class besides what was learnt."""
+    chosen = [(known, entry) for known, _, entry in archived(records) if known == name]
+    return {short(entry.sha256) for _, entry in _unlearnt(chosen, learnt)}
+
+
 def all_learnt(
     objects: ObjectStore, records: UpdateRecords, learnt: Learnt, tick: Callable[[], None]
 ) -> tuple[list[UploadedFile], dict[str, int]]:

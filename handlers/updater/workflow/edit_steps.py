@@ -9,7 +9,7 @@ from handlers.bucket.update_documents import Plan
 from handlers.bucket.update_documents import Result as Outcome
 from handlers.updater.context.parent import ParentVersion, remove_parents
 from handlers.updater.context.update import Update
-from handlers.updater.edits.archived_images import note_edited
+from handlers.updater.edits.archived_images import note_edited, unlearnt_hashes
 from handlers.updater.edits.edited_spec import edit_plan, edited_spec
 from handlers.updater.edits.find_images import decoded_digests, stored_files
 from handlers.updater.edits.receipt import account, is_accounted
@@ -64,7 +64,8 @@ def _resolved(update: Update, operation: Operation, parent: ParentVersion | None
         return edit
     learnt = parent.learnt
     if isinstance(operation, Remove):
-        files = stored_files(services.objects, services.records, learnt.of_class(operation.name), services.tick)
+        wanted = learnt.of_class(operation.name) | unlearnt_hashes(services.records, learnt, operation.name)
+        files = stored_files(services.objects, services.records, wanted, services.tick)
         return edit.model_copy(update={"files": files, "erases": operation.delete_originals})
     wanted = {short(sha) for sha in operation.hashes}
     files = stored_files(services.objects, services.records, wanted, services.tick)

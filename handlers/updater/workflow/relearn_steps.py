@@ -69,7 +69,10 @@ def _way_before(update: Update, served: Manifest | None) -> Iterator[ChosenPrese
 def _planned(update: Update, asked: Relearn, parent: ParentVersion | None) -> tuple[Plan, tuple[str, ...]]:
     """The plan, and what is to be told of images that are left out. Raises ``EditError`` for nothing to learn."""
     services = update.services
-    way = update.choose_way(parent.manifest if parent is not None else None)
+    try:
+        way = update.choose_way(parent.manifest if parent is not None else None)
+    except BlockedError as error:  # waited out it would hold up the request that ends it
+        raise EditError(str(error)) from None
     if (reason := missing_weights(way.config)) is not None:
         raise EditError(reason)
     learnt = parent.learnt if parent is not None else Learnt.empty()

@@ -5,7 +5,7 @@ import hashlib
 import pytest
 
 from handlers.bucket.edit_documents import EditRequest, Merge, Operation, Remove, Rename
-from handlers.bucket.seen_images import Learnt
+from handlers.bucket.seen_images import Learnt, short
 from handlers.bucket.update_documents import Done, Entry, Intent, Plan, Result
 from handlers.bucket.updates import UpdateRecords
 from handlers.updater.edits.archived_images import (
@@ -15,6 +15,7 @@ from handlers.updater.edits.archived_images import (
     note_edited,
     note_learnt,
     note_refused,
+    unlearnt_hashes,
 )
 from handlers.updater.intake.uploaded_file import UploadedFile
 from model_store.directory.directory_store import DirectoryStore
@@ -104,6 +105,7 @@ def test_what_was_refused_follows_its_class(store: DirectoryStore, records: Upda
         ("cat", "archive/000005/cat/d.png"),
     ]
     assert all(file.is_archived for file in found)
+    assert unlearnt_hashes(records, learnt, "cat") == {short(sha(letter)) for letter in "abd"}
     assert told(joining(store, records, learnt, {"cat"}, 1)) == [("cat", "archive/000005/cat/d.png")]
     assert joining(store, records, learnt, {"cat"}, 0) == joining(store, records, learnt, {"dog"}, 10) == []
     assert told(left_behind(store, records, learnt, {"kat"})) == [

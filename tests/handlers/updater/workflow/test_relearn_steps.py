@@ -88,6 +88,19 @@ def test_a_class_without_originals_keeps_everything_as_it_is(bench: Bench) -> No
     assert "too few images of 'two'" in (state.done.reason or "")
 
 
+def test_settings_that_do_not_fit_hold_up_no_request(bench: Bench) -> None:
+    learning = bench.settings.learning.model_copy(update={"overrides": FROZEN})
+    bench.settings = bench.settings.model_copy(update={"learning": learning})
+    bench.restart()
+    bench.look()
+    assert "lucir relearn --preset digits" in bench.updater.status.snapshot()["errors"][0]["message"]
+    state = bench.ask(Relearn(classes=("one",)), "000002")
+    assert state.done is not None
+    assert (state.done.result, "lucir relearn --preset digits" in (state.done.reason or "")) == ("rejected", True)
+    state = bench.ask(EVERYTHING, "000003")
+    assert (state.done and state.done.result, bench.versions.manifest(2).method) == ("published", "analytic")
+
+
 def test_killed_at_every_step_it_goes_on(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
     kept, runs = archive(bench), list[str]()
     request = bench.updater.edits.submit(EVERYTHING)
