@@ -5,6 +5,9 @@ from typing import Any
 import numpy as np
 
 from benchmarks.photos.folder import Photos, answers, learn
+from handlers.demo.photo_baseline import accuracy
+from lucir_core.frozen.calibrate import calibration_error
+from lucir_core.frozen.intervals import wilson
 from lucir_core.frozen.suspects import mislabelled, neighbour_votes
 
 SPLITS = range(2001, 2017)
@@ -28,6 +31,40 @@ def unknown(photos: Photos, images: int) -> dict[str, Any]:
         alarms.append(float(answers(state, photos.features[known])[1].mean()))
         flagged.append(float(answers(state, photos.features[np.concatenate(order[KNOWN:])])[1].mean()))
     return {"images": images, "splits": len(SPLITS), "flagged": _summary(flagged), "false_alarms": _summary(alarms)}
+
+
+def shown(photos: Photos, images: int) -> dict[str, Any]:
+    """What page, report and metrics say of a version (left-out images), beside fresh images and beside the baseline.
+
+    ``below``: choices in which the fresh share lies below the 95 % interval of the one that is shown, ``apart``: in
+    which the intervals of both do not meet.
+    """
+    told, fresh, baseline, errors, below, apart = [], [], [], [], 0, 0
+    for seed in SPLITS:
+        generator = np.random.default_rng(seed)
+        order = [generator.permutation(photos.folders[number]) for number in generator.permutation(len(photos.folders))]
+        labels = np.full(len(photos.features), -1, np.int64)
+        for label, rows in enumerate(order[:KNOWN]):
+            labels[rows] = label
+        train = np.concatenate([rows[:images] for rows in order[:KNOWN]]).tolist()
+        asked = np.concatenate([rows[LEARNT : LEARNT + ASKED] for rows in order[:KNOWN]])
+        state = learn(photos, "analytic", labels, train, (KNOWN,))
+        memory = state.features
+        assert memory is not None  # noqa: S101  # every frozen state has features
+        assert memory.answers is not None  # noqa: S101  # and answers to each
+        left_out = memory.answers.served == memory.labels
+        probabilities, _ = answers(state, photos.features[asked])
+        right = probabilities.argmax(axis=1) == labels[asked]
+        own, other = wilson(int(left_out.sum()), len(left_out)), wilson(int(right.sum()), len(right))
+        below += bool(right.mean() < own.low)
+        apart += bool(other.low > own.high or own.low > other.high)
+        told.append(float(left_out.mean()))
+        fresh.append(float(right.mean()))
+        errors.append(calibration_error(probabilities.max(axis=1), right))
+        baseline.append(accuracy(photos.described, labels, train, asked.tolist()))
+    parts = {"shown": told, "fresh": fresh, "calibration_error": errors, "baseline": baseline}
+    summaries = {name: _summary(values) for name, values in parts.items()}
+    return {"images": images, "splits": len(SPLITS), "below": below, "apart": apart, **summaries}
 
 
 def exchanged(photos: Photos, images: int) -> dict[str, Any]:

@@ -20,7 +20,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from benchmarks.photos.folder import METHODS, Photos, answers, learn, read
-from benchmarks.photos.odd import exchanged, unknown
+from benchmarks.photos.odd import exchanged, shown, unknown
 from benchmarks.photos.tables import write_tables
 from benchmarks.result import machine, show
 from handlers.demo.photo_baseline import accuracy
@@ -109,6 +109,7 @@ def main() -> None:
         "seconds_per_image": round(photos.seconds, 4),
         "runs": [run(photos, seed) for seed in SEEDS],
         "unknown": [unknown(photos, count) for count in SHOTS],
+        "shown": [shown(photos, count) for count in SHOTS],
         "exchanged": [exchanged(photos, count) for count in (5, 10, 20, 45)],
     }
     show(result, arguments.output / "result.json")

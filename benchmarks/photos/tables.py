@@ -18,6 +18,8 @@ def write_tables(result: dict[str, Any], path: Path) -> None:
         "Calibration error of `photo`, old classes, seconds of the last drop:\n\n" + _more(runs),
         "Images of classes that were never learnt:\n\n"
         + _shares(result["unknown"], {"flagged": "flagged, %", "false_alarms": "false alarms, %"}),
+        "Accuracy as page, report and metrics show it (each image left out), and of fresh images:\n\n"
+        + _shown(result["shown"]),
         "A fifth of the labels exchanged:\n\n"
         + _shares(result["exchanged"], {"named": "of the exchanged named, %", "false": "of the others named, %"}),
     ]
@@ -27,6 +29,24 @@ def write_tables(result: dict[str, Any], path: Path) -> None:
 def _table(head: list[str], rows: list[list[str]]) -> str:
     lines = [head, ["---"] * len(head), *rows]
     return "\n".join("| " + " | ".join(line) + " |" for line in lines)
+
+
+def _shown(rows: list[dict[str, Any]]) -> str:
+    names = {
+        "shown": "shown, %",
+        "fresh": "fresh, %",
+        "calibration_error": "calibration error, %",
+        "baseline": NAMES["baseline"],
+    }
+    head = ["images per class", *names.values(), "fresh below the interval shown", "intervals apart"]
+    lines = []
+    for row in rows:
+        figures = [
+            f"{100 * row[key]['mean']:.1f} ({100 * row[key]['least']:.1f} to {100 * row[key]['most']:.1f})"
+            for key in names
+        ]
+        lines.append([str(row["images"]), *figures, *(f"{row[key]} of {row['splits']}" for key in ("below", "apart"))])
+    return _table(head, lines)
 
 
 def _percent(values: list[float]) -> str:

@@ -1,5 +1,6 @@
 """The report of one version, written into the folder that it is made in, before it is stored."""
 
+import logging
 from collections.abc import Mapping
 from pathlib import Path
 
@@ -28,6 +29,8 @@ from lucir_core.memory.feature_memory import FeatureMemory
 from model_store.layout import EVALUATION, FEATURES
 from model_store.manifest import Evaluation
 
+logger = logging.getLogger(__name__)
+
 
 def write_report(update: Update, spec: VersionSpec) -> dict[str, Path]:
     """Write both files into the candidate's folder, which holds its evaluation; give them by name."""
@@ -36,11 +39,12 @@ def write_report(update: Update, spec: VersionSpec) -> dict[str, Path]:
     doubts = _doubts(update, spec) if spec.is_phase else None
     report = make_report(spec, update.plan, evaluation, update.timings(), doubts)
     if doubts is not None and doubts.share > WARNED_SHARE:
-        update.services.status.add_error(
-            "labels",
+        message = (
             f"{doubts.share:.0%} of the {doubts.judged} images of update {update.id} look mislabelled: "
-            f"see the report of version {spec.number} (lucir report {spec.number})",
+            f"see the report of version {spec.number} (lucir report {spec.number})"
         )
+        logger.warning(message)
+        update.services.status.add_error("labels", message)
     if report.advice is not None:
         update.services.status.add_error("preset", f"version {spec.number}: {report.advice}")
     files = {REPORT_JSON: folder / REPORT_JSON, REPORT_HTML: folder / REPORT_HTML}
