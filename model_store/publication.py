@@ -23,6 +23,7 @@ from model_store.layout import ATTEMPT_PREFIX, CLAIM, DOCUMENT_LIMIT, MANIFEST, 
 from model_store.local_files import os_errors, record
 from model_store.manifest import Manifest
 from model_store.objects import ObjectInfo, ObjectStore, PreconditionFailedError, StoreError, exists
+from model_store.pointer_file import PointerFile
 
 logger = logging.getLogger(__name__)
 
@@ -48,6 +49,8 @@ class Publication:
         Raises ``PreconditionFailedError`` when the number is another update's, or a later attempt's.
         """
         claim, first = self._take()
+        if first:
+            self._check_takeover()
         if claim.manifest is None:
             in_place = first and self._create_files()
             if not in_place:
@@ -75,6 +78,19 @@ class Publication:
             )
         self._objects.replace(self._key, encode(self._mine), expected_etag=tag)
         return self._confirmed(), False
+
+    def _check_takeover(self) -> None:
+        """The number may have been another's, and its version removed with the claim, while this process slept.
+
+        Whoever takes over writes its epoch into the pointer before anything else. Where that has not happened after
+        this claim was made, whoever comes later finds the claim.
+        """
+        pointer = PointerFile(self._objects, lambda: self._mine.epoch).look().pointer
+        if pointer is not None and self._mine.epoch is not None and (pointer.epoch or 0) > self._mine.epoch:
+            raise PreconditionFailedError(
+                f"number {self._manifest.version} was claimed in epoch {self._mine.epoch}, but epoch {pointer.epoch} "
+                "has begun: another updater has taken over"
+            )
 
     def _look(self) -> tuple[str, Claim]:
         """Tag and content of the claim, the tag first: a change in between makes a replacement fail."""

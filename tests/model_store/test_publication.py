@@ -13,6 +13,7 @@ from model_store.documents import Claim
 from model_store.manifest import Manifest
 from model_store.objects import ObjectStore, PreconditionFailedError, StoreError
 from model_store.pointer_file import PointerFile
+from model_store.removal import VersionRemover
 from model_store.versions import VersionStore
 from tools.manifests import make_manifest
 
@@ -248,3 +249,19 @@ class TestPointer:
         with pytest.raises(PreconditionFailedError):
             PointerFile(store, lambda: None).replace(found, first.model_copy(update={"version": 2}))
         assert person.current() == first
+
+
+def test_a_number_whose_version_was_removed_is_not_filled_by_who_slept_meanwhile(
+    tmp_path: Path, attempt: Callable[..., Manifest]
+) -> None:
+    """Seed 102593 of the simulation: with the claim went what told of it."""
+    store = DirectoryStore(tmp_path / "store")
+    attempt(store, "successor's", 2)
+    versions = VersionStore(store, lambda: 2)
+    for number in (2, 3):
+        versions.publish(make_manifest(number, update_id=f"{number:06d}"), {})
+        versions.point_to(number, "learnt")
+    VersionRemover(versions).remove({1: "old"})
+    with pytest.raises(PreconditionFailedError, match="epoch 2 has begun"):
+        attempt(store, "sleeper's", 1)
+    assert versions.numbers() == [2, 3]
