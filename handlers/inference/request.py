@@ -137,6 +137,8 @@ def _top_k(values: Iterable[Any], default: int) -> int:
 
 
 def _whole_number(value: Any) -> int:
+    if isinstance(value, float) and value.is_integer():
+        value = int(value)  # 3.0 is a whole number of JSON
     text = value.decode("utf-8", "replace") if isinstance(value, bytes | bytearray) else value
     text = str(text) if isinstance(text, str) or type(text) is int else repr(type(text).__name__)
     digits = text.strip()

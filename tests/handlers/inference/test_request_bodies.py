@@ -182,7 +182,7 @@ def test_tensors_that_are_wanted(tmp_path: Path, make_version: MakeVersion, make
         document = {"inputs": [{"name": "i", "shape": [2], "datatype": "BYTES", "data": data}], **changes}
         return ask(instance, {"body": json.dumps(document).encode()})[0]
 
-    status, document = infer(outputs=[{"name": "probability"}, {"name": "class"}], parameters={"top_k": 1})
+    status, document = infer(outputs=[{"name": "probability"}, {"name": "class"}], parameters={"top_k": 1.0})
     assert [(each["name"], each["shape"]) for each in document["outputs"]] == [
         ("class", [2, 1]),
         ("probability", [2, 1]),
