@@ -49,7 +49,8 @@ def main() -> None:
 def in_its_own_process(count: int) -> dict[str, float]:
     """Peak memory is a process's: each number of classes has one."""
     command = [sys.executable, "-m", "benchmarks.growing.run", "--classes", str(count)]
-    figures: dict[str, float] = json.loads(subprocess.run(command, check=True, capture_output=True, text=True).stdout)
+    done = subprocess.run(command, check=True, capture_output=True, encoding="utf-8")
+    figures: dict[str, float] = json.loads(done.stdout)
     return figures
 
 

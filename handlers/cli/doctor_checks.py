@@ -6,6 +6,7 @@ import shutil
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
+from contextlib import suppress
 from dataclasses import dataclass
 from importlib import metadata
 from importlib.util import find_spec
@@ -31,6 +32,8 @@ INSTALL = (
 )
 EXTRAS = ("", "learn", "serve", "service")
 """Of the package: what a stack on one machine is made of; "" stands for the base."""
+IN_PLACE_OF = {"onnxruntime": ("onnxruntime-gpu",)}
+"""Packages that hold another one whole."""
 GIB = 1024**3
 MEMORY_GIB = 4
 DISK_GIB = 2
@@ -111,9 +114,11 @@ def _is_needed(requirement: Requirement) -> bool:
 
 
 def _unmet(requirement: Requirement) -> Iterator[str]:
-    try:
-        version = metadata.version(requirement.name)
-    except metadata.PackageNotFoundError:
+    for name in (requirement.name, *IN_PLACE_OF.get(requirement.name, ())):
+        with suppress(metadata.PackageNotFoundError):
+            version = metadata.version(name)
+            break
+    else:
         yield f"{requirement.name} is not installed"
         return
     if not requirement.specifier.contains(version, prereleases=True):

@@ -22,6 +22,7 @@ def test_a_demo_that_hardly_learns_runs_to_its_end_and_says_what_fell_short(tmp_
         timeout=840,
         check=False,
     )
+    assert (tmp_path / "out" / "results.json").exists(), answer.stdout + answer.stderr
     result = json.loads((tmp_path / "out" / "results.json").read_text())
     (story,) = result["stories"]
     assert [drop["classes"] for drop in story["drops"]] == [list("01234"), list("56"), list("789")]

@@ -3,6 +3,7 @@
 import os
 import subprocess
 import sys
+from importlib.util import find_spec
 from pathlib import Path
 
 import pytest
@@ -58,6 +59,22 @@ def test_onnx_runtime_keeps_no_identity_of_this_machine(module: str, tmp_path: P
     """It would write one below HOME, in each process that imports it, and send it away."""
     kept = {name: value for name, value in os.environ.items() if not name.startswith(("ORT_", "XDG_", "CI"))}
     subprocess.run([sys.executable, "-c", f"import {module}"], env={**kept, "HOME": str(tmp_path)}, check=True)
+    assert list(tmp_path.rglob("*")) == []
+
+
+@pytest.mark.skipif(find_spec("openvino") is None, reason="no OpenVINO: pip install 'lucir[openvino]'")
+def test_openvino_tells_nobody_that_it_was_imported(tmp_path: Path) -> None:
+    """It would, from a process that it forks for that."""
+    script = (
+        "import sys; forks = []\n"
+        "sys.addaudithook(lambda event, _: forks.append(event) if event == 'os.fork' else None)\n"
+        "from handlers.inference.sessions.openvino_session import why_no_bfloat16; why_no_bfloat16()\n"
+        "print('openvino' in sys.modules, sys.modules['openvino_telemetry'], forks)"
+    )
+    kept = {name: value for name, value in os.environ.items() if not name.startswith(("XDG_", "CI"))}
+    environment = {**kept, "HOME": str(tmp_path)}
+    done = subprocess.run([sys.executable, "-c", script], env=environment, capture_output=True, check=True)
+    assert done.stdout == b"True None []\n"
     assert list(tmp_path.rglob("*")) == []
 
 

@@ -41,7 +41,7 @@ class Podman:
             ["podman", *arguments],
             env={**os.environ, "CONTAINERS_CONF": str(self._configuration)},
             capture_output=True,
-            text=True,
+            encoding="utf-8",
             check=False,
             timeout=seconds,
         )

@@ -26,7 +26,7 @@ class Cluster:
             ["kubectl", "--kubeconfig", str(self.kubeconfig), *arguments],
             input=stdin,
             capture_output=True,
-            text=True,
+            encoding="utf-8",
             check=False,
             timeout=60,
         )

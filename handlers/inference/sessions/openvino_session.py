@@ -1,5 +1,6 @@
 """OpenVINO, which computes in bfloat16 on processors that can (the extra ``openvino``)."""
 
+import sys
 import threading
 from collections.abc import Mapping, Sequence
 from importlib import import_module
@@ -13,11 +14,17 @@ from numpy.typing import NDArray
 _DEVICE: Final = "CPU"
 
 
+def _openvino() -> Any:
+    """The package. Imported as it is, it sends its maker that it was, through a package of its own for that."""
+    sys.modules.setdefault("openvino_telemetry", None)  # type: ignore[arg-type]  # so that importing it fails
+    return import_module("openvino")
+
+
 def why_no_bfloat16() -> str:
     """What is missing for ``Bfloat16Session`` here; empty: nothing."""
     if find_spec("openvino") is None:
         return "openvino is not installed: pip install 'lucir[openvino]'"
-    core = import_module("openvino").Core()
+    core = _openvino().Core()
     able = "BF16" in core.get_property(_DEVICE, "OPTIMIZATION_CAPABILITIES")
     return "" if able else "this processor does not compute in bfloat16"
 
@@ -35,7 +42,7 @@ class Bfloat16Session:
             "NUM_STREAMS": 1,
             "ENABLE_CPU_PINNING": False,  # a core of its own is not ours to take: others train beside this process
         }
-        self._model: Any = import_module("openvino").Core().compile_model(str(path), _DEVICE, options)
+        self._model: Any = _openvino().Core().compile_model(str(path), _DEVICE, options)
         self._ports = {name: port for port in self._model.outputs for name in port.get_names()}
         self.outputs = frozenset(self._ports)
         self._own = threading.local()

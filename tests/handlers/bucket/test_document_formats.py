@@ -10,7 +10,17 @@ from handlers.bucket.backup import BackupRecord
 from handlers.bucket.edit_documents import EditAnswer, EditPlan, EditRequest
 from handlers.bucket.edit_requests import Bell
 from handlers.bucket.report_document import Report
-from handlers.bucket.update_documents import Attempts, Done, FailedFolders, Intent, LeaseRecord, Plan, Reason
+from handlers.bucket.update_documents import (
+    Attempts,
+    ChosenPresets,
+    Done,
+    FailedFolders,
+    Intent,
+    LeaseRecord,
+    Plan,
+    Reason,
+    RefusedClasses,
+)
 from handlers.torchserve.canary import Canary
 from model_store.directory.directory_store import DirectoryStore
 from model_store.documents import Claim, CorruptVersionError, NewerFormatError, encode, parse
@@ -37,8 +47,8 @@ KINDS: dict[str, type[StoredDocument]] = {
     "last.json": Bell,
 }
 """Of the store of an earlier release, by file name; a request has a name of its own."""
-NEVER_THERE = {Attempts, FailedFolders, BackupRecord}
-"""Ended updates have none, and a store is no backup."""
+NEVER_THERE = {Attempts, BackupRecord, ChosenPresets, FailedFolders, RefusedClasses}
+"""Ended updates have none, a store is no backup, and the earlier release learnt nothing again."""
 
 
 def kind_of(path: Path) -> type[StoredDocument]:

@@ -18,9 +18,10 @@ from tests.support.browser import chromium
 from tests.support.learnt_store import LearntStore, publish_learnt
 
 
-@pytest.fixture(scope="package")
+@pytest.fixture(scope="module")
 def browser() -> Iterator[Browser]:
-    """One for all tests of the page; each opens a window of its own."""
+    """One for the tests of a file; each opens a window of its own. No longer: while it runs, this thread has an event
+    loop, so that no other test could run one."""
     with chromium() as running:
         yield running
 

@@ -81,7 +81,7 @@ def test_a_provisional_version_answers_until_the_learnt_one_does(
     listed = httpx.get(f"{quick.updater_url}/api/versions").json()["versions"]
     assert [version["kind"] for version in listed] == ["learnt", "provisional", "learnt"]
     metrics = httpx.get(f"{quick.updater_url}/metrics").text
-    assert 'lucir_versions_total{kind="provisional",result="passed"} 1.0' in metrics
+    assert f'lucir_versions_total{{kind="provisional",result="{provisional.gate.answer}"}} 1.0' in metrics
     assert 'lucir_current_version_kind{kind="learnt"} 1.0' in metrics
     assert "lucir_phase 2.0" in metrics
 
