@@ -28,11 +28,11 @@ def management_socket(settings: Settings) -> Path:
 
 
 def short_folder(settings: Settings) -> Path:
-    """A folder whose path leaves room for a socket's name: the run folder, or one in the temporary folder."""
-    if len(os.fsencode(settings.run_folder)) <= _LONGEST_SOCKET:
-        return settings.run_folder
-    name = hashlib.sha256(os.fsencode(settings.run_folder)).hexdigest()[:16]
-    return Path(tempfile.gettempdir()) / f"lucir-{os.getuid()}-{name}"
+    """A folder whose path leaves room for a socket's name: the run folder, or one in a temporary folder."""
+    digest = hashlib.sha256(os.fsencode(settings.run_folder)).hexdigest()[:16]
+    name = f"lucir-{os.getuid()}-{digest}"
+    folders = (settings.run_folder, Path(tempfile.gettempdir()) / name, Path("/tmp") / name)  # noqa: S108 (private_folder makes sure of it)
+    return next((folder for folder in folders if len(os.fsencode(folder)) <= _LONGEST_SOCKET), folders[-1])
 
 
 def private_folder(folder: Path) -> Path:

@@ -1,4 +1,5 @@
 import stat
+import tempfile
 from pathlib import Path
 
 import pytest
@@ -88,6 +89,13 @@ def test_socket_path_fits_whatever_the_data_folder_is_called(tmp_path: Path) -> 
     assert len(str(socket)) < 107
     assert socket == management_socket(settings(deep))
     assert socket != management_socket(settings(tmp_path / ("y" * 100)))
+
+
+def test_socket_path_fits_whatever_the_temporary_folder_is_called(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path / ("t" * 80)))
+    assert len(str(management_socket(settings(tmp_path / ("x" * 100))))) < 80
 
 
 def test_somebody_elses_folder_is_not_used(tmp_path: Path) -> None:
