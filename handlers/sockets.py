@@ -29,10 +29,16 @@ def management_socket(settings: Settings) -> Path:
 
 def short_folder(settings: Settings) -> Path:
     """A folder whose path leaves room for a socket's name: the run folder, or one in a temporary folder."""
+    if _is_short(settings.run_folder):
+        return settings.run_folder
     digest = hashlib.sha256(os.fsencode(settings.run_folder)).hexdigest()[:16]
     name = f"lucir-{os.getuid()}-{digest}"
-    folders = (settings.run_folder, Path(tempfile.gettempdir()) / name, Path("/tmp") / name)  # noqa: S108 (private_folder makes sure of it)
-    return next((folder for folder in folders if len(os.fsencode(folder)) <= _LONGEST_SOCKET), folders[-1])
+    folder = Path(tempfile.gettempdir()) / name
+    return folder if _is_short(folder) else Path("/tmp") / name  # noqa: S108 (``private_folder`` makes sure of it)
+
+
+def _is_short(folder: Path) -> bool:
+    return len(os.fsencode(folder)) <= _LONGEST_SOCKET
 
 
 def private_folder(folder: Path) -> Path:

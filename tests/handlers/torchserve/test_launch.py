@@ -98,6 +98,17 @@ def test_socket_path_fits_whatever_the_temporary_folder_is_called(
     assert len(str(management_socket(settings(tmp_path / ("x" * 100))))) < 80
 
 
+def test_no_temporary_folder_is_needed_for_a_short_path(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A container's root may be read-only."""
+    monkeypatch.setattr(tempfile, "tempdir", None)
+    monkeypatch.setattr(tempfile, "_get_default_tempdir", raise_no_folder)
+    assert management_socket(settings(Path("/data"))) == Path("/data/run/management.sock")
+
+
+def raise_no_folder() -> str:
+    raise FileNotFoundError("no usable temporary directory found")
+
+
 def test_somebody_elses_folder_is_not_used(tmp_path: Path) -> None:
     (tmp_path / "run").mkdir()
     (tmp_path / "run" / "ts").symlink_to(tmp_path)
