@@ -20,26 +20,21 @@ from tools.result_output import give_result
 
 ROOT = Path(__file__).parents[2]
 STORE_TESTS = ("tests/model_store/test_publication.py", "tests/model_store/test_removal.py")
-FOLDER_TESTS = ("tests/model_store/test_directory.py", "tests/model_store/test_contract.py")
+FOLDER_TESTS = tuple(f"tests/model_store/test_{name}.py" for name in ("durability", "directory", "contract"))
 UPDATER_TESTS = ("tests/handlers/updater/leader", "tests/handlers/bucket")
 TESTS: dict[str, tuple[str, ...]] = {
     "model_store/publication.py": STORE_TESTS,
     "model_store/pointer_file.py": STORE_TESTS,
     "model_store/removal.py": STORE_TESTS,
     "model_store/versions.py": (*STORE_TESTS, "tests/model_store/test_versions.py"),
-    "model_store/directory/directory_store.py": (
-        "tests/model_store/test_directory.py",
-        "tests/model_store/test_contract.py",
-    ),
-    "model_store/directory/exact_move.py": (
-        "tests/model_store/test_directory.py",
-        "tests/model_store/test_contract.py",
-    ),
+    "model_store/directory/directory_store.py": FOLDER_TESTS,
+    "model_store/directory/exact_move.py": FOLDER_TESTS,
     "handlers/bucket/updates.py": UPDATER_TESTS,
     "handlers/updater/leader/fenced_store.py": UPDATER_TESTS,
     "handlers/updater/leader/lease.py": UPDATER_TESTS,
     "handlers/updater/intake/originals.py": UPDATER_TESTS,
-    "handlers/updater/workflow/runner.py": ("tests/handlers/updater/workflow",),
+    "handlers/updater/workflow/ownership.py": ("tests/handlers/updater/workflow/test_ownership.py",),
+    "handlers/updater/workflow/runner.py": ("tests/handlers/updater/workflow/test_ownership.py",),
     "handlers/updater/release/publish.py": ("tests/handlers/updater/workflow",),
 }
 """The tests that are to notice, by file. Servers are left out: what a mutant breaks, a folder shows as well."""
