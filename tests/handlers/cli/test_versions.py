@@ -3,6 +3,7 @@
 import json
 import subprocess
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -10,6 +11,8 @@ import pytest
 
 from handlers.bucket.edit_documents import EditRequest, Rename
 from handlers.bucket.updates import UpdateRecords
+from handlers.cli.output.versions_output import show
+from handlers.client.version_list import VersionRow
 from handlers.inference.sessions.copy_choice import Choice, CopyRules, MeasuredCopy, remember
 from model_store.directory.directory_store import DirectoryStore
 from model_store.manifest import Gate, now
@@ -18,6 +21,19 @@ from tests.support.documents import make_evaluation
 from tools.manifests import make_manifest
 
 Run = Callable[..., subprocess.CompletedProcess[str]]
+
+
+def test_nothing_is_cut_off_beside_names_of_usual_length(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("COLUMNS", "80")
+    row = VersionRow(1, current=True, kind="learnt", created_at="2026-11-27T10:23:00", new_classes=("airplane",))
+    figures = {"accuracy": 1.0, "interval": (0.954, 1.0), "images": 80, "old_accuracy": 1.0, "forgetting": -0.688}
+    show([replace(row, **figures)], as_json=False)  # type: ignore[arg-type]
+    table = capsys.readouterr().out
+    assert [
+        whole for whole in ("airplane ", "(95.4-100.0,", "80 images)", "-68.8%", "lost") if whole not in table
+    ] == []
 
 
 def publish(
