@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from handlers.bucket.update_documents import FolderIntent, Plan
+from handlers.bucket.update_documents import Attempts, FolderIntent, Plan
 from handlers.bucket.updates import UpdateRecords
 from model_store.directory.directory_store import DirectoryStore
 from model_store.objects import PreconditionFailedError
@@ -46,3 +46,20 @@ def test_a_plan_is_made_once(tmp_path: Path) -> None:
     with pytest.raises(PreconditionFailedError):
         records.write_plan(planned(("cat",)))
     assert records.plan("000001") == planned(("cat", "dog"))
+
+
+@pytest.mark.parametrize("before", [None, Attempts(begun={"ingest": 1})], ids=["none yet", "one is there"])
+def test_what_another_updater_has_counted_meanwhile_stays(tmp_path: Path, before: Attempts | None) -> None:
+    records = UpdateRecords(DirectoryStore(tmp_path))
+    anothers = Attempts(begun={"ingest": 1, "learn": 1}, epoch=2)
+    if before is not None:
+        records.revise_attempts("000001", lambda _: before)
+
+    def slow(found: Attempts) -> Attempts:
+        if found != anothers:
+            records.revise_attempts("000001", lambda _: anothers)
+        return Attempts(begun={"ingest": 2}, epoch=1)
+
+    with pytest.raises(PreconditionFailedError):
+        records.revise_attempts("000001", slow)
+    assert records.attempts("000001") == anothers
