@@ -67,7 +67,7 @@ def publish(state: LearnerState, root: Path, work: Path) -> None:
     ImageBlobs.empty(state.classes).save(work / HOLDOUT)
     memory = state.features
     assert memory is not None  # noqa: S101  # made above
-    assert state.calibration is not None  # noqa: S101
+    assert state.calibration is not None  # noqa: S101  # ``with_head`` made it
     names = [state.classes[label] for label in memory.labels.tolist()]
     hashes = [hashlib.sha256(digest.tobytes()).hexdigest() for digest in memory.digests]
     digests = dict(zip(hashes, (digest.tobytes() for digest in memory.digests), strict=True))

@@ -3,6 +3,7 @@
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from benchmarks.photos.folder import Photos, answers, learn
 from handlers.demo.photo_baseline import accuracy
@@ -15,15 +16,21 @@ SPLITS = range(2001, 2017)
 KNOWN, LEARNT, ASKED, SHARE = 12, 45, 15, 0.2
 
 
+def _chosen(photos: Photos, seed: int) -> tuple[list[NDArray[np.int64]], NDArray[np.int64]]:
+    """The rows of each class, shuffled, the known classes first; and each row's label, -1 for those of others."""
+    generator = np.random.default_rng(seed)
+    order = [generator.permutation(photos.folders[number]) for number in generator.permutation(len(photos.folders))]
+    labels = np.full(len(photos.features), -1, np.int64)
+    for label, rows in enumerate(order[:KNOWN]):
+        labels[rows] = label
+    return order, labels
+
+
 def unknown(photos: Photos, images: int) -> dict[str, Any]:
     """Shares of images of unlearnt classes that are flagged, and of known ones; ``images`` of each class are learnt."""
     flagged, alarms = [], []
     for seed in SPLITS:
-        generator = np.random.default_rng(seed)
-        order = [generator.permutation(photos.folders[number]) for number in generator.permutation(len(photos.folders))]
-        labels = np.full(len(photos.features), -1, np.int64)
-        for label, rows in enumerate(order[:KNOWN]):
-            labels[rows] = label
+        order, labels = _chosen(photos, seed)
         state = learn(
             photos, "analytic", labels, np.concatenate([rows[:images] for rows in order[:KNOWN]]).tolist(), (KNOWN,)
         )
@@ -41,11 +48,7 @@ def shown(photos: Photos, images: int) -> dict[str, Any]:
     """
     told, fresh, baseline, errors, below, apart = [], [], [], [], 0, 0
     for seed in SPLITS:
-        generator = np.random.default_rng(seed)
-        order = [generator.permutation(photos.folders[number]) for number in generator.permutation(len(photos.folders))]
-        labels = np.full(len(photos.features), -1, np.int64)
-        for label, rows in enumerate(order[:KNOWN]):
-            labels[rows] = label
+        order, labels = _chosen(photos, seed)
         train = np.concatenate([rows[:images] for rows in order[:KNOWN]]).tolist()
         asked = np.concatenate([rows[LEARNT : LEARNT + ASKED] for rows in order[:KNOWN]])
         state = learn(photos, "analytic", labels, train, (KNOWN,))

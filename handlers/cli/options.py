@@ -21,3 +21,4 @@ Json = Annotated[bool, typer.Option("--json", help="Print JSON for scripts.")]
 Set = Annotated[
     list[str] | None, typer.Option("--set", help="Any other setting; may be repeated.", metavar="KEY=VALUE")
 ]
+Timeout = Annotated[float, typer.Option(min=1, help="With --wait: give up after so many seconds.")]

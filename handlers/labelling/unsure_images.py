@@ -33,13 +33,20 @@ class KeepSettings(Protocol):
     """The branch ``labelling`` of the settings."""
 
     @property
-    def keep_images(self) -> int: ...  # noqa: D102 (documented in handlers.settings)
+    def keep_images(self) -> int:
+        """Most images that are kept; 0: none."""
+
     @property
-    def keep_mb(self) -> int: ...  # noqa: D102
+    def keep_mb(self) -> int:
+        """Most megabytes that they take."""
+
     @property
-    def keep_days(self) -> float: ...  # noqa: D102
+    def keep_days(self) -> float:
+        """Days after which one is deleted."""
+
     @property
-    def below(self) -> float: ...  # noqa: D102
+    def below(self) -> float:
+        """An answer whose probability is lower is unsure."""
 
 
 @dataclass(frozen=True, slots=True)

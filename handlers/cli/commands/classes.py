@@ -26,7 +26,6 @@ Into = Annotated[str, typer.Option("--into", help="Name of the joint class: one 
 Name = Annotated[str, typer.Argument(help="The class to remove.", show_default=False)]
 DeleteOriginals = Annotated[bool, typer.Option("--delete-originals", help="Delete its stored originals as well.")]
 Wait = Annotated[bool, typer.Option("--wait", help="Wait until the version without or with it is served.")]
-Timeout = Annotated[float, typer.Option(min=1, help="With --wait: give up after so many seconds.")]
 Yes = Annotated[bool, typer.Option("--yes", "-y", help="Do not ask.")]
 Images = Annotated[
     list[str],
@@ -43,7 +42,7 @@ def rename(
     old: Old,
     new: New,
     wait: Wait = False,
-    timeout: Timeout = 600.0,
+    timeout: options.Timeout = 600.0,
     data: options.Data = None,
     store: options.Store = None,
     config: options.Config = None,
@@ -68,7 +67,7 @@ def merge(
     names: Names,
     into: Into,
     wait: Wait = False,
-    timeout: Timeout = 600.0,
+    timeout: options.Timeout = 600.0,
     data: options.Data = None,
     store: options.Store = None,
     config: options.Config = None,
@@ -94,7 +93,7 @@ def remove(
     delete_originals: DeleteOriginals = False,
     yes: Yes = False,
     wait: Wait = False,
-    timeout: Timeout = 600.0,
+    timeout: options.Timeout = 600.0,
     data: options.Data = None,
     store: options.Store = None,
     config: options.Config = None,
@@ -126,7 +125,7 @@ def delete(
     images: Images,
     yes: Yes = False,
     wait: Wait = False,
-    timeout: Timeout = 600.0,
+    timeout: options.Timeout = 600.0,
     data: options.Data = None,
     store: options.Store = None,
     config: options.Config = None,

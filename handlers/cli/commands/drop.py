@@ -12,14 +12,13 @@ Class = Annotated[
     str | None, typer.Option("--class", help="Everything in FOLDER is of this one class.", metavar="NAME")
 ]
 Wait = Annotated[bool, typer.Option("--wait", help="Follow until the version that learnt it is served.")]
-Timeout = Annotated[float, typer.Option(min=1, help="With --wait: give up after so many seconds.")]
 
 
 def drop(
     folder: Folder,
     class_: Class = None,
     wait: Wait = False,
-    timeout: Timeout = 3600.0,
+    timeout: options.Timeout = 3600.0,
     data: options.Data = None,
     store: options.Store = None,
     config: options.Config = None,
@@ -42,7 +41,7 @@ def correct(
     images: Annotated[list[Path], typer.Argument(help="Images that were answered wrongly.", show_default=False)],
     class_: Annotated[str, typer.Option("--class", help="The right class.", metavar="NAME", show_default=False)],
     wait: Wait = False,
-    timeout: Timeout = 3600.0,
+    timeout: options.Timeout = 3600.0,
     data: options.Data = None,
     store: options.Store = None,
     config: options.Config = None,

@@ -18,7 +18,6 @@ Set = Annotated[
     typer.Option("--set", help="With --preset: a value of it, e.g. epochs=40; may be repeated.", metavar="KEY=VALUE"),
 ]
 Wait = Annotated[bool, typer.Option("--wait", help="Follow until the version is served.")]
-Timeout = Annotated[float, typer.Option(min=1, help="With --wait: give up after so many seconds.")]
 
 
 def relearn(
@@ -26,7 +25,7 @@ def relearn(
     preset: Preset = None,
     set_: Set = None,
     wait: Wait = False,
-    timeout: Timeout = 3600.0,
+    timeout: options.Timeout = 3600.0,
     data: options.Data = None,
     store: options.Store = None,
     config: options.Config = None,
