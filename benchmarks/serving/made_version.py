@@ -8,7 +8,7 @@ from numpy.typing import NDArray
 
 from handlers.inference.preprocess import crop
 from handlers.inference.sessions.onnx_session import OnnxSession
-from handlers.torchserve.canary import Canary, CanaryPicture
+from handlers.torchserve.canary import Canary, CanaryImage
 from lucir_core.config.phase_config import load_preset
 from lucir_core.export.onnx_export import export_onnx
 from lucir_core.export.quantise import can_quantise, quantise
@@ -74,12 +74,12 @@ def _write_canary(path: Path, model: Path, images: NDArray[np.uint8], size: int,
     """As ``handlers.updater.release.canary`` does of a candidate."""
     crops = np.stack([crop(image, size) for image in images])
     (rows,) = OnnxSession(model, 1).run(["probabilities"], {"images": crops})
-    pictures = tuple(
-        CanaryPicture(
+    answered = tuple(
+        CanaryImage(
             png=base64.b64encode(encode_image(image)).decode(),
             answer=classes[int(row.argmax())],
             probability=min(1.0, float(row.max())),
         )
         for image, row in zip(images, rows, strict=True)
     )
-    path.write_text(Canary(side=images.shape[1], pictures=pictures).model_dump_json(), encoding="utf-8")
+    path.write_text(Canary(side=images.shape[1], pictures=answered).model_dump_json(), encoding="utf-8")

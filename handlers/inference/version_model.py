@@ -131,8 +131,8 @@ class VersionModel:
     def _canary(self, path: Path) -> NDArray[np.uint8] | None:
         """The images that travel with the version (n, size, size, 3); None for one that was published without."""
         try:
-            pictures = json.loads(path.read_text(encoding="utf-8"))["pictures"]
-            images = [self.prepare(base64.b64decode(each["png"]), Limits()) for each in pictures]
+            documents = json.loads(path.read_text(encoding="utf-8"))["pictures"]
+            images = [self.prepare(base64.b64decode(each["png"]), Limits()) for each in documents]
         except FileNotFoundError:
             return None
         except (OSError, ValueError, KeyError, TypeError) as error:

@@ -22,7 +22,7 @@ less than a thousandth."""
 LONGEST: Final = 64 * 1024 * 1024
 
 
-class CanaryPicture(Document):
+class CanaryImage(Document):
     """A held-out image, its best class and that class's probability, as evaluated."""
 
     png: str
@@ -36,7 +36,8 @@ class Canary(StoredDocument):
 
     side: int = Field(ge=1)
     """Of the images, which are square, in pixels."""
-    pictures: tuple[CanaryPicture, ...]
+    pictures: tuple[CanaryImage, ...]
+    """The images; the name is that of stored documents."""
 
 
 def check_canary(probe: Probe, version: int, folder: Path, min_side: int, tolerance: float = TOLERANCE) -> None:
@@ -54,12 +55,12 @@ def check_canary(probe: Probe, version: int, folder: Path, min_side: int, tolera
         raise ProbeError(str(error)) from error
     if canary.side < min_side:
         return
-    answers = probe.classify(version, [base64.b64decode(picture.png) for picture in canary.pictures])
-    for number, (picture, found) in enumerate(zip(canary.pictures, answers, strict=True), 1):
-        given = found.get(picture.answer, 0.0)
-        if abs(given - picture.probability) > tolerance:
+    answers = probe.classify(version, [base64.b64decode(image.png) for image in canary.pictures])
+    for number, (image, found) in enumerate(zip(canary.pictures, answers, strict=True), 1):
+        given = found.get(image.answer, 0.0)
+        if abs(given - image.probability) > tolerance:
             best = max(found, key=lambda name: found[name], default="nothing")
             raise ProbeError(
                 f"it does not answer as it was evaluated: held-out image {number} of {len(canary.pictures)} is "
-                f"{picture.answer!r} with {given:.3f} instead of {picture.probability:.3f} (its best answer: {best!r})"
+                f"{image.answer!r} with {given:.3f} instead of {image.probability:.3f} (its best answer: {best!r})"
             )

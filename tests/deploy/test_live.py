@@ -64,12 +64,12 @@ class Stack:
         """Write a class folder of real digits into the directory store, as a file manager would."""
         folder = self.data / "store" / "incoming" / f"digit {digit}"
         folder.mkdir(parents=True)
-        for number, picture in enumerate(pictures(digit)[:count]):
-            picture.save(folder / f"{number}.png")
+        for number, drawing in enumerate(drawings(digit)[:count]):
+            drawing.save(folder / f"{number}.png")
 
     def post(self, digit: int) -> httpx.Response:
         buffer = io.BytesIO()
-        pictures(digit)[-1].save(buffer, "PNG")
+        drawings(digit)[-1].save(buffer, "PNG")
         url = f"{self.record.inference_url}/predictions/lucir"
         return httpx.post(url, content=buffer.getvalue(), timeout=60, trust_env=False)
 
@@ -83,12 +83,12 @@ class Stack:
         wait_for(served)
 
 
-def pictures(digit: int) -> list[Image.Image]:
-    """The pictures of one digit, 8x8 pixels with values 0 to 16, as RGB."""
+def drawings(digit: int) -> list[Image.Image]:
+    """The images of one digit, 8x8 pixels with values 0 to 16, as RGB."""
     images, labels = load_digits(return_X_y=True)
     return [
-        Image.fromarray((picture.reshape(8, 8) * 15.9).astype("uint8")).convert("RGB")
-        for picture in images[labels == digit]
+        Image.fromarray((drawing.reshape(8, 8) * 15.9).astype("uint8")).convert("RGB")
+        for drawing in images[labels == digit]
     ]
 
 

@@ -12,7 +12,7 @@ import pytest
 from PIL import Image
 
 from handlers.demo.load import LoadClient
-from tests.support.stack import DIGITS, Stack, folders, picture
+from tests.support.stack import DIGITS, Stack, digit_image, folders
 from tests.support.waiting import wait_for
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(600)]
@@ -70,7 +70,7 @@ def test_bad_requests_get_their_message(learnt: Stack) -> None:
         assert answer.status_code == 400, name
         assert answer.json()["error"]
     assert learnt.post(b"").status_code == 400
-    assert learnt.post(picture("0")).status_code == 200
+    assert learnt.post(digit_image("0")).status_code == 200
 
 
 def test_bad_files_are_rejected_with_their_reason_and_the_good_ones_learnt(learnt: Stack, tmp_path: Path) -> None:
@@ -79,7 +79,7 @@ def test_bad_files_are_rejected_with_their_reason_and_the_good_ones_learnt(learn
         (folder / "2" / name).write_bytes(data)
     originals = [path.read_bytes() for path in (folder / "2").iterdir()]
     before = learnt.served() or 0
-    with LoadClient(learnt.record.inference_url, [picture("0")]) as client:
+    with LoadClient(learnt.record.inference_url, [digit_image("0")]) as client:
         outcome = learnt.drop(folder)
     assert client.traffic().failed == 0, client.problems()
     assert outcome["version"] == before + 1

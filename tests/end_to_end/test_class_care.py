@@ -8,7 +8,7 @@ import httpx
 import pytest
 
 from handlers.demo.load import LoadClient
-from tests.support.stack import Stack, folders, picture, running
+from tests.support.stack import Stack, digit_image, folders, running
 from tests.support.waiting import wait_for
 
 pytestmark = pytest.mark.slow
@@ -21,7 +21,7 @@ def classes(stack: Stack) -> list[str]:
     """The classes that answer now."""
     answer = httpx.post(
         f"{stack.record.inference_url}/predictions/lucir",
-        content=picture("0"),
+        content=digit_image("0"),
         headers={"x-top-k": "10"},
         timeout=60,
         trust_env=False,
@@ -40,7 +40,7 @@ def test_a_class_gets_another_name_an_image_goes_a_class_goes(tmp_path: Path) ->
     with running(tmp_path / "data") as stack:
         assert stack.drop(folders(tmp_path / "first", "012"))["version"] == 1
         assert classes(stack) == ["0", "1", "2"]
-        with LoadClient(stack.record.inference_url, [picture("0"), picture("1")]) as client:
+        with LoadClient(stack.record.inference_url, [digit_image("0"), digit_image("1")]) as client:
             assert edit(stack, "class", "rename", "1", "one")["done"]["version"] == 2
             assert classes(stack) == ["0", "2", "one"]
 

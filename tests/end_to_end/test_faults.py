@@ -10,7 +10,7 @@ import psutil
 import pytest
 
 from handlers.stack.ports import free_ports
-from tests.support.stack import LUCIR, Stack, environment, folders, picture, running, tree, wait_gone
+from tests.support.stack import LUCIR, Stack, digit_image, environment, folders, running, tree, wait_gone
 from tests.support.waiting import PATIENCE, wait_for
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(600)]
@@ -65,7 +65,7 @@ def test_a_taken_port_and_a_taken_data_folder_are_refused_and_disturb_nobody(lea
     same = try_up("--data", learnt.data, "--free-ports")
     assert same.returncode == 1
     assert f"another stack uses the data folder {learnt.data} (process {learnt.process.pid}" in same.stderr
-    assert learnt.post(picture("0")).status_code == 200
+    assert learnt.post(digit_image("0")).status_code == 200
     assert learnt.run("status").returncode == 0
 
 
@@ -73,7 +73,7 @@ def test_a_second_stack_beside_the_first_and_its_end(learnt: Stack, tmp_path: Pa
     """The second one has a data folder whose path is too long for sockets, and is stopped with SIGTERM."""
     before = learnt.served()
     with running(tmp_path / ("long" * 25)) as second:
-        assert second.post(picture("0")).status_code == 503
+        assert second.post(digit_image("0")).status_code == 503
         assert second.drop(folders(tmp_path / "first", "78"))["version"] == 1
         assert learnt.served() == before
         sockets = [Path(each) for each in _sockets(second)]

@@ -9,7 +9,7 @@ import pytest
 
 from handlers.demo.load import LoadClient
 from tests.support.kept_alive import check_none_was_cut, under_way
-from tests.support.stack import folders, picture, running
+from tests.support.stack import digit_image, folders, running
 from tests.support.waiting import wait_for
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(600)]
@@ -17,13 +17,13 @@ pytestmark = [pytest.mark.slow, pytest.mark.timeout(600)]
 
 def test_nothing_learnt_then_drops_and_a_rollback_while_a_client_asks(tmp_path: Path) -> None:
     with running(tmp_path / "data") as stack:
-        before = stack.post(picture("0"))
+        before = stack.post(digit_image("0"))
         assert before.status_code == 503
         assert "drop at least two class folders" in before.json()["error"]
         assert str(stack.data / "store" / "incoming") in before.json()["error"]
         wait_for(lambda: "lucir is ready" in stack.output())  # said a moment after it was recorded
 
-        with LoadClient(stack.record.inference_url, [picture("0"), picture("1")]) as client:
+        with LoadClient(stack.record.inference_url, [digit_image("0"), digit_image("1")]) as client:
             first = stack.drop(folders(tmp_path / "first", "01"))
             assert (first["version"], first["rejected"], first["failure"]) == (1, [], "")
             assert stack.served() == 1
@@ -39,7 +39,7 @@ def test_nothing_learnt_then_drops_and_a_rollback_while_a_client_asks(tmp_path: 
         assert {request.version for request in client.requests()} == {None, 1, 2}
 
         _look_around(stack.record.updater_url, stack.record.metrics_url)
-        (tmp_path / "two.png").write_bytes(picture("2"))
+        (tmp_path / "two.png").write_bytes(digit_image("2"))
         answers = json.loads(stack.run("predict", tmp_path / "two.png", "--top-k", 2, "--json").stdout)
         assert answers[0]["model_version"] == 1
         assert {each["class"] for each in answers[0]["predictions"]} == {"0", "1"}
@@ -54,7 +54,7 @@ def test_nothing_learnt_then_drops_and_a_rollback_while_a_client_asks(tmp_path: 
         assert json.loads(stack.run("versions", "--json").stdout)[2]["classes"] == ["0", "1", "3"]
         assert "served version" in stack.run("status").stdout
 
-        clients = under_way(f"{stack.record.inference_url}/predictions/lucir", picture("0"))
+        clients = under_way(f"{stack.record.inference_url}/predictions/lucir", digit_image("0"))
         stack.stop()
         check_none_was_cut(clients)
 

@@ -6,7 +6,7 @@ import pytest
 from playwright.sync_api import Page, expect
 
 from tests.support.browser import chromium, findings, needs_browser, opened
-from tests.support.stack import FAST, folders, picture, running
+from tests.support.stack import FAST, digit_image, folders, running
 from tests.support.waiting import wait_for
 
 pytestmark = [pytest.mark.slow, needs_browser]
@@ -25,7 +25,7 @@ def teach(page: Page, folder: Path, served: str) -> None:
 
 
 def test_everything_by_the_page(tmp_path: Path) -> None:
-    (tmp_path / "zero.png").write_bytes(picture("0"))
+    (tmp_path / "zero.png").write_bytes(digit_image("0"))
     with (
         running(tmp_path / "data", settings=(*FAST, ENGINE, *KEEP)) as stack,
         chromium() as browser,

@@ -10,7 +10,7 @@ import pytest
 from PIL import Image
 from sklearn.datasets import load_sample_image
 
-from tests.support.stack import Stack, picture, running
+from tests.support.stack import Stack, digit_image, running
 
 pytestmark = pytest.mark.slow
 
@@ -62,7 +62,7 @@ def test_a_few_images_are_learnt_and_answered(photographs: Stack) -> None:
 
 
 def test_an_image_of_no_known_class_is_unknown(photographs: Stack) -> None:
-    answers = [photographs.post(picture(digit)).json() for digit in "0123456789"]
+    answers = [photographs.post(digit_image(digit)).json() for digit in "0123456789"]
     assert sum(answer["unknown"] for answer in answers) >= 9, answers
     assert all(0 <= answer["unknown_score"] <= 2 for answer in answers)
 
@@ -74,9 +74,9 @@ def test_evaluation_leaves_each_image_out(photographs: Stack) -> None:
 
 
 def test_one_marked_image_is_a_class_and_a_deleted_one_leaves_nothing(photographs: Stack, tmp_path: Path) -> None:
-    outcome = photographs.drop(folder(tmp_path / "second", "seven", [picture("7", 1)]))
+    outcome = photographs.drop(folder(tmp_path / "second", "seven", [digit_image("7", 1)]))
     assert outcome["version"] == 2
-    answers = [photographs.post(picture("7", index)).json() for index in range(2, 8)]
+    answers = [photographs.post(digit_image("7", index)).json() for index in range(2, 8)]
     assert sum(answer["predictions"][0]["class"] == "seven" for answer in answers) >= 5, answers
 
     key = next(info.key for info in photographs.store.list("archive/000001/flower/"))

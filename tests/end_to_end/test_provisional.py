@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from handlers.demo.load import LoadClient
-from tests.support.stack import folders, picture, running
+from tests.support.stack import digit_image, folders, running
 from tests.support.waiting import wait_for
 
 pytestmark = pytest.mark.slow
@@ -21,7 +21,7 @@ LONG = (
 def test_a_new_class_is_answered_provisionally_and_then_as_learnt(tmp_path: Path) -> None:
     with running(tmp_path / "data", "--set", "learning.imprint_first=true", "--set", LONG) as stack:
         assert stack.drop(folders(tmp_path / "first", "01"))["version"] == 1
-        with LoadClient(stack.record.inference_url, [picture("0"), picture("2")]) as client:
+        with LoadClient(stack.record.inference_url, [digit_image("0"), digit_image("2")]) as client:
             outcome = stack.drop(folders(tmp_path / "second", "2"))
             assert (outcome["provisional"], outcome["version"]) == (2, 3)
             assert outcome["provisional_seconds"] < outcome["seconds"]

@@ -36,7 +36,7 @@ def test_command_line_beats_environment_beats_file_beats_default(
 
 def test_the_store_defaults_to_a_folder_of_the_data_folder(tmp_path: Path) -> None:
     assert load_settings(None, {"data": tmp_path}).store_url == (tmp_path / "store").as_uri()
-    assert load_settings(None, {"store": "s3://pictures"}).store_url == "s3://pictures"
+    assert load_settings(None, {"store": "s3://images"}).store_url == "s3://images"
 
 
 @pytest.mark.parametrize(

@@ -102,11 +102,11 @@ class Bench:
     def learnt(self, version: int) -> Learnt:
         return Learnt.load(self.root / "versions" / str(version) / "learnt.safetensors")
 
-    def answers(self, version: int, pictures: np.ndarray) -> np.ndarray:
+    def answers(self, version: int, images: np.ndarray) -> np.ndarray:
         """Names of the best classes."""
         size = self.versions.manifest(version).preprocessing.size
         session = open_model(self.root / "versions" / str(version) / "model.onnx", 1)
-        (probabilities,) = session.run(["probabilities"], {"images": np.stack([crop(p, size) for p in pictures])})
+        (probabilities,) = session.run(["probabilities"], {"images": np.stack([crop(p, size) for p in images])})
         return np.array(self.versions.manifest(version).classes)[probabilities.argmax(axis=1)]
 
 

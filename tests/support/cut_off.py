@@ -14,7 +14,7 @@ from pathlib import Path
 import httpx
 
 from handlers.web_address import web_address
-from tests.support.stack import folders, picture, running
+from tests.support.stack import digit_image, folders, running
 
 _SET_FLAGS, _UP_AND_RUNNING = 0x8914, 0x41
 
@@ -28,7 +28,7 @@ def main(data: Path, images: Path) -> None:
         outcome = stack.drop(folders(images, "01"))
         for host in ("127.0.0.1", "::1"):
             address = f"{web_address(host, port)}/predictions/lucir"
-            answers.append(httpx.post(address, content=picture("0"), timeout=60, trust_env=False).json())
+            answers.append(httpx.post(address, content=digit_image("0"), timeout=60, trust_env=False).json())
         predicted = json.loads(stack.run("predict", images / "0" / "0.png", "--json").stdout)
     document = {
         "sent": sent_elsewhere(),

@@ -115,7 +115,7 @@ class Stack:
     def served(self) -> int | None:
         """The version that answers a request."""
         try:
-            version: int | None = self.post(picture("0")).json().get("model_version")
+            version: int | None = self.post(digit_image("0")).json().get("model_version")
         except httpx.HTTPError:
             return None
         return version
@@ -171,7 +171,7 @@ def running(data: Path, *options: str, settings: tuple[str, ...] = FAST) -> Iter
             stack.process.kill()
 
 
-def picture(digit: str, index: int = 0) -> bytes:
+def digit_image(digit: str, index: int = 0) -> bytes:
     """A digit that is never dropped."""
     return DIGITS.test[digit][index]
 

@@ -18,7 +18,7 @@ from lucir_core.runtime.distributed import processes, world
 from lucir_core.state import save_state
 from lucir_core.testing import synthetic_images, synthetic_phase, tiny_config
 
-# 50 + 20 pictures in batches of 16: the last one has 6, its shares 3 and 3; phase 0 has 51, its last batch 3.
+# 50 + 20 images in batches of 16: the last one has 6, its shares 3 and 3; phase 0 has 51, its last batch 3.
 SETTINGS: dict[str, Any] = {
     "epochs": 2,
     "milestones": [1],

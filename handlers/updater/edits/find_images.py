@@ -52,7 +52,7 @@ def decoded_digests(objects: ObjectStore, files: Iterable[StoredFile], reader: R
         tick()
         try:
             data = objects.read(file.key, limit=file.size)
-            digests |= {image_digest(reader.picture(data, whole=whole)) for whole in (False, True)}
+            digests |= {image_digest(reader.decoded(data, whole=whole)) for whole in (False, True)}
         except (ObjectNotFoundError, ObjectTooLargeError, BadImageError):
             continue
     return digests
@@ -109,7 +109,7 @@ def versions_holding(
 ) -> Iterator[int]:
     """Those of the versions that hold one of the images as an exemplar or a held-out one.
 
-    ``wanted``: shortened hashes; ``digests``: of the pictures, or empty where any learnt image counts.
+    ``wanted``: shortened hashes; ``digests``: of the decoded images, or empty where any learnt image counts.
     """
     for number in numbers:
         tick()

@@ -45,11 +45,11 @@ class DecodedWriter:
         shape = (max(1, capacity), resize, resize, 3)
         self._array: NDArray[np.uint8] | None = np.lib.format.open_memmap(folder / DECODED, "w+", np.uint8, shape)
 
-    def add(self, key: str, sha256: str, picture: NDArray[np.uint8]) -> None:
+    def add(self, key: str, sha256: str, image: NDArray[np.uint8]) -> None:
         """Append the image (resize, resize, 3) that was decoded from an original."""
         if self._array is None:
             raise RuntimeError("the array of decoded images has been closed")
-        self._array[len(self._rows)] = picture
+        self._array[len(self._rows)] = image
         self._rows[key] = DecodedRow(row=len(self._rows), sha256=sha256)
 
     def close(self) -> None:

@@ -71,13 +71,13 @@ class Reader:
         file.sha256 = hashlib.sha256(data).hexdigest()
         if file.is_image:
             try:
-                return file, self.picture(data)
+                return file, self.decoded(data)
             except BadImageError as error:
                 named = "; its name does not end as an image's does" if looks_like_another_kind(file.path) else ""
                 file.reason = f"{error}{named}"
         return file, None
 
-    def picture(self, data: bytes, *, whole: bool = False) -> Image:
+    def decoded(self, data: bytes, *, whole: bool = False) -> Image:
         """Decode to (resize, resize, 3). ``whole``: as versions up to 0.2 did, which scaled no JPEG while decoding.
 
         Raises ``BadImageError``.

@@ -5,7 +5,7 @@ import base64
 import numpy as np
 
 from handlers.inference.preprocess import crop
-from handlers.torchserve.canary import FILE, Canary, CanaryPicture
+from handlers.torchserve.canary import FILE, Canary, CanaryImage
 from handlers.updater.context.version_spec import VersionSpec
 from handlers.updater.release.evaluate import open_model
 from handlers.updater.training.messages import STATE
@@ -30,7 +30,7 @@ def write_canary(spec: VersionSpec, threads: int | None) -> None:
     made = Canary(
         side=spec.preprocessing.resize,
         pictures=tuple(
-            CanaryPicture(
+            CanaryImage(
                 png=base64.b64encode(blobs.pngs[index]).decode(),
                 answer=blobs.classes[int(row.argmax())],
                 probability=min(1.0, float(row.max())),

@@ -66,13 +66,13 @@ class Preparation:
         index = {name: position for position, name in enumerate(self._plan.classes)}
         side = self._plan.resize
         partial = self._folder / "train.partial"
-        pictures = np.lib.format.open_memmap(partial, "w+", np.uint8, (len(entries), side, side, 3))
+        images = np.lib.format.open_memmap(partial, "w+", np.uint8, (len(entries), side, side, 3))
         labels: list[int] = []
-        for entry, picture in self._pictures(entries):
-            pictures[len(labels)] = picture
+        for entry, image in self._decoded_images(entries):
+            images[len(labels)] = image
             labels.append(index[entry.class_name or ""])
-        pictures.flush()
-        del pictures
+        images.flush()
+        del images
         self._check_new(labels)
         # The array may have rows at its end that nothing was left for; the labels tell how many count.
         np.save(self._folder / LABELS, np.array(labels, np.int64))
@@ -91,8 +91,8 @@ class Preparation:
         index = {name: position for position, name in enumerate(self._plan.classes)}
         pngs: list[bytes] = []
         labels: list[int] = []
-        for entry, picture in self._pictures(entries):
-            pngs += ImageBlobs.from_arrays(picture[None], np.zeros(1, np.int64), ("",)).pngs
+        for entry, image in self._decoded_images(entries):
+            pngs += ImageBlobs.from_arrays(image[None], np.zeros(1, np.int64), ("",)).pngs
             labels.append(index[entry.class_name or ""])
         return pngs, labels
 
@@ -103,20 +103,20 @@ class Preparation:
         hashes = [entry.sha256 for entry in entries]
         learnt.extended(hashes, names, self._plan.classes, self._digests).save(self._folder / SEEN_IMAGES)
 
-    def _pictures(self, entries: Sequence[Entry]) -> Iterator[tuple[Entry, NDArray[np.uint8]]]:
+    def _decoded_images(self, entries: Sequence[Entry]) -> Iterator[tuple[Entry, NDArray[np.uint8]]]:
         """Decoded images in plan order, without those whose originals were removed in the meantime."""
 
         def find(entry: Entry) -> tuple[Entry, NDArray[np.uint8] | None]:
-            picture = self._decoded.find(entry.key, entry.sha256)
-            return entry, self._read_again(entry) if picture is None else picture
+            image = self._decoded.find(entry.key, entry.sha256)
+            return entry, self._read_again(entry) if image is None else image
 
-        for entry, picture in ordered_map(find, entries):
+        for entry, image in ordered_map(find, entries):
             self._tick()
-            if picture is None:
+            if image is None:
                 logger.warning("an original is gone: learning goes on without it", extra={"key": entry.key})
             else:
-                self._digests[entry.sha256] = image_digest(picture)
-                yield entry, picture
+                self._digests[entry.sha256] = image_digest(image)
+                yield entry, image
 
     def _read_again(self, entry: Entry) -> NDArray[np.uint8] | None:
         """The decoded image is lost: read the original where it lies, or where it has been archived to."""

@@ -66,7 +66,7 @@ def test_what_cannot_be_learnt_is_refused_before_anything_is_copied(
     assert "\n" not in str(caught.value)
 
 
-PICTURE = encoded(colourful(), "PNG")
+IMAGE = encoded(colourful(), "PNG")
 
 
 @pytest.mark.parametrize(
@@ -115,7 +115,7 @@ def test_the_content_decides_what_an_image_is(tmp_path: Path) -> None:
     names = ["1.jpe", "2.jfif", "noname", "3.dat", "4.txt", "5.heic"]
     for name in names:
         make(tmp_path / "cat", name)
-        (tmp_path / "cat" / name).write_bytes(PICTURE)
+        (tmp_path / "cat" / name).write_bytes(IMAGE)
     make(tmp_path / "cat", "notes.txt", "damaged.png")
     (cat,) = find_classes(tmp_path / "cat")
     assert sorted(map(str, cat.images)) == sorted([*names, "damaged.png"])

@@ -8,7 +8,7 @@ import pytest
 from handlers.client import Client, ClientError
 from model_store.objects import StoreError
 from tests.handlers.cli.test_versions import publish, versions
-from tests.support.stack import folders, picture, running
+from tests.support.stack import digit_image, folders, running
 from tests.support.waiting import PATIENCE
 
 __all__ = ["publish", "versions"]
@@ -77,7 +77,7 @@ def test_every_call_against_a_running_stack(tmp_path: Path) -> None:
         assert client.status().served_version == 2
 
         image = tmp_path / "one.png"
-        image.write_bytes(picture("1"))
+        image.write_bytes(digit_image("1"))
         by_address = Client(tmp_path / "elsewhere", url=stack.record.inference_url)
         for (answer,) in (client.predict(image, top_k=2), by_address.predict(image, top_k=2)):
             assert (answer.version, len(answer.predictions), answer.error) == (2, 2, "")

@@ -37,13 +37,13 @@ def test_the_split_holds_a_fifth_of_each_class_back_and_loses_nothing() -> None:
     assert split_digits(2) != digits
 
 
-def test_the_pictures_are_dark_digits_on_white(tmp_path: Path) -> None:
+def test_the_images_are_dark_digits_on_white(tmp_path: Path) -> None:
     folder = write_folders(split_digits(1).train, ("0", "1"), tmp_path)
     assert sorted(path.name for path in folder.iterdir()) == ["0", "1"]
-    picture = np.asarray(Image.open(next((folder / "0").iterdir())))
-    assert picture.shape == (32, 32)
-    assert picture[0, 0] > 240  # a corner
-    assert picture.min() < 60
+    image = np.asarray(Image.open(next((folder / "0").iterdir())))
+    assert image.shape == (32, 32)
+    assert image[0, 0] > 240  # a corner
+    assert image.min() < 60
 
 
 def result(right: dict[str, int], new: tuple[str, ...], before: Measured | None) -> Measured:
@@ -175,6 +175,6 @@ def test_tables_document_and_plot(tmp_path: Path) -> None:
     assert written["mean_accuracy"] == pytest.approx(0.95)
     assert written["stories"][0]["drops"][2]["finetuning"]["all"] == pytest.approx(0.3)
     save_plot(stories, tmp_path / "plot.png")
-    with Image.open(tmp_path / "plot.png") as picture:
-        assert picture.size[0] > 1000
-        assert len(np.unique(np.asarray(picture.convert("RGB")).reshape(-1, 3), axis=0)) > 20
+    with Image.open(tmp_path / "plot.png") as image:
+        assert image.size[0] > 1000
+        assert len(np.unique(np.asarray(image.convert("RGB")).reshape(-1, 3), axis=0)) > 20

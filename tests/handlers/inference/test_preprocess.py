@@ -79,7 +79,7 @@ def test_truncated(form: str, share: float) -> None:
         decode(data[: int(len(data) * share)], LIMITS)
 
 
-def test_any_damage_is_a_bad_image_or_a_picture() -> None:
+def test_any_damage_is_a_bad_image_or_an_image() -> None:
     generator = np.random.default_rng(1)
     for form in ("JPEG", "PNG", "BMP", "GIF", "TIFF", "WEBP"):
         data = np.frombuffer(encode(gradient(), form), dtype=np.uint8)
@@ -119,7 +119,7 @@ def test_too_many_bytes() -> None:
 
 @pytest.mark.parametrize("orientation", range(1, 9))
 def test_exif_orientation(orientation: int) -> None:
-    """Stored so that undoing the orientation gives the upright picture: red above, blue to the lower left."""
+    """Stored so that undoing the orientation gives the upright image: red above, blue to the lower left."""
     upright = np.zeros((16, 24, 3), dtype=np.uint8)
     upright[:8] = (255, 0, 0)
     upright[8:, :12] = (0, 0, 255)
@@ -204,18 +204,18 @@ def test_first_frame_of_an_animation(form: str) -> None:
 
 
 def test_array_is_the_central_square() -> None:
-    picture = np.zeros((20, 60, 3), dtype=np.uint8)
-    picture[:, 18:42] = 200  # a little more than the square: resampling looks beyond its edge
-    for image in (Image.fromarray(picture), Image.fromarray(np.ascontiguousarray(picture.transpose(1, 0, 2)))):
+    pixels = np.zeros((20, 60, 3), dtype=np.uint8)
+    pixels[:, 18:42] = 200  # a little more than the square: resampling looks beyond its edge
+    for image in (Image.fromarray(pixels), Image.fromarray(np.ascontiguousarray(pixels.transpose(1, 0, 2)))):
         array = to_array(image, 10)
         assert array.shape == (10, 10, 3)
         assert array.dtype == np.uint8
         assert (array == 200).all()
 
 
-def test_picture_of_the_right_size_is_unchanged() -> None:
-    picture = np.random.default_rng(0).integers(0, 256, (32, 32, 3), dtype=np.uint8)
-    np.testing.assert_array_equal(to_array(Image.fromarray(picture), 32), picture)
+def test_an_image_of_the_right_size_is_unchanged() -> None:
+    pixels = np.random.default_rng(0).integers(0, 256, (32, 32, 3), dtype=np.uint8)
+    np.testing.assert_array_equal(to_array(Image.fromarray(pixels), 32), pixels)
 
 
 def test_long_strip_costs_no_memory() -> None:
@@ -223,8 +223,8 @@ def test_long_strip_costs_no_memory() -> None:
 
 
 def test_interpolation_is_used() -> None:
-    picture = gradient(64, 64)
-    assert (to_array(picture, 16, "nearest") != to_array(picture, 16, "bilinear")).any()
+    image = gradient(64, 64)
+    assert (to_array(image, 16, "nearest") != to_array(image, 16, "bilinear")).any()
 
 
 def test_crop_takes_the_centre() -> None:
@@ -237,6 +237,6 @@ def test_crop_takes_the_centre() -> None:
 
 def test_name_does_not_matter(tmp_path: Path) -> None:
     """A PNG called .jpg is a PNG."""
-    path = tmp_path / "picture.jpg"
+    path = tmp_path / "image.jpg"
     path.write_bytes(encode(gradient(), "PNG"))
     assert decode(path.read_bytes(), LIMITS).size == (40, 30)

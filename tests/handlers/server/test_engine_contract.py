@@ -17,7 +17,7 @@ from PIL import Image
 
 from handlers.demo.load import LoadClient
 from handlers.sockets import management_socket
-from handlers.torchserve.canary import Canary, CanaryPicture
+from handlers.torchserve.canary import Canary, CanaryImage
 from handlers.torchserve.management import ManagementClient, ManagementUnavailableError
 from handlers.torchserve.reconcile import Reconciler, SwapResult
 from tests.support.waiting import lives, wait_for
@@ -192,16 +192,16 @@ def test_damaged_version_is_never_served(stack: Stack, reconciler: Reconciler, m
 def test_version_that_answers_otherwise_than_evaluated_is_not_let_in(
     stack: Stack, reconciler: Reconciler, make_image: MakeImage
 ) -> None:
-    """The canary's pictures are asked through TorchServe; what is right is known from ONNX Runtime alone."""
+    """The canary's images are asked through TorchServe; what is right is known from ONNX Runtime alone."""
     names = ("rot", "grün", "青")
-    pictures = [make_image(name, "PNG", side=20) for name in names]
+    files = [make_image(name, "PNG", side=20) for name in names]
     model = stack.make_version(stack.scratch / "to-ask") / "model.onnx"
     session = onnxruntime.InferenceSession(model, providers=["CPUExecutionProvider"])
-    images = np.stack([np.asarray(Image.open(io.BytesIO(data)))[2:-2, 2:-2] for data in pictures])
+    images = np.stack([np.asarray(Image.open(io.BytesIO(data)))[2:-2, 2:-2] for data in files])
     (probabilities,) = session.run(["probabilities"], {"images": images})
     good = [
-        CanaryPicture(png=base64.b64encode(data).decode(), answer=name, probability=float(row.max()))
-        for data, name, row in zip(pictures, names, probabilities, strict=True)
+        CanaryImage(png=base64.b64encode(data).decode(), answer=name, probability=float(row.max()))
+        for data, name, row in zip(files, names, probabilities, strict=True)
     ]
     stack.publish(1, canary=Canary(side=20, pictures=tuple(good)))
     stack.serve(reconciler, 1)

@@ -109,13 +109,13 @@ def make_version() -> MakeVersion:
 
 @pytest.fixture(scope="session")
 def make_image() -> MakeImage:
-    """A noisy picture of one of the colours, as an image file."""
+    """A noisy image of one of the colours, as a file."""
 
     def make(name: str = "rot", form: str = "JPEG", side: int = 40, seed: int = 0) -> bytes:
         noise = np.random.default_rng(seed).integers(-20, 20, (side, side, 3))
-        picture = np.clip(np.array(COLOURS[name]) * 0.8 + 25 + noise, 0, 255).astype(np.uint8)
+        pixels = np.clip(np.array(COLOURS[name]) * 0.8 + 25 + noise, 0, 255).astype(np.uint8)
         buffer = io.BytesIO()
-        Image.fromarray(picture).save(buffer, form)
+        Image.fromarray(pixels).save(buffer, form)
         return buffer.getvalue()
 
     return make

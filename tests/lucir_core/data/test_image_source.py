@@ -13,7 +13,7 @@ from lucir_core.errors import DataError
 from lucir_core.memory.image_blobs import ImageBlobs
 
 SIDE = 64
-PICTURE = SIDE * SIDE * 3
+IMAGE_BYTES = SIDE * SIDE * 3
 
 
 def some_images(count: int) -> np.ndarray:
@@ -30,13 +30,13 @@ def blobs() -> ImageBlobs:
 
 @pytest.mark.parametrize("room", [0, 7, 60])
 def test_any_bound_gives_the_same_images(blobs: ImageBlobs, room: int) -> None:
-    encoded = EncodedImages(blobs, SIDE, room * PICTURE + 5)
+    encoded = EncodedImages(blobs, SIDE, room * IMAGE_BYTES + 5)
     random = np.random.default_rng(0)
     for _ in range(4):
         wanted = random.integers(0, 60, 40)
         assert np.array_equal(encoded.take(wanted), some_images(60)[wanted])
-        assert encoded.cached_bytes <= room * PICTURE
-    assert encoded.cached_bytes == room * PICTURE or room == 60
+        assert encoded.cached_bytes <= room * IMAGE_BYTES
+    assert encoded.cached_bytes == room * IMAGE_BYTES or room == 60
 
 
 def test_an_image_is_decoded_once_while_there_is_room(blobs: ImageBlobs, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -48,7 +48,7 @@ def test_an_image_is_decoded_once_while_there_is_room(blobs: ImageBlobs, monkeyp
         return original(self, index)
 
     monkeypatch.setattr(ImageBlobs, "decode", decode)
-    encoded = EncodedImages(blobs, SIDE, 60 * PICTURE)
+    encoded = EncodedImages(blobs, SIDE, 60 * IMAGE_BYTES)
     for _ in range(3):
         encoded.take(np.arange(60))
     assert sorted(decoded) == list(range(60))
@@ -57,7 +57,7 @@ def test_an_image_is_decoded_once_while_there_is_room(blobs: ImageBlobs, monkeyp
 def test_the_bound_holds_while_epochs_pass(blobs: ImageBlobs) -> None:
     tracemalloc.start()
     try:
-        images = ImageSet([EncodedImages(blobs, SIDE, 10 * PICTURE)], [blobs.labels], torch.device("cpu"))
+        images = ImageSet([EncodedImages(blobs, SIDE, 10 * IMAGE_BYTES)], [blobs.labels], torch.device("cpu"))
         for _ in range(2):
             for batch in images.batches(torch.arange(60).split(6)):
                 assert batch.shape == (6, SIDE, SIDE, 3)
@@ -65,7 +65,7 @@ def test_the_bound_holds_while_epochs_pass(blobs: ImageBlobs) -> None:
     finally:
         tracemalloc.stop()
     # Ten images in the cache, six in each of three batches (at hand, ready, under way), and what decoders use.
-    assert 10 * PICTURE < peak < 45 * PICTURE
+    assert 10 * IMAGE_BYTES < peak < 45 * IMAGE_BYTES
 
 
 def test_a_wrong_size_is_named(blobs: ImageBlobs) -> None:
@@ -82,7 +82,7 @@ def test_loading_holds_the_encoded_bytes_once(tmp_path: Path) -> None:
         peak = tracemalloc.get_traced_memory()[1]
     finally:
         tracemalloc.stop()
-    assert loaded.byte_count > 200 * PICTURE
+    assert loaded.byte_count > 200 * IMAGE_BYTES
     assert peak < 1.2 * loaded.byte_count
 
 
@@ -121,4 +121,4 @@ def test_a_memory_map_is_not_read_into_memory(tmp_path: Path) -> None:
     finally:
         tracemalloc.stop()
     assert total == 3 * count // 50
-    assert peak < 400 * PICTURE
+    assert peak < 400 * IMAGE_BYTES

@@ -37,7 +37,7 @@ function line(svg, versions, scope, x, y) {
   svg.append(draw("path", {d: path || "M0 0", class: "s-" + scope}), ...dots);
 }
 
-function picture(versions) {
+function drawing(versions) {
   const latest = versions[versions.length - 1];
   const words = `Accuracy of ${versions.length} versions; the latest, version ${latest.version}: ${percent(latest.accuracy.cnn.all)} over all classes`;
   const svg = draw("svg", {viewBox: `0 0 ${W} ${H}`, role: "img", "aria-label": words});
@@ -58,6 +58,6 @@ export function startChart() {
     const wanted = good.map((version) => version.version).join();
     if (wanted === drawn && byId("chart").firstChild) return;
     drawn = wanted;
-    byId("chart").replaceChildren(good.length ? picture(good) : make("p", {class: "empty"}, "No version yet: teach at least two classes."));
+    byId("chart").replaceChildren(good.length ? drawing(good) : make("p", {class: "empty"}, "No version yet: teach at least two classes."));
   });
 }

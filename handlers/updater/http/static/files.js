@@ -31,8 +31,8 @@ function rejectedRow(file) {
   const input = make("input", {type: "text", list: "class-names", required: true, maxlength: 100, value: file.class || "", autocomplete: "off"});
   offerNames(input);
   const again = make("button", {type: "submit", "aria-label": `Try ${name} again`}, "Try again");
-  const picture = file.image ? make("img", {src: "api/thumbnail?" + query({key: file.key}), alt: "", loading: "lazy", width: 56, height: 56}) : null;
-  picture?.addEventListener("error", () => picture.remove());
+  const thumbnail = file.image ? make("img", {src: "api/thumbnail?" + query({key: file.key}), alt: "", loading: "lazy", width: 56, height: 56}) : null;
+  thumbnail?.addEventListener("error", () => thumbnail.remove());
   const form = make("form", {class: "bar", submit: (event) => {
     event.preventDefault();
     during(again, async () => {
@@ -43,7 +43,7 @@ function rejectedRow(file) {
       refresh();
     });
   }}, make("label", {}, "Class ", input), again);
-  return make("li", {class: "file"}, picture, make("div", {}, make("b", {}, name), make("p", {class: "soft"}, file.reason)), form);
+  return make("li", {class: "file"}, thumbnail, make("div", {}, make("b", {}, name), make("p", {class: "soft"}, file.reason)), form);
 }
 
 function drawRejected() {

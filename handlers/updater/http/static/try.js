@@ -74,12 +74,12 @@ export function thumb(address) {
 
 function showAnswer(file, answer) {
   const best = answer.predictions[0];
-  const picture = make("img", {class: "tried", src: shown, alt: "The image you tried"});
+  const tried = make("img", {class: "tried", src: shown, alt: "The image you tried"});
   const words = answer.unknown ? `Unknown: it looks like no class that was learnt; nearest is ${best.class} (${percent(best.probability)})`
     : `${best.class}, ${percent(best.probability)}`;
   const near = make("div", {}, make("p", {class: "soft"}, "Looking for the most alike exemplars …"));
   byId("try-answer").replaceChildren(
-    make("div", {class: "answer"}, picture, make("div", {},
+    make("div", {class: "answer"}, tried, make("div", {},
       make("p", {class: answer.unknown ? "best warn" : "best"}, words),
       rows(answer.predictions), make("p", {class: "soft"}, `answered by version ${answer.model_version}`))),
     near,

@@ -14,12 +14,12 @@ function words(image) {
   return `${image.unknown ? "Unknown; nearest is " + nearest : "Answered " + nearest} by version ${image.version}, ${time(1000 * image.at)}`;
 }
 
-async function show(picture, image) {
+async function show(thumbnail, image) {
   try {
-    picture.src = URL.createObjectURL(await blob(`api/unsure/${image.id}/thumbnail`));
-    picture.addEventListener("load", () => URL.revokeObjectURL(picture.src), {once: true});
+    thumbnail.src = URL.createObjectURL(await blob(`api/unsure/${image.id}/thumbnail`));
+    thumbnail.addEventListener("load", () => URL.revokeObjectURL(thumbnail.src), {once: true});
   } catch {
-    picture.remove(); // it has been deleted meanwhile; the list says so with its next look
+    thumbnail.remove(); // it has been deleted meanwhile; the list says so with its next look
   }
 }
 
@@ -31,8 +31,8 @@ function gone(image, said) {
 }
 
 function row(image) {
-  const picture = make("img", {alt: "An image to label", width: 112, height: 112});
-  show(picture, image);
+  const thumbnail = make("img", {alt: "An image to label", width: 112, height: 112});
+  show(thumbnail, image);
   const label = async (name) => {
     await post(`api/unsure/${image.id}/label`, {class_name: name});
     gone(image, `The image is learnt as ${name}.`);
@@ -52,7 +52,7 @@ function row(image) {
     event.preventDefault();
     during(teach, () => label(input.value.trim()));
   }}, right, make("label", {}, "It is ", input), teach, away);
-  return make("li", {class: "file"}, picture, make("div", {}, make("p", {}, words(image))), form);
+  return make("li", {class: "file"}, thumbnail, make("div", {}, make("p", {}, words(image))), form);
 }
 
 function draw() {

@@ -30,12 +30,12 @@ class MistakeRecorder:
         self._found: list[tuple[float, int, int, int, NDArray[np.uint8]]] = []
         self._seen = 0
 
-    def see(self, pictures: NDArray[np.uint8], labels: NDArray[np.int64], probabilities: NDArray[np.float32]) -> None:
-        """pictures: (n, side, side, 3); labels: (n,); probabilities: (n, classes)."""
+    def see(self, images: NDArray[np.uint8], labels: NDArray[np.int64], probabilities: NDArray[np.float32]) -> None:
+        """images: (n, side, side, 3); labels: (n,); probabilities: (n, classes)."""
         answers = probabilities.argmax(axis=1)
         for index in np.flatnonzero(answers != labels).tolist():
             sure = float(probabilities[index, answers[index]])
-            self._found.append((-sure, self._seen + index, int(labels[index]), int(answers[index]), pictures[index]))
+            self._found.append((-sure, self._seen + index, int(labels[index]), int(answers[index]), images[index]))
         self._seen += len(labels)
         if len(self._found) > 2 * CANDIDATES:
             self._cut()
@@ -43,14 +43,14 @@ class MistakeRecorder:
     def save(self, folder: Path) -> None:
         """Write what a report may show."""
         self._cut()
-        pictures = [item[4] for item in self._found]
+        images = [item[4] for item in self._found]
         with (folder / FILE).open("wb") as file:
             np.savez(
                 file,
                 true=np.array([item[2] for item in self._found], np.int64),
                 answered=np.array([item[3] for item in self._found], np.int64),
                 sure=np.array([-item[0] for item in self._found], np.float64),
-                pictures=np.stack(pictures) if pictures else np.zeros((0, 1, 1, 3), np.uint8),
+                pictures=np.stack(images) if images else np.zeros((0, 1, 1, 3), np.uint8),
             )
 
     def _cut(self) -> None:
@@ -66,7 +66,7 @@ def load_mistakes(folder: Path, classes: tuple[str, ...], old_count: int) -> tup
     try:
         with np.load(folder / FILE) as found:
             true, answered, sure = found["true"].tolist(), found["answered"].tolist(), found["sure"].tolist()
-            pictures = found["pictures"]
+            images = found["pictures"]
     except FileNotFoundError:
         return ()
     order = sorted(range(len(true)), key=lambda index: not (true[index] < old_count <= answered[index]))
@@ -76,7 +76,7 @@ def load_mistakes(folder: Path, classes: tuple[str, ...], old_count: int) -> tup
             true=classes[true[index]],
             predicted=classes[answered[index]],
             probability=round(sure[index], 4),
-            png=_png(pictures[index]),
+            png=_png(images[index]),
         )
         for index in chosen
     )
@@ -92,8 +92,8 @@ def _spread(order: Iterable[int], pairs: Iterable[tuple[int, int]]) -> list[int]
     return chosen
 
 
-def _png(picture: NDArray[np.uint8]) -> str:
-    image = Image.fromarray(picture)
+def _png(pixels: NDArray[np.uint8]) -> str:
+    image = Image.fromarray(pixels)
     image.thumbnail((LARGEST_SIDE, LARGEST_SIDE))
     buffer = io.BytesIO()
     image.save(buffer, "PNG", optimize=True)

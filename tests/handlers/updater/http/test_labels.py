@@ -64,8 +64,8 @@ def test_an_image_is_labelled_or_let_go(
         by_data = {unsure.data(one["id"]): one for one in listed["images"]}
         seven, broken = by_data[digit_files[7][0]], by_data[b"no image"]
         assert (listed["on"], seven["class_name"], seven["unknown"], seven["version"]) == (True, "one", True, 3)
-        picture = client.get(f"/api/unsure/{seven['id']}/thumbnail")
-        assert (picture.headers["content-type"], picture.headers["cache-control"]) == ("image/webp", "no-store")
+        thumbnail = client.get(f"/api/unsure/{seven['id']}/thumbnail")
+        assert (thumbnail.headers["content-type"], thumbnail.headers["cache-control"]) == ("image/webp", "no-store")
         assert client.get(f"/api/unsure/{broken['id']}/thumbnail").status_code == 415
         assert client.post(f"/api/unsure/{broken['id']}/label", json={"class_name": "cat"}).status_code == 415
         assert client.post(f"/api/unsure/{seven['id']}/label", json={"class_name": "_x"}).status_code == 400

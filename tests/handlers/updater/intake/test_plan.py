@@ -48,7 +48,7 @@ def contents(store: DirectoryStore, *prefixes: str) -> list[str]:
 
 
 def bomb(width: int, height: int) -> bytes:
-    """A PNG whose header promises a picture of this size."""
+    """A PNG whose header promises a image of this size."""
 
     def chunk(kind: bytes, data: bytes) -> bytes:
         return struct.pack(">I", len(data)) + kind + data + struct.pack(">I", zlib.crc32(kind + data))
@@ -78,7 +78,7 @@ def test_a_plan_names_every_object_once(store: DirectoryStore, settings: Setting
         assert entry.target == entry.key.replace("incoming/", "archive/000001/")
 
 
-def test_decoded_pictures_are_those_of_the_files(
+def test_decoded_images_are_those_of_the_files(
     store: DirectoryStore, settings: Settings, drop: Drop, tmp_path: Path
 ) -> None:
     drop("zero", 0, 5)
@@ -149,7 +149,7 @@ def encoded(image: Image.Image, form: str, **options: Any) -> bytes:
     return buffer.getvalue()
 
 
-def odd_pictures() -> dict[str, tuple[bytes, tuple[int, int, int]]]:
+def odd_images() -> dict[str, tuple[bytes, tuple[int, int, int]]]:
     """Files of unusual kinds, all of one colour (or with it at the top left), and that colour."""
     red, blue = (255, 0, 0), (0, 0, 255)
     turned = Image.Exif()
@@ -175,18 +175,18 @@ def odd_pictures() -> dict[str, tuple[bytes, tuple[int, int, int]]]:
     }
 
 
-def test_pictures_of_unusual_kinds_are_learnt_as_they_are_seen(
+def test_images_of_unusual_kinds_are_learnt_as_they_are_seen(
     store: DirectoryStore, settings: Settings, root: Path, drop: Drop, tmp_path: Path
 ) -> None:
     drop("zero", 0, 6)
     (root / "incoming" / "odd").mkdir()
-    pictures = odd_pictures()
-    for name, (data, _) in pictures.items():
+    images = odd_images()
+    for name, (data, _) in images.items():
         (root / "incoming" / "odd" / name).write_bytes(data)
     plan = ingest(store, settings, tmp_path / "work")
     assert reasons(plan) == {}
     decoded = open_decoded(tmp_path / "work", SIDE)
-    for name, (data, colour) in pictures.items():
+    for name, (data, colour) in images.items():
         got = decoded.find(f"incoming/odd/{name}", hashlib.sha256(data).hexdigest())
         assert got is not None
         assert abs(got[1, 1].astype(int) - colour).max() <= 12, name

@@ -76,15 +76,15 @@ def probabilities() -> np.ndarray:
     return rows
 
 
-def pictures() -> np.ndarray:
+def decoded_images() -> np.ndarray:
     return np.arange(len(LABELS), dtype=np.uint8)[:, None, None, None] * np.full((1, 8, 8, 3), 20, np.uint8)
 
 
 @pytest.fixture
 def report(tmp_path: Path) -> Report:
     recorder = MistakeRecorder()
-    recorder.see(pictures()[:7], LABELS[:7], probabilities()[:7])
-    recorder.see(pictures()[7:], LABELS[7:], probabilities()[7:])
+    recorder.see(decoded_images()[:7], LABELS[:7], probabilities()[:7])
+    recorder.see(decoded_images()[7:], LABELS[7:], probabilities()[7:])
     recorder.save(tmp_path)
     parent = Lineage(1, 2, {"cat": 1.0, "dog": 0.75}, (0.9,), 0.875)
     gate = Gate(passed=False, reasons=("accuracy over the old classes fell from 87.5% to 62.5%",))
@@ -137,11 +137,11 @@ def test_what_too_few_images_leave_open_is_shown(report: Report) -> None:
     assert "0 of 3 images" in page
 
 
-def test_the_mistakes_are_the_pictures_themselves(report: Report) -> None:
+def test_the_mistakes_are_the_images_themselves(report: Report) -> None:
     assert [(one.true, one.predicted) for one in report.mistakes[:2]] == [("dog", EVIL), ("cat", EVIL)]
     assert len(report.mistakes) == 5
     shown = np.asarray(Image.open(io.BytesIO(base64.b64decode(report.mistakes[0].png))))
-    np.testing.assert_array_equal(shown, pictures()[7])
+    np.testing.assert_array_equal(shown, decoded_images()[7])
     assert report.mistakes[0].probability == pytest.approx(probabilities()[7].max(), abs=1e-4)
 
 

@@ -42,14 +42,14 @@ def child() -> Iterator[Child]:
 
 @pytest.fixture
 def arrays(tmp_path: Path) -> Path:
-    """Fifteen pictures of each of two digits."""
+    """Fifteen images of each of two digits."""
     digits = load_digits()
     chosen = np.concatenate([np.flatnonzero(digits.target == label)[:15] for label in range(len(CLASSES))])
-    pictures = np.repeat((digits.images[chosen] * 15.9).astype(np.uint8)[..., None], 3, axis=3)
+    images = np.repeat((digits.images[chosen] * 15.9).astype(np.uint8)[..., None], 3, axis=3)
     labels = digits.target[chosen].astype(np.int64)
-    np.save(tmp_path / TRAIN, pictures)
+    np.save(tmp_path / TRAIN, images)
     np.save(tmp_path / LABELS, labels)
-    ImageBlobs.from_arrays(pictures[::4], labels[::4], CLASSES).save(tmp_path / HOLDOUT)
+    ImageBlobs.from_arrays(images[::4], labels[::4], CLASSES).save(tmp_path / HOLDOUT)
     return tmp_path
 
 

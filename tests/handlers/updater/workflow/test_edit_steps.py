@@ -130,7 +130,7 @@ def _original_of(bench: Bench, blobs: ImageBlobs, label: int) -> str:
     reader = Reader(bench.store, bench.settings.images, bench.versions.manifest(1).preprocessing.resize, bench.root)
     wanted = blobs.decode(int(blobs.indices_of(label)[0]))
     for key in bench.archived(blobs.classes[label]):
-        if (reader.picture(bench.store.read(key)) == wanted).all():
+        if (reader.decoded(bench.store.read(key)) == wanted).all():
             return key
     raise AssertionError("no original")
 

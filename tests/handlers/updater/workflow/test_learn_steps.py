@@ -80,8 +80,8 @@ def test_drops_become_versions_and_every_byte_stays(
     # What is written down is what the model answers.
     session = open_model(root / "versions/2/model.onnx", 1)
     size = manifest.preprocessing.size
-    pictures = [crop(holdout.decode(index), size) for index in range(len(holdout))]
-    (answers,) = session.run(["probabilities"], {"images": np.stack(pictures)})
+    images = [crop(holdout.decode(index), size) for index in range(len(holdout))]
+    (answers,) = session.run(["probabilities"], {"images": np.stack(images)})
     assert np.mean(answers.argmax(1) == holdout.labels) == pytest.approx(evaluation.cnn.all)
 
     listed = httpx.get(f"{quick.updater_url}/api/versions").json()

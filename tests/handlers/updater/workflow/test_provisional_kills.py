@@ -99,21 +99,21 @@ def test_a_provisional_version_answers_until_the_learnt_one_does(
 def _check_what_it_learnt(root: Path) -> None:
     """Version 2 answers among old classes as version 1 does, and has learnt nothing of the known class's images."""
     folder = root / "versions"
-    pictures = load_state(folder / "1").exemplars.decode_all(12)
+    exemplars = load_state(folder / "1").exemplars.decode_all(12)
     before, after = (
-        open_model(folder / number / "model.onnx", 1).run(["cosines"], {"images": pictures})[0] for number in "12"
+        open_model(folder / number / "model.onnx", 1).run(["cosines"], {"images": exemplars})[0] for number in "12"
     )
     np.testing.assert_allclose(after[:, :2], before, atol=1e-5)
     for number in "23":
         canary = Canary.model_validate_json((folder / number / "canary.json").read_bytes())
         assert 4 <= len(canary.pictures) <= 8
         held = ImageBlobs.load(folder / number / "holdout.safetensors")
-        asked = [base64.b64decode(picture.png) for picture in canary.pictures]
+        asked = [base64.b64decode(image.png) for image in canary.pictures]
         assert set(asked) <= set(held.pngs)
         inputs = np.stack([crop(held.decode(held.pngs.index(png)), 12) for png in asked])
         answers = open_model(folder / number / "model.onnx", 1).run(["probabilities"], {"images": inputs})[0]
-        assert [held.classes[row.argmax()] for row in answers] == [picture.answer for picture in canary.pictures]
-        np.testing.assert_allclose(answers.max(axis=1), [picture.probability for picture in canary.pictures], atol=1e-6)
+        assert [held.classes[row.argmax()] for row in answers] == [image.answer for image in canary.pictures]
+        np.testing.assert_allclose(answers.max(axis=1), [image.probability for image in canary.pictures], atol=1e-6)
     plan = Plan.model_validate_json((root / "updates/000002/plan.json").read_bytes())
     learnt = Learnt.load(folder / "2" / "learnt.safetensors")
     added = [entry for entry in plan.entries if learnt.find([entry.sha256])]

@@ -30,7 +30,7 @@ Publish = Callable[..., None]
 
 
 def evaluation(number: int, right: tuple[int, int, int], *, parent_old: float = 0.9, passed: bool = True) -> Evaluation:
-    """Of ten pictures of each of three classes, so many are right; the last class is new."""
+    """Of ten images of each of three classes, so many are right; the last class is new."""
     confusion = [[0] * 3 for _ in right]
     for index, count in enumerate(right):
         confusion[index][index] = count
