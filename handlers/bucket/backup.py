@@ -116,7 +116,7 @@ def restore_backup(backup: ObjectStore, store: ObjectStore, report: Report = lam
     """
     record = read_record(backup)
     if record is None:
-        raise StoreError(f"{backup.url} is no backup: there is no {RECORD} in it")
+        raise StoreError(f"{backup.url} is not a backup: there is no {RECORD} in it")
     if record.finished_at is None:
         raise StoreError(f"the backup in {backup.url} was cut short: run `lucir backup` once more, or use another one")
     there = next(store.list(""), None)

@@ -88,7 +88,7 @@ def why_unreadable(data: bytes) -> str:
     if name == "AVIF" and not features.check("avif"):
         return "the file is an AVIF image, which this Pillow cannot read: save it as JPEG, or install pillow>=11.3"
     if name is None:
-        return f"the file is no image, or its header is damaged: {SEND}"
+        return f"the file is not an image, or its header is damaged: {SEND}"
     if name in IMAGE_KINDS:
         return f"the header of the {name} image is damaged: send the whole file again"
     kind = name if name.startswith("video") or name.endswith(("archive", "page", "drawing")) else f"{name} file"

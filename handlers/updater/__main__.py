@@ -50,7 +50,7 @@ def make_updater(settings: Settings, steps: Sequence[Step] = STEPS, *, once: boo
     if settings.learning.imprint_first and not config.frozen and config.head != "cosine":
         raise SettingsError(
             f"setting learning.imprint_first: the method {config.method} has a {config.head} classifier, whose rows "
-            "are no mean features: set it to false, or choose a preset of lucir"
+            "are not mean features: set it to false, or choose a preset of lucir"
         )
     for folder in (settings.work_folder, settings.models_folder, settings.run_folder):
         try:

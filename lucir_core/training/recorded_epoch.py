@@ -42,7 +42,7 @@ class RecordedEpoch:
         self._order = indices.clone()
         self._place = torch.zeros(1, dtype=torch.int64, device=device)
         self._totals: Tensor | None = None
-        # One generator for all epochs, seeded anew for each: a graph knows the one it was recorded with.
+        # One generator for all epochs, seeded again for each: a graph knows the one it was recorded with.
         self._random = torch.Generator(device)
         self._eager = dict.fromkeys(set(self._sizes), 1) | {self._sizes[0]: EAGER_STEPS}
         self._graphs: dict[int, Callable[[], None]] = {}

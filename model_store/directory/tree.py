@@ -19,7 +19,7 @@ def locate(root: Path, key: str) -> Path:
     try:
         path = root / name_of(check_key(key))
     except ValueError as error:
-        raise StoreError(f"{key!r} is no key in {root}: {error}") from None
+        raise StoreError(f"{key!r} is not a key in {root}: {error}") from None
     with os_errors(f"find {key!r} in {root}"):
         real = os.path.realpath(path.parent)
     if real != str(path.parent):

@@ -36,7 +36,7 @@ def megapixels(width: int, height: int) -> bytes:
 
 
 BAD = {
-    "text.png": (b"this is no image at all", "is no image"),
+    "text.png": (b"this is no image at all", "is not an image"),
     "truncated.png": (DIGITS.train["2"][30][:150], "truncated"),
     "one.png": (one_pixel(), "1x1"),
     "huge.png": (megapixels(20_000, 10_000), "200"),

@@ -41,7 +41,7 @@ def publish_learnt(objects: ObjectStore, files: dict[int, list[bytes]], folder: 
         for number in range(EACH)
     }
     refused = {
-        f"rejected/{UPDATE}/zero/broken.png": ("incoming/zero/broken.png", b"not an image", "the file is no image"),
+        f"rejected/{UPDATE}/zero/broken.png": ("incoming/zero/broken.png", b"not an image", "the file is not an image"),
         f"rejected/{UPDATE}/_no_class/loose.png": ("incoming/loose.png", files[2][0], "lies directly in incoming/"),
     }
     entries = [_entry(f"incoming/{_tail(key)}", data, "train", key) for key, data in archived.items()]

@@ -76,7 +76,7 @@ class Ingest:
                 decoded.add(file.key, file.sha256, image)
             files.append(file)
         decoded.close()
-        # Dropped anew, perhaps as another class: what is said now counts.
+        # Dropped again, perhaps as another class: what is said now counts.
         dropped = {file.sha256 for file in files if not file.is_archived}
         files = [file for file in files if not file.is_archived or file.sha256 not in dropped]
         names = {file.class_name for file in files if file.class_name is not None}

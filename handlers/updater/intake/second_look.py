@@ -36,7 +36,7 @@ logger = logging.getLogger(__name__)
 WATCHED_SECONDS: Final = 24 * 3600.0
 LOOK_SECONDS: Final = 1.0
 REST: Final = 20.0
-"""After a look, as a multiple of the time it took: a thousand watched files shall not keep a core busy."""
+"""After a look, as a multiple of the time it took: a thousand watched files must not keep a core busy."""
 MOST_FILES: Final = 1000
 """Watched at a time, the latest rejected ones; and listed in a folder: one that holds more waits for nobody."""
 MOST_UPDATES: Final = 20

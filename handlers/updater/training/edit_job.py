@@ -79,7 +79,7 @@ def _write_model(
     folder: Path, parent: Path, state: LearnerState, holdout: ImageBlobs, *, renamed: bool
 ) -> tuple[int, float]:
     """The model; how many images it was compared with PyTorch on, and how far their cosines are apart at most."""
-    if renamed:  # names are no part of the model
+    if renamed:  # names are not part of the model
         shutil.copyfile(parent / MODEL, folder / MODEL)
         return 0, 0.0
     export_onnx(state, folder / MODEL)

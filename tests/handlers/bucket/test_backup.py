@@ -102,7 +102,7 @@ def test_only_an_empty_place_or_the_own_copy_is_written_to(
 
 
 def test_what_was_cut_short_is_not_restored(store: DirectoryStore, copy: DirectoryStore, back: DirectoryStore) -> None:
-    with pytest.raises(StoreError, match=r"no backup: there is no backup\.json"):
+    with pytest.raises(StoreError, match=r"not a backup: there is no backup\.json"):
         restore_backup(store, back)
     make_backup(store, copy)
     record = json.loads(copy.read(RECORD))

@@ -48,7 +48,7 @@ KINDS: dict[str, type[StoredDocument]] = {
 }
 """Of the store of an earlier release, by file name; a request has a name of its own."""
 NEVER_THERE = {Attempts, BackupRecord, ChosenPresets, FailedFolders, RefusedClasses}
-"""Ended updates have none, a store is no backup, and the earlier release learnt nothing again."""
+"""Ended updates have none, a store is not a backup, and the earlier release learnt nothing again."""
 
 
 def kind_of(path: Path) -> type[StoredDocument]:

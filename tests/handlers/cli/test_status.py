@@ -17,7 +17,7 @@ def test_everything_the_status_holds(lucir: Run, serve: Callable[..., str]) -> N
     status.set_phase(Phase("000004", step="learn", new_classes=("owl",), epoch=5, epochs=20, progress=0.4))
     folder = Folder("few[/]", images=3)
     status.set_waiting(waiting_folders([FolderState(folder, "waiting", "3 of at least 10 images")]))
-    status.add_rejected("incoming/cat/x.png", "cat", "the file is no image", "000003")
+    status.add_rejected("incoming/cat/x.png", "cat", "the file is not an image", "000003")
     status.add_error("swap", "something failed")
     document = json.dumps(status.snapshot()).encode()
     url = serve(lambda *_: (200, document))
@@ -29,7 +29,7 @@ def test_everything_the_status_holds(lucir: Run, serve: Callable[..., str]) -> N
         "learning owl",
         "few[/]",
         "3 of at least 10 images",
-        "incoming/cat/x.png: the file is no image",
+        "incoming/cat/x.png: the file is not an image",
         "swap: something failed",
     ):
         assert part in text, part

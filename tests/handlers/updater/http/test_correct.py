@@ -45,7 +45,7 @@ def test_the_image_is_put_into_its_class(client: httpx.Client, digit_files: Digi
         ({}, b"", 400, "name the right class"),
         ({"class": "_three"}, b"", 400, "underscore"),
         ({"class": "three"}, b"", 400, "the file is empty"),
-        ({"class": "three"}, b"not an image", 400, "no image"),
+        ({"class": "three"}, b"not an image", 400, "not an image"),
     ],
 )
 def test_what_cannot_be_learnt_is_refused(

@@ -93,7 +93,7 @@ def test_rejected_files_are_tried_again(client: httpx.Client, learnt: LearntStor
         (learnt.rejected[0], "zero"),
         (learnt.rejected[1], None),
     ]
-    assert "no image" in listed[0]["reason"]
+    assert "not an image" in listed[0]["reason"]
     same = client.post("/api/rejected/retry", json={"key": learnt.rejected[0]})
     assert same.json() == {"key": "incoming/zero/retried/000001/broken.png", "class": "zero"}
     nowhere = client.post("/api/rejected/retry", json={"key": learnt.rejected[1]})

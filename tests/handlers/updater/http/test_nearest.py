@@ -85,7 +85,7 @@ def test_features_that_learning_kept_are_believed(client: httpx.Client, store: D
 
 
 NOT_POSSIBLE = [
-    ("/api/versions/1/nearest", b"no image", FILE, 400, "no image"),
+    ("/api/versions/1/nearest", b"no image", FILE, 400, "not an image"),
     ("/api/versions/9/nearest", b"", FILE, 404, "no version 9"),
     ("/api/versions/1/nearest?count=x", b"", FILE, 400, "count is 'x'"),
     ("/api/versions/1/nearest", b"x", {"content-type": "text/plain"}, 415, "content-type"),

@@ -65,7 +65,7 @@ def client(settings: Settings, store: DirectoryStore, engine: int) -> Iterator[h
 
 ANSWERS = [
     (200, '{"model_version": 1, "predictions": [TOP]}', 200, "[3]"),
-    (400, '{"error": "the file is no image"}', 400, "no image"),
+    (400, '{"error": "the file is not an image"}', 400, "not an image"),
     (503, '{"code": 503, "type": "x", "message": "busy"}', 503, "busy"),
     (404, '{"code": 404, "message": "Model not found: lucir"}', 404, "no version is served yet"),
     (200, "<html>", 502, "answered 200"),

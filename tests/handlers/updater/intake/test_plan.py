@@ -105,7 +105,7 @@ def test_every_bad_file_is_rejected_with_its_reason_and_nothing_is_lost(
     drop("one", 1, 6)
     good = digit_files[2][0]
     bad = {
-        "incoming/zero/text.png": (b"hello", "no image"),
+        "incoming/zero/text.png": (b"hello", "not an image"),
         "incoming/zero/empty.png": (b"", "empty"),
         "incoming/zero/truncated.png": (good[:60], "damaged"),
         "incoming/zero/dot.png": (small(1), "1x1"),
