@@ -1,11 +1,12 @@
-"""The images that an update has decoded for its plan, kept for its learning: an array, and an index written after it.
+"""Images that an update has decoded and needs once more: an array, and an index written after it.
 
-Any process that goes on with the update finds them; without a whole index the originals are read again.
+Those of the drop are read for the plan and learnt; the user's own are shown to each candidate. Any process that goes on
+with the update finds them; without a whole index the originals are read again.
 """
 
 import logging
 import os
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Literal
 
@@ -39,6 +40,7 @@ class DecodedWriter:
     """Fills ``decoded.npy`` below ``folder``: a sparse file, only what is added takes space on the disk."""
 
     def __init__(self, folder: Path, capacity: int, resize: int) -> None:
+        folder.mkdir(parents=True, exist_ok=True)
         remove_decoded(folder)
         self._folder = folder
         self._rows: dict[str, DecodedRow] = {}
@@ -80,6 +82,10 @@ class DecodedImages:
         """The image (resize, resize, 3) of this original with this content; None where it was not decoded."""
         found = self._rows.get(key)
         return self._array[found.row] if found is not None and found.sha256 == sha256 else None
+
+    def by_key(self) -> Iterator[tuple[str, NDArray[np.uint8]]]:
+        """(key of the original, image) of all, in the order in which they were added."""
+        return ((key, self._array[found.row]) for key, found in self._rows.items())
 
 
 def open_decoded(folder: Path, resize: int) -> DecodedImages:

@@ -3,12 +3,14 @@
 import hashlib
 import logging
 from collections.abc import Collection, Iterator, Mapping
+from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
 
 from handlers.bucket.dropped_names import looks_like_another_kind, why_left_alone
 from handlers.bucket.layout import EVALUATION, class_name
+from handlers.updater.intake.decoded_images import DecodedWriter, open_decoded
 from handlers.updater.intake.reader import Reader
 from handlers.updater.intake.uploaded_file import UploadedFile
 from model_store.objects import (
@@ -23,17 +25,28 @@ logger = logging.getLogger(__name__)
 
 
 def own_images(
-    objects: ObjectStore, classes: Collection[str], reader: Reader
+    objects: ObjectStore, classes: Collection[str], reader: Reader, folder: Path, *, keep: bool
 ) -> Iterator[tuple[str, NDArray[np.uint8]]]:
-    """(class, image) for every usable image of these classes; a file that is none is named in the log."""
-    for folder, name in _folders(objects, classes):
-        for file, image in reader.read_all(_files(objects, folder, name)):
-            if image is not None:
-                yield name, image
-            else:
-                logger.warning(
-                    "evaluation image left out", extra={"key": file.key, "reason": file.trouble or file.reason}
-                )
+    """(class, image) for every usable image of these classes; a file that is none is named in the log.
+
+    The store is read once for all candidates of an update: with ``keep`` the images are kept in ``folder``, and what
+    was kept there is given as it is.
+    """
+    kept = open_decoded(folder, reader.resize)
+    if len(kept):
+        yield from ((class_name(key.split("/")[1]), image) for key, image in kept.by_key())
+        return
+    files = [file for place, name in _folders(objects, classes) for file in _files(objects, place, name)]
+    writer = DecodedWriter(folder, len(files), reader.resize) if keep and files else None
+    for file, image in reader.read_all(files):
+        if image is None:
+            logger.warning("evaluation image left out", extra={"key": file.key, "reason": file.trouble or file.reason})
+            continue
+        if writer is not None:
+            writer.add(file.key, file.sha256, image)
+        yield file.class_name or "", image
+    if writer is not None:
+        writer.close()
 
 
 def classes_with_own_images(objects: ObjectStore, classes: Collection[str], reader: Reader) -> frozenset[str]:

@@ -37,7 +37,7 @@ class Reader:
     def __init__(self, objects: ObjectStore, rules: ImageRules, resize: int, scratch: Path) -> None:
         self._objects = objects
         self._rules = rules
-        self._resize = resize
+        self.resize = resize
         self._scratch = scratch
         self._large = threading.Semaphore(2)
 
@@ -89,8 +89,8 @@ class Reader:
 
     def _square(self, data: bytes, whole: bool) -> Image:
         if whole:
-            return to_array(decode(data, self._rules), self._resize)
-        return decode_square(data, self._rules, self._resize)
+            return to_array(decode(data, self._rules), self.resize)
+        return decode_square(data, self._rules, self.resize)
 
     def _hash_large(self, info: ObjectInfo) -> str:
         """The hash of a file that is too large to be held in memory."""

@@ -28,6 +28,9 @@ from handlers.updater.training.messages import STATE
 from model_store.layout import FEATURES, MODEL
 from model_store.manifest import Evaluation, Gate
 
+OWN_IMAGES = "own_images"
+"""Folder, in the update's, of the user's own images as they were decoded."""
+
 
 def measure(update: Update, spec: VersionSpec) -> Evaluation:
     """Evaluate a candidate's exported model, and its parent on the same images of the classes that both know.
@@ -82,7 +85,8 @@ def _images(update: Update, spec: VersionSpec, own: set[int]) -> Iterator[tuple[
     """(image, label): the user's own first, whose labels join ``own``, then what is held out of the other classes."""
     services, index = update.services, {name: label for label, name in enumerate(spec.classes)}
     reader = update_reader(update, spec.preprocessing.resize)
-    for name, image in own_images(services.objects, spec.own_evaluation, reader):
+    keep = spec.candidate.kind == "provisional"  # the learnt version is still to be shown them
+    for name, image in own_images(services.objects, spec.own_evaluation, reader, update.folder / OWN_IMAGES, keep=keep):
         services.tick()
         own.add(index[name])
         yield image, index[name]

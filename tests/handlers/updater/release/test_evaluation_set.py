@@ -9,13 +9,16 @@ import pytest
 from onnx import TensorProto, helper
 from PIL import Image
 
+from handlers.bucket.layout import EVALUATION
 from handlers.bucket.update_documents import Intent, Plan
-from handlers.updater.context.update import Services, Update
+from handlers.updater.context.candidate import Candidate
+from handlers.updater.context.update import PROVISIONAL, Services, Update
 from handlers.updater.release.evaluation_set import measure
 from handlers.updater.training.learnt_spec import learnt_spec
 from lucir_core.memory.image_blobs import ImageBlobs
 from model_store.layout import HOLDOUT, MODEL
 from model_store.manifest import now
+from tests.support.counting_store import CountingStore
 
 CLASSES = ("red", "green", "blue")
 HELD, OWN = 2, 3
@@ -80,9 +83,9 @@ def update(services: Services) -> Update:
     return update
 
 
-def measured(update: Update) -> list[int]:
+def measured(update: Update, candidate: Candidate | None = None) -> list[int]:
     """How many images of each class were asked; the model is always right."""
-    found = measure(update, learnt_spec(update, update.candidate))
+    found = measure(update, learnt_spec(update, candidate or update.candidate))
     assert found.cnn.all == 1.0
     return [sum(row) for row in found.confusion]
 
@@ -101,3 +104,18 @@ def test_own_images_take_the_place_of_held_out_ones(update: Update, root: Path) 
 def test_own_images_that_came_after_the_plan_count_at_the_next_update(update: Update, root: Path) -> None:
     add_own(root, "red")
     assert measured(update) == [HELD, HELD, HELD]
+
+
+def test_both_candidates_of_an_update_are_shown_own_images_that_were_read_once(update: Update, root: Path) -> None:
+    """The provisional version's evaluation reads them, that of the learnt one does not, nor after a restart."""
+    for name in ("green", "blue"):
+        add_own(root, name)
+    (root / "evaluation" / "blue" / "damaged.png").write_bytes(b"not an image")
+    update.services.objects = store = CountingStore(root, EVALUATION)
+    folder = update.folder / PROVISIONAL
+    folder.mkdir()
+    (folder / MODEL).write_bytes(model())
+    provisional = Candidate(update.services.versions, update.id, 2, "provisional", folder, update.folder)
+    again = Update(update.services, update.intent)
+    assert [measured(update, provisional), measured(update), measured(again)] == 3 * [[HELD, OWN, OWN]]
+    assert sorted(store.read_keys) == sorted(info.key for info in store.list(EVALUATION))

@@ -17,40 +17,26 @@ from handlers.updater.intake.selection import select
 from handlers.updater.training.arrays import LABELS, TRAIN
 from handlers.updater.workflow.learn_steps import ingest, prepare
 from lucir_core.memory.image_blobs import ImageBlobs
-from model_store.directory.directory_store import DirectoryStore
 from model_store.layout import HOLDOUT
-from model_store.objects import READ_LIMIT
 from tests.handlers.conftest import Drop
-
-
-class Counting(DirectoryStore):
-    """A directory store that notes which originals are read."""
-
-    def __init__(self, root: Path) -> None:
-        super().__init__(root)
-        self.originals: list[str] = []
-
-    def read(self, key: str, *, limit: int = READ_LIMIT) -> bytes:
-        if key.startswith(INCOMING):
-            self.originals.append(key)
-        return super().read(key, limit=limit)
+from tests.support.counting_store import CountingStore
 
 
 @pytest.fixture
-def counting(root: Path) -> Counting:
-    return Counting(root)
+def counting(root: Path) -> CountingStore:
+    return CountingStore(root, INCOMING)
 
 
 @pytest.fixture
-def intent(services: Services, counting: Counting, drop: Drop) -> Intent:
+def intent(services: Services, counting: CountingStore, drop: Drop) -> Intent:
     """Two classes of ten images have been taken up and planned, by a process that has ended then."""
     drop("zero", 0, 10)
     drop("one", 1, 10)
     services.objects = counting
     intent = services.records.begin(select(list(scan(counting).values()), 10_000, first=True))
     ingest(Update(services, intent))
-    assert len(counting.originals) == 20
-    counting.originals.clear()
+    assert len(counting.read_keys) == 20
+    counting.read_keys.clear()
     return intent
 
 
@@ -63,9 +49,9 @@ def prepared(services: Services, intent: Intent) -> tuple[np.ndarray, np.ndarray
     return np.load(update.folder / TRAIN), np.load(update.folder / LABELS), ImageBlobs.load(update.folder / HOLDOUT)
 
 
-def test_after_a_restart_no_original_is_read_again(services: Services, counting: Counting, intent: Intent) -> None:
+def test_after_a_restart_no_original_is_read_again(services: Services, counting: CountingStore, intent: Intent) -> None:
     train, labels, held = prepared(services, intent)
-    assert counting.originals == []
+    assert counting.read_keys == []
     assert (len(train), len(labels), len(held)) == (16, 16, 4)
     assert all(image.any() for image in train)
 
@@ -96,13 +82,13 @@ def change_rows(path: Path, **changes: object) -> None:
     ids=["no index", "no array", "cut index", "cut array", "empty array", "other size", "no such row", "other content"],
 )
 def test_what_is_missing_or_damaged_is_read_again(
-    services: Services, counting: Counting, intent: Intent, damage: Callable[[Path], None]
+    services: Services, counting: CountingStore, intent: Intent, damage: Callable[[Path], None]
 ) -> None:
     folder = Update(services, intent).folder
     kept = {name: (folder / name).read_bytes() for name in (DECODED, INDEX)}
     damage(folder)
     train, labels, held = prepared(services, intent)
-    assert len(counting.originals) == 20
+    assert len(counting.read_keys) == 20
     for name, data in kept.items():
         (folder / name).write_bytes(data)
     whole_train, whole_labels, whole_held = prepared(services, intent)
