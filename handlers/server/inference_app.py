@@ -11,6 +11,7 @@ from starlette.exceptions import HTTPException
 from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import Route
+from starlette.types import Receive, Scope, Send
 
 from handlers.inference.answering import RawRequest, encode
 from handlers.inference.open_inference import MODEL_NAME
@@ -23,6 +24,7 @@ logger = logging.getLogger(__name__)
 
 SEND: Final = ["POST", "PUT"]
 """``curl -T`` sends PUT."""
+DIRECT: Final = frozenset({f"/predictions/{MODEL_NAME}", f"/v2/models/{MODEL_NAME}/infer"})
 OPTIONS: Final = frozenset({"top_k"})
 """What may stand in the query instead of a header."""
 
@@ -36,7 +38,7 @@ class RequestLimits:
     answer_seconds: float
 
 
-def make_inference_app(versions: LoadedVersions, batcher: Batcher, limits: RequestLimits) -> Starlette:
+def make_inference_app(versions: LoadedVersions, batcher: Batcher, limits: RequestLimits) -> "InferenceApp":
     """The ASGI application; ``handlers.server.gateway`` stands before it."""
     pages = _Pages(versions, batcher, limits)
     name = MODEL_NAME
@@ -62,7 +64,32 @@ def make_inference_app(versions: LoadedVersions, batcher: Batcher, limits: Reque
     ]
     app = Starlette(routes=routes, exception_handlers={HTTPException: _refused, Exception: _bug})
     app.router.redirect_slashes = False  # the gateway takes a slash at the end away
-    return app
+    return InferenceApp(app, pages)
+
+
+class InferenceApp:
+    """The addresses that nearly all requests name, past the routes and what Starlette wraps around them: a tenth of a
+    millisecond; everything else to ``app``.
+    """
+
+    def __init__(self, app: Starlette, pages: "_Pages") -> None:
+        self._app = app
+        self._pages = pages
+        self.routes = app.routes
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """One request."""
+        if scope["type"] != "http" or scope["path"] not in DIRECT or scope["method"] not in SEND:
+            await self._app(scope, receive, send)
+            return
+        request = Request(scope, receive, send)
+        try:
+            response = await self._pages.predict(request)
+        except HTTPException as error:
+            response = await _refused(request, error)
+        except Exception as error:  # noqa: BLE001 (nobody foresaw it: it is logged, the client gets an answer)
+            response = await _bug(request, error)
+        await response(scope, receive, send)
 
 
 class _Pages:

@@ -37,7 +37,15 @@ class WebServer:
 
     def __init__(self, app: Starlette, host: str, port: int) -> None:
         self._socket = listening_socket(host, port)
-        config = uvicorn.Config(app, log_config=None, access_log=False, lifespan="off", timeout_graceful_shutdown=1)
+        config = uvicorn.Config(
+            app,
+            http="h11",  # it limits how long headers may be
+            loop="asyncio",
+            log_config=None,
+            access_log=False,
+            lifespan="off",
+            timeout_graceful_shutdown=1,
+        )
         self._server = uvicorn.Server(config)
         self._thread = threading.Thread(target=self._server.run, args=([self._socket],), name="web", daemon=True)
 

@@ -66,6 +66,15 @@ def test_many_long_and_endless_headers(client: httpx.Client) -> None:
         )
     assert (status, headers["content-type"], headers["connection"]) == (431, "application/json", "close")
     assert str(connections.HEADER_BYTES) in document["error"]
+    name = b"x" * 700 + b": 1\r\n"
+    with connected(client) as connection:  # in many pieces, each a header that is complete
+        status, _, document = answer_to(
+            connection, b"GET /ping HTTP/1.1\r\nHost: x\r\n", *[name] * (connections.HEADER_BYTES // len(name) + 1)
+        )
+    assert (status, str(connections.HEADER_BYTES) in document["error"]) == (431, True)
+    whole = b"GET /ping HTTP/1.1\r\nHost: x\r\n" + name * (connections.HEADER_BYTES // len(name) + 1) + b"\r\n"
+    with connected(client) as connection:
+        assert answer_to(connection, whole)[0] == 431
 
 
 @pytest.mark.parametrize(
@@ -77,6 +86,11 @@ def test_many_long_and_endless_headers(client: httpx.Client) -> None:
         (head("Transfer-Encoding: chunked") + b"zz\r\n", 400),
         (head("Transfer-Encoding: gzip"), 400),
         (head("a b: c"), 400),
+        (b"GET /ping HTTP/1.1\r\n\r\n", 400),
+        (b"GET /ping HTTP/1.1\r\nHost: x\r\nHost: y\r\n\r\n", 400),
+        (b"GET /p\xe4ng HTTP/1.1\r\nHost: x\r\n\r\n", 400),
+        (b"GET /ping HTTP/3.7\r\nHost: x\r\n\r\n", 400),
+        (head("x: a\x00b"), 400),
     ],
 )
 def test_what_is_not_http_is_refused_in_json(client: httpx.Client, sent: bytes, status: int) -> None:
@@ -147,6 +161,7 @@ def test_pipelined_requests_are_answered_in_their_order(client: httpx.Client, ma
         while data := connection.recv(65536):
             received += data
     text = received.decode()
+    assert "connection: close" in text.rpartition("HTTP/1.1 ")[2]
     places = [text.index(word) for word in ("x-request-id: 1", "青", "x-request-id: 2", "rot", "Healthy")]
     assert text.count("HTTP/1.1 200 ") == 3
     assert places[:3] == sorted(places[:3])
