@@ -1,12 +1,15 @@
-"""Which files of a drop count, told by their names: one rule for ``lucir drop`` and for copies into ``incoming/``.
+"""What the names in a drop say, which files count and which folders are classes: one rule for ``lucir drop``, the page
+and copies into ``incoming/``.
 
 What an image is, its content decides (``handlers.inference.formats``). A name only tells what is not meant to be one:
 what operating systems, file managers and copying programs leave beside people's files, at any depth.
 """
 
-from collections.abc import Collection
+from collections.abc import Collection, Iterable, Sequence
 from mimetypes import MimeTypes
-from typing import Final
+from typing import Final, Literal
+
+from handlers.bucket.layout import has_image_suffix
 
 _SERVICE_NAMES: Final = frozenset(
     {
@@ -49,11 +52,62 @@ def looks_like_another_kind(path: str) -> bool:
     return kind is not None and not kind.startswith("image/")
 
 
-def is_part_of_a_data_set(name: str) -> bool:
-    """Whether a folder is called as the parts of a data set are: ``train``, ``val`` ..."""
-    return name.lower() in _SPLITS
+def looks_like_an_image(path: str) -> bool:
+    """Whether the suffix is that of an image, or there is none; for who cannot look at the content, which decides."""
+    name = path.rpartition("/")[2]
+    kind = _KINDS.get(f".{name.rpartition('.')[2].lower()}", "")
+    return "." not in name or has_image_suffix(path) or kind.startswith("image/")
 
 
 def holds_classes(name: str, loose_images: int, subfolders: Collection[str]) -> bool:
     """Whether a folder that is called as parts of a data set are holds class folders, as it seems, not images."""
-    return is_part_of_a_data_set(name) and loose_images == 0 and len(subfolders) > 1
+    return name.lower() in _SPLITS and loose_images == 0 and len(subfolders) > 1
+
+
+class TwoReadingsError(ValueError):
+    """The folders in a folder may be its classes, or something else: a person has to say."""
+
+    def __init__(
+        self, why: Literal["loose images", "parts", "one folder"], names: Sequence[str], folders: Sequence[str]
+    ) -> None:
+        super().__init__(why)
+        self.why = why
+        self.names = tuple(names)
+        """The images that lie beside the folders, the parts of a data set, or the one folder."""
+        self.folders = tuple(folders)
+        """The folders with images; of the one folder, those in it."""
+
+
+def class_folders(images: Iterable[Sequence[str]], *, empty: bool = False) -> tuple[str, ...] | None:
+    """Those of the folders in a folder that hold images, where they are its classes; None where all is one class.
+
+    images: the path of each below the folder, in segments; empty: whether it holds folders without images too. Without
+    a loose image each folder is meant to be a class; one folder beside loose images is none. Raises
+    ``TwoReadingsError``.
+    """
+    loose, parts = _by_folder(images)
+    if len(parts) < 2 and (loose or not (parts or empty)):
+        return None
+    if loose:
+        raise TwoReadingsError("loose images", loose, tuple(parts))
+    content = {name: _by_folder(part) for name, part in parts.items()}
+    splits = [name for name in parts if name.lower() in _SPLITS]
+    nested = [name for name in splits if holds_classes(name, len(content[name][0]), content[name][1])]
+    if splits and (nested or len(splits) == len(parts)):
+        raise TwoReadingsError("parts", splits, tuple(parts))
+    for only, (beside, inner) in content.items():
+        if len(parts) == 1 and not beside and len(inner) > 1:
+            raise TwoReadingsError("one folder", (only,), tuple(inner))
+    return tuple(parts)
+
+
+def _by_folder(images: Iterable[Sequence[str]]) -> tuple[list[str], dict[str, list[Sequence[str]]]]:
+    """(names of the images that lie in no folder, paths of the others below their first folder, by its name)."""
+    loose: list[str] = []
+    parts: dict[str, list[Sequence[str]]] = {}
+    for first, *rest in images:
+        if rest:
+            parts.setdefault(first, []).append(rest)
+        else:
+            loose.append(first)
+    return loose, parts

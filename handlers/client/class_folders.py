@@ -4,11 +4,11 @@ The whole layout is looked at before labels are taken from it: where it can be r
 nothing is dropped.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from handlers.bucket.dropped_names import holds_classes, is_part_of_a_data_set
+from handlers.bucket.dropped_names import TwoReadingsError, class_folders
 from handlers.bucket.layout import class_name
 from handlers.client.errors import ClientError
 from handlers.client.folder_contents import Contents, LeftOut, look_into
@@ -58,14 +58,12 @@ def read_layout(folder: Path, name: str | None = None) -> Layout:
         contents = look_into(folder)
     except OSError as error:
         raise ClientError(f"{visible(str(error.filename))} cannot be read: {error.strerror}") from error
-    if name is not None or not _has_classes(contents):
+    if name is not None or not _has_classes(folder, contents):
         found = [_make_class(folder, contents, name if name is not None else _own_name(folder))]
         found = found if contents.images else []
         left = contents.left
     else:
-        parts = contents.by_folder()
-        _check_readings(folder, contents, parts)
-        found = [_make_class(folder / each, part, each) for each, part in parts.items()]
+        found = [_make_class(folder / each, part, each) for each, part in contents.by_folder().items()]
         stray = [path for path in contents.others if len(path.parts) == 1]
         left = [*(LeftOut(path, "not an image, and in no class folder") for path in stray), *contents.left]
     _check(folder, found)
@@ -80,12 +78,13 @@ def images_below(folder: Path) -> list[Path]:
         raise ClientError(f"{visible(str(error.filename))} cannot be read: {error.strerror}") from error
 
 
-def _has_classes(contents: Contents) -> bool:
-    """Whether its folders are classes, and not what a class's images are kept in.
-
-    Without a loose image each is meant to be one, even one that holds no image; one folder beside loose images is none.
-    """
-    return len(contents.full_folders) > 1 or (bool(contents.folders) and not contents.loose)
+def _has_classes(folder: Path, contents: Contents) -> bool:
+    """Whether its folders are classes, not what a class's images are kept in. Raises ``ClientError`` if it may be."""
+    try:
+        images = (path.parts for path in contents.images)
+        return class_folders(images, empty=bool(contents.folders)) is not None
+    except TwoReadingsError as two:
+        raise ClientError(_both_readings(folder, two)) from None
 
 
 def _own_name(folder: Path) -> str:
@@ -93,31 +92,26 @@ def _own_name(folder: Path) -> str:
     return folder.name if folder.name not in {"", ".."} else folder.resolve().name
 
 
-def _check_readings(folder: Path, contents: Contents, parts: Mapping[str, Contents]) -> None:
-    """Raise ``ClientError`` where the folders may be classes, or something else."""
-    shown = visible(str(folder))
-    names = [name for name, part in parts.items() if part.images]
-    if loose := contents.loose:
-        raise ClientError(
-            f"{shown} holds {len(loose)} images of its own ({_list([path.name for path in loose])}) beside folders "
-            f"with images ({_list(names)}). If all are one class: lucir drop {shown} --class NAME. If the folders are "
-            "the classes: move the images that lie beside them away"
+def _both_readings(folder: Path, two: TwoReadingsError) -> str:
+    """With the command for each of them."""
+    shown, first = visible(str(folder)), visible(two.names[0])
+    one = visible(str(folder / two.names[0]))
+    if two.why == "loose images":
+        return (
+            f"{shown} holds {len(two.names)} images of its own ({_list(two.names)}) beside folders "
+            f"with images ({_list(two.folders)}). If all are one class: lucir drop {shown} --class NAME. If the "
+            "folders are the classes: move the images that lie beside them away"
         )
-    splits = [name for name in names if is_part_of_a_data_set(name)]
-    nested = [name for name in splits if holds_classes(name, len(parts[name].loose), parts[name].full_folders)]
-    if splits and (nested or len(splits) == len(names)):
-        one = visible(str(folder / splits[0]))
-        raise ClientError(
-            f"{shown} holds folders that are called as parts of a data set are ({_list(splits)}). If the classes are "
-            f"the folders in them: lucir drop {one}, and the same for each part to learn from. If {splits[0]!r} is a "
-            f"class itself: lucir drop {one} --class {splits[0]}"
+    if two.why == "parts":
+        return (
+            f"{shown} holds folders that are called as parts of a data set are ({_list(two.names)}). If the classes "
+            f"are the folders in them: lucir drop {one}, and the same for each part to learn from. If {first!r} is a "
+            f"class itself: lucir drop {one} --class {first}"
         )
-    if len(names) == 1 and not parts[names[0]].loose and len(inner := parts[names[0]].full_folders) > 1:
-        one = visible(str(folder / names[0]))
-        raise ClientError(
-            f"{shown} holds the folder {visible(names[0])!r}, which holds folders ({_list(inner)}). If those are the "
-            f"classes: lucir drop {one}. If all are one class: lucir drop {one} --class {visible(names[0])}"
-        )
+    return (
+        f"{shown} holds the folder {first!r}, which holds folders ({_list(two.folders)}). If those are the "
+        f"classes: lucir drop {one}. If all are one class: lucir drop {one} --class {first}"
+    )
 
 
 def _make_class(folder: Path, contents: Contents, name: str) -> ClassFolder:

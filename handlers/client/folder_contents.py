@@ -38,16 +38,6 @@ class Contents:
     folders: list[Path] = field(default_factory=list)
     """Folders directly below it."""
 
-    @property
-    def loose(self) -> list[Path]:
-        """Images that lie in none of the folders."""
-        return [path for path in self.images if len(path.parts) == 1]
-
-    @property
-    def full_folders(self) -> list[str]:
-        """Names of the folders directly below it in which images lie."""
-        return list(dict.fromkeys(path.parts[0] for path in self.images if len(path.parts) > 1))
-
     def by_folder(self) -> dict[str, "Contents"]:
         """What lies in each of the folders, by paths below that folder."""
         parts = {path.name: Contents() for path in self.folders}

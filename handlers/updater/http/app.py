@@ -18,6 +18,7 @@ from handlers.sidecar.http import answer_bug, json_answer
 from handlers.updater.http.cached import tagged_json
 from handlers.updater.http.changes.correct import CorrectionApi
 from handlers.updater.http.changes.edits import EditApi
+from handlers.updater.http.changes.folder_readings import LayoutApi
 from handlers.updater.http.changes.labels import LabelApi
 from handlers.updater.http.changes.retries import RetryApi
 from handlers.updater.http.changes.rollbacks import RollbackApi
@@ -99,6 +100,7 @@ def _changing(source: Source) -> list[BaseRoute]:
         *EditApi(source).routes(),
         *CorrectionApi(source).routes(),
         *LabelApi(source).routes(),
+        *LayoutApi(source).routes(),
         *UploadApi(source).routes(),
         *RetryApi(source).routes(),
         *RollbackApi(source).routes(),

@@ -41,9 +41,9 @@ class Body(BaseModel):
 AnyBody = TypeVar("AnyBody", bound=Body)
 
 
-async def read_json(request: Request, kind: type[AnyBody]) -> AnyBody:
-    """The body. Raises ``HTTPException`` (400, 413)."""
-    data = await read_body(request, LARGEST_BODY, f"the body is larger than {LARGEST_BODY} bytes")
+async def read_json(request: Request, kind: type[AnyBody], limit: int = LARGEST_BODY) -> AnyBody:
+    """The body, of at most ``limit`` bytes. Raises ``HTTPException`` (400, 413)."""
+    data = await read_body(request, limit, f"the body is larger than {limit} bytes")
     try:
         return kind.model_validate_json(data)
     except ValidationError as error:
