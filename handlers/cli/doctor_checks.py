@@ -24,7 +24,7 @@ from handlers.stack.ports import check_ports
 from handlers.stack.run_stack import listeners
 from handlers.store import open_settings_store
 from lucir_core.config.phase_config import load_preset
-from lucir_core.models.pretrained import is_installed
+from lucir_core.weights.pretrained import is_installed
 from model_store.objects import StoreError
 
 INSTALL = (

@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 
 from lucir_core.frozen.intervals import of_share
-from lucir_core.models.pretrained import IMAGENET
+from lucir_core.weights.pretrained import IMAGENET
 from model_store.manifest import Evaluation, Manifest
 
 
@@ -69,7 +69,7 @@ def _classes(manifest: Manifest, evaluation: Evaluation) -> str:
 def _origin(manifest: Manifest, lineage: Sequence[Manifest]) -> str:
     config = manifest.config
     lines = ["## Where it comes from", "", f"Method: {manifest.method}; network: {config.get('network')}."]
-    weights = IMAGENET.get(str(config.get("network"))) if _starts_from_weights(manifest) else None
+    weights = IMAGENET.get(str(config.get("network"))) if config.get("weights") == "imagenet" else None
     if weights is not None:
         lines.append(f"Starting weights: trained on ImageNet, {weights.source}; licence {weights.licence}.")
     elif _starts_from_weights(manifest):

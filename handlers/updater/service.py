@@ -14,6 +14,7 @@ from handlers.labelling.unsure_images import UnsureImages, UnsureRules
 from handlers.retention.prune import Retention
 from handlers.settings import Settings
 from handlers.sidecar.machine_metrics import MachineCollector
+from handlers.updater.context.preset import unused_weights
 from handlers.updater.context.troubled import Troubled
 from handlers.updater.context.update import Services, Update, served_manifest
 from handlers.updater.context.way import find_way
@@ -225,10 +226,14 @@ class Updater:
 
     def _tell_blocked(self) -> None:
         """Settings that do not fit what is served are told at once, not only when something is dropped."""
+        served = served_manifest(self._services)
         try:
-            find_way(self.settings.learning, self.records, served_manifest(self._services))
+            way = find_way(self.settings.learning, self.records, served)
         except BlockedError as error:
             self._report(error)
+        else:
+            if served is not None and (unused := unused_weights(way.config, served)) is not None:
+                logger.warning("%s", unused)
 
     def _show_last(self, latest: str, done: Done) -> None:
         """After a restart the page shows how the last update ended, and what it rejected."""

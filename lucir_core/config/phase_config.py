@@ -18,6 +18,7 @@ from lucir_core.config.parsing import from_mapping, merged, nested
 from lucir_core.config.validation import require, require_milestones
 from lucir_core.errors import ConfigError
 from lucir_core.registry import nearest_names
+from lucir_core.weights.timm_facts import is_timm, timm_values
 
 Settings = TypeVar("Settings")
 
@@ -84,14 +85,14 @@ class PhaseConfig:
     method: str = "lucir"
     """Name in the registry of methods."""
     network: str = "resnet32"
-    """Name in the registry of backbones."""
+    """Name in the registry of backbones, or `timm:NAME` of a network of the package timm."""
     head: HeadName | None = None
     """Default: the one that the method declares; filled in on construction."""
     last_relu: bool | None = None
     """The backbone's last ReLU; default: left out before the cosine head, kept before the linear one."""
     weights: str | None = None
     """Starting weights of the backbone in phase 0: a local file (.safetensors, or a state dict), `imagenet` (an
-    installed package, see `lucir_core.models.pretrained`) or `torchvision`."""
+    installed package, see `lucir_core.weights.pretrained`) or `torchvision`. A network of timm takes a file."""
     frozen: bool = False
     """Leave the backbone as it is and learn only the head, on features (`lucir_core.frozen`)."""
     size: int = 32
@@ -228,7 +229,7 @@ class PhaseConfig:
             )
         if self.nme_transport or any(isinstance(item, BeyondPaper) and item != BeyondPaper() for item in self.settings):
             raise ConfigError("nme_transport and the branch lucir are for a backbone that is trained, not a frozen one")
-        if self.size % 32:
+        if self.size % 32 and not is_timm(self.network):
             raise ConfigError(f"size is {self.size}: a frozen backbone wants a multiple of 32")
 
     def settings_of(self, kind: type[Settings]) -> Settings:
@@ -262,7 +263,8 @@ def preset_names() -> tuple[str, ...]:
 def load_preset(name: str, overrides: Mapping[str, Any] | None = None) -> PhaseConfig:
     """A preset with single values changed: `{"epochs": 40, "augment.flip": False}` or nested mappings.
 
-    Choosing `memory_total` or `exemplars_per_class` in the overrides unsets the other.
+    Choosing `memory_total` or `exemplars_per_class` in the overrides unsets the other. A network `timm:NAME` brings its
+    size and normalisation along, which further overrides may change; the preset's weights are not its own.
     """
     if name not in preset_names():
         raise ConfigError(f"unknown preset {name!r}: {nearest_names(name, preset_names())}")
@@ -271,7 +273,9 @@ def load_preset(name: str, overrides: Mapping[str, Any] | None = None) -> PhaseC
     for chosen, other in (("memory_total", "exemplars_per_class"), ("exemplars_per_class", "memory_total")):
         if changes.get(chosen) is not None:
             changes.setdefault(other, None)
-    return config_from_dict(merged(yaml.safe_load(text), changes))
+    network = str(changes.get("network", ""))
+    values = timm_values(network) if is_timm(network) else {}
+    return config_from_dict(merged(merged(yaml.safe_load(text), values), changes))
 
 
 def _plain(value: Any) -> Any:

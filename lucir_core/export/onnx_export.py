@@ -15,10 +15,12 @@ from torch.nn import functional
 
 from lucir_core.data.augment import centre_crop
 from lucir_core.export.onnx_graph import GraphWriter, write_backbone
+from lucir_core.export.traced_graph import write_traced
 from lucir_core.frozen.calibrate import RIDGE_SHARE
 from lucir_core.models.gates import pruned
 from lucir_core.models.heads import AnalyticHead, CosineHead
 from lucir_core.models.model import IncrementalModel
+from lucir_core.models.timm_network import TimmNetwork
 from lucir_core.state import LearnerState
 
 OPSET = 18
@@ -52,8 +54,7 @@ def export_onnx(state: LearnerState, path: Path) -> None:
     """
     writer = GraphWriter()
     model, size, classes = state.model.eval(), state.config.size, len(state.classes)
-    features = write_backbone(writer, pruned(model.backbone), _prepare(writer, model))
-    writer.node("Identity", features, output=FEATURES)
+    features = _features(writer, model, size)
     unit = writer.node("Div", features, _length(writer, features))
     rows = functional.normalize(model.head.embeddings.detach().float(), dim=1)
     writer.node("MatMul", unit, writer.constant(rows.t().numpy()), output="cosines")
@@ -70,8 +71,19 @@ def export_onnx(state: LearnerState, path: Path) -> None:
 def features_model(model: IncrementalModel, size: int) -> bytes:
     """The nodes of `export_onnx` up to the output `features` (batch, dim), as the bytes of an ONNX file."""
     writer = GraphWriter()
-    writer.node("Identity", write_backbone(writer, pruned(model.backbone), _prepare(writer, model)), output=FEATURES)
+    _features(writer, model, size)
     return _model(writer, size, {FEATURES: model.feature_dim})
+
+
+def _features(writer: GraphWriter, model: IncrementalModel, size: int) -> str:
+    """The nodes from `images` to the output `features`; its name there."""
+    prepared, backbone = _prepare(writer, model), model.backbone
+    if isinstance(backbone, TimmNetwork):
+        features = write_traced(writer, backbone, prepared, size, OPSET)
+    else:
+        features = write_backbone(writer, pruned(backbone), prepared)
+    writer.node("Identity", features, output=FEATURES)
+    return features
 
 
 def _model(writer: GraphWriter, size: int, outputs: Mapping[str, int]) -> bytes:

@@ -19,8 +19,8 @@ from lucir_core.frozen.extraction import FeatureExtractor
 from lucir_core.frozen.intervals import wilson
 from lucir_core.memory.image_blobs import ImageBlobs
 from lucir_core.models.model import create_model
-from lucir_core.models.pretrained import is_installed
 from lucir_core.state import LearnerState
+from lucir_core.weights.pretrained import is_installed
 
 PRESET = "photo"
 LEAST_SIDE = 32

@@ -12,8 +12,10 @@ from lucir_core.models.efficientnet_lite import EfficientNetLite
 from lucir_core.models.resnet_cifar import CifarResNet
 from lucir_core.models.resnet_cifar18 import WideCifarResNet
 from lucir_core.models.resnet_imagenet import ImageNetResNet
-from lucir_core.models.weights import load_weights
+from lucir_core.models.timm_network import TimmNetwork
 from lucir_core.registry import Registry
+from lucir_core.weights.load_weights import load_weights
+from lucir_core.weights.timm_facts import is_timm
 
 
 class BackboneFactory(Protocol):
@@ -44,7 +46,17 @@ BACKBONES.register("efficientnet_lite2")(_efficientnet(1.1, 1.2))
 
 
 def create_backbone(name: str, *, last_relu: bool, seed: int = 0, weights: str | None = None) -> nn.Module:
-    """A backbone with weights drawn from `seed` alone, or read from `weights` (see `load_weights`)."""
+    """A backbone with weights drawn from `seed` alone, or read from `weights` (see `load_weights`).
+
+    name: of the registry, or `timm:NAME`; a network of timm has its own activations, so that `last_relu` has no say.
+    """
+    backbone = TimmNetwork(name, seed) if is_timm(name) else _drawn(name, last_relu, seed)
+    if weights is not None:
+        load_weights(backbone, name, weights)
+    return backbone
+
+
+def _drawn(name: str, last_relu: bool, seed: int) -> nn.Module:
     make: Callable[..., nn.Module] = BACKBONES.get(name)
     # Layers draw default weights from the global generator on construction; on the meta device they draw none.
     with torch.device("meta"):
@@ -53,8 +65,6 @@ def create_backbone(name: str, *, last_relu: bool, seed: int = 0, weights: str |
     _initialise(backbone, torch.Generator().manual_seed(seed))
     if isinstance(backbone, WideCifarResNet):
         backbone.start_as_shortcuts()
-    if weights is not None:
-        load_weights(backbone, name, weights)
     return backbone
 
 

