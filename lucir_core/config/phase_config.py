@@ -15,6 +15,7 @@ from lucir_core.config.lucir_settings import BeyondPaper
 from lucir_core.config.method_registry import HeadName, branches_of, default_head
 from lucir_core.config.method_settings import BalancedFinetune
 from lucir_core.config.parsing import from_mapping, merged, nested
+from lucir_core.config.refine_settings import Refine
 from lucir_core.config.validation import require, require_milestones
 from lucir_core.errors import ConfigError
 from lucir_core.registry import nearest_names
@@ -159,6 +160,8 @@ class PhaseConfig:
     """Share in every prototype of the mean over all images of its class, carried along from phase to phase
     (`lucir_core.memory.transport`); the rest is the mean of its exemplars."""
     augment: Augmentation = field(default_factory=Augmentation)
+    refine: Refine = field(default_factory=Refine)
+    """With `frozen`: how the backbone's last stages are refined once the head is served (`lucir_core.refine`)."""
 
     def __post_init__(self) -> None:
         if self.head is None:

@@ -44,7 +44,10 @@ class PhaseData:
 
 
 class ImageSet:
-    """Images of several sources under one running index, with their labels, handed out in batches on one device."""
+    """Images of several sources under one running index, with their labels, handed out in batches on one device.
+
+    A single source may hold maps in their place: (n, side, side, channels) of any number type.
+    """
 
     def __init__(
         self, images: Sequence[np.ndarray | Images], labels: Sequence[np.ndarray], device: torch.device
@@ -119,11 +122,11 @@ class ImageSet:
         """All images on the GPU, piece by piece, where they are a small part of its free memory."""
         if not self._parts:
             return None
-        side = self._parts[0].take(np.zeros(1, np.int64)).shape[1]
+        first = torch.from_numpy(self._parts[0].take(np.zeros(1, np.int64)))
         free, _ = torch.cuda.mem_get_info(self.device)
-        if len(self) * side * side * 3 > RESIDENT_SHARE * free:
+        if len(self) * first.nbytes > RESIDENT_SHARE * free:
             return None
-        resident = torch.empty((len(self), side, side, 3), dtype=torch.uint8, device=self.device)
+        resident = torch.empty((len(self), *first.shape[1:]), dtype=first.dtype, device=self.device)
         for start in range(0, len(self), UPLOAD_IMAGES):
             rows = np.arange(start, min(start + UPLOAD_IMAGES, len(self)))
             resident[start : start + len(rows)] = torch.from_numpy(self.numpy(rows)).to(self.device)

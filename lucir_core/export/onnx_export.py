@@ -10,7 +10,7 @@ import onnx
 import onnxruntime
 import torch
 from onnx import TensorProto, helper
-from torch import Tensor
+from torch import Tensor, nn
 from torch.nn import functional
 
 from lucir_core.data.augment import centre_crop
@@ -25,7 +25,7 @@ from lucir_core.state import LearnerState
 
 OPSET = 18
 OUTPUTS = ("probabilities", "cosines", "prototype_cosines")
-FEATURES = "features"
+FEATURES, MAPS = "features", "maps"
 KNOWN = "known"
 """Only of a head by ridge regression: (batch, 1), `lucir_core.frozen.calibrate.known_score`."""
 COMPARE_BATCH = 64
@@ -61,10 +61,10 @@ def export_onnx(state: LearnerState, path: Path) -> None:
     logits = _logits(writer, model, features, unit)
     writer.node("Softmax", logits, axis=1, output="probabilities")
     writer.node("MatMul", unit, writer.constant(state.prototypes.t().numpy()), output="prototype_cosines")
-    outputs = dict.fromkeys(OUTPUTS, classes) | {FEATURES: model.feature_dim}
+    outputs: dict[str, tuple[int | str, ...]] = {**dict.fromkeys(OUTPUTS, (classes,)), FEATURES: (model.feature_dim,)}
     if isinstance(model.head, AnalyticHead) and state.calibration is not None:
         _known(writer, logits, state.calibration.temperature)
-        outputs[KNOWN] = 1
+        outputs[KNOWN] = (1,)
     path.write_bytes(_model(writer, size, outputs))
 
 
@@ -72,7 +72,14 @@ def features_model(model: IncrementalModel, size: int) -> bytes:
     """The nodes of `export_onnx` up to the output `features` (batch, dim), as the bytes of an ONNX file."""
     writer = GraphWriter()
     _features(writer, model, size)
-    return _model(writer, size, {FEATURES: model.feature_dim})
+    return _model(writer, size, {FEATURES: (model.feature_dim,)})
+
+
+def maps_model(model: IncrementalModel, front: nn.Module, size: int) -> bytes:
+    """The same for a first part of the backbone, up to the output `maps` (batch, channels, height, width)."""
+    writer = GraphWriter()
+    writer.node("Identity", write_backbone(writer, front, _prepare(writer, model)), output=MAPS)
+    return _model(writer, size, {MAPS: ("channels", "height", "width")})
 
 
 def _features(writer: GraphWriter, model: IncrementalModel, size: int) -> str:
@@ -86,13 +93,13 @@ def _features(writer: GraphWriter, model: IncrementalModel, size: int) -> str:
     return features
 
 
-def _model(writer: GraphWriter, size: int, outputs: Mapping[str, int]) -> bytes:
-    """The file of a graph from `images` to float32 outputs (batch, width), by name."""
+def _model(writer: GraphWriter, size: int, outputs: Mapping[str, tuple[int | str, ...]]) -> bytes:
+    """The file of a graph from `images` to float32 outputs (batch, ...), by name."""
     graph = helper.make_graph(
         writer.nodes,
         "lucir",
         [helper.make_tensor_value_info("images", TensorProto.UINT8, ["batch", size, size, 3])],
-        [helper.make_tensor_value_info(name, TensorProto.FLOAT, ["batch", width]) for name, width in outputs.items()],
+        [helper.make_tensor_value_info(name, TensorProto.FLOAT, ["batch", *dims]) for name, dims in outputs.items()],
         writer.constants,
     )
     # IR version 10 is read by every ONNX Runtime from 1.19 on.

@@ -72,16 +72,24 @@ def expanded(units: Rows, projection: torch.Tensor) -> Rows:
     return rows
 
 
-def fit_ridge(units: Rows, labels: NDArray[np.int64], class_count: int, ridges: tuple[float, ...] = RIDGES) -> RidgeFit:
+def fit_ridge(
+    units: Rows,
+    labels: NDArray[np.int64],
+    class_count: int,
+    ridges: tuple[float, ...] = RIDGES,
+    judging: NDArray[np.bool_] | None = None,
+) -> RidgeFit:
     """The head for one-hot targets, with the strength that makes the fewest weighted mistakes on left-out rows.
 
     units: (n, dim) of length one; labels: (n,). Equal mistakes: the smaller squared error of the left-out scores.
+    judging: (n,) rows that may choose the strength; None, or none of them: all.
     """
     weights = class_weights(labels, class_count)
     inputs = np.concatenate([units, np.ones((len(units), 1))], axis=1)
     values, vectors = _spectrum(inputs, weights)
     turned = vectors.T @ class_sums(inputs, labels, class_count, weights).T
-    chosen = np.unique(np.linspace(0, len(inputs) - 1, min(len(inputs), CHOICE_ROWS)).astype(np.int64))
+    may = np.arange(len(inputs)) if judging is None or not judging.any() else np.flatnonzero(judging)
+    chosen = may[np.unique(np.linspace(0, len(may) - 1, min(len(may), CHOICE_ROWS)).astype(np.int64))]
     rotated = inputs[chosen] @ vectors
     best = min(ridges, key=lambda ridge: _loss(rotated, turned, values + ridge, labels[chosen], weights[chosen]))
     solution = vectors @ (turned / (values + best)[:, None])

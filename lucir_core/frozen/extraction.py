@@ -20,13 +20,7 @@ class FeatureExtractor:
     """Takes images through the backbone of `model`. threads: of ONNX Runtime; default: torch's number."""
 
     def __init__(self, model: IncrementalModel, size: int, threads: int | None = None) -> None:
-        options = onnxruntime.SessionOptions()
-        options.intra_op_num_threads = threads or torch.get_num_threads()
-        options.inter_op_num_threads = 1
-        options.add_session_config_entry("session.intra_op.allow_spinning", "0")
-        self._session = onnxruntime.InferenceSession(
-            features_model(model, size), options, providers=["CPUExecutionProvider"]
-        )
+        self._session = open_quiet(features_model(model, size), threads)
         self._size = size
         self._dim = model.feature_dim
 
@@ -42,3 +36,12 @@ class FeatureExtractor:
             (features[start : start + BATCH],) = self._session.run(["features"], {"images": feed})
             tick(min(start + BATCH, len(images)))
         return features
+
+
+def open_quiet(model: bytes, threads: int | None = None) -> onnxruntime.InferenceSession:
+    """A session on the CPU whose threads (default: torch's number) sleep while they wait: others use the cores too."""
+    options = onnxruntime.SessionOptions()
+    options.intra_op_num_threads = threads or torch.get_num_threads()
+    options.inter_op_num_threads = 1
+    options.add_session_config_entry("session.intra_op.allow_spinning", "0")
+    return onnxruntime.InferenceSession(model, options, providers=["CPUExecutionProvider"])

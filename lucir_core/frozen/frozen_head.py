@@ -37,6 +37,8 @@ def with_head(state: LearnerState, before: LearnerState | None = None) -> Learne
     units = unit_rows(memory.features)
     means = class_means(units, memory.labels, count)
     told = np.bincount(memory.labels, minlength=count)[memory.labels] > 1
+    if memory.seen is not None:
+        told &= ~memory.seen
     head, scores, temperature, folds = _fitted(state, memory, units, means, told, before)
     cosines = left_out_cosines(units, memory.labels, count)
     answers = Answers(
@@ -81,7 +83,8 @@ def _fitted(
         expansion = state.config.settings_of(Analytic).expansion
         head = AnalyticHead(units.shape[1], state.old_count, count - state.old_count, expansion)
         _fill(head, means)
-        fit = fit_ridge(units if head.projection is None else expanded(units, head.projection), labels, count)
+        inputs = units if head.projection is None else expanded(units, head.projection)
+        fit = fit_ridge(inputs, labels, count, judging=None if memory.seen is None else ~memory.seen)
         temperature = fit_temperature(fit.left_out[told], labels[told])
         with torch.no_grad():
             head.weight.copy_(torch.from_numpy(fit.weights / temperature))

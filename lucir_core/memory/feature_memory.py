@@ -6,7 +6,7 @@ at hand a deletion is complete and nothing depends on the order in which images 
 
 import json
 from collections.abc import Collection, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Self
 
@@ -18,7 +18,8 @@ from lucir_core.errors import StateError
 from lucir_core.files import save_tensors_atomically
 
 DIGEST_BYTES = 16
-FORMAT = "lucir-features/1"
+FORMAT, WITH_SEEN = "lucir-features/1", "lucir-features/2"
+"""The second where the backbone was trained on some images: a release that does not know of that must not go on."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -26,7 +27,8 @@ class Answers:
     """What a model says of each row when that row is left out of it."""
 
     served: NDArray[np.int64]
-    """(n,) best class by the head; -1 where the image was the only one of its class."""
+    """(n,) best class by the head; -1 where nothing honest can be said: the image was the only one of its class, or
+    the backbone was trained on it."""
     nearest: NDArray[np.int64]
     """(n,) class of the nearest mean; -1 likewise."""
     probability: NDArray[np.float32]
@@ -52,6 +54,9 @@ class FeatureMemory:
     folds: NDArray[np.float32] | None = None
     """(folds, classes, dim): with LUCIR's head, the embeddings that the answers are taken from (see
     `lucir_core.frozen.lucir_head`)."""
+    seen: NDArray[np.bool_] | None = None
+    """(n,) images that the backbone was trained on (`lucir_core.refine`): leaving one out of the head does not tell how
+    an image is answered that nobody has learnt from. None: none of them."""
 
     def __len__(self) -> int:
         return len(self.labels)
@@ -72,6 +77,7 @@ class FeatureMemory:
             np.concatenate([self.labels, labels]),
             np.concatenate([self.phases, np.full(len(labels), phase, np.int64)]),
             np.concatenate([self.digests, table]),
+            seen=None if self.seen is None else np.concatenate([self.seen, np.zeros(len(labels), bool)]),
         )
 
     def without(self, digests: Collection[bytes]) -> "FeatureMemory":
@@ -92,14 +98,19 @@ class FeatureMemory:
 
     def answered(self, answers: Answers, folds: NDArray[np.float32] | None = None) -> "FeatureMemory":
         """With what a head says of the rows."""
-        return FeatureMemory(self.features, self.labels, self.phases, self.digests, answers, folds)
+        return replace(self, answers=answers, folds=folds)
+
+    def chosen(self, kept: NDArray[np.bool_]) -> "FeatureMemory":
+        """The rows where `kept` (n,) is true, without answers."""
+        return self._chosen(kept, self.labels)
 
     def _among(self, digests: Collection[bytes]) -> NDArray[np.bool_]:
         wanted = frozenset(digests)
         return np.array([row.tobytes() in wanted for row in self.digests], bool)
 
     def _chosen(self, kept: NDArray[np.bool_], labels: NDArray[np.int64]) -> "FeatureMemory":
-        return FeatureMemory(self.features[kept], labels[kept], self.phases[kept], self.digests[kept])
+        seen = None if self.seen is None else self.seen[kept]
+        return FeatureMemory(self.features[kept], labels[kept], self.phases[kept], self.digests[kept], seen=seen)
 
     def save(self, path: Path) -> None:
         """Write atomically."""
@@ -111,9 +122,12 @@ class FeatureMemory:
         }
         if self.folds is not None:
             tensors["folds"] = self.folds
+        if self.seen is not None:
+            tensors["seen"] = self.seen
         if self.answers is not None:
             tensors |= {f"answers.{name}": getattr(self.answers, name) for name in Answers.__dataclass_fields__}
-        save_tensors_atomically(path, tensors, {"format": json.dumps(FORMAT)})
+        form = FORMAT if self.seen is None else WITH_SEEN
+        save_tensors_atomically(path, tensors, {"format": json.dumps(form)})
 
     @classmethod
     def load(cls, path: Path) -> Self:
@@ -125,8 +139,8 @@ class FeatureMemory:
                 rows = {name: file.get_tensor(name) for name in names}
         except (OSError, SafetensorError, KeyError, TypeError, ValueError) as error:
             raise StateError(f"{path} is not a file of features, or it is damaged: {error}") from error
-        if form != FORMAT:
-            raise StateError(f"{path} has format {form!r}, this version reads {FORMAT!r}")
+        if form not in (FORMAT, WITH_SEEN):
+            raise StateError(f"{path} has format {form!r}, this version reads {FORMAT!r} and {WITH_SEEN!r}")
         answers = {name: rows.pop(f"answers.{name}", None) for name in Answers.__dataclass_fields__}
         try:
             return cls(**rows, answers=None if answers["served"] is None else Answers(**answers))

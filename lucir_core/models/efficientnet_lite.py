@@ -35,10 +35,12 @@ class EfficientNetLite(nn.Module):
         self.stem = ConvNorm(3, 32, 3, stride=2)
         blocks: list[nn.Module] = []
         channels = 32
+        self._starts: list[int] = []
         for index, (repeats, kernel, stride, expansion, wanted) in enumerate(BLOCKS):
             edge = index in (0, len(BLOCKS) - 1)
             count = repeats if edge else math.ceil(repeats * depth)
             out = _rounded(wanted * width)
+            self._starts.append(len(blocks))
             for repeat in range(count):
                 blocks.append(Bottleneck(channels, out, kernel, stride if repeat == 0 else 1, expansion))
                 channels = out
@@ -49,6 +51,12 @@ class EfficientNetLite(nn.Module):
         """x: (batch, 3, side, side), normalised, side a multiple of 32; features: (batch, 1280)."""
         maps: Tensor = self.last(self.blocks(self.stem(x)))
         return maps.mean(dim=(2, 3))
+
+    def parts(self) -> tuple[nn.Module, ...]:
+        """The stem and the seven stages, the last convolution with the last of them."""
+        ends = [*self._starts[1:], len(self.blocks)]
+        stages = [self.blocks[start:end] for start, end in zip(self._starts, ends, strict=True)]
+        return (self.stem, *stages[:-1], nn.Sequential(stages[-1], self.last))
 
 
 class ConvNorm(nn.Module):

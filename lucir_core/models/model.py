@@ -37,13 +37,16 @@ class Staged(Protocol):
 class IncrementalModel(nn.Module):
     """Images to features to scores. Features are returned, never kept in hooks or globals."""
 
-    def __init__(self, backbone: nn.Module, head: Head, normalisation: Normalisation) -> None:
+    def __init__(self, backbone: nn.Module, head: Head, normalisation: Normalisation | None) -> None:
+        """normalisation: None where the backbone is the last part of one (`lucir_core.refine`), which is given maps."""
         super().__init__()
         self.backbone = backbone
         self.head = head
         self.auxiliary: nn.Module | None = None
         """A second head that a method may train beside the first; gone before the phase ends."""
-        mean, std = (torch.tensor(values).view(1, 3, 1, 1) for values in (normalisation.mean, normalisation.std))
+        neutral = ((0.0,), (1.0 / 255.0,))
+        values = neutral if normalisation is None else (normalisation.mean, normalisation.std)
+        mean, std = (torch.tensor(each).view(1, -1, 1, 1) for each in values)
         # One multiply-add on the scale 0 to 255. Rebuilt from the config, so not part of the state dict.
         self.scale: Tensor
         self.shift: Tensor

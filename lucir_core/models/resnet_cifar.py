@@ -57,6 +57,10 @@ class CifarResNet(nn.Module):
         """x: (batch, 3, height, width), normalised; features: (batch, 64), the means of the last maps."""
         return self.stages(x)[-1].mean(dim=(2, 3))
 
+    def parts(self) -> tuple[nn.Module, ...]:
+        """The stem and the three stages."""
+        return (nn.Sequential(self.conv1, self.bn1, nn.ReLU()), self.layer1, self.layer2, self.layer3)
+
 
 def _stage(inputs: int, outputs: int, blocks: int, stride: int, *, last_relu: bool = True) -> nn.Sequential:
     layers = [BasicBlock(inputs, outputs, stride, last_relu=last_relu or blocks > 1)]

@@ -40,6 +40,11 @@ class WideCifarResNet(nn.Module):
         """x: (batch, 3, height, width), normalised; features: (batch, 512), the means of the last maps."""
         return self.stages(x)[-1].mean(dim=(2, 3))
 
+    def parts(self) -> tuple[nn.Module, ...]:
+        """The stem and the four stages."""
+        stem = nn.Sequential(self.conv1, self.bn1, nn.ReLU())
+        return (stem, self.layer1, self.layer2, self.layer3, self.layer4)
+
     def start_as_shortcuts(self) -> None:
         """Put the scale of every block's second normalisation to 0."""
         for module in self.modules():

@@ -26,3 +26,8 @@ class ImageNetResNet(nn.Module):
         out = self.maxpool(functional.relu(self.bn1(self.conv1(x)), inplace=True))
         maps: Tensor = self.layer4(self.layer3(self.layer2(self.layer1(out))))
         return maps.mean(dim=(2, 3))
+
+    def parts(self) -> tuple[nn.Module, ...]:
+        """The stem and the four stages."""
+        stem = nn.Sequential(self.conv1, self.bn1, nn.ReLU(), self.maxpool)
+        return (stem, self.layer1, self.layer2, self.layer3, self.layer4)

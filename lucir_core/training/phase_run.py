@@ -65,6 +65,8 @@ class PhaseRun:
     history: list[EpochReport] = field(default_factory=list)
     acceleration: Acceleration = AUTO
     counts_flops: bool = False
+    size: int | None = None
+    """Side of what the network sees; default: that of the settings. Of maps it is another one."""
 
     @property
     def learnt_count(self) -> int:
@@ -143,7 +145,8 @@ class PhaseRun:
             self.checkpoint.after_epoch(name, epoch.epoch, epoch.epochs, self.model, optimiser)
             self._tell(epoch, share)
 
-        train_stage(stage, self.images, config.size, config.augment, self.seed, on_epoch, position, self.acceleration)
+        size = self.size or config.size
+        train_stage(stage, self.images, size, config.augment, self.seed, on_epoch, position, self.acceleration)
         self.checkpoint.leave(name)
 
     def _tell(self, epoch: EpochReport, share: tuple[float, float]) -> None:
