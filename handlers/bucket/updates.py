@@ -137,7 +137,7 @@ class UpdateRecords:
         self._objects.write(FAILED, encode(FailedFolders(folders=folders)))
 
     def refused(self) -> dict[str, tuple[str, ...]]:
-        """By class, the refused updates whose images join the next drop; see ``updater.edits.archived_images``."""
+        """By class, the refused updates whose images join the next drop; see ``updater.intake.archived_images``."""
         return (self._read(RefusedClasses, REFUSED) or RefusedClasses()).updates
 
     def change_refused(self, change: Callable[[dict[str, tuple[str, ...]]], dict[str, tuple[str, ...]]]) -> None:

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from handlers.bucket.dropped_names import looks_like_another_kind, why_left_alone
 from handlers.bucket.layout import EVALUATION, class_name
-from handlers.updater.intake.decoded_images import DecodedWriter, open_decoded
+from handlers.updater.context.decoded_images import DecodedWriter, open_decoded
 from handlers.updater.intake.reader import Reader
 from handlers.updater.intake.uploaded_file import UploadedFile
 from model_store.objects import (

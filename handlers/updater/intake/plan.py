@@ -10,9 +10,9 @@ from handlers.bucket.layout import ARCHIVE, INCOMING, LOOSE_FOLDER, READY_MARKER
 from handlers.bucket.seen_images import Learnt
 from handlers.bucket.update_documents import Entry, Intent, Plan
 from handlers.settings import Settings
+from handlers.updater.context.decoded_images import DecodedWriter
 from handlers.updater.context.parent import ParentVersion
 from handlers.updater.context.troubled import Troubled
-from handlers.updater.intake.decoded_images import DecodedWriter
 from handlers.updater.intake.evaluation_images import classes_with_own_images, evaluation_duplicates
 from handlers.updater.intake.listing import Folder, list_incoming
 from handlers.updater.intake.reader import Reader

@@ -1,10 +1,9 @@
 """From what was read to what is learnt, held out, rejected or left to wait: pure rules over a whole drop."""
 
-from collections import Counter, defaultdict
+from collections import defaultdict
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 
-from handlers.bucket.update_documents import Role
 from handlers.settings import UpdaterSettings
 from handlers.updater.intake.uploaded_file import UploadedFile
 
@@ -122,8 +121,3 @@ def held_out(hashes: Sequence[str], share: float, room: int) -> frozenset[str]:
         return frozenset()
     size = min(max(1, round(share * count)), room, count - 1)
     return frozenset(sorted(hashes)[:size])
-
-
-def count_roles(roles: Collection[Role]) -> dict[str, int]:
-    """How many objects have each role."""
-    return dict(Counter(roles))

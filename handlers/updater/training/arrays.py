@@ -12,8 +12,8 @@ from handlers.bucket.seen_images import Learnt
 from handlers.bucket.update_documents import Entry, Plan
 from handlers.inference.preprocess import BadImageError
 from handlers.parallel import ordered_map
+from handlers.updater.context.decoded_images import open_decoded, remove_decoded
 from handlers.updater.context.parent import ParentVersion
-from handlers.updater.intake.decoded_images import open_decoded, remove_decoded
 from handlers.updater.intake.reader import Reader
 from handlers.updater.intake.uploaded_file import UploadedFile
 from lucir_core.memory.image_blobs import ImageBlobs, image_digest

@@ -9,10 +9,10 @@ from handlers.bucket.update_documents import Plan
 from handlers.bucket.update_documents import Result as Outcome
 from handlers.updater.context.parent import ParentVersion, remove_parents
 from handlers.updater.context.update import Update
-from handlers.updater.edits.archived_images import note_edited, unlearnt_hashes
 from handlers.updater.edits.edited_spec import edit_plan, edited_spec
 from handlers.updater.edits.find_images import decoded_digests, stored_files
 from handlers.updater.edits.receipt import account, is_accounted
+from handlers.updater.intake.archived_images import note_edited, unlearnt_hashes
 from handlers.updater.intake.update_reader import update_reader
 from handlers.updater.release import publish as publication
 from handlers.updater.release.publish import publish, write_evaluation

@@ -2,13 +2,13 @@
 
 import logging
 import shutil
+from collections import Counter
 
 from handlers.bucket.update_documents import Done
 from handlers.bucket.update_documents import Result as Outcome
 from handlers.updater.context.parent import keep_as_parent
 from handlers.updater.context.update import Update
-from handlers.updater.edits.archived_images import note_learnt, note_refused
-from handlers.updater.intake.roles import count_roles
+from handlers.updater.intake.archived_images import note_learnt, note_refused
 from handlers.updater.training.messages import STATE
 from handlers.updater.workflow import provisional_steps as provisional
 from model_store.manifest import now
@@ -55,7 +55,7 @@ def end_update(update: Update, outcome: Outcome, reason: str | None) -> None:
         provisional=plan.provisional if plan is not None and outcome in {"published", "refused"} else None,
         reason=reason,
         finished_at=now(),
-        images=count_roles([entry.role for entry in entries]),
+        images=Counter(entry.role for entry in entries),
         moved=len(gone) - len(update.left),
         left=tuple(update.left),
         timings=update.timings(),

@@ -9,8 +9,8 @@ from collections.abc import Callable
 
 from handlers.bucket.seen_images import Learnt
 from handlers.updater.context.update import Update, served_manifest
-from handlers.updater.edits.archived_images import joining
 from handlers.updater.edits.find_images import erase_corrected
+from handlers.updater.intake.archived_images import joining
 from handlers.updater.intake.listing import Folder
 from handlers.updater.intake.originals import move_all, write_reasons
 from handlers.updater.intake.plan import Ingest

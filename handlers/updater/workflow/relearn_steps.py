@@ -18,9 +18,9 @@ from handlers.updater.context.parent import ParentVersion
 from handlers.updater.context.preset import missing_weights
 from handlers.updater.context.update import Update, served_manifest
 from handlers.updater.context.way import find_way
-from handlers.updater.edits.archived_images import all_learnt, left_behind
 from handlers.updater.edits.edited_spec import edit_plan
 from handlers.updater.errors import BlockedError
+from handlers.updater.intake.archived_images import all_learnt, left_behind
 from handlers.updater.intake.plan import Ingest
 from handlers.updater.intake.uploaded_file import UploadedFile
 from handlers.updater.workflow.ending import end_learning

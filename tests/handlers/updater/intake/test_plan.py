@@ -15,7 +15,7 @@ from PIL import Image
 from handlers.bucket.update_documents import Plan
 from handlers.bucket.updates import UpdateRecords
 from handlers.settings import Settings
-from handlers.updater.intake.decoded_images import open_decoded
+from handlers.updater.context.decoded_images import open_decoded
 from handlers.updater.intake.listing import scan
 from handlers.updater.intake.originals import move_all, write_reasons
 from handlers.updater.intake.plan import Ingest

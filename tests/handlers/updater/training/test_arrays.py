@@ -9,9 +9,9 @@ import pytest
 
 from handlers.bucket.layout import INCOMING
 from handlers.bucket.update_documents import Intent
+from handlers.updater.context.decoded_images import DECODED, INDEX, DecodedIndex
 from handlers.updater.context.update import Services, Update
 from handlers.updater.errors import StopRequestedError
-from handlers.updater.intake.decoded_images import DECODED, INDEX, DecodedIndex
 from handlers.updater.intake.listing import scan
 from handlers.updater.intake.selection import select
 from handlers.updater.training.arrays import LABELS, TRAIN

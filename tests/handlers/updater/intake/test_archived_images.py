@@ -8,7 +8,7 @@ from handlers.bucket.edit_documents import EditRequest, Merge, Operation, Remove
 from handlers.bucket.seen_images import Learnt, short
 from handlers.bucket.update_documents import Done, Entry, Intent, Plan, Result
 from handlers.bucket.updates import UpdateRecords
-from handlers.updater.edits.archived_images import (
+from handlers.updater.intake.archived_images import (
     all_learnt,
     joining,
     left_behind,
