@@ -1,8 +1,9 @@
 // One class: its stored images, and everything that can be changed about it.
 
 import {get, post, query, remove, segment} from "./api.js";
-import {closeButton, confirm, during, notice} from "./dialogs.js";
+import {closeButton, confirm, during, notice, showDialog} from "./dialogs.js";
 import {byId, keyedOr, make, setHidden} from "./dom.js";
+import {handOver} from "./focus.js";
 import {offerNames} from "./names.js";
 import {follow} from "./requests.js";
 import {teachMore} from "./teach.js";
@@ -46,6 +47,7 @@ function original(name, image) {
     if (await confirm(`Delete ${file}?`, `The image of “${name}” is deleted from the store, and no version from now on holds it. That cannot be undone.`, "Delete")) {
       follow(await remove("api/images/" + image.sha256));
       button.closest("li").classList.add("gone");
+      handOver(button.closest("li"));
       button.replaceWith(make("span", {class: "soft"}, "being deleted"));
     }
   }));
@@ -70,5 +72,5 @@ function images(name) {
 export function openClass(version, name) {
   const dialog = byId("class-dialog");
   dialog.replaceChildren(closeButton(dialog), make("h2", {id: "class-dialog-title"}, name), changes(name, dialog), images(name));
-  dialog.showModal();
+  showDialog(dialog);
 }

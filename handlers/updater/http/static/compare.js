@@ -1,6 +1,6 @@
 // Two versions beside each other.
 
-import {closeButton} from "./dialogs.js";
+import {closeButton, showDialog} from "./dialogs.js";
 import {byId, interval, make, percent} from "./dom.js";
 
 const SHOWN = 30;
@@ -10,8 +10,8 @@ function named(names) {
   return names.length ? names.slice(0, SHOWN).join(", ") + (rest > 0 ? ` and ${rest} more` : "") : "none";
 }
 
-function table(heads, rows) {
-  return make("div", {class: "scroll", tabindex: 0, role: "region", "aria-label": heads[0]}, make("table", {},
+function table(name, heads, rows) {
+  return make("div", {class: "scroll", tabindex: 0, role: "region", "aria-label": name}, make("table", {"aria-label": name},
     make("thead", {}, make("tr", {}, ...heads.map((text) => make("th", {scope: "col"}, text)))),
     make("tbody", {}, ...rows.map(([name, ...cells]) => make("tr", {}, make("th", {scope: "row"}, name), ...cells.map((cell) => make("td", {}, cell)))))));
 }
@@ -50,12 +50,12 @@ export function openCompare(first, second) {
   const heads = ["", `version ${first.version}`, `version ${second.version}`, "difference"];
   const damaged = first.error || second.error;
   const content = damaged ? [make("p", {class: "bad"}, damaged)] : [
-    table(["Figure", ...heads.slice(1)], figures(first, second)),
+    table("Figures of both versions", ["Figure", ...heads.slice(1)], figures(first, second)),
     make("p", {}, `Only in version ${second.version}: ${named(second.classes.filter((name) => !before.has(name)))}.`),
     make("p", {}, `Only in version ${first.version}: ${named(first.classes.filter((name) => !after.has(name)))}.`),
     make("h3", {}, "Classes whose accuracy differs"),
-    moved(first, second).length ? table(["Class", ...heads.slice(1)], moved(first, second)) : make("p", {}, "None."),
+    moved(first, second).length ? table("Accuracy of classes in both versions", ["Class", ...heads.slice(1)], moved(first, second)) : make("p", {}, "None."),
   ];
   dialog.replaceChildren(closeButton(dialog), make("h2", {id: "compare-title"}, `Versions ${first.version} and ${second.version}`), ...content);
-  dialog.showModal();
+  showDialog(dialog);
 }

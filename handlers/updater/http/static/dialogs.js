@@ -2,27 +2,42 @@
 
 import {askTokenBy, get, keepToken, token} from "./api.js";
 import {byId, make, setHidden, setText} from "./dom.js";
+import {removeNode} from "./focus.js";
 
 const NOTICES = 4;
 
 export function notice(text, kind = "") {
   const box = byId("notices");
   const line = make("p", {class: "notice " + kind}, make("span", {}, text));
-  line.append(make("button", {type: "button", class: "plain", "aria-label": "Dismiss: " + text, click: () => line.remove()}, "×"));
+  line.append(make("button", {type: "button", class: "plain", "aria-label": "Dismiss: " + text, click: () => removeNode(line)}, "×"));
   box.append(line);
-  while (box.children.length > NOTICES) box.firstElementChild.remove();
+  while (box.children.length > NOTICES) removeNode(box.firstElementChild);
 }
 
-// Run what a button does: the button waits meanwhile, and a failure is said.
+// What lies outside an open dialog can neither be read nor pressed, so what the page says goes where the person is. In the
+// document the dialogs that open over another one come last.
+function placeLive() {
+  const host = [...document.querySelectorAll("dialog:modal")].at(-1) || document.body;
+  if (byId("live").parentElement !== host) host.append(byId("live"));
+}
+
+export function showDialog(dialog) {
+  dialog.addEventListener("close", placeLive, {once: true});
+  dialog.showModal();
+  placeLive();
+}
+
+// Run what a button does: the button waits meanwhile and keeps the focus, and a failure is said.
 export async function during(button, work) {
-  button.disabled = true;
+  if (button.ariaDisabled === "true") return undefined;
+  button.ariaDisabled = "true";
   try {
     return await work();
   } catch (error) {
     notice(error.message, "bad");
     return undefined;
   } finally {
-    button.disabled = false;
+    button.ariaDisabled = null;
   }
 }
 
@@ -38,7 +53,7 @@ export function confirm(title, text, action, more) {
     byId("confirm-yes").onclick = end(true);
     byId("confirm-no").onclick = end(false);
     dialog.onclose = () => { resolve(dialog.returnValue === "yes"); dialog.returnValue = ""; };
-    dialog.showModal();
+    showDialog(dialog);
     byId("confirm-no").focus();
   });
 }
@@ -60,7 +75,7 @@ function askToken() {
     };
     byId("token-no").onclick = () => dialog.close();
     dialog.onclose = () => { resolve(kept); showAccess(); };
-    dialog.showModal();
+    showDialog(dialog);
   });
 }
 
@@ -76,7 +91,13 @@ async function showAccess() {
   }
 }
 
+// The notices lie over the end of the page: it grows by their height, and what has the focus is scrolled clear of them.
+function keepClear() {
+  new ResizeObserver(([entry]) => document.documentElement.style.setProperty("--notices", `${entry.borderBoxSize[0].blockSize}px`)).observe(byId("notices"));
+}
+
 export function startDialogs() {
+  keepClear();
   askTokenBy(askToken);
   byId("token-open").addEventListener("click", askToken);
   showAccess();

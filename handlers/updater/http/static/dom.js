@@ -1,5 +1,7 @@
 // Building and updating the document. Everything that comes from outside becomes text here, never markup.
 
+import {handOver, removeNode} from "./focus.js";
+
 export const byId = (id) => document.getElementById(id);
 
 export function make(tag, attributes, ...children) {
@@ -22,7 +24,9 @@ export function setClass(node, name) {
 }
 
 export function setHidden(node, hidden) {
-  if (node.hidden !== hidden) node.hidden = hidden;
+  if (node.hidden === hidden) return;
+  if (hidden) handOver(node);
+  node.hidden = hidden;
 }
 
 // Make the children of a box those of the items. A node stays the same for as long as its key is there: the focus, an
@@ -42,7 +46,7 @@ export function keyed(box, items, key, create, update = () => {}) {
     else box.insertBefore(node, place);
     update(node, item);
   }
-  for (const node of before.values()) node.remove();
+  for (const node of before.values()) removeNode(node);
 }
 
 // The same for a list that says something while it is empty.

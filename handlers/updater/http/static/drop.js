@@ -66,6 +66,17 @@ function readFolder(name, files) {
   return [...folders].map(([folder, found]) => [folder, found.map(({path, file}) => ({path: path.slice(folder.length + 1), file}))]);
 }
 
+// A camera gives each photograph the same name: the second one must not replace the first.
+function apart(files) {
+  const used = new Set();
+  return files.map(({path, file}) => {
+    let free = path;
+    for (let number = 2; used.has(free); number++) free = path.replace(/(\.[^./]*)?$/, `-${number}$1`);
+    used.add(free);
+    return {path: free, file};
+  });
+}
+
 // `name` is the class of everything, where a person gave one.
 export function planClasses(files, name) {
   const seen = files.filter(({path}) => !path.split("/").some((part) => part.startsWith(".")));
@@ -74,12 +85,13 @@ export function planClasses(files, name) {
   const add = (label, found) => classes.set(label.normalize("NFC"), [...(classes.get(label.normalize("NFC")) || []), ...found]);
   if (name) { if (images.length) add(name, images); } else {
     const loose = images.filter(({path}) => !path.includes("/"));
-    if (loose.length) unclear.push(`${loose.length} of the files lie in no folder: type their class and choose again`);
+    if (loose.length) unclear.push(`${loose.length} of the files lie in no folder: type the class that they are of`);
     for (const [folder, found] of group(images.filter(({path}) => path.includes("/")), ({path}) => path.split("/")[0])) {
       const read = readFolder(folder, found);
       if (typeof read === "string") unclear.push(read);
       else for (const [label, some] of read) add(label, some);
     }
   }
+  for (const [label, found] of classes) classes.set(label, apart(found));
   return {classes, unclear, others: seen.length - images.length, hidden: files.length - seen.length};
 }

@@ -3,8 +3,10 @@
 import {draw} from "./chart.js";
 import {byId, count, duration, interval, keyed, make, percent, setClass, setHidden, setText, time} from "./dom.js";
 import {current, onChange} from "./live.js";
+import {say} from "./say.js";
 
-const SHOWN = 20, CURVE_W = 320, CURVE_H = 90;
+const SHOWN = 20, CURVE_W = 320, CURVE_H = 90, TOLD = 4;
+let told = null;
 
 function chip(id, text, kind = "", title = "") {
   const node = byId(id);
@@ -109,8 +111,19 @@ function phase({status}) {
     (node, kind) => kind === "idle" ? setText(node, lastUpdate(status.last_update)) : fillPhase(node, running));
 }
 
+// Each step and each quarter of an update, and how it ended, for whoever listens; what stood there at the start is not news.
+function tell({status}) {
+  const running = status.phase;
+  const part = running ? Math.floor(TOLD * running.progress) : 0;
+  const words = running ? `Update ${running.update}: ${running.step}${part ? `, ${100 * part / TOLD} % done` : ""}`
+    : `${lastUpdate(status.last_update)} ${status.served_version ? `Served: version ${status.served_version}.` : ""}`;
+  if (told !== null && words !== told) say(words);
+  told = words;
+}
+
 export function startNow() {
   onChange(head);
   onChange(tiles);
   onChange(phase);
+  onChange(tell);
 }

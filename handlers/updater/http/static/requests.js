@@ -3,6 +3,7 @@
 import {get} from "./api.js";
 import {byId, keyed, make, setHidden, setText} from "./dom.js";
 import {refresh} from "./live.js";
+import {say} from "./say.js";
 
 const KEPT = "lucir-requests", PAUSE_MS = 1500;
 const WORDS = {waiting: "waits for its turn", running: "is being done", unknown: "is no longer known"};
@@ -19,7 +20,7 @@ function draw() {
   sessionStorage.setItem(KEPT, JSON.stringify(requests));
   setHidden(byId("requests"), !requests.length);
   keyed(byId("request-list"), requests, (one) => one.id,
-    (one) => make("li", {}, make("b", {}, one.what), " ", make("span", {role: "status"}),
+    (one) => make("li", {}, make("b", {}, one.what), " ", make("span", {}),
       make("button", {type: "button", class: "plain", "aria-label": `Dismiss: ${one.what}`,
         click: () => { requests = requests.filter((other) => other.id !== one.id); draw(); }}, "×")),
     (node, one) => setText(node.children[1], one.words));
@@ -31,7 +32,10 @@ async function look() {
       const state = await get("api/requests/" + one.id);
       one.over = state.state === "done";
       one.words = one.over ? ended(state) : WORDS[state.state];
-      if (one.over) refresh();
+      if (one.over) {
+        say(`${one.what}: ${one.words}`);
+        refresh();
+      }
     } catch (error) {
       one.over = error.status === 404;
       one.words = error.message;
@@ -43,6 +47,7 @@ async function look() {
 }
 
 export function follow(answer) {
+  say(`${answer.operation} ${WORDS.waiting}`);
   requests.push({id: answer.request, what: answer.operation, words: WORDS.waiting, over: false});
   look();
 }

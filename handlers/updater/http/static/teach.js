@@ -2,13 +2,17 @@
 
 import {segment, sendFile} from "./api.js";
 import {notice} from "./dialogs.js";
-import {byId, count, make, setText} from "./dom.js";
+import {byId, count, make, setHidden, setText} from "./dom.js";
 import {chosenFiles, droppedFiles, dropZone, planClasses} from "./drop.js";
+import {focusHeading} from "./focus.js";
 import {refresh} from "./live.js";
 import {offerNames} from "./names.js";
+import {say} from "./say.js";
+import {goTo} from "./views.js";
 
 const AT_ONCE = 4, TRIES = 4, FIRST_PAUSE_MS = 500;
 const FOR_EVER = new Set([400, 401, 403, 409, 413, 415]);
+let chosen = [];
 
 const pause = (milliseconds) => new Promise((resolve) => setTimeout(resolve, milliseconds));
 
@@ -51,8 +55,8 @@ function uploadsOf(plan, drop) {
 async function markComplete(names) {
   for (const name of names) await put(`api/incoming/${segment(name)}/_READY`, new Blob([]));
   notice(`Everything has arrived: ${names.join(", ").slice(0, 200)}. It is learnt now; this page shows how far it is.`, "good");
-  byId("teach-plan").replaceChildren();
   byId("teach-class").value = "";
+  forget();
   refresh();
 }
 
@@ -65,6 +69,7 @@ function showFailed(failed, names) {
     make("p", {class: "bar"},
       make("button", {type: "button", click: () => send(failed, arrived)}, "Try these again"),
       make("button", {type: "button", click: () => finish(arrived)}, "Learn what has arrived")));
+  box.querySelector("button").focus();
 }
 
 async function finish(names) {
@@ -75,7 +80,12 @@ async function send(uploads, names) {
   const bar = make("progress", {max: uploads.length, value: 0, "aria-label": "Upload"});
   const words = make("p", {}, `Sending ${count(uploads.length, "image")} …`);
   byId("teach-plan").replaceChildren(words, bar);
-  const failed = await sendAll(uploads, (done) => { bar.value = done; });
+  words.tabIndex = -1;
+  words.focus();
+  const failed = await sendAll(uploads, (done) => {
+    bar.value = done;
+    if (Math.floor(4 * done / uploads.length) > Math.floor(4 * (done - 1) / uploads.length)) say(`${done} of ${count(uploads.length, "image")} sent`);
+  });
   setText(words, `${uploads.length - failed.length} of ${count(uploads.length, "image")} have arrived.`);
   if (failed.length) showFailed(failed, names);
   else await finish(names);
@@ -89,24 +99,40 @@ function leftOut(plan) {
   return parts.length ? "Left out: " + parts.join("; ") + "." : "";
 }
 
-function propose(files) {
-  const plan = planClasses(files, byId("teach-class").value.trim());
-  const names = [...plan.classes.keys()];
-  const box = byId("teach-plan");
-  if (!names.length) {
-    box.replaceChildren(make("p", {class: "bad"}, "There is no image to learn. " + leftOut(plan)));
-    return;
-  }
+// What was chosen is over and done with; whoever works by keyboard goes on at the heading.
+function forget() {
+  chosen = [];
+  byId("teach-plan").replaceChildren();
+  focusHeading(byId("teach"));
+}
+
+function ask(plan, names) {
   const go = make("button", {type: "button", class: "main", click: () => send(uploadsOf(plan, dropName()), names)}, "Upload and learn");
-  box.replaceChildren(
+  byId("teach-plan").replaceChildren(
     make("ul", {class: "plan"}, ...[...plan.classes].slice(0, 30).map(([name, list]) => make("li", {}, `${name}: ${count(list.length, "image")}`))),
     make("p", {class: "soft"}, (names.length > 30 ? `and ${count(names.length - 30, "class")} more. ` : "") + leftOut(plan)),
-    make("p", {class: "bar"}, go, make("button", {type: "button", click: () => box.replaceChildren()}, "Cancel")));
-  go.focus();
+    make("p", {class: "bar"}, go, make("button", {type: "button", click: forget}, "Cancel")));
+  return go;
+}
+
+// What would be learnt of the chosen files; gives what the person does next.
+function propose() {
+  const plan = planClasses(chosen, byId("teach-class").value.trim());
+  const names = [...plan.classes.keys()];
+  if (names.length) return ask(plan, names);
+  byId("teach-plan").replaceChildren(make("p", {class: "bad"}, "There is no image to learn yet. " + leftOut(plan)));
+  return byId("teach-class");
+}
+
+// Photographs come one at a time: they join what was chosen before.
+function choose(files, more = false) {
+  if (!files.length) return;
+  chosen = more ? [...chosen, ...files] : files;
+  propose().focus();
 }
 
 export function teachMore(name) {
-  location.hash = "home";
+  goTo("home");
   byId("teach-class").value = name;
   byId("teach-files").focus();
   byId("teach-drop").scrollIntoView({block: "center"});
@@ -114,10 +140,12 @@ export function teachMore(name) {
 
 export function startTeach() {
   offerNames(byId("teach-class"));
+  byId("teach-class").addEventListener("input", () => { if (chosen.length) propose(); });
+  setHidden(byId("teach-folder").parentElement, !("webkitdirectory" in HTMLInputElement.prototype));
   dropZone(byId("teach-drop"), async (transfer) => {
-    try { propose(await droppedFiles(transfer)); } catch (error) { notice("The folder cannot be read: " + error.message, "bad"); }
+    try { choose(await droppedFiles(transfer)); } catch (error) { notice("The folder cannot be read: " + error.message, "bad"); }
   });
-  for (const id of ["teach-files", "teach-folder"]) {
-    byId(id).addEventListener("change", (event) => { propose(chosenFiles(event.target)); event.target.value = ""; });
+  for (const id of ["teach-files", "teach-folder", "teach-camera"]) {
+    byId(id).addEventListener("change", (event) => { choose(chosenFiles(event.target), id === "teach-camera"); event.target.value = ""; });
   }
 }

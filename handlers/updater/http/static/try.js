@@ -6,6 +6,7 @@ import {byId, make, percent} from "./dom.js";
 import {chosenFiles, droppedFiles, dropZone} from "./drop.js";
 import {refresh} from "./live.js";
 import {isKnown, offerNames} from "./names.js";
+import {say} from "./say.js";
 
 const CLASSES = 5, ALIKE = 5, TYPICAL = 3, LOOKALIKES = 2;
 let shown = null;
@@ -44,13 +45,13 @@ function rows(predictions) {
 
 function typical(version, predictions) {
   return predictions.slice(0, LOOKALIKES).map(({class: name}) => make("figure", {},
-    make("div", {class: "thumbs"}, ...Array.from({length: TYPICAL}, (_, rank) => thumb(exemplar(version, name, rank)))),
+    make("div", {class: "thumbs"}, ...Array.from({length: TYPICAL}, (_, rank) => thumb(exemplar(version, name, rank), `Exemplar of ${name}`))),
     make("figcaption", {class: "soft"}, "typical of " + name)));
 }
 
 function alike(version, nearest) {
   return nearest.map(({class: name, rank, cosine}) => make("figure", {class: "near"},
-    make("div", {class: "thumbs"}, thumb(exemplar(version, name, rank))),
+    make("div", {class: "thumbs"}, thumb(exemplar(version, name, rank), `Exemplar of ${name}`)),
     make("figcaption", {class: "soft"}, name, make("br"), "cosine " + cosine.toFixed(2))));
 }
 
@@ -66,8 +67,8 @@ async function compare(box, file, {model_version: version, predictions}) {
     make("div", {class: "typical"}, ...(found.length ? alike(version, found) : typical(version, predictions))));
 }
 
-export function thumb(address) {
-  const image = make("img", {src: address, alt: "", loading: "lazy", width: 56, height: 56});
+export function thumb(address, words = "") {
+  const image = make("img", {src: address, alt: words, loading: "lazy", width: 56, height: 56});
   image.addEventListener("error", () => image.remove());
   return image;
 }
@@ -84,6 +85,7 @@ function showAnswer(file, answer) {
       rows(answer.predictions), make("p", {class: "soft"}, `answered by version ${answer.model_version}`))),
     near,
     correction(file, answer.unknown ? [null, ...answer.predictions] : answer.predictions));
+  say(`${words}, answered by version ${answer.model_version}`);
   compare(near, file, answer);
 }
 
@@ -92,10 +94,12 @@ async function tryImage(file) {
   if (shown) URL.revokeObjectURL(shown);
   shown = URL.createObjectURL(file);
   byId("try-answer").replaceChildren(make("p", {class: "soft"}, "Asking …"));
+  say("Asking …");
   try {
     showAnswer(file, await sendFile("POST", "api/predict?" + query({top_k: CLASSES}), file));
   } catch (error) {
     byId("try-answer").replaceChildren(make("p", {class: "bad"}, error.message));
+    say(error.message);
   }
 }
 

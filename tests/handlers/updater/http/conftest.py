@@ -7,12 +7,15 @@ import httpx
 import pytest
 from playwright.sync_api import Browser
 
-from handlers.settings import Settings
+from handlers.labelling.unsure_images import Guess, UnsureImages, UnsureRules
+from handlers.settings import LabellingSettings, Settings
 from handlers.sidecar.http import WebServer
 from handlers.updater.http.app import make_app
 from handlers.updater.service import Updater
 from lucir_core.config.phase_config import load_preset
 from model_store.directory.directory_store import DirectoryStore
+from model_store.manifest import Gate
+from tests.handlers.cli.test_versions import publish
 from tests.handlers.conftest import DigitFiles
 from tests.support.browser import chromium
 from tests.support.learnt_store import LearntStore, publish_learnt
@@ -46,3 +49,34 @@ def client(updater: Updater) -> Iterator[httpx.Client]:
 def learnt(store: DirectoryStore, digit_files: DigitFiles, tmp_path: Path) -> LearntStore:
     """Version 1 knows the digits zero and one, with six stored originals each; two files were rejected."""
     return publish_learnt(store, digit_files, tmp_path)
+
+
+@pytest.fixture
+def full(
+    settings: Settings, store: DirectoryStore, learnt: LearntStore, digit_files: DigitFiles, tmp_path: Path
+) -> Updater:
+    """Something in each part of the page: two images to label, a refused and an unclear version, a folder set aside."""
+    rules = LabellingSettings(keep_images=10)
+    kept = UnsureImages(UnsureRules.of(rules, settings.data))
+    kept.offer(digit_files[0][0], Guess(3, "zero", 0.41, False), {})
+    kept.offer(digit_files[7][0], Guess(3, "one", 0.9, True), {})
+    updater = Updater(settings.model_copy(update={"labelling": rules}), load_preset("digits"), store)
+    publish(updater.versions, 2, tmp_path, passed=False)
+    publish(updater.versions, 3, tmp_path, gate=Gate(passed=True, undecided=("1 of 4 images is right",)))
+    updater.status.set_versions(1, 1, None)
+    updater.status.set_waiting(
+        [{"class": "bat", "images": 3, "others": 0, "state": "failed", "reason": "set aside: it failed"}]
+    )
+    updater.status.add_error("store", "<b>gone</b>")
+    return updater
+
+
+@pytest.fixture
+def full_address(full: Updater) -> Iterator[str]:
+    """Where that page is."""
+    server = WebServer(make_app(full), "127.0.0.1", 0)
+    server.start()
+    try:
+        yield f"http://127.0.0.1:{server.port}"
+    finally:
+        server.stop()
