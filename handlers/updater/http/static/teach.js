@@ -3,7 +3,7 @@
 import {segment, sendFile} from "./api.js";
 import {notice} from "./dialogs.js";
 import {byId, count, make, setHidden, setText} from "./dom.js";
-import {chosenFiles, droppedFiles, dropZone, planClasses} from "./drop.js";
+import {chosenFiles, droppedFiles, dropZone, planClasses, readFolders} from "./drop.js";
 import {focusHeading} from "./focus.js";
 import {refresh} from "./live.js";
 import {offerNames} from "./names.js";
@@ -12,7 +12,7 @@ import {goTo} from "./views.js";
 
 const AT_ONCE = 4, TRIES = 4, FIRST_PAUSE_MS = 500;
 const FOR_EVER = new Set([400, 401, 403, 409, 413, 415]);
-let chosen = [];
+let chosen = [], reading = null;
 
 const pause = (milliseconds) => new Promise((resolve) => setTimeout(resolve, milliseconds));
 
@@ -102,6 +102,7 @@ function leftOut(plan) {
 // What was chosen is over and done with; whoever works by keyboard goes on at the heading.
 function forget() {
   chosen = [];
+  reading = null;
   byId("teach-plan").replaceChildren();
   focusHeading(byId("teach"));
 }
@@ -117,7 +118,7 @@ function ask(plan, names) {
 
 // What would be learnt of the chosen files; gives what the person does next.
 function propose() {
-  const plan = planClasses(chosen, byId("teach-class").value.trim());
+  const plan = planClasses(reading, byId("teach-class").value.trim());
   const names = [...plan.classes.keys()];
   if (names.length) return ask(plan, names);
   byId("teach-plan").replaceChildren(make("p", {class: "bad"}, "There is no image to learn yet. " + leftOut(plan)));
@@ -125,10 +126,17 @@ function propose() {
 }
 
 // Photographs come one at a time: they join what was chosen before.
-function choose(files, more = false) {
+async function choose(files, more = false) {
   if (!files.length) return;
-  chosen = more ? [...chosen, ...files] : files;
+  const mine = chosen = more ? [...chosen, ...files] : files;
+  const read = await readFolders(mine);
+  if (mine !== chosen) return; // others have been chosen meanwhile
+  reading = read;
   propose().focus();
+}
+
+async function chooseFrom(files, more) {
+  try { await choose(await files, more); } catch (error) { notice("The files cannot be read: " + error.message, "bad"); }
 }
 
 export function teachMore(name) {
@@ -140,12 +148,10 @@ export function teachMore(name) {
 
 export function startTeach() {
   offerNames(byId("teach-class"));
-  byId("teach-class").addEventListener("input", () => { if (chosen.length) propose(); });
+  byId("teach-class").addEventListener("input", () => { if (reading) propose(); });
   setHidden(byId("teach-folder").parentElement, !("webkitdirectory" in HTMLInputElement.prototype));
-  dropZone(byId("teach-drop"), async (transfer) => {
-    try { choose(await droppedFiles(transfer)); } catch (error) { notice("The folder cannot be read: " + error.message, "bad"); }
-  });
+  dropZone(byId("teach-drop"), (transfer) => chooseFrom(droppedFiles(transfer)));
   for (const id of ["teach-files", "teach-folder", "teach-camera"]) {
-    byId(id).addEventListener("change", (event) => { choose(chosenFiles(event.target), id === "teach-camera"); event.target.value = ""; });
+    byId(id).addEventListener("change", (event) => { chooseFrom(chosenFiles(event.target), id === "teach-camera"); event.target.value = ""; });
   }
 }
