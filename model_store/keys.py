@@ -5,11 +5,13 @@ from model_store.objects import StoreError
 RESERVED = ".lucir"
 """First segment of everything a store keeps for itself: temporary files, locks, probes. Never listed, never a key."""
 
+_NO_NAMES = frozenset({"", ".", ".."})
+
 
 def check_key(key: str) -> str:
     """Return ``key``; raise ``StoreError`` unless it is relative, ``/``-separated and stays where it points."""
     segments = key.split("/")
-    if any(segment in {"", ".", ".."} for segment in segments) or "\0" in key:
+    if not _NO_NAMES.isdisjoint(segments) or "\0" in key:
         raise StoreError(
             f"{key!r} is not a key: keys are segments separated by '/', none of them empty, '.' or '..', without NUL"
         )

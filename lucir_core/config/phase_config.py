@@ -6,6 +6,7 @@ Defaults are LUCIR's official settings for CIFAR-100; a preset is a YAML file in
 import dataclasses
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from functools import cache
 from importlib import resources
 from typing import Any, Literal, TypeVar
 
@@ -257,6 +258,7 @@ def config_from_dict(values: Mapping[str, Any]) -> PhaseConfig:
     return from_mapping(PhaseConfig, values, branches=branches_of(str(values.get("method", PhaseConfig.method))))
 
 
+@cache
 def preset_names() -> tuple[str, ...]:
     """All presets of the package, sorted."""
     folder = resources.files("lucir_core.config") / "presets"
@@ -271,14 +273,21 @@ def load_preset(name: str, overrides: Mapping[str, Any] | None = None) -> PhaseC
     """
     if name not in preset_names():
         raise ConfigError(f"unknown preset {name!r}: {nearest_names(name, preset_names())}")
-    text = (resources.files("lucir_core.config") / "presets" / f"{name}.yaml").read_text(encoding="utf-8")
     changes = nested(overrides or {})
     for chosen, other in (("memory_total", "exemplars_per_class"), ("exemplars_per_class", "memory_total")):
         if changes.get(chosen) is not None:
             changes.setdefault(other, None)
     network = str(changes.get("network", ""))
     values = timm_values(network) if is_timm(network) else {}
-    return config_from_dict(merged(merged(yaml.safe_load(text), values), changes))
+    return config_from_dict(merged(merged(_preset_values(name), values), changes))
+
+
+@cache
+def _preset_values(name: str) -> Mapping[str, Any]:
+    """As the file of the package says: an updater asks at every look for work, and parsing takes milliseconds."""
+    text = (resources.files("lucir_core.config") / "presets" / f"{name}.yaml").read_text(encoding="utf-8")
+    values: Mapping[str, Any] = yaml.safe_load(text)
+    return values
 
 
 def _plain(value: Any) -> Any:

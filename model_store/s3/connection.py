@@ -19,6 +19,32 @@ RETRIES = 2
 _RETRIED_STATUSES = (429, 500, 502, 503, 504)
 
 
+_TAKEN_FOR_GONE = 499
+
+
+class _Pool(urllib3.PoolManager):
+    """Keeps no connection on which the server answers nobody any more.
+
+    A server may take a client for gone that sleeps in the middle of a request (its machine is suspended). MinIO does so
+    after 30 s, and then answers each further request of the same connection with 499, without end.
+    """
+
+    def urlopen(  # type: ignore[override]  # urllib3 itself overrides it so
+        self, method: str, url: str, redirect: bool = True, **options: Any
+    ) -> urllib3.BaseHTTPResponse:
+        """As for a connection that broke: once more on a new one, but where nothing is to be repeated."""
+        response = super().urlopen(method, url, redirect, **options)
+        if response.status != _TAKEN_FOR_GONE:
+            return response
+        response.release_conn()
+        self.clear()
+        if options.get("retries") is not False and isinstance(options.get("body"), bytes | None):
+            response = super().urlopen(method, url, redirect, **options)
+        if response.status == _TAKEN_FOR_GONE:
+            raise urllib3.exceptions.ProtocolError(f"the server takes its client for gone ({response.status})")
+        return response
+
+
 def make_pool(ca_file: Path | None, connect_timeout: float, read_timeout: float) -> urllib3.PoolManager:
     """A pool for one client (the SDK's client clears it when it goes). Timeouts are in seconds.
 
@@ -27,7 +53,7 @@ def make_pool(ca_file: Path | None, connect_timeout: float, read_timeout: float)
     """
     if ca_file is not None and not ca_file.is_file():
         raise StoreError(f"there is no file of certificate authorities {ca_file}; correct LUCIR_S3__CA_FILE")
-    return urllib3.PoolManager(
+    return _Pool(
         maxsize=POOL_SIZE,
         timeout=urllib3.Timeout(connect=connect_timeout, read=read_timeout),
         retries=urllib3.Retry(

@@ -2,8 +2,9 @@
 
 import io
 import socket
+from collections.abc import Callable
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, ClassVar
 
 import pytest
 from moto.server import ThreadedMotoServer
@@ -88,6 +89,47 @@ class TestUnreachable:
         with serving(Busy) as endpoint, pytest.raises(StoreUnavailableError, match="SlowDown"):
             connect(endpoint).read("a")
         assert len(requests) == 3
+
+    def test_a_server_that_takes_its_client_for_gone(self) -> None:
+        """MinIO, on a kept connection whose client slept for 30 seconds in the middle of a request."""
+
+        class Asleep(Fake):
+            objects: ClassVar[dict[str, bytes]] = {}
+            requests: ClassVar[list[str]] = []
+            conditions = "honoured"
+            naps = 0
+
+            def setup(self) -> None:
+                super().setup()
+                self.naps_before = self.naps
+
+            def answer(self, status: int, body: bytes, described: bytes = b"") -> None:
+                gone = self.naps > self.naps_before
+                super().answer(*((499, b"") if gone else (status, body, described)))
+
+            def do_PUT(self) -> None:
+                if self.naps > self.naps_before:
+                    self.rfile.read(int(self.headers["Content-Length"]))
+                    return self.answer(499, b"")
+                return super().do_PUT()
+
+        with serving(Asleep) as endpoint:
+            store = connect(endpoint)
+            store.write("a", b"1")
+            assert store.conditional_writes
+            calls: tuple[Callable[[], object], ...] = (
+                lambda: store.read("a"),
+                lambda: store.stat("a"),
+                lambda: store.write("a", b"2"),
+            )
+            for call in calls:
+                Asleep.naps += 1
+                call()
+            tag = store.stat("a").etag
+            Asleep.naps += 1
+            with pytest.raises(StoreUnavailableError, match="midway"):  # nothing with a condition is repeated
+                store.replace("a", b"3", expected_etag=tag)
+            assert store.read("a") == b"2"
 
     def test_tls_where_there_is_none(self, server: "Server") -> None:
         with pytest.raises(StoreError, match="TLS"):

@@ -1,6 +1,7 @@
 """Run histories: ``python -m tools.simulation --count 10000``; one again: with ``--seed 4711``."""
 
 import argparse
+import gc
 import logging
 import multiprocessing
 import sys
@@ -46,6 +47,8 @@ def begin() -> None:
     """In each process: nobody reads what thousands of updaters log."""
     logging.disable(logging.CRITICAL)
     install()
+    gc.collect()
+    gc.freeze()  # what was imported stays: nobody needs to look at it again and again
 
 
 def main(arguments: list[str]) -> int:

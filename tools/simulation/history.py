@@ -262,6 +262,7 @@ def quick(imprints: bool) -> Settings:
             },
             "learning": {"preset": "digits", "imprint_first": imprints, "device": "cpu"},
             "retention": {"keep_versions": 2, "keep_days": 0},
+            "serving": {"copies": "off"},
             "gate": {"max_old_accuracy_loss": 1.0, "min_new_accuracy": 0.0},
         }
     )

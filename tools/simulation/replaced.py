@@ -1,25 +1,34 @@
-"""What of the product cannot be as it is in a history: clocks, threads, the child, the server. Put in place once."""
+"""What of the product cannot be as it is in a history: clocks, random names, threads, the child, the server.
 
+Put in place once. With clocks and random names in it, a history is its seed's whole: the same calls and documents.
+"""
+
+import os
+import secrets
+import sys
 import tempfile
+import time
 from collections.abc import Callable, Iterable, Iterator
-from functools import lru_cache
+from datetime import UTC, datetime
+from functools import partial
 from typing import Any
 
-from pydantic import BaseModel
-
-from handlers.bucket import edit_requests
 from handlers.retention import prune
 from handlers.torchserve import reconcile
 from handlers.torchserve.management import RegisteredVersion, Worker
 from handlers.updater import service
-from handlers.updater.intake import originals, reader, watch
+from handlers.updater.context.troubled import Troubled
+from handlers.updater.context.update import Update
+from handlers.updater.intake import originals, reader
+from handlers.updater.intake.second_look import SecondLook
 from handlers.updater.leader import lease
 from handlers.updater.leader.leadership import last_epoch
 from handlers.updater.leader.lease import Lease, LeaseState
-from model_store.manifest import Document
+from model_store import manifest
 from model_store.objects import ObjectStore
 from tools.simulation.bucket import scratch
 from tools.simulation.learning import PURE_EDIT_STEPS, NoChild
+from tools.simulation.remembered import remember
 from tools.simulation.scheduler import Lock, Process, Scheduler
 
 present: dict[str, Any] = {}
@@ -40,6 +49,10 @@ class Clock:
     def time_ns(self) -> int:
         """Nanoseconds."""
         return int(_scheduler().now * 1e9)
+
+    def __getattr__(self, name: str) -> Any:
+        """What is not asked in a history."""
+        return getattr(time, name)
 
 
 class Nothing:
@@ -148,28 +161,43 @@ def _scheduler() -> Scheduler:
     return scheduler
 
 
+def _now() -> datetime:
+    return datetime.fromtimestamp(_scheduler().now, UTC)
+
+
+def _random_bytes(count: int) -> bytes:
+    """Of names that nobody else may choose: nonces, attempts, requests, temporary files."""
+    return _scheduler().names.randbytes(count)
+
+
 def _one_by_one(function: Callable[[Any], Any], items: Iterable[Any], workers: int | None = None) -> Iterator[Any]:
     del workers
     return map(function, items)
 
 
-@lru_cache(maxsize=2048)
-def _known(kind: type[Document], data: bytes | str) -> Document:
-    return BaseModel.model_validate_json.__func__(kind, data)  # type: ignore[attr-defined,no-any-return]
+def _untimed(*_: object) -> None:
+    """Nobody reads how long the steps took, which is no time."""
 
 
-def _parsed(kind: type[Document], data: bytes | str, **_: object) -> Document:
-    """The same bytes are the same document: processes read each other's again and again."""
-    return _known(kind, data)
+def _replace_times() -> None:
+    """In every module of the product that is loaded."""
+    clock: Any = Clock()
+    originals: dict[str, tuple[object, object]] = {"time": (time, clock), "now": (manifest.now, _now)}
+    for module in [one for name, one in sys.modules.items() if name.startswith(("handlers.", "model_store."))]:
+        for name, (original, replacement) in originals.items():
+            if getattr(module, name, None) is original:
+                setattr(module, name, replacement)
+    for kind in (SecondLook, Troubled):  # they have bound it as a default
+        setattr(service, kind.__name__, partial(kind, clock=clock.monotonic))
 
 
 def install() -> None:
     """Replace them, in this process and for good."""
-    clock: Any = Clock()
-    for module in (edit_requests, watch):
-        module.time = clock  # type: ignore[attr-defined]
+    _replace_times()
+    os.urandom = secrets.token_bytes = _random_bytes  # type: ignore[assignment]  # each is always told how many
     tempfile.tempdir = str(scratch())
-    Document.model_validate_json = classmethod(_parsed)  # type: ignore[assignment]  # documents are frozen
+    remember()
+    Update.add_timing = _untimed  # type: ignore[method-assign]
     for module in (originals, reader, prune):
         module.ordered_map = _one_by_one  # type: ignore[attr-defined]
     changes: dict[str, Any] = {

@@ -40,43 +40,44 @@ class Scheduler:
 
     def __init__(self, seed: str) -> None:
         self.random = random.Random(seed)
+        self.names = random.Random(f"names of {seed}")
+        """For what must be another each time: drawn beside, so that it moves nothing else."""
         self.now = 1_000.0
         self.turns = 0
         self._tasks: list[Task] = []
         self._hub = getcurrent()
-        self._by_greenlet: dict[greenlet, Task] = {}
+        self._running: Task | None = None
 
     def spawn(self, process: Process, function: Callable[[], None], delay: float = 0.0) -> None:
         """Begin a task."""
         task = Task(process, greenlet(_until_crash(function), self._hub), self.now + delay)
         process.tasks.append(task)
         self._tasks.append(task)
-        self._by_greenlet[task.greenlet] = task
 
     def current(self) -> Task | None:
         """The task that runs; None where none does."""
-        return self._by_greenlet.get(getcurrent())
+        return self._running
 
     def sleep(self, seconds: float) -> None:
         """Let others run, for so long at least."""
-        task = self.current()
+        task = self._running
         if task is not None:
             task.wake_at = self.now + seconds
             self._hub.switch()
 
     def end_and_keep(self, process: Process, new: list[Task]) -> None:
         """Let a process crash, all but its ``new`` tasks. Where one of its own tasks runs, that ends here."""
-        running, old = self.current(), process.tasks
+        running, old = self._running, process.tasks
         process.tasks, process.paused_until = new, 0.0
+        self._running = None
         for task in old:
             self._tasks.remove(task)
-            self._by_greenlet.pop(task.greenlet, None)
-        for task in old:
             if task is not running and task.greenlet:  # begun, and not ended
                 task.greenlet.parent = getcurrent()
                 task.greenlet.throw(Crash)
         if running in old:
             raise Crash
+        self._running = running
 
     def run(self, until: float, watch: Callable[[], bool]) -> None:
         """Give turns until that time, or until ``watch`` says that it is enough."""
@@ -86,18 +87,23 @@ class Scheduler:
                 return
             task = due[0] if len(due) == 1 else self.random.choice(due)
             self.turns += 1
+            self._running = task
             task.greenlet.switch()
+            self._running = None
             if task.greenlet.dead and task in self._tasks:
                 self._tasks.remove(task)
                 task.process.tasks.remove(task)
-                self._by_greenlet.pop(task.greenlet, None)
 
     def _due(self) -> list[Task]:
         """Who may run now, after the time has moved on to the first who may; nobody where no task is left."""
         due: list[Task] = []
-        first = float("inf")
+        first, now = float("inf"), self.now
         for task in self._tasks:
-            at = max(task.wake_at, task.process.paused_until, self.now)
+            at, awake = task.wake_at, task.process.paused_until
+            if at < awake:
+                at = awake
+            if at < now:
+                at = now
             if at < first:
                 first, due = at, [task]
             elif at == first:
