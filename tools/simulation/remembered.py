@@ -34,7 +34,7 @@ def remember() -> None:
         for module in [one for one in sys.modules.values() if getattr(one, function.__name__, None) is function]:
             setattr(module, function.__name__, known)
     Document.model_validate_json = classmethod(_parsed)  # type: ignore[assignment]  # documents are frozen
-    Reader.picture = _picture  # type: ignore[method-assign]
+    Reader.decoded = _image  # type: ignore[method-assign]
     way.load_preset = _preset
 
 
@@ -48,7 +48,7 @@ def _parsed(kind: type[Document], data: bytes | str, **_: object) -> Document:
     return _known(kind, data)
 
 
-_decode = Reader.picture
+_decode = Reader.decoded
 
 
 @lru_cache(maxsize=4096)
@@ -58,7 +58,7 @@ def _decoded(rules: Any, resize: int, data: bytes, whole: bool) -> Image:
     return image
 
 
-def _picture(self: Reader, data: bytes, *, whole: bool = False) -> Image:
+def _image(self: Reader, data: bytes, *, whole: bool = False) -> Image:
     return _decoded(self._rules, self._resize, data, whole)
 
 
