@@ -12,7 +12,7 @@ import numpy as np
 from PIL import Image
 
 from handlers.bucket.corrections import correction_key
-from handlers.bucket.edit_documents import DeleteImages, Merge, Remove, Rename
+from handlers.bucket.edit_documents import DeleteImages, Merge, Relearn, Remove, Rename
 from handlers.bucket.edit_requests import EditDesk
 from handlers.bucket.edit_rules import EditError
 from handlers.bucket.updates import UpdateRecords
@@ -30,7 +30,7 @@ from tools.simulation.replaced import present
 from tools.simulation.scheduler import Process, Scheduler
 
 CLASSES = ("ant", "bee", "cat", "dog", "eel")
-DEEDS = ("drop", "drop", "drop", "correct", "rename", "merge", "remove", "delete", "back")
+DEEDS = ("drop", "drop", "drop", "correct", "rename", "merge", "remove", "delete", "back", "relearn", "learn all again")
 LEASE_SECONDS = 3.0
 SETTLE_SECONDS = 120.0
 """How long the end may take, of the histories' own time."""
@@ -218,6 +218,10 @@ class History:
             desk.submit(Merge(names=(name,), into=self._random.choice(CLASSES)))
         elif deed == "remove":
             desk.submit(Remove(name=name))
+        elif deed == "relearn":
+            desk.submit(Relearn(classes=(name,)))
+        elif deed == "learn all again":
+            desk.submit(Relearn(preset="digits"))
         else:
             keys = [key for key in self._bucket.objects if key.startswith("archive/") and not key.endswith("_READY")]
             if keys:

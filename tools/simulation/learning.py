@@ -15,6 +15,7 @@ from handlers.updater.release.publish import check_parent
 from handlers.updater.workflow.edit_steps import EDIT_STEPS
 from handlers.updater.workflow.learn_steps import STEPS
 from handlers.updater.workflow.provisional_steps import attempted, is_measured, is_stored, unless_left_out
+from handlers.updater.workflow.relearn_steps import RELEARN_STEPS
 from handlers.updater.workflow.runner import Step
 from model_store.layout import EVALUATION, MODEL, SEEN_IMAGES
 from model_store.manifest import Accuracy, Counts, Evaluation, Gate, Manifest, Preprocessing
@@ -56,7 +57,7 @@ def make(update: Update, candidate: Candidate, learnt: Learnt) -> None:
 
 def learnt_by(update: Update) -> Learnt:
     """What the plan takes up joins what the parent has learnt."""
-    plan, parent = update.plan, update.parent
+    plan, parent = update.plan, update.learning_parent
     before = parent.learnt if parent is not None else Learnt.empty()
     entries = plan.of_role("train", "holdout")
     names = [entry.class_name or "" for entry in entries]
@@ -143,7 +144,7 @@ def _pure(steps: tuple[Step, ...]) -> tuple[Step, ...]:
     )
 
 
-PURE_STEPS, PURE_EDIT_STEPS = _pure(STEPS), _pure(EDIT_STEPS)
+PURE_STEPS, PURE_EDIT_STEPS, PURE_RELEARN_STEPS = _pure(STEPS), _pure(EDIT_STEPS), _pure(RELEARN_STEPS)
 
 
 class NoChild:

@@ -8,8 +8,9 @@ from typing import Any
 from pydantic import BaseModel
 
 from handlers.bucket import dropped_names, layout
+from handlers.inference.image_file import header_pixels
+from handlers.inference.preprocess import decode_square
 from handlers.updater.context import way
-from handlers.updater.intake.reader import Image, Reader
 from lucir_core.config import phase_config
 from model_store import keys
 from model_store.manifest import Document
@@ -23,8 +24,10 @@ PURE: tuple[Callable[..., Any], ...] = (
     keys.check_key,
     keys.check_folder,
     keys.check_prefix,
+    header_pixels,
+    decode_square,
 )
-"""Of strings alone. What they raise is not kept."""
+"""Of strings, or of the bytes of an image. What they raise is not kept."""
 
 
 def remember() -> None:
@@ -34,7 +37,6 @@ def remember() -> None:
         for module in [one for one in sys.modules.values() if getattr(one, function.__name__, None) is function]:
             setattr(module, function.__name__, known)
     Document.model_validate_json = classmethod(_parsed)  # type: ignore[assignment]  # documents are frozen
-    Reader.decoded = _image  # type: ignore[method-assign]
     way.load_preset = _preset
 
 
@@ -46,20 +48,6 @@ def _known(kind: type[Document], data: bytes | str) -> Document:
 def _parsed(kind: type[Document], data: bytes | str, **_: object) -> Document:
     """The same bytes are the same document: processes read each other's again and again."""
     return _known(kind, data)
-
-
-_decode = Reader.decoded
-
-
-@lru_cache(maxsize=4096)
-def _decoded(rules: Any, resize: int, data: bytes, whole: bool) -> Image:
-    image = _decode(Reader(None, rules, resize, None), data, whole=whole)  # type: ignore[arg-type]  # it reads no file
-    image.flags.writeable = False
-    return image
-
-
-def _image(self: Reader, data: bytes, *, whole: bool = False) -> Image:
-    return _decoded(self._rules, self._resize, data, whole)
 
 
 @lru_cache

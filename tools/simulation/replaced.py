@@ -27,7 +27,7 @@ from handlers.updater.leader.lease import Lease, LeaseState
 from model_store import manifest
 from model_store.objects import ObjectStore
 from tools.simulation.bucket import scratch
-from tools.simulation.learning import PURE_EDIT_STEPS, NoChild
+from tools.simulation.learning import PURE_EDIT_STEPS, PURE_RELEARN_STEPS, NoChild
 from tools.simulation.remembered import remember
 from tools.simulation.scheduler import Lock, Process, Scheduler
 
@@ -206,6 +206,7 @@ def install() -> None:
         "Metrics": Nothing,
         "Child": NoChild,
         "EDIT_STEPS": PURE_EDIT_STEPS,
+        "RELEARN_STEPS": PURE_RELEARN_STEPS,
         "IDLE_SECONDS": 0.0,
     }
     for name, value in changes.items():
