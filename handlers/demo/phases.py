@@ -1,7 +1,7 @@
 """The drops of the story: drop, wait until it is served, measure, count what the client saw meanwhile."""
 
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
@@ -21,6 +21,7 @@ from model_store.objects import ObjectStore
 from model_store.versions import VersionStore
 
 PHASE_SECONDS = 900.0
+ANSWER_SECONDS = 30.0
 AFTER_SWAP_SECONDS = 5.0
 """The old version is drained and unregistered well within this."""
 BEFORE_SWAP_SECONDS = 0.5
@@ -118,16 +119,12 @@ class _Story:
 
     def _wait_for(self, version: int) -> Request:
         """The client's first answer from ``version``."""
-        return _until(lambda: self.client.first_answer(version), f"version {version} never answered the client")
-
-
-def _until(find: Callable[[], Request | None], problem: str, timeout: float = 30.0) -> Request:
-    deadline = time.monotonic() + timeout
-    while time.monotonic() < deadline:
-        if (found := find()) is not None:
-            return found
-        time.sleep(0.1)
-    raise DemoError(problem)
+        deadline = time.monotonic() + ANSWER_SECONDS
+        while time.monotonic() < deadline:
+            if (found := self.client.first_answer(version)) is not None:
+                return found
+            time.sleep(0.1)
+        raise DemoError(f"version {version} never answered the client")
 
 
 def as_options(values: Mapping[str, object]) -> list[str]:

@@ -5,15 +5,7 @@ Nothing here is labelled by version or worker: those come and go for ever, and e
 
 from typing import Final
 
-from prometheus_client import (
-    CollectorRegistry,
-    Counter,
-    Gauge,
-    Histogram,
-    generate_latest,
-)
-
-from handlers.process_registry import process_registry
+from handlers.process_registry import MetricSet
 
 PROBE_QUERY: Final = "probe"
 """``?probe`` behind the path: a question of the service to itself, which is not counted as a request."""
@@ -26,53 +18,42 @@ UNKNOWN: Final = {True: "true", False: "false", None: "untold"}
 _CODES: Final = ("200", "400", "503")
 
 
-class TrafficMetrics:
-    """Of one server, in a registry of its own with those of the process."""
+class TrafficMetrics(MetricSet):
+    """Of one server."""
 
     def __init__(self) -> None:
-        registry = self.registry = process_registry()
-        self._duration = Histogram(
+        super().__init__()
+        self._duration = self.histogram(
             "lucir_request_duration_seconds",
             "From a whole request to its answer, by HTTP status. Questions of the service to itself are left out.",
             ["code"],
             buckets=_SECONDS,
-            registry=registry,
         )
         for code in _CODES:
             self._duration.labels(code)
-        self._batch = Histogram(
-            "lucir_batch_images", "Images that were answered together.", buckets=_BATCHES, registry=registry
-        )
-        self._batch_duration = Histogram(
+        self._batch = self.histogram("lucir_batch_images", "Images that were answered together.", buckets=_BATCHES)
+        self._batch_duration = self.histogram(
             "lucir_batch_duration_seconds",
             "Time in which a batch was decoded and run through the model.",
             buckets=_SECONDS,
-            registry=registry,
         )
-        self._queue = Counter(
-            "lucir_queue_seconds", "Time that requests waited for their batch, summed up.", registry=registry
-        )
-        self._waiting = Gauge("lucir_queue_requests", "Requests that wait at this moment.", registry=registry)
-        self._make_answers(registry)
+        self._queue = self.counter("lucir_queue_seconds", "Time that requests waited for their batch, summed up.")
+        self._waiting = self.gauge("lucir_queue_requests", "Requests that wait at this moment.")
+        self._make_answers()
 
-    def _make_answers(self, registry: CollectorRegistry) -> None:
-        self._confidence = Histogram(
+    def _make_answers(self) -> None:
+        self._confidence = self.histogram(
             "lucir_answer_confidence_ratio",
             "Probability of the best class of each answer: where it falls over time, images change.",
             buckets=_RATIOS,
-            registry=registry,
         )
-        self._cosine = Histogram(
-            "lucir_answer_cosine_ratio",
-            "Cosine between each image's features and its best class.",
-            buckets=_RATIOS,
-            registry=registry,
+        self._cosine = self.histogram(
+            "lucir_answer_cosine_ratio", "Cosine between each image's features and its best class.", buckets=_RATIOS
         )
-        self._answers = Counter(
+        self._answers = self.counter(
             "lucir_answers",
             "Answers, by whether the image was called unknown; untold where the version cannot tell.",
             ["unknown"],
-            registry=registry,
         )
         for unknown in UNKNOWN.values():
             self._answers.labels(unknown)
@@ -99,10 +80,6 @@ class TrafficMetrics:
     def waiting(self, requests: int) -> None:
         """So many requests wait now."""
         self._waiting.set(requests)
-
-    def render(self) -> bytes:
-        """The Prometheus text format."""
-        return generate_latest(self.registry)
 
 
 def counts(target: str) -> bool:

@@ -38,7 +38,7 @@ def check_ports(listeners: Iterable[Listener]) -> None:
         _check_free(listener)
 
 
-def free_ports(count: int, host: str = "127.0.0.1") -> list[int]:
+def free_ports(count: int) -> list[int]:
     """Different ports that nothing listens on at this moment.
 
     They lie outside the range from which the system numbers outgoing connections: one of those could otherwise sit on
@@ -53,7 +53,7 @@ def free_ports(count: int, host: str = "127.0.0.1") -> list[int]:
                 break
             trial = held.enter_context(socket.socket())
             try:
-                trial.bind((host, port))
+                trial.bind(("127.0.0.1", port))
             except OSError:
                 continue
             found.append(port)

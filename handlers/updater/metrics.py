@@ -3,7 +3,7 @@
 import math
 from collections.abc import Mapping
 
-from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
+from prometheus_client import Gauge
 
 from handlers.torchserve.swap_metrics import ServingMetrics
 from model_store.manifest import Accuracy, Evaluation, Manifest
@@ -26,128 +26,100 @@ class Metrics(ServingMetrics):
         super().__init__()
         self._most_classes = classes
         self._last_published = 0.0
-        registry = self.registry
-        self._make_accuracy(registry)
-        self._make_progress(registry)
-        self._make_flow(registry)
+        self._make_accuracy()
+        self._make_progress()
+        self._make_flow()
         self.clear_version()
         self.phase_ended()
 
-    def _make_accuracy(self, registry: CollectorRegistry) -> None:
-        self.accuracy = Gauge(
+    def _make_accuracy(self) -> None:
+        self.accuracy = self.gauge(
             "lucir_accuracy_ratio",
             "Top-1 accuracy of the current version's ONNX model over evaluation images.",
             ["scope", "readout"],
-            registry=registry,
         )
-        self.accuracy_images = Gauge(
-            "lucir_accuracy_images", "Images that the current version's accuracy was measured on.", registry=registry
+        self.accuracy_images = self.gauge(
+            "lucir_accuracy_images", "Images that the current version's accuracy was measured on."
         )
-        self.unknown_false_alarms = Gauge(
+        self.unknown_false_alarms = self.gauge(
             "lucir_unknown_false_alarms_ratio",
             "Share of images of known classes that the current version calls unknown, where that was calibrated.",
-            registry=registry,
         )
-        self.calibration_error = Gauge(
+        self.calibration_error = self.gauge(
             "lucir_calibration_error_ratio",
             "Expected calibration error of the current version's probabilities, where that was measured.",
-            registry=registry,
         )
-        self.refused_accuracy = Gauge(
+        self.refused_accuracy = self.gauge(
             "lucir_refused_accuracy_ratio",
             "The same for the newest version that the gate refused.",
             ["scope", "readout"],
-            registry=registry,
         )
-        self.class_accuracy = Gauge(
+        self.class_accuracy = self.gauge(
             "lucir_class_accuracy_ratio",
             "Accuracy of the current version by class: the worst ones, and the mean of the others.",
             ["class"],
-            registry=registry,
         )
-        self.shared_accuracy = Gauge(
+        self.shared_accuracy = self.gauge(
             "lucir_shared_accuracy_ratio",
             "Mean accuracy over the classes that the current version shares with its parent, of each of the two.",
             ["of"],
-            registry=registry,
         )
-        self.average_incremental = Gauge(
+        self.average_incremental = self.gauge(
             "lucir_average_incremental_accuracy_ratio",
             "Mean of the accuracy over all classes of every version that led to the current one.",
-            registry=registry,
         )
-        self.forgetting = Gauge(
-            "lucir_forgetting_ratio",
-            "Mean over old classes of the best earlier accuracy minus the present one.",
-            registry=registry,
+        self.forgetting = self.gauge(
+            "lucir_forgetting_ratio", "Mean over old classes of the best earlier accuracy minus the present one."
         )
-        self.old_as_new = Gauge(
-            "lucir_old_as_new_ratio", "Share of old-class images taken for a new class.", registry=registry
-        )
-        self.classes = Gauge("lucir_classes", "Classes of the current version.", registry=registry)
-        self.exemplars = Gauge("lucir_exemplars", "Exemplars the current version keeps.", registry=registry)
-        self.phase = Gauge("lucir_phase", "Phases that led to the current version.", registry=registry)
-        self.kind = Gauge(
+        self.old_as_new = self.gauge("lucir_old_as_new_ratio", "Share of old-class images taken for a new class.")
+        self.classes = self.gauge("lucir_classes", "Classes of the current version.")
+        self.exemplars = self.gauge("lucir_exemplars", "Exemplars the current version keeps.")
+        self.phase = self.gauge("lucir_phase", "Phases that led to the current version.")
+        self.kind = self.gauge(
             "lucir_current_version_kind",
             "1 for the kind of the current version: learnt, provisional (imprinted only) or edited.",
             ["kind"],
-            registry=registry,
         )
 
-    def _make_progress(self, registry: CollectorRegistry) -> None:
-        self.progress = Gauge(
-            "lucir_phase_progress_ratio", "How far the running phase is; 0 while none runs.", registry=registry
+    def _make_progress(self) -> None:
+        self.progress = self.gauge("lucir_phase_progress_ratio", "How far the running phase is; 0 while none runs.")
+        self.phase_duration = self.histogram(
+            "lucir_phase_duration_seconds", "Duration of the learning phases.", buckets=_SECONDS
         )
-        self.phase_duration = Histogram(
-            "lucir_phase_duration_seconds", "Duration of the learning phases.", buckets=_SECONDS, registry=registry
-        )
-        self.moved = Gauge(
+        self.moved = self.gauge(
             "lucir_update_moved_timestamp_seconds",
             "When the running update last began a step or told of progress; 0 while none runs.",
-            registry=registry,
         )
-        self.loss = Gauge("lucir_loss", "Losses of the running phase.", ["component"], registry=registry)
-        self.lambda_ = Gauge("lucir_lambda", "Weight of the less-forget loss in the running phase.", registry=registry)
-        self.eta = Gauge("lucir_eta", "The learnt scale of the cosines.", registry=registry)
+        self.loss = self.gauge("lucir_loss", "Losses of the running phase.", ["component"])
+        self.lambda_ = self.gauge("lucir_lambda", "Weight of the less-forget loss in the running phase.")
+        self.eta = self.gauge("lucir_eta", "The learnt scale of the cosines.")
 
-    def _make_flow(self, registry: CollectorRegistry) -> None:
-        self.images = Counter("lucir_images", "Dropped files by what became of them.", ["result"], registry=registry)
-        self.waiting = Gauge(
-            "lucir_waiting_images", "Images below incoming/ that wait, by class.", ["class"], registry=registry
-        )
-        self.updates = Counter("lucir_updates", "Updates by how they ended.", ["result"], registry=registry)
-        self.drop_to_served = Histogram(
+    def _make_flow(self) -> None:
+        self.images = self.counter("lucir_images", "Dropped files by what became of them.", ["result"])
+        self.waiting = self.gauge("lucir_waiting_images", "Images below incoming/ that wait, by class.", ["class"])
+        self.updates = self.counter("lucir_updates", "Updates by how they ended.", ["result"])
+        self.drop_to_served = self.histogram(
             "lucir_drop_to_served_seconds",
             "From the arrival of a drop's last file to its classes being served.",
             buckets=_SECONDS,
-            registry=registry,
         )
-        self.drop_to_provisional = Histogram(
+        self.drop_to_provisional = self.histogram(
             "lucir_drop_to_provisional_seconds",
             "The same to a provisional version that knows its new classes, where there is one.",
             buckets=_SECONDS,
-            registry=registry,
         )
-        self.versions = Counter(
-            "lucir_versions",
-            "Versions made, by kind, and by what the gate said of them.",
-            ["kind", "result"],
-            registry=registry,
+        self.versions = self.counter(
+            "lucir_versions", "Versions made, by kind, and by what the gate said of them.", ["kind", "result"]
         )
-        self.store_hints = Counter(
-            "lucir_store_hints", "Notifications of the store that made the updater look at once.", registry=registry
+        self.store_hints = self.counter(
+            "lucir_store_hints", "Notifications of the store that made the updater look at once."
         )
-        self.active = Gauge(
-            "lucir_updater_active", "1: this updater learns; 0: it stands by for another one.", registry=registry
-        )
-        self.failures = Gauge(
+        self.active = self.gauge("lucir_updater_active", "1: this updater learns; 0: it stands by for another one.")
+        self.failures = self.gauge(
             "lucir_updater_failures",
             "Tries in a row that failed: the updater waits and tries again; 0 while all is well.",
-            registry=registry,
         )
-        self.last_success = Gauge(
-            "lucir_last_success_timestamp_seconds", "When a version was last published.", registry=registry
-        )
+        self.last_success = self.gauge("lucir_last_success_timestamp_seconds", "When a version was last published.")
         for counter, results in (
             (self.images, IMAGE_RESULTS),
             (self.updates, UPDATE_RESULTS),

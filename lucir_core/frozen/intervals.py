@@ -17,8 +17,8 @@ class Interval:
     high: float
 
 
-def wilson(right: int, count: int, deviations: float = NORMAL_95) -> Interval:
-    """The interval of the share right / count, 95 % by default; of no images everything is possible: 0 to 1.
+def wilson(right: int, count: int) -> Interval:
+    """The interval of the share right / count, with 95 %; of no images everything is possible: 0 to 1.
 
     Unlike the plain normal interval this one is sound for few images and for shares of 0 and 1.
     Source: E. Wilson, Journal of the American Statistical Association 22 (1927).
@@ -27,10 +27,10 @@ def wilson(right: int, count: int, deviations: float = NORMAL_95) -> Interval:
         raise DataError(f"{right} of {count} images are right: give a number from 0 to {count}")
     if count == 0:
         return Interval(0.0, 1.0)
-    share, square = right / count, deviations**2
+    share, square = right / count, NORMAL_95**2
     scale = 1.0 + square / count
     middle = (share + square / (2 * count)) / scale
-    half = deviations / scale * math.sqrt(share * (1.0 - share) / count + square / (4 * count**2))
+    half = NORMAL_95 / scale * math.sqrt(share * (1.0 - share) / count + square / (4 * count**2))
     low = 0.0 if right == 0 else max(0.0, middle - half)
     high = 1.0 if right == count else min(1.0, middle + half)
     return Interval(low, high)

@@ -73,8 +73,3 @@ def linear_head(model: IncrementalModel) -> LinearHead:
     if not isinstance(model.head, LinearHead):
         raise ConfigError("this method needs the linear head: the model has a cosine one")
     return model.head
-
-
-def fresh_model(config: PhaseConfig, class_count: int, seed: int) -> IncrementalModel:
-    """A model from scratch, all rows new."""
-    return grown_model(config, None, class_count, seed)

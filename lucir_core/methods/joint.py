@@ -5,7 +5,7 @@ on (they are among those images).
 """
 
 from lucir_core.config.phase_config import PhaseConfig
-from lucir_core.methods.base import METHODS, fresh_model
+from lucir_core.methods.base import METHODS, grown_model
 from lucir_core.methods.finetune import train_all
 from lucir_core.models.model import IncrementalModel
 from lucir_core.training.phase_run import PhaseRun
@@ -21,7 +21,7 @@ class Joint:
         self, config: PhaseConfig, previous: IncrementalModel | None, old_count: int, new_count: int, seed: int
     ) -> IncrementalModel:
         """A new model for all classes."""
-        return fresh_model(config, old_count + new_count, seed)
+        return grown_model(config, None, old_count + new_count, seed)
 
     def learn(self, run: PhaseRun) -> None:
         """One stage over everything trainable, with the schedule of phase 0."""

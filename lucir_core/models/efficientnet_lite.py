@@ -95,7 +95,7 @@ class Bottleneck(nn.Module):
         return out + x if self.shortcut else out
 
 
-def _rounded(channels: float, divisor: int = 8) -> int:
+def _rounded(channels: float) -> int:
     """To a multiple of 8, never more than a tenth below."""
-    rounded = max(divisor, int(channels + divisor / 2) // divisor * divisor)
-    return rounded + divisor if rounded < 0.9 * channels else rounded
+    rounded = max(8, int(channels + 4) // 8 * 8)
+    return rounded + 8 if rounded < 0.9 * channels else rounded

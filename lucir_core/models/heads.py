@@ -20,18 +20,13 @@ class Scores(NamedTuple):
     cosines: Tensor
 
 
-class CosineHead(nn.Module):
-    """logits = eta * cos(embedding, feature), no bias (Eq. 4); one learnable eta for all classes, starting at 1.
+class ClassRows(nn.Module):
+    """A row for each class: `old` (old classes, dim) and `new` (new classes, dim)."""
 
-    Old and new embeddings are two parameters, `old` (old classes, dim) and `new` (new classes, dim), so that the old
-    ones can be frozen; `grow` makes the new ones old. eta is carried from phase to phase.
-    """
-
-    def __init__(self, dim: int, old_count: int = 0, new_count: int = 0) -> None:
+    def __init__(self, dim: int, old_count: int, new_count: int) -> None:
         super().__init__()
         self.old = nn.Parameter(torch.zeros(old_count, dim))
         self.new = nn.Parameter(torch.zeros(new_count, dim))
-        self.eta = nn.Parameter(torch.ones(1))
 
     @property
     def class_count(self) -> int:
@@ -42,6 +37,18 @@ class CosineHead(nn.Module):
     def embeddings(self) -> Tensor:
         """(classes, dim), old classes first."""
         return torch.cat([self.old, self.new])
+
+
+class CosineHead(ClassRows):
+    """logits = eta * cos(embedding, feature), no bias (Eq. 4); one learnable eta for all classes, starting at 1.
+
+    Old and new embeddings are two parameters, `old` (old classes, dim) and `new` (new classes, dim), so that the old
+    ones can be frozen; `grow` makes the new ones old. eta is carried from phase to phase.
+    """
+
+    def __init__(self, dim: int, old_count: int = 0, new_count: int = 0) -> None:
+        super().__init__(dim, old_count, new_count)
+        self.eta = nn.Parameter(torch.ones(1))
 
     def forward(self, features: Tensor) -> Scores:
         """features: (batch, dim), not normalised."""
@@ -73,7 +80,7 @@ class CosineHead(nn.Module):
         self.new.copy_(functional.normalize(class_means, dim=1) * scale)
 
 
-class LinearHead(nn.Module):
+class LinearHead(ClassRows):
     """logits = weight @ feature + bias. Growing keeps the learnt rows and draws new ones as `nn.Linear` does.
 
     `correction` (scale, offset) is applied to the logits of the new rows and belongs to them: growing puts it back to
@@ -81,22 +88,10 @@ class LinearHead(nn.Module):
     """
 
     def __init__(self, dim: int, old_count: int = 0, new_count: int = 0) -> None:
-        super().__init__()
-        self.old = nn.Parameter(torch.zeros(old_count, dim))
-        self.new = nn.Parameter(torch.zeros(new_count, dim))
+        super().__init__(dim, old_count, new_count)
         self.bias = nn.Parameter(torch.zeros(old_count + new_count))
         self.correction: Tensor
         self.register_buffer("correction", torch.tensor([1.0, 0.0]))
-
-    @property
-    def class_count(self) -> int:
-        """Number of rows."""
-        return self.old.shape[0] + self.new.shape[0]
-
-    @property
-    def embeddings(self) -> Tensor:
-        """(classes, dim), old classes first."""
-        return torch.cat([self.old, self.new])
 
     def forward(self, features: Tensor) -> Scores:
         """features: (batch, dim). The cosines leave the bias out."""
@@ -128,7 +123,7 @@ class LinearHead(nn.Module):
             self.new.mul_(self.old.norm(dim=1).mean() / self.new.norm(dim=1).mean())
 
 
-class AnalyticHead(nn.Module):
+class AnalyticHead(ClassRows):
     """logits = weight @ (feature / its length) + bias, from ridge regression; never trained by gradients.
 
     `old` and `new` (classes, dim) are the class means that the cosines are taken with. The temperature is in weight
@@ -138,23 +133,11 @@ class AnalyticHead(nn.Module):
     """
 
     def __init__(self, dim: int, old_count: int = 0, new_count: int = 0, expansion: int = 0) -> None:
-        super().__init__()
-        self.old = nn.Parameter(torch.zeros(old_count, dim))
-        self.new = nn.Parameter(torch.zeros(new_count, dim))
+        super().__init__(dim, old_count, new_count)
         self.weight = nn.Parameter(torch.zeros(old_count + new_count, expansion or dim))
         self.projection: Tensor | None
         self.register_buffer("projection", _projection(dim, expansion) if expansion else None)
         self.bias = nn.Parameter(torch.zeros(old_count + new_count))
-
-    @property
-    def class_count(self) -> int:
-        """Rows altogether."""
-        return len(self.weight)
-
-    @property
-    def embeddings(self) -> Tensor:
-        """(classes, dim) class means, old classes first."""
-        return torch.cat([self.old, self.new])
 
     def forward(self, features: Tensor) -> Scores:
         """features: (batch, dim), not normalised."""

@@ -14,15 +14,16 @@ from typing import TextIO, cast
 COLOURS = {"torchserve": "34", "updater": "35", "minio": "33", "stack": "32"}
 FILE_BYTES = 10 * 1024 * 1024
 LINES_KEPT = 40
+WIDTH = 10
+"""Of the name before each line of a terminal."""
 
 
 class LogSink:
     """Takes lines from several threads; ``stream`` None writes to the files only."""
 
-    def __init__(self, folder: Path, stream: TextIO | None = sys.stdout, *, width: int = 10) -> None:
+    def __init__(self, folder: Path, stream: TextIO | None = sys.stdout) -> None:
         self._folder = folder
         self._stream = stream
-        self._width = width
         self._colour = stream is not None and _is_terminal(stream) and "NO_COLOR" not in os.environ
         self._lock = threading.Lock()
         self._files: dict[str, RotatingFileHandler] = {}
@@ -43,7 +44,7 @@ class LogSink:
             self._file(name).emit(logging.LogRecord(name, logging.INFO, "", 0, line, None, None))
             if self._stream is None:
                 return
-            prefix = f"{name:<{self._width}} |"
+            prefix = f"{name:<{WIDTH}} |"
             if self._colour:
                 prefix = f"\x1b[{COLOURS.get(name, '36')}m{prefix}\x1b[0m"
             try:

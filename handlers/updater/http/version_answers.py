@@ -1,7 +1,7 @@
 """HTTP for versions: ``/api/versions`` (all, the newest few, some of their fields) and ``/api/versions/<n>``."""
 
 from collections.abc import Set
-from typing import Any, Protocol
+from typing import Any
 
 from starlette.concurrency import run_in_threadpool
 from starlette.exceptions import HTTPException
@@ -9,24 +9,13 @@ from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import Route
 
-from handlers.sidecar.status import SidecarStatus
 from handlers.updater.http.cached import tagged_json
 from handlers.updater.http.query import names, whole
-from handlers.updater.http.versions import VersionsView
+from handlers.updater.http.versions import Shown
 from model_store.documents import VersionNotFoundError
 
 ALWAYS = ("version", "error")
 """Fields that are answered whatever ``?fields=`` says."""
-
-
-class Shown(Protocol):
-    """What the calls read: ``handlers.updater.service.Updater`` has it."""
-
-    view: VersionsView
-
-    @property
-    def status(self) -> SidecarStatus:
-        """Tells which version is current, and which is served."""
 
 
 class VersionApi:

@@ -42,10 +42,8 @@ class ServingLoop:
         """End the thread; what is served stays served."""
         self._loop.stop()
 
-    def wait_served(
-        self, version: int, dropped_at: float, stopping: threading.Event, *, limit: float = SWAP_SECONDS
-    ) -> bool:
-        """Wait until ``version`` is served, at most ``limit`` seconds; the time since ``dropped_at`` is measured then.
+    def wait_served(self, version: int, dropped_at: float, stopping: threading.Event) -> bool:
+        """Wait until ``version`` is served, at most ``SWAP_SECONDS``; the time since ``dropped_at`` is measured then.
 
         Gives up early when the server is away, when it gave the version up, or when ``stopping`` is set. The measure
         is taken later in these cases, when the version is served at last.
@@ -59,7 +57,7 @@ class ServingLoop:
                     return True
                 if state.wanted == version and state.phase == "failed":
                     return False
-                if waited > (AWAY_SECONDS if state.phase == "unreachable" else limit):
+                if waited > (AWAY_SECONDS if state.phase == "unreachable" else SWAP_SECONDS):
                     return False
                 self._status.beat("main")
                 self._changed.wait(0.5)

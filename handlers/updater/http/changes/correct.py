@@ -1,7 +1,5 @@
 """HTTP for a corrected answer: ``POST /api/corrections?class=<name>``, the image file as a body of octets."""
 
-from typing import Protocol
-
 from pydantic import SecretStr
 from starlette.concurrency import run_in_threadpool
 from starlette.exceptions import HTTPException
@@ -12,18 +10,9 @@ from starlette.routing import Route
 from handlers.bucket.corrections import put_correction
 from handlers.bucket.layout import class_name
 from handlers.inference.preprocess import BadImageError, file_suffix
-from handlers.settings import Settings
 from handlers.sidecar.http import json_answer
-from handlers.updater.http.changes.access import FILE, check_access
+from handlers.updater.http.changes.access import FILE, Place, check_access
 from handlers.updater.http.changes.bodies import read_body
-from model_store.objects import ObjectStore
-
-
-class Place(Protocol):
-    """What the call needs: ``handlers.updater.service.Updater`` has it."""
-
-    settings: Settings
-    objects: ObjectStore
 
 
 class CorrectionApi:

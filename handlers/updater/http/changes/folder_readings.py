@@ -4,7 +4,6 @@ The page cannot look into files and knows no rule of its own; the rules are thos
 """
 
 from collections.abc import Iterable
-from typing import Protocol
 
 from pydantic import Field, SecretStr
 from starlette.requests import Request
@@ -13,20 +12,13 @@ from starlette.routing import Route
 
 from handlers.bucket.dropped_names import TwoReadingsError, class_folders, looks_like_an_image, why_left_alone
 from handlers.bucket.layout import class_name
-from handlers.settings import Settings
 from handlers.sidecar.http import json_answer
-from handlers.updater.http.changes.access import check_access
+from handlers.updater.http.changes.access import Place, check_access
 from handlers.updater.http.changes.bodies import Body, read_json
 
 MOST_FILES = 200_000
 LARGEST_BODY = 64 * 1024 * 1024
 """Of so many paths, in bytes."""
-
-
-class Place(Protocol):
-    """What the call needs: ``handlers.updater.service.Updater`` has it."""
-
-    settings: Settings
 
 
 class _LayoutBody(Body):

@@ -4,7 +4,6 @@ They are other people's images: only whoever may change something sees them.
 """
 
 import asyncio
-from typing import Protocol
 
 from pydantic import SecretStr
 from starlette.concurrency import run_in_threadpool
@@ -16,23 +15,14 @@ from starlette.routing import Route
 from handlers.bucket.corrections import put_correction
 from handlers.inference.preprocess import BadImageError, decode, file_suffix
 from handlers.labelling.unsure_images import UnsureImages, UnsureRules
-from handlers.settings import Settings
 from handlers.sidecar.http import HEADERS, json_answer
-from handlers.updater.http.changes.access import check_access, check_sender
+from handlers.updater.http.changes.access import Place, check_access, check_sender
 from handlers.updater.http.changes.bodies import Body, read_json
 from handlers.updater.http.changes.uploads import checked_class
 from handlers.updater.http.images.thumbnails import AT_ONCE, small
 from handlers.updater.http.query import whole
-from model_store.objects import ObjectStore
 
 LISTED = 100
-
-
-class Place(Protocol):
-    """What the calls need: ``handlers.updater.service.Updater`` has it."""
-
-    settings: Settings
-    objects: ObjectStore
 
 
 class _LabelBody(Body):

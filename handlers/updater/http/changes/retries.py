@@ -1,7 +1,5 @@
 """HTTP for trying a rejected file again: ``POST /api/rejected/retry``."""
 
-from typing import Protocol
-
 from pydantic import SecretStr
 from starlette.concurrency import run_in_threadpool
 from starlette.exceptions import HTTPException
@@ -11,23 +9,15 @@ from starlette.routing import Route
 
 from handlers.bucket.layout import INCOMING, READY_MARKER, REASON_SUFFIX, REJECTED, safe_segment, split_incoming
 from handlers.bucket.update_documents import Reason
-from handlers.settings import Settings
 from handlers.sidecar.http import json_answer
-from handlers.updater.http.changes.access import check_access
+from handlers.updater.http.changes.access import Place, check_access
 from handlers.updater.http.changes.bodies import Body, read_json
 from handlers.updater.http.changes.uploads import checked_class
 from model_store.documents import CorruptVersionError, parse
-from model_store.objects import ObjectNotFoundError, ObjectStore
+from model_store.objects import ObjectNotFoundError
 
 FOLDER = "retried"
 REASON_LIMIT = 64 * 1024
-
-
-class Place(Protocol):
-    """What the call needs: ``handlers.updater.service.Updater`` has it."""
-
-    settings: Settings
-    objects: ObjectStore
 
 
 class _RetryBody(Body):

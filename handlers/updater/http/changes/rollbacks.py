@@ -1,7 +1,5 @@
 """HTTP for going back: ``POST /api/rollback {"to": N}``, as ``lucir rollback N`` does it."""
 
-from typing import Protocol
-
 from pydantic import Field, SecretStr
 from starlette.concurrency import run_in_threadpool
 from starlette.exceptions import HTTPException
@@ -10,19 +8,11 @@ from starlette.responses import Response
 from starlette.routing import Route
 
 from handlers.bucket.pointer_move import PointerMove, RefusedVersionError, move_pointer
-from handlers.settings import Settings
 from handlers.sidecar.http import json_answer
-from handlers.updater.http.changes.access import check_access
+from handlers.updater.http.changes.access import Place, check_access
 from handlers.updater.http.changes.bodies import Body, read_json
 from model_store.documents import CorruptVersionError, VersionNotFoundError
-from model_store.objects import ObjectStore, PreconditionFailedError
-
-
-class Place(Protocol):
-    """What the call needs: ``handlers.updater.service.Updater`` has it."""
-
-    settings: Settings
-    objects: ObjectStore
+from model_store.objects import PreconditionFailedError
 
 
 class _RollbackBody(Body):

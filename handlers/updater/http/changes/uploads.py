@@ -7,7 +7,6 @@ begins with a folder of the drop's own, so that no earlier image is replaced.
 import asyncio
 import tempfile
 from pathlib import Path
-from typing import Protocol
 
 from pydantic import SecretStr
 from starlette.concurrency import run_in_threadpool
@@ -19,24 +18,15 @@ from starlette.routing import Route
 from handlers.bucket.dropped_names import why_left_alone
 from handlers.bucket.layout import INCOMING, LONGEST_KEY, READY_MARKER, class_name, has_image_suffix, safe_segment
 from handlers.inference.formats import IMAGE_KINDS, recognise
-from handlers.settings import Settings
 from handlers.sidecar.http import json_answer
-from handlers.updater.http.changes.access import FILE, check_access
+from handlers.updater.http.changes.access import FILE, Place, check_access
 from handlers.updater.http.changes.bodies import parts
 from model_store.manifest import now
-from model_store.objects import ObjectStore
 
 HEAD = 64
 """Bytes from which the kind of a file is told."""
 AT_ONCE = 8
 """Uploads that are written at the same time; more wait."""
-
-
-class Place(Protocol):
-    """What the calls need: ``handlers.updater.service.Updater`` has it."""
-
-    settings: Settings
-    objects: ObjectStore
 
 
 class UploadApi:

@@ -1,6 +1,6 @@
 """HTTP for the classes of a version: ``/api/classes``, a page of them at a time."""
 
-from typing import Any, Protocol
+from typing import Any
 
 from starlette.concurrency import run_in_threadpool
 from starlette.exceptions import HTTPException
@@ -8,25 +8,14 @@ from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import Route
 
-from handlers.sidecar.status import SidecarStatus
 from handlers.updater.http.cached import tagged_json
 from handlers.updater.http.query import whole
-from handlers.updater.http.versions import VersionsView
+from handlers.updater.http.versions import Shown
 from lucir_core.frozen.intervals import of_share
 from model_store.documents import VersionNotFoundError
 
 SHOWN, MOST = 24, 500
 ORDERS = ("name", "accuracy", "images", "newest")
-
-
-class Shown(Protocol):
-    """What the call reads: ``handlers.updater.service.Updater`` has it."""
-
-    view: VersionsView
-
-    @property
-    def status(self) -> SidecarStatus:
-        """Tells which version is current."""
 
 
 class ClassApi:
