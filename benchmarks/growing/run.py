@@ -21,7 +21,7 @@ from pathlib import Path
 import numpy as np
 
 from benchmarks.result import machine, show
-from lucir_core.frozen.analytic import class_means, fit_ridge, unit_rows
+from lucir_core.frozen.analytic import class_means, class_sums, fit_ridge, unit_rows
 from model_store.documents import encode, parse
 from model_store.manifest import Accuracy, Evaluation, Gate
 from model_store.versions import VersionStore
@@ -63,7 +63,7 @@ def measure(count: int) -> dict[str, float]:
     figures = {"features_mib": round(features.nbytes / 2**20, 1)}
     started = time.monotonic()
     units = unit_rows(features)
-    class_means(units, labels, count)
+    class_means(class_sums(units, labels, count))
     fit = fit_ridge(units, labels, count)
     figures["head_seconds"] = round(time.monotonic() - started, 2)
     weights, image = fit.weights.astype(np.float32), features[:1]

@@ -94,9 +94,10 @@ def forget_images(state: LearnerState, digests: Collection[bytes]) -> LearnerSta
     leave the exemplars and the prototypes of their classes; what the weights learnt from them stays there. A class may
     be left without exemplars: it then has the zero prototype, and nothing to be replayed.
     """
+    if (memory := state.features) is not None:
+        exemplars = state.exemplars.without(digests, memory.labels_of(digests))
+        return with_head(replace(state, exemplars=exemplars, features=memory.without(digests)))
     exemplars = state.exemplars.without(digests)
-    if state.features is not None:
-        return with_head(replace(state, exemplars=exemplars, features=state.features.without(digests)))
     touched = np.flatnonzero(exemplars.counts() != state.exemplars.counts())
     return _with_prototypes(replace(state, exemplars=exemplars), touched.tolist())
 

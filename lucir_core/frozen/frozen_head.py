@@ -9,7 +9,19 @@ from numpy.typing import NDArray
 
 from lucir_core.config.method_settings import Analytic
 from lucir_core.errors import DataError
-from lucir_core.frozen.analytic import Rows, class_means, expanded, fit_ridge, left_out_cosines, unit_rows
+from lucir_core.frozen.analytic import (
+    Numbers,
+    Rows,
+    are_many,
+    class_means,
+    class_sums,
+    expanded,
+    fit_ridge,
+    left_out_cosines,
+    near_units,
+    unit_rows,
+    with_one,
+)
 from lucir_core.frozen.calibrate import (
     best_probabilities,
     calibration_error,
@@ -18,8 +30,9 @@ from lucir_core.frozen.calibrate import (
     known_score,
 )
 from lucir_core.frozen.lucir_head import LucirRows, learn_rows, left_out_scores
+from lucir_core.frozen.moments import extended, no_moments
 from lucir_core.memory.calibration import Calibration
-from lucir_core.memory.feature_memory import Answers, FeatureMemory
+from lucir_core.memory.feature_memory import Answers, FeatureMemory, Moments
 from lucir_core.models.heads import AnalyticHead, CosineHead, Head
 from lucir_core.models.model import IncrementalModel
 from lucir_core.state import LearnerState
@@ -34,13 +47,15 @@ def with_head(state: LearnerState, before: LearnerState | None = None) -> Learne
     memory, count = state.features, len(state.classes)
     if memory is None or not len(memory):
         raise DataError("no image is left to learn from: keep at least one image of two classes")
-    units = unit_rows(memory.features)
-    means = class_means(units, memory.labels, count)
+    units = near_units(memory.features)
     told = np.bincount(memory.labels, minlength=count)[memory.labels] > 1
     if memory.seen is not None:
         told &= ~memory.seen
-    head, scores, temperature, folds = _fitted(state, memory, units, means, told, before)
-    cosines = left_out_cosines(units, memory.labels, count)
+    moments = _moments(state, memory)
+    sums = class_sums(units, memory.labels, count) if moments is None else moments.sums[:, :-1]
+    means = class_means(sums)
+    head, scores, temperature, folds = _fitted(state, memory, units, means, told, before, moments)
+    cosines = left_out_cosines(units, memory.labels, sums)
     answers = Answers(
         served=np.where(told, scores.argmax(axis=1), -1).astype(np.int64),
         nearest=np.where(told, cosines.argmax(axis=1), -1).astype(np.int64),
@@ -61,7 +76,7 @@ def with_head(state: LearnerState, before: LearnerState | None = None) -> Learne
         state,
         model=_with(state.model, head),
         prototypes=torch.from_numpy(means).float(),
-        features=memory.answered(answers, folds),
+        features=memory.answered(answers, folds, moments),
         calibration=calibration,
     )
 
@@ -69,10 +84,11 @@ def with_head(state: LearnerState, before: LearnerState | None = None) -> Learne
 def _fitted(
     state: LearnerState,
     memory: FeatureMemory,
-    units: Rows,
+    units: Numbers,
     means: Rows,
     told: NDArray[np.bool_],
     before: LearnerState | None,
+    moments: Moments | None,
 ) -> tuple[Head, NDArray[np.float32], float, NDArray[np.float32] | None]:
     """The head, scores (n, classes) of every image left out, their temperature, rows of the folds where there are any.
 
@@ -83,14 +99,15 @@ def _fitted(
         expansion = state.config.settings_of(Analytic).expansion
         head = AnalyticHead(units.shape[1], state.old_count, count - state.old_count, expansion)
         _fill(head, means)
-        inputs = units if head.projection is None else expanded(units, head.projection)
-        fit = fit_ridge(inputs, labels, count, judging=None if memory.seen is None else ~memory.seen)
+        inputs = units if head.projection is None else expanded(unit_rows(memory.features), head.projection)
+        judging = None if memory.seen is None else ~memory.seen
+        fit = fit_ridge(inputs, labels, count, moments=moments, judging=judging)
         temperature = fit_temperature(fit.left_out[told], labels[told])
         with torch.no_grad():
             head.weight.copy_(torch.from_numpy(fit.weights / temperature))
             head.bias.copy_(torch.from_numpy(fit.bias / temperature))
         return head, fit.left_out, temperature, None
-    singles = units.astype(np.float32)
+    singles = units.astype(np.float32, copy=False)
     rows = learn_rows(state.config, singles, labels, memory.phases, state.phase_sizes, _rows_of(before))
     scores = left_out_scores(rows, singles, labels)
     temperature = fit_temperature(scores[told], labels[told])
@@ -99,6 +116,19 @@ def _fitted(
     with torch.no_grad():
         cosine.eta.fill_(1.0 / temperature)
     return cosine, scores, temperature, rows.folds
+
+
+def _moments(state: LearnerState, memory: FeatureMemory) -> Moments | None:
+    """What ridge regression needs of the rows, added to what the phase before has left; None where rows are few."""
+    config = state.config
+    if config.method != "analytic" or config.settings_of(Analytic).expansion or not are_many(len(memory)):
+        return None
+
+    def rows_of(places: NDArray[np.int64]) -> Rows:
+        return with_one(unit_rows(memory.features[places]))
+
+    start = memory.moments or no_moments(memory.features.shape[1] + 1)
+    return extended(start, rows_of, memory.labels, len(state.classes))
 
 
 def _rows_of(before: LearnerState | None) -> LucirRows | None:

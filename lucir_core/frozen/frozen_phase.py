@@ -1,6 +1,5 @@
 """A phase on a frozen backbone: features of the new images, then the head for all classes from all stored features."""
 
-import copy
 import logging
 import time
 from collections.abc import Callable
@@ -42,8 +41,8 @@ def learn_frozen(
     classes were divided into phases either. Raises DataError for a new class without an image.
     """
     started = time.monotonic()
-    model = copy.deepcopy(previous.model) if previous is not None else create_model(config, seed)
-    model = model.eval().requires_grad_(False)
+    # The state before has it in eval mode, and nothing changes it here: the head will be put on a copy.
+    model = previous.model if previous is not None else create_model(config, seed).eval().requires_grad_(False)
     old = previous.classes if previous is not None else ()
     missing = [name for label, name in enumerate(data.classes) if label >= len(old) and label not in data.labels]
     if missing:

@@ -138,19 +138,17 @@ def lookalikes(votes: Shares, labels: Labels, least_share: float = 0.1) -> list[
     class_count = votes.shape[1]
     given = np.zeros((class_count, class_count))
     np.add.at(given, labels, votes)
-    pairs = list[Lookalike]()
-    for label in range(class_count):
-        for other in range(label + 1, class_count):
-            wrong = given[label, other] + given[other, label]
-            right = given[label, label] + given[other, other]
-            if wrong > 0 and wrong / (wrong + right) >= least_share:
-                pairs.append(Lookalike(label, other, float(wrong / (wrong + right))))
+    own = np.diagonal(given)
+    wrong = np.triu(given + given.T, 1)
+    shares = wrong / np.maximum(wrong + own[:, None] + own, 1e-300)
+    found = zip(*np.nonzero((wrong > 0) & (shares >= least_share)), strict=True)
+    pairs = [Lookalike(int(label), int(other), float(shares[label, other])) for label, other in found]
     return sorted(pairs, key=lambda pair: -pair.share)
 
 
 def _unit(features: Features) -> Features:
-    length = np.linalg.norm(features, axis=1, keepdims=True)
-    units: Features = (features / np.maximum(length, 1e-12)).astype(np.float32)
+    length = np.sqrt(np.einsum("ij,ij->i", features, features))
+    units: Features = (features / np.maximum(length, 1e-12)[:, None]).astype(np.float32, copy=False)
     return units
 
 

@@ -38,6 +38,18 @@ class Answers:
 
 
 @dataclass(frozen=True, eq=False)
+class Moments:
+    """What ridge regression needs of the first `counts.sum()` rows, each of length one and with a 1 behind it."""
+
+    gram: NDArray[np.float64]
+    """(width, width), of which the lower triangle counts: over classes, the sum of (1 / n_c) times the products."""
+    sums: NDArray[np.float64]
+    """(classes, width) sum of each class's rows."""
+    counts: NDArray[np.int64]
+    """(classes,) rows of each class."""
+
+
+@dataclass(frozen=True, eq=False)
 class FeatureMemory:
     """n rows in the order in which the images were learnt."""
 
@@ -57,6 +69,8 @@ class FeatureMemory:
     seen: NDArray[np.bool_] | None = None
     """(n,) images that the backbone was trained on (`lucir_core.refine`): leaving one out of the head does not tell how
     an image is answered that nobody has learnt from. None: none of them."""
+    moments: Moments | None = None
+    """Where the rows are very many: what their head was computed from, for the next drop to be added to."""
 
     def __len__(self) -> int:
         return len(self.labels)
@@ -77,12 +91,17 @@ class FeatureMemory:
             np.concatenate([self.labels, labels]),
             np.concatenate([self.phases, np.full(len(labels), phase, np.int64)]),
             np.concatenate([self.digests, table]),
+            moments=self.moments,
             seen=None if self.seen is None else np.concatenate([self.seen, np.zeros(len(labels), bool)]),
         )
 
     def without(self, digests: Collection[bytes]) -> "FeatureMemory":
         """Without the images that have these digests."""
         return self._chosen(~self._among(digests), self.labels)
+
+    def labels_of(self, digests: Collection[bytes]) -> frozenset[int]:
+        """Labels of the rows that have these digests."""
+        return frozenset(self.labels[self._among(digests)].tolist())
 
     def relabelled(self, new_labels: NDArray[np.int64]) -> "FeatureMemory":
         """Row i gets the label `new_labels[labels[i]]`; rows whose new label is -1 are left out."""
@@ -96,9 +115,15 @@ class FeatureMemory:
             places.setdefault(digest.tobytes(), row)
         return np.array([places.get(digest, -1) for digest in digests], np.int64)
 
-    def answered(self, answers: Answers, folds: NDArray[np.float32] | None = None) -> "FeatureMemory":
-        """With what a head says of the rows."""
-        return replace(self, answers=answers, folds=folds)
+    def answered(
+        self, answers: Answers, folds: NDArray[np.float32] | None = None, moments: Moments | None = None
+    ) -> "FeatureMemory":
+        """With what a head says of the rows, and what it was computed from."""
+        return replace(self, answers=answers, folds=folds, moments=moments)
+
+    def seen_anew(self, features: NDArray[np.float32], seen: NDArray[np.bool_]) -> "FeatureMemory":
+        """The same images by another backbone, which was trained on those of `seen` (n,); without answers."""
+        return FeatureMemory(features, self.labels, self.phases, self.digests, seen=seen)
 
     def chosen(self, kept: NDArray[np.bool_]) -> "FeatureMemory":
         """The rows where `kept` (n,) is true, without answers."""
@@ -124,6 +149,8 @@ class FeatureMemory:
             tensors["folds"] = self.folds
         if self.seen is not None:
             tensors["seen"] = self.seen
+        if self.moments is not None:
+            tensors |= {f"moments.{name}": getattr(self.moments, name) for name in Moments.__dataclass_fields__}
         if self.answers is not None:
             tensors |= {f"answers.{name}": getattr(self.answers, name) for name in Answers.__dataclass_fields__}
         form = FORMAT if self.seen is None else WITH_SEEN
@@ -142,8 +169,13 @@ class FeatureMemory:
         if form not in (FORMAT, WITH_SEEN):
             raise StateError(f"{path} has format {form!r}, this version reads {FORMAT!r} and {WITH_SEEN!r}")
         answers = {name: rows.pop(f"answers.{name}", None) for name in Answers.__dataclass_fields__}
+        moments = {name: rows.pop(f"moments.{name}", None) for name in Moments.__dataclass_fields__}
         try:
-            return cls(**rows, answers=None if answers["served"] is None else Answers(**answers))
+            return cls(
+                **rows,
+                answers=None if answers["served"] is None else Answers(**answers),
+                moments=None if moments["gram"] is None else Moments(**moments),
+            )
         except TypeError as error:
             raise StateError(f"{path} has other tensors than a file of features: {sorted(names)}") from error
 

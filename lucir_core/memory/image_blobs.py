@@ -83,10 +83,17 @@ class ImageBlobs:
         """(classes,) images per class."""
         return np.bincount(self.labels, minlength=len(self.classes))
 
-    def without(self, digests: Collection[bytes]) -> "ImageBlobs":
-        """The images but for those whose `image_digest` is among `digests`."""
-        wanted = frozenset(digests)
-        kept = [index for index in range(len(self)) if image_digest(self.decode(index)) not in wanted]
+    def without(self, digests: Collection[bytes], labels: Collection[int] | None = None) -> "ImageBlobs":
+        """The images but for those whose `image_digest` is among `digests`.
+
+        labels: of the classes that they can be of; no other image is decoded. Default: all.
+        """
+        wanted, asked = frozenset(digests), range(len(self.classes)) if labels is None else frozenset(labels)
+        kept = [
+            index
+            for index, label in enumerate(self.labels.tolist())
+            if label not in asked or image_digest(self.decode(index)) not in wanted
+        ]
         return ImageBlobs(tuple(self.pngs[index] for index in kept), self.labels[kept], self.classes)
 
     def save(self, path: Path) -> None:

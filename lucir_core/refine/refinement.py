@@ -86,7 +86,7 @@ def refine_state(
     model, used = _tuned(config, data, previous, learnable, device, seed, report, resume)
     features = FeatureExtractor(model, config.size)(data.images, _ticker(report, "features", len(data.images)))
     seen[used] = True
-    after = replace(memory, features=features, seen=seen)
+    after = memory.seen_anew(features, seen)
     comparison = compare_paired(
         _right(replace(previous, features=memory), held_back, counted),
         _right(replace(previous, features=after, model=model), held_back, counted),

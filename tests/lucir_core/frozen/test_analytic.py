@@ -5,7 +5,15 @@ import pytest
 import torch
 
 from lucir_core.frozen import analytic
-from lucir_core.frozen.analytic import class_means, class_weights, expanded, fit_ridge, left_out_cosines, unit_rows
+from lucir_core.frozen.analytic import (
+    class_means,
+    class_sums,
+    class_weights,
+    expanded,
+    fit_ridge,
+    left_out_cosines,
+    unit_rows,
+)
 
 CLASSES, DIM = 4, 12
 
@@ -57,19 +65,21 @@ def test_fewer_images_than_features_are_fitted_by_their_products(rows: tuple[np.
 
 def test_left_out_cosines_are_those_to_means_without_the_image(rows: tuple[np.ndarray, np.ndarray]) -> None:
     units, labels = rows
-    found = left_out_cosines(units, labels, CLASSES)
+    found = left_out_cosines(units, labels, class_sums(units, labels, CLASSES))
+    means_of_all = class_means(class_sums(units, labels, CLASSES))
     for row in (0, 59):
         kept = np.arange(len(labels)) != row
-        means = class_means(units[kept], labels[kept], CLASSES)
+        means = class_means(class_sums(units[kept], labels[kept], CLASSES))
         expected = units[row] @ means.T
         others = np.arange(CLASSES) != labels[row]
         np.testing.assert_allclose(found[row, labels[row]], expected[labels[row]], atol=1e-6)
-        np.testing.assert_allclose(found[row, others], (units[row] @ class_means(units, labels, CLASSES).T)[others])
+        np.testing.assert_allclose(found[row, others], (units[row] @ means_of_all.T)[others])
 
 
 def test_an_image_alone_in_its_class_is_nearest_to_another_one() -> None:
     units = unit_rows(np.eye(3, dtype=np.float32)[[0, 0, 1]])
-    cosines = left_out_cosines(units, np.array([0, 0, 1]), 2)
+    labels = np.array([0, 0, 1])
+    cosines = left_out_cosines(units, labels, class_sums(units, labels, 2))
     assert cosines[2, 1] == -1.0
     assert cosines[2].argmax() == 0
 
@@ -86,11 +96,12 @@ def test_with_many_rows_the_head_is_the_same_and_left_out_answers_nearly(
     rows: tuple[np.ndarray, np.ndarray], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     units, labels = rows
-    exact, cosines = fit_ridge(units, labels, CLASSES), left_out_cosines(units, labels, CLASSES)
+    sums = class_sums(units, labels, CLASSES)
+    exact, cosines = fit_ridge(units, labels, CLASSES), left_out_cosines(units, labels, sums)
     monkeypatch.setattr(analytic, "MANY_ROWS", 20)
     monkeypatch.setattr(analytic, "ROWS", 17)
     fast = fit_ridge(units, labels, CLASSES)
     np.testing.assert_allclose(fast.weights, exact.weights, atol=1e-12)
     np.testing.assert_allclose(fast.left_out, exact.left_out, atol=2e-6)
     assert not np.array_equal(fast.left_out, exact.left_out)
-    np.testing.assert_allclose(left_out_cosines(units, labels, CLASSES), cosines, atol=1e-6)
+    np.testing.assert_allclose(left_out_cosines(units, labels, sums), cosines, atol=1e-6)

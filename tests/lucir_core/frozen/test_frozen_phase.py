@@ -19,7 +19,7 @@ from lucir_core.frozen.calibrate import known_score
 from lucir_core.frozen.extraction import FeatureExtractor
 from lucir_core.frozen.frozen_head import with_head
 from lucir_core.memory.feature_memory import FeatureMemory
-from lucir_core.memory.image_blobs import image_digest
+from lucir_core.memory.image_blobs import ImageBlobs, image_digest
 from lucir_core.models.heads import AnalyticHead
 from lucir_core.phase import PhaseData, run_phase
 from lucir_core.state import LearnerState, load_state, save_state
@@ -82,6 +82,21 @@ def test_a_deleted_image_and_a_removed_class_leave_nothing(
         None,
     )
     same(remove_class(at_once, "elk"), without)
+
+
+def test_a_deletion_decodes_no_image_of_another_class(
+    data: PhaseData, at_once: LearnerState, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    decode, decoded = ImageBlobs.decode, list[int]()
+
+    def noted(blobs: ImageBlobs, index: int) -> np.ndarray:
+        decoded.append(int(blobs.labels[index]))
+        return decode(blobs, index)
+
+    monkeypatch.setattr(ImageBlobs, "decode", noted)
+    for row in np.flatnonzero(data.labels == 2)[:2]:
+        forget_images(at_once, [image_digest(data.images[row])])
+    assert set(decoded) == {2}
 
 
 def test_merging_is_learning_under_one_name(config: PhaseConfig, data: PhaseData, at_once: LearnerState) -> None:

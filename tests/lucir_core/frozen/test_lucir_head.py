@@ -10,7 +10,7 @@ from lucir_core.config.phase_config import PhaseConfig, load_preset
 from lucir_core.edit.edit_state import forget_images, remove_class
 from lucir_core.errors import ConfigError
 from lucir_core.export.onnx_export import compare_onnx, export_onnx, open_session
-from lucir_core.frozen.analytic import class_means, unit_rows
+from lucir_core.frozen.analytic import class_means, class_sums, unit_rows
 from lucir_core.frozen.frozen_head import with_head
 from lucir_core.frozen.lucir_head import FOLDS, folds_of, learn_rows, left_out_scores
 from lucir_core.memory.image_blobs import image_digest
@@ -74,7 +74,7 @@ def test_three_drops_are_learnt_better_than_class_means_tell_them_apart() -> Non
     units, labels = clusters(1, 30)
     asked, truth = clusters(2, 100)
     learnt = learn_rows(load_preset("photo_lucir"), units, labels, labels // 2, (2, 2, 2))
-    means = class_means(units.astype(float), labels, 6)
+    means = class_means(class_sums(units, labels, 6))
     right = ((asked @ learnt.served.T).argmax(axis=1) == truth).mean()
     by_means = ((asked @ means.T).argmax(axis=1) == truth).mean()
     assert right > by_means + 0.05
