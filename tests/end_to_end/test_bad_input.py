@@ -1,10 +1,7 @@
 """What bad input gets: a clear message, never a lost file, and the service goes on."""
 
 import hashlib
-import io
 import json
-import struct
-import zlib
 from collections import Counter
 from pathlib import Path
 
@@ -12,33 +9,22 @@ import pytest
 from PIL import Image
 
 from handlers.demo.load import LoadClient
+from tests.support.images import encoded, png
 from tests.support.stack import DIGITS, Stack, digit_image, folders
 from tests.support.waiting import wait_for
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(600)]
 
 
-def one_pixel() -> bytes:
-    buffer = io.BytesIO()
-    Image.new("RGB", (1, 1)).save(buffer, "PNG")
-    return buffer.getvalue()
-
-
 def megapixels(width: int, height: int) -> bytes:
     """A valid 1-bit PNG of this size, a few kilobytes on disk."""
-
-    def chunk(kind: bytes, data: bytes) -> bytes:
-        return struct.pack(">I", len(data)) + kind + data + struct.pack(">I", zlib.crc32(kind + data))
-
-    pixels = zlib.compress(b"\0" * ((width // 8 + 1) * height), 9)
-    header = struct.pack(">IIBBBBB", width, height, 1, 0, 0, 0, 0)
-    return b"\x89PNG\r\n\x1a\n" + chunk(b"IHDR", header) + chunk(b"IDAT", pixels) + chunk(b"IEND", b"")
+    return png(1, 0, [bytes(width // 8)] * height, width)
 
 
 BAD = {
     "text.png": (b"this is no image at all", "is not an image"),
     "truncated.png": (DIGITS.train["2"][30][:150], "truncated"),
-    "one.png": (one_pixel(), "1x1"),
+    "one.png": (encoded(Image.new("RGB", (1, 1)), "PNG"), "1x1"),
     "huge.png": (megapixels(20_000, 10_000), "200"),
 }
 

@@ -151,15 +151,13 @@ def test_three_attempts_asleep_and_killed_at_any_call(tmp_path: Path, attempt: C
         assert manifest.update_id == "000001"
 
 
-def test_what_somebody_put_in_the_place_of_a_file_is_replaced(place: "Place", attempt: Callable[..., Any]) -> None:
+@pytest.mark.parametrize("claim", [None, b'{"update_id": "000001"}'], ids=["somebody", "an earlier release"])
+def test_what_somebody_put_in_the_place_of_a_file_is_replaced(
+    place: "Place", attempt: Callable[..., Any], claim: bytes | None
+) -> None:
+    if claim is not None:
+        place.put("versions/1/claim.json", claim)
     place.put("versions/1/model.onnx", b"mine")
-    attempt(place.store, "first", 1)
-    whole(place.store)
-
-
-def test_a_claim_of_an_earlier_release_is_taken_over(place: "Place", attempt: Callable[..., Any]) -> None:
-    place.put("versions/1/claim.json", b'{"update_id": "000001"}')
-    place.put("versions/1/model.onnx", b"half")
     attempt(place.store, "first", 1)
     whole(place.store)
 

@@ -53,16 +53,17 @@ def keys(store: ObjectStore) -> list[str]:
     return [info.key for info in store.list("versions/")]
 
 
-def four(versions: VersionStore, publish: Publish) -> None:
+def four(store: ObjectStore, publish: Publish) -> VersionStore:
     """Versions 1 to 4; 4 is served, 3 was before."""
+    versions = VersionStore(store)
     for number in range(1, 5):
         publish(versions)
         versions.point_to(number, "test")
+    return versions
 
 
 def test_removed_versions_leave_nothing(place: "Place", publish: Publish) -> None:
-    versions = VersionStore(place.store)
-    four(versions, publish)
+    versions = four(place.store, publish)
     outcome = VersionRemover(versions).remove({1: "old", 2: "old", 9: "never was"})
     assert [removal.version for removal in outcome.removed] == [1, 2]
     assert (outcome.left, outcome.foreign) == ({}, [])
@@ -74,8 +75,7 @@ def test_removed_versions_leave_nothing(place: "Place", publish: Publish) -> Non
 
 
 def test_what_the_pointer_names_stays(place: "Place", publish: Publish) -> None:
-    versions = VersionStore(place.store)
-    four(versions, publish)
+    versions = four(place.store, publish)
     outcome = VersionRemover(versions).remove({3: "x", 4: "x"})
     assert outcome.left == dict.fromkeys([3, 4], "the pointer names it")
     assert outcome.removed == []
@@ -84,8 +84,7 @@ def test_what_the_pointer_names_stays(place: "Place", publish: Publish) -> None:
 
 
 def test_objects_of_others_stay_and_are_named(place: "Place", publish: Publish) -> None:
-    versions = VersionStore(place.store)
-    four(versions, publish)
+    versions = four(place.store, publish)
     place.put("versions/1/notes.txt", b"mine")
     place.put("versions/1/deep/model.onnx", b"mine")
     outcome = VersionRemover(versions).remove({1: "old"})
@@ -95,8 +94,7 @@ def test_objects_of_others_stay_and_are_named(place: "Place", publish: Publish) 
 
 
 def test_a_damaged_version_is_left(directory: "Place", publish: Publish) -> None:
-    versions = VersionStore(directory.store)
-    four(versions, publish)
+    versions = four(directory.store, publish)
     directory.put("versions/1/manifest.json", b"{")
     outcome = VersionRemover(versions).remove({1: "old", 2: "old"})
     assert [removal.version for removal in outcome.removed] == [2]
@@ -108,7 +106,7 @@ def test_a_removal_is_completed_wherever_it_was_cut_short(tmp_path: Path, publis
     """Killed before every single call in turn; at no moment does a version exist without all of its files."""
     calls = 0
     first = DirectoryStore(tmp_path / "first")
-    four(VersionStore(first), publish)
+    four(first, publish)
     first.write("versions/1/notes.txt", b"mine")
     for cut in range(1000):
         store = DirectoryStore(shutil.copytree(tmp_path / "first", tmp_path / f"store-{cut}"))
@@ -140,8 +138,7 @@ def test_a_removal_is_completed_wherever_it_was_cut_short(tmp_path: Path, publis
 
 
 def test_a_rollback_that_comes_before_the_decision_wins(directory: "Place", publish: Publish) -> None:
-    versions = VersionStore(directory.store)
-    four(versions, publish)
+    versions = four(directory.store, publish)
 
     def roll_back(name: str, key: str) -> None:
         if (name, key) == ("replace", "versions/current.json"):
@@ -158,8 +155,7 @@ def test_a_rollback_that_comes_before_the_decision_wins(directory: "Place", publ
 
 def test_a_rollback_that_comes_after_the_decision_is_refused(directory: "Place", publish: Publish) -> None:
     """Not one file is gone yet, but whoever decided it may be asleep and go on at any time."""
-    versions = VersionStore(directory.store)
-    four(versions, publish)
+    versions = four(directory.store, publish)
     refused = []
 
     def roll_back(name: str, key: str) -> None:
@@ -178,7 +174,7 @@ def test_a_rollback_that_comes_after_the_decision_is_refused(directory: "Place",
 def test_a_remover_that_sleeps_deletes_nothing_that_is_wanted_when_it_wakes(tmp_path: Path, publish: Publish) -> None:
     """Asleep before each of its calls in turn, while another one completes the removal and a person goes back."""
     first = DirectoryStore(tmp_path / "first")
-    four(VersionStore(first), publish)
+    four(first, publish)
     for nap in range(1000):
         store = DirectoryStore(shutil.copytree(tmp_path / "first", tmp_path / f"store-{nap}"))
         versions, calls = VersionStore(store), 0
@@ -205,8 +201,7 @@ def test_a_remover_that_sleeps_deletes_nothing_that_is_wanted_when_it_wakes(tmp_
 
 def test_a_rollback_that_comes_last_fails_and_changes_nothing(directory: "Place", publish: Publish) -> None:
     """The version is removed between the rollback's look at it and its move of the pointer."""
-    versions = VersionStore(directory.store)
-    four(versions, publish)
+    versions = four(directory.store, publish)
     before = versions.current()
 
     def remove(name: str, key: str) -> None:
@@ -220,8 +215,7 @@ def test_a_rollback_that_comes_last_fails_and_changes_nothing(directory: "Place"
 
 
 def test_a_mirror_under_way_says_that_the_version_is_gone(directory: "Place", publish: Publish, tmp_path: Path) -> None:
-    versions = VersionStore(directory.store)
-    four(versions, publish)
+    versions = four(directory.store, publish)
 
     def remove(name: str, _key: str) -> None:
         if name == "download":
@@ -233,8 +227,7 @@ def test_a_mirror_under_way_says_that_the_version_is_gone(directory: "Place", pu
 
 
 def test_an_edited_record_stops_everything(directory: "Place", publish: Publish) -> None:
-    versions = VersionStore(directory.store)
-    four(versions, publish)
+    versions = four(directory.store, publish)
     directory.put("versions/removed.json", b'{"pending": "all"}')
     with pytest.raises(CorruptVersionError, match=r"versions/removed\.json.*move it away"):
         VersionRemover(versions).remove({1: "old"})

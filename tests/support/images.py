@@ -29,6 +29,13 @@ def png_chunk(kind: bytes, data: bytes, *, crc: int | None = None) -> bytes:
     )
 
 
+def header_only(width: int, height: int) -> bytes:
+    """A PNG of a few bytes whose header promises an image of this size."""
+    header = struct.pack(">IIBBBBB", width, height, 8, 2, 0, 0, 0)
+    parts = (b"IHDR", header), (b"IDAT", zlib.compress(b"\0" * 100)), (b"IEND", b"")
+    return PNG + b"".join(png_chunk(kind, data) for kind, data in parts)
+
+
 def png(depth: int, colour: int, rows: list[bytes], width: int, *chunks: bytes) -> bytes:
     """A PNG of raw ``rows``; ``chunks`` stand before the pixels."""
     header = struct.pack(">IIBBBBB", width, len(rows), depth, colour, 0, 0, 0)

@@ -1,5 +1,7 @@
 """Two tiny phases of any method, and a phase about to begin."""
 
+from collections.abc import Callable
+from contextlib import suppress
 from functools import lru_cache
 from typing import Any
 
@@ -10,7 +12,7 @@ from lucir_core.config.phase_config import PhaseConfig
 from lucir_core.data.phase_data import ImageSet
 from lucir_core.methods import create_method
 from lucir_core.models.model import frozen_copy
-from lucir_core.phase import PhaseData, run_phase
+from lucir_core.phase import PhaseData, Progress, run_phase
 from lucir_core.state import LearnerState
 from lucir_core.testing import synthetic_phase, tiny_config
 from lucir_core.training.checkpoint import Checkpoint
@@ -84,3 +86,25 @@ def weights_equal(one: torch.nn.Module, other: torch.nn.Module) -> bool:
     """Same names, and bit-identical values, buffers included."""
     a, b = one.state_dict(), other.state_dict()
     return a.keys() == b.keys() and all(torch.equal(a[name], b[name]) for name in a)
+
+
+class KilledError(Exception):
+    pass
+
+
+def killed_again_and_again(
+    learn: Callable[..., LearnerState], *, in_last_epochs: bool = False
+) -> tuple[list[Progress], LearnerState]:
+    """Learn a phase that ends whenever it reaches a stage it was not in, resumed each time; all that it reported."""
+    seen: list[Progress] = []
+    for _ in range(20):
+        met = {progress.stage for progress in seen}
+
+        def report(progress: Progress, met: set[str] = met) -> None:
+            seen.append(progress)
+            if progress.stage not in met or (in_last_epochs and progress.epoch == progress.epochs):
+                raise KilledError
+
+        with suppress(KilledError):
+            return seen, learn(report=report)
+    raise AssertionError(f"it does not end: {seen[-1]}")

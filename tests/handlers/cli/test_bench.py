@@ -1,8 +1,6 @@
 """``lucir bench``: a run, a stop at the time limit and its status, the page, and what people get wrong."""
 
-import io
 import json
-import tarfile
 from pathlib import Path
 
 import numpy as np
@@ -15,6 +13,7 @@ from benchmarks.rehearsal.run import rehearse
 from handlers.cli.errors import FAILED, USAGE, CommandError
 from handlers.cli.main import app
 from lucir_core.testing import synthetic_images
+from tests.support.strips import write_strips
 
 QUICK = ("--protocol", "custom", "--sizes", "2,2", "--set", "network=resnet8", "--set", "milestones=[]")
 
@@ -22,21 +21,10 @@ QUICK = ("--protocol", "custom", "--sizes", "2,2", "--set", "network=resnet8", "
 @pytest.fixture
 def data(tmp_path: Path) -> Path:
     """Four classes in the form of the CIFAR-100 folder of strips."""
-    root = tmp_path / "data"
-    root.mkdir()
-    (root / "classes.json").write_text(json.dumps({"fine": ["a", "b", "c", "d"]}))
     for split, count in (("train", 8), ("test", 3)):
-        np.save(root / f"{split}_labels.npy", np.repeat(np.arange(4, dtype=np.uint8), count))
-        with tarfile.open(root / f"{split}-000-003.tar", "w") as tar:
-            for label in range(4):
-                file = io.BytesIO()
-                strip = synthetic_images(label, count, side=32).reshape(-1, 32, 3)
-                Image.fromarray(strip).save(file, "WEBP", lossless=True)
-                info = tarfile.TarInfo(f"{split}-{label:03d}.webp")
-                info.size = file.tell()
-                file.seek(0)
-                tar.addfile(info, file)
-    return root
+        images = np.concatenate([synthetic_images(label, count, side=32) for label in range(4)])
+        write_strips(tmp_path / "data", split, list("abcd"), images, np.repeat(np.arange(4, dtype=np.uint8), count))
+    return tmp_path / "data"
 
 
 def bench(*arguments: object) -> str:

@@ -1,7 +1,4 @@
 import contextlib
-import io
-import struct
-import zlib
 from pathlib import Path
 
 import numpy as np
@@ -10,31 +7,9 @@ from PIL import Image
 
 from handlers.inference.preprocess import BadImageError, ImageRules, Limits, crop, decode, to_array
 from handlers.settings import ImageLimits
+from tests.support.images import colourful, encoded, header_only
 
 LIMITS = Limits()
-
-
-def encode(image: Image.Image, form: str, **options: object) -> bytes:
-    buffer = io.BytesIO()
-    image.save(buffer, form, **options)
-    return buffer.getvalue()
-
-
-def gradient(width: int = 40, height: int = 30) -> Image.Image:
-    rows, columns = np.mgrid[0:height, 0:width]
-    return Image.fromarray(np.stack([rows * 6, columns * 5, (rows + columns) * 3], axis=-1).astype(np.uint8))
-
-
-def png_header_only(width: int, height: int) -> bytes:
-    """A PNG of a few bytes that claims any size: signature, IHDR, a start of pixel data, end."""
-
-    def chunk(name: bytes, data: bytes) -> bytes:
-        return struct.pack(">I", len(data)) + name + data + struct.pack(">I", zlib.crc32(name + data))
-
-    header = struct.pack(">IIBBBBB", width, height, 8, 2, 0, 0, 0)
-    return (
-        b"\x89PNG\r\n\x1a\n" + chunk(b"IHDR", header) + chunk(b"IDAT", zlib.compress(b"\0" * 100)) + chunk(b"IEND", b"")
-    )
 
 
 def test_defaults_agree_with_the_settings_tree() -> None:
@@ -48,14 +23,14 @@ def test_defaults_agree_with_the_settings_tree() -> None:
 
 @pytest.mark.parametrize("form", ["PNG", "BMP", "TIFF"])
 def test_lossless_formats_come_back_exactly(form: str) -> None:
-    image = gradient()
-    np.testing.assert_array_equal(np.asarray(decode(encode(image, form), LIMITS)), np.asarray(image))
+    image = colourful()
+    np.testing.assert_array_equal(np.asarray(decode(encoded(image, form), LIMITS)), np.asarray(image))
 
 
 @pytest.mark.parametrize("form", ["JPEG", "WEBP", "GIF"])
 def test_lossy_formats_come_back_nearly(form: str) -> None:
-    image = gradient()
-    got = np.asarray(decode(encode(image, form), LIMITS)).astype(int)
+    image = colourful()
+    got = np.asarray(decode(encoded(image, form), LIMITS)).astype(int)
     assert abs(got - np.asarray(image).astype(int)).mean() < 8
 
 
@@ -74,7 +49,7 @@ def test_empty_file() -> None:
 @pytest.mark.parametrize("share", [0.2, 0.6, 0.9])
 def test_truncated(form: str, share: float) -> None:
     noise = Image.fromarray(np.random.default_rng(0).integers(0, 256, (64, 64, 3), dtype=np.uint8))
-    data = encode(noise, form)
+    data = encoded(noise, form)
     with pytest.raises(BadImageError):
         decode(data[: int(len(data) * share)], LIMITS)
 
@@ -82,7 +57,7 @@ def test_truncated(form: str, share: float) -> None:
 def test_any_damage_is_a_bad_image_or_an_image() -> None:
     generator = np.random.default_rng(1)
     for form in ("JPEG", "PNG", "BMP", "GIF", "TIFF", "WEBP"):
-        data = np.frombuffer(encode(gradient(), form), dtype=np.uint8)
+        data = np.frombuffer(encoded(colourful(), form), dtype=np.uint8)
         for _ in range(60):
             damaged = data.copy()
             damaged[generator.integers(0, len(data), 5)] = generator.integers(0, 256, 5)
@@ -93,25 +68,25 @@ def test_any_damage_is_a_bad_image_or_an_image() -> None:
 @pytest.mark.parametrize("size", [(1, 1), (1, 500), (500, 3)])
 def test_too_small(size: tuple[int, int]) -> None:
     with pytest.raises(BadImageError, match=f"{size[0]}x{size[1]}"):
-        decode(encode(Image.new("RGB", size), "PNG"), LIMITS)
+        decode(encoded(Image.new("RGB", size), "PNG"), LIMITS)
 
 
 @pytest.mark.parametrize("side", [8000, 11000, 14143, 60000])
 def test_bomb_is_refused_from_its_header(side: int) -> None:
     """64 to 3600 megapixels: 200 megapixels lie above Pillow's own bound, 121 in its warning range, 64 below it."""
     with pytest.raises(BadImageError, match="pixels"):
-        decode(png_header_only(side, side), LIMITS)
+        decode(header_only(side, side), LIMITS)
 
 
 def test_pillow_keeps_its_own_bound() -> None:
     before = Image.MAX_IMAGE_PIXELS
     with pytest.raises(BadImageError):
-        decode(png_header_only(20000, 20000), Limits(max_pixels=10**9))
+        decode(header_only(20000, 20000), Limits(max_pixels=10**9))
     assert before == Image.MAX_IMAGE_PIXELS
 
 
 def test_too_many_bytes() -> None:
-    data = encode(gradient(), "BMP")
+    data = encoded(colourful(), "BMP")
     with pytest.raises(BadImageError, match=str(len(data))):
         decode(data, Limits(max_bytes=len(data) - 1))
     decode(data, Limits(max_bytes=len(data)))
@@ -135,18 +110,18 @@ def test_exif_orientation(orientation: int) -> None:
     }[orientation]
     exif = Image.Exif()
     exif[0x0112] = orientation
-    data = encode(Image.fromarray(np.ascontiguousarray(stored)), "PNG", exif=exif)
+    data = encoded(Image.fromarray(np.ascontiguousarray(stored)), "PNG", exif=exif)
     np.testing.assert_array_equal(np.asarray(decode(data, LIMITS)), upright)
 
 
 @pytest.mark.filterwarnings("ignore:Corrupt EXIF")
 def test_damaged_exif_is_ignored() -> None:
-    data = encode(gradient(), "PNG", exif=b"Exif\0\0II*\0\xff\xff\xff\xffgarbage")
+    data = encoded(colourful(), "PNG", exif=b"Exif\0\0II*\0\xff\xff\xff\xffgarbage")
     assert decode(data, LIMITS).size == (40, 30)
 
 
 def test_cmyk() -> None:
-    data = encode(Image.new("CMYK", (16, 16), (0, 255, 255, 0)), "JPEG", quality=100)
+    data = encoded(Image.new("CMYK", (16, 16), (0, 255, 255, 0)), "JPEG", quality=100)
     red, green, blue = np.asarray(decode(data, LIMITS))[8, 8]
     assert red > 240
     assert green < 20
@@ -156,7 +131,7 @@ def test_cmyk() -> None:
 @pytest.mark.parametrize("form", ["PNG", "TIFF"])
 def test_sixteen_bits_are_scaled_not_clipped(form: str) -> None:
     levels = np.linspace(0, 65535, 64).astype(np.uint16).reshape(8, 8)
-    got = np.asarray(decode(encode(Image.fromarray(levels), form), LIMITS))
+    got = np.asarray(decode(encoded(Image.fromarray(levels), form), LIMITS))
     expected = np.round(levels / 65535 * 255).astype(int)
     assert abs(got[..., 0].astype(int) - expected).max() <= 1
     assert got.min() == 0
@@ -165,19 +140,19 @@ def test_sixteen_bits_are_scaled_not_clipped(form: str) -> None:
 
 def test_floating_point_pixels_are_refused() -> None:
     with pytest.raises(BadImageError, match="8 bits"):
-        decode(encode(Image.fromarray(np.zeros((8, 8), dtype=np.float32)), "TIFF"), LIMITS)
+        decode(encoded(Image.fromarray(np.zeros((8, 8), dtype=np.float32)), "TIFF"), LIMITS)
 
 
 def test_palette() -> None:
-    data = encode(gradient().convert("P", palette=Image.Palette.ADAPTIVE, colors=256), "PNG")
+    data = encoded(colourful().convert("P", palette=Image.Palette.ADAPTIVE, colors=256), "PNG")
     image = decode(data, LIMITS)
     assert image.mode == "RGB"
-    assert abs(np.asarray(image).astype(int) - np.asarray(gradient()).astype(int)).mean() < 12
+    assert abs(np.asarray(image).astype(int) - np.asarray(colourful()).astype(int)).mean() < 12
 
 
 def test_grey_and_bilevel() -> None:
-    assert np.asarray(decode(encode(Image.new("L", (8, 8), 77), "PNG"), LIMITS))[0, 0].tolist() == [77, 77, 77]
-    assert np.asarray(decode(encode(Image.new("1", (8, 8), 1), "PNG"), LIMITS))[0, 0].tolist() == [255, 255, 255]
+    assert np.asarray(decode(encoded(Image.new("L", (8, 8), 77), "PNG"), LIMITS))[0, 0].tolist() == [77, 77, 77]
+    assert np.asarray(decode(encoded(Image.new("1", (8, 8), 1), "PNG"), LIMITS))[0, 0].tolist() == [255, 255, 255]
 
 
 @pytest.mark.parametrize("mode", ["RGBA", "LA"])
@@ -185,21 +160,21 @@ def test_alpha_is_laid_over_white(mode: str) -> None:
     black = (0, 0, 0) if mode == "RGBA" else (0,)
     transparent = Image.new(mode, (8, 8), (*black, 0))
     half = Image.new(mode, (8, 8), (*black, 128))
-    assert np.asarray(decode(encode(transparent, "PNG"), LIMITS))[0, 0].tolist() == [255, 255, 255]
-    assert abs(int(np.asarray(decode(encode(half, "PNG"), LIMITS))[0, 0, 0]) - 127) <= 1
+    assert np.asarray(decode(encoded(transparent, "PNG"), LIMITS))[0, 0].tolist() == [255, 255, 255]
+    assert abs(int(np.asarray(decode(encoded(half, "PNG"), LIMITS))[0, 0, 0]) - 127) <= 1
 
 
 def test_transparent_palette_entry_is_white() -> None:
     image = Image.new("P", (8, 8), 0)
     image.putpalette([0, 0, 0, 255, 0, 0])
-    assert np.asarray(decode(encode(image, "PNG", transparency=0), LIMITS))[0, 0].tolist() == [255, 255, 255]
+    assert np.asarray(decode(encoded(image, "PNG", transparency=0), LIMITS))[0, 0].tolist() == [255, 255, 255]
 
 
 @pytest.mark.parametrize("form", ["GIF", "WEBP", "PNG", "TIFF"])
 def test_first_frame_of_an_animation(form: str) -> None:
     frames = [Image.new("RGB", (16, 16), colour) for colour in ("red", "green", "blue")]
     options = {"lossless": True} if form == "WEBP" else {}
-    data = encode(frames[0], form, save_all=True, append_images=frames[1:], **options)
+    data = encoded(frames[0], form, save_all=True, append_images=frames[1:], **options)
     assert np.asarray(decode(data, LIMITS))[8, 8].tolist() == [255, 0, 0]
 
 
@@ -223,7 +198,7 @@ def test_long_strip_costs_no_memory() -> None:
 
 
 def test_interpolation_is_used() -> None:
-    image = gradient(64, 64)
+    image = colourful(64, 64)
     assert (to_array(image, 16, "nearest") != to_array(image, 16, "bilinear")).any()
 
 
@@ -238,5 +213,5 @@ def test_crop_takes_the_centre() -> None:
 def test_name_does_not_matter(tmp_path: Path) -> None:
     """A PNG called .jpg is a PNG."""
     path = tmp_path / "image.jpg"
-    path.write_bytes(encode(gradient(), "PNG"))
+    path.write_bytes(encoded(colourful(), "PNG"))
     assert decode(path.read_bytes(), LIMITS).size == (40, 30)

@@ -39,19 +39,12 @@ def test_pauses_grow_and_end() -> None:
     assert "given up" in attempts.message(2)
 
 
-def test_another_wish_forgets() -> None:
+def test_failures_of_one_version_say_nothing_of_another_and_another_wish_forgets() -> None:
     attempts = Attempts(Clock())
     attempts.failed(2, "broken")
+    assert (attempts.may_try(1), attempts.message(1)) == (True, "")
     attempts.forget()
-    assert attempts.may_try(2)
-    assert attempts.message(2) == ""
-
-
-def test_failures_of_one_version_say_nothing_of_another() -> None:
-    attempts = Attempts(Clock())
-    attempts.failed(2, "broken")
-    assert attempts.may_try(1)
-    assert attempts.message(1) == ""
+    assert (attempts.may_try(2), attempts.message(2)) == (True, "")
 
 
 def test_slow_start_is_overdue() -> None:

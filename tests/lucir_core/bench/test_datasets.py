@@ -1,10 +1,8 @@
 """Reading data sets: official pickles, strips, folders; and files that are not what they seem."""
 
 import hashlib
-import io
-import json
 import pickle
-import tarfile
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +16,7 @@ from lucir_core.bench.datasets.cifar import load_cifar
 from lucir_core.bench.datasets.dataset import Dataset, Split, carved, choose
 from lucir_core.bench.datasets.image_folders import FolderOptions, load_folder
 from lucir_core.errors import ConfigError, DataError
+from tests.support.strips import write_strips
 
 LABELS = {"train": np.array([1, 0, 1, 2, 0], np.uint8), "test": np.array([2, 1, 0], np.uint8)}
 NAMES = ["apple", "bear", "can"]
@@ -32,19 +31,8 @@ def some_images(split: str) -> np.ndarray:
 def strips(tmp_path: Path) -> Path:
     """One tar a split, one lossless WebP a class, its images top to bottom."""
     root = tmp_path / "cifar100"
-    root.mkdir()
-    (root / "classes.json").write_text(json.dumps({"fine": NAMES}))
     for split, labels in LABELS.items():
-        np.save(root / f"{split}_labels.npy", labels)
-        with tarfile.open(root / f"{split}-000-002.tar", "w") as tar:
-            for label in range(3):
-                file = io.BytesIO()
-                strip = some_images(split)[labels == label].reshape(-1, 32, 3)
-                Image.fromarray(strip).save(file, "WEBP", lossless=True)
-                info = tarfile.TarInfo(f"{split}-{label:03d}.webp")
-                info.size = file.tell()
-                file.seek(0)
-                tar.addfile(info, file)
+        write_strips(root, split, NAMES, some_images(split), labels)
     return root
 
 
@@ -118,21 +106,21 @@ def test_no_data(tmp_path: Path) -> None:
         load_cifar("cifar100", tmp_path)
 
 
-def test_labels_that_do_not_fit_their_strips(strips: Path) -> None:
-    np.save(strips / "train_labels.npy", np.array([1, 0, 1, 2], np.uint8))
-    with pytest.raises(DataError, match=r"train-000\.webp is 32x64: 1 labels need 32x32"):
-        load_cifar("cifar100", strips)
-
-
-def test_a_damaged_tar(strips: Path) -> None:
-    (strips / "test-000-002.tar").write_bytes(b"no tar")
-    with pytest.raises(DataError, match="damaged"):
-        load_cifar("cifar100", strips)
-
-
-def test_a_missing_tar(strips: Path) -> None:
-    (strips / "test-000-002.tar").unlink()
-    with pytest.raises(DataError, match=r"no test strip of classes \[0, 1, 2\]"):
+@pytest.mark.parametrize(
+    ("damage", "message"),
+    [
+        (
+            lambda root: np.save(root / "train_labels.npy", np.array([1, 0, 1, 2], np.uint8)),
+            r"train-000\.webp is 32x64: 1 labels need 32x32",
+        ),
+        (lambda root: (root / "test-000-002.tar").write_bytes(b"no tar"), "damaged"),
+        (lambda root: (root / "test-000-002.tar").unlink(), r"no test strip of classes \[0, 1, 2\]"),
+    ],
+    ids=["other labels", "a damaged tar", "no tar"],
+)
+def test_damaged_strips(strips: Path, damage: Callable[[Path], object], message: str) -> None:
+    damage(strips)
+    with pytest.raises(DataError, match=message):
         load_cifar("cifar100", strips)
 
 

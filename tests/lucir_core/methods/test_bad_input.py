@@ -2,6 +2,7 @@
 
 import copy
 from collections.abc import Mapping
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -80,19 +81,13 @@ def test_what_was_saved_before_the_loss_became_nan_is_finite_and_is_continued(
                 "lucir_core.methods.lucir.cross_entropy_loss", lambda logits, labels: logits.sum() * float("nan")
             )
 
-    config, first = short_config("lucir"), learnt("lucir")[0]
+    first, resume = learnt("lucir")[0], tmp_path / "resume"
+    learn = partial(run_phase, short_config("lucir"), second_phase("lucir"), first, seed=1, resume=resume)
     with pytest.raises(DivergedError, match=r"stage main, epoch 3 of 3: cross_entropy = nan"):
-        run_phase(config, second_phase("lucir"), first, seed=1, report=poison, resume=tmp_path / "resume")
+        learn(report=poison)
     monkeypatch.undo()
     again: list[tuple[str, int]] = []
-    state = run_phase(
-        config,
-        second_phase("lucir"),
-        first,
-        seed=1,
-        report=lambda progress: again.append((progress.stage, progress.epoch)),
-        resume=tmp_path / "resume",
-    )
+    state = learn(report=lambda progress: again.append((progress.stage, progress.epoch)))
     assert again[0] == ("main", 3)
     assert weights_equal(state.model, learnt("lucir")[1].model)
 
@@ -113,7 +108,8 @@ def test_out_of_memory_names_the_batch_size_and_keeps_the_last_state(
 
 
 def test_out_of_memory_in_a_later_stage_goes_on_from_there(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    config, first = short_config("lucir"), learnt("lucir")[0]
+    first, resume = learnt("lucir")[0], tmp_path / "resume"
+    learn = partial(run_phase, short_config("lucir"), second_phase("lucir"), first, seed=1, resume=resume)
 
     def herd(*arguments: Any) -> np.ndarray:
         raise torch.OutOfMemoryError("out of memory")
@@ -121,16 +117,9 @@ def test_out_of_memory_in_a_later_stage_goes_on_from_there(tmp_path: Path, monke
     with monkeypatch.context() as patched:
         patched.setattr("lucir_core.memory.exemplars.herd", herd)
         with pytest.raises(DeviceMemoryError):
-            run_phase(config, second_phase("lucir"), first, seed=1, resume=tmp_path / "resume")
+            learn()
     seen: list[str] = []
-    state = run_phase(
-        config,
-        second_phase("lucir"),
-        first,
-        seed=1,
-        report=lambda progress: seen.append(progress.stage),
-        resume=tmp_path / "resume",
-    )
+    state = learn(report=lambda progress: seen.append(progress.stage))
     assert set(seen) == {"balanced"}
     assert weights_equal(state.model, learnt("lucir")[1].model)
 

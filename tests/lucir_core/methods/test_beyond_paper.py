@@ -13,12 +13,13 @@ from lucir_core.errors import ConfigError
 from lucir_core.methods.channel_importance import channel_importance, importance_term
 from lucir_core.methods.lucir import cosine_head, first_phase_loss, incremental_loss
 from lucir_core.methods.lucir_boost import Pair, boost_loss, compression_loss
-from lucir_core.phase import Progress, run_phase
+from lucir_core.phase import run_phase
 from lucir_core.state import load_state, save_state
 from lucir_core.training.checkpoint import Checkpoint
 from tests.support.tiny import (
     about_to_learn,
     first_phase,
+    killed_again_and_again,
     learnt,
     second_phase,
     short_config,
@@ -37,10 +38,6 @@ SWITCHES: dict[str, dict[str, Any]] = {
 LABELS = torch.tensor([0, 3, 1, 4, 2, 3, 0, 4])
 
 
-class KilledError(Exception):
-    pass
-
-
 @pytest.mark.parametrize(
     "name", [pytest.param(name, marks=() if name in ("all", "transport") else pytest.mark.slow) for name in SWITCHES]
 )
@@ -51,20 +48,8 @@ def test_a_phase_with_it_killed_in_every_stage_ends_with_the_same_bits(
     first, plain = learnt("lucir")
     config = short_config("lucir", **SWITCHES[name])
     whole = run_phase(config, second_phase("lucir"), first, seed=1)
-    seen: list[Progress] = []
-    for _ in range(12):
-        met = {progress.stage for progress in seen}
-
-        def report(progress: Progress, met: set[str] = met) -> None:
-            seen.append(progress)
-            if progress.stage not in met:
-                raise KilledError
-
-        try:
-            resumed = run_phase(config, second_phase("lucir"), first, seed=1, report=report, resume=tmp_path / "resume")
-        except KilledError:
-            continue
-        break
+    learn = partial(run_phase, config, second_phase("lucir"), first, seed=1, resume=tmp_path / "resume")
+    _, resumed = killed_again_and_again(learn)
     assert weights_equal(resumed.model, whole.model)
     assert torch.equal(resumed.prototypes, whole.prototypes)
     assert weights_equal(whole.model, plain.model) == (name == "transport")

@@ -14,13 +14,9 @@ from lucir_core.phase import Progress, run_phase
 from lucir_core.state import CHECKPOINT, load_state, save_state
 from lucir_core.testing import synthetic_phase
 from lucir_core.training.checkpoint import Checkpoint
-from tests.support.tiny import first_phase, learnt, second_phase, short_config, weights_equal
+from tests.support.tiny import first_phase, killed_again_and_again, learnt, second_phase, short_config, weights_equal
 
 EVERY = [pytest.param(name, id=name) for name in METHODS.names()]
-
-
-class KilledError(Exception):
-    pass
 
 
 @pytest.mark.parametrize("method", EVERY)
@@ -44,20 +40,7 @@ def test_a_phase_killed_in_any_stage_ends_with_the_same_weights(
     )  # saves after every epoch
     first, second = learnt(method)
     learn = partial(run_phase, short_config(method), second_phase(method), first, seed=1, resume=tmp_path / "resume")
-    seen: list[Progress] = []
-    for _ in range(20):
-        met = {progress.stage for progress in seen}
-
-        def report(progress: Progress, met: set[str] = met) -> None:
-            seen.append(progress)
-            if progress.stage not in met or progress.epoch == progress.epochs:
-                raise KilledError
-
-        try:
-            resumed = learn(report=report)
-        except KilledError:
-            continue
-        break
+    seen, resumed = killed_again_and_again(learn, in_last_epochs=True)
     assert weights_equal(resumed.model, second.model)
     assert torch.equal(resumed.prototypes, second.prototypes)
     assert resumed.exemplars.pngs == second.exemplars.pngs

@@ -243,22 +243,20 @@ def test_a_phase_cut_off_goes_on_in_the_shape_of_graphs(
 
 
 @pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a GPU")
-def test_on_a_gpu_recorded_epochs_learn_the_same(two_phases: tuple[LearnerState, LearnerState]) -> None:
-    config = tiny_config({"epochs": 6, "lr": 0.002, "batch_size": 16})
+@pytest.mark.parametrize(
+    ("changes", "off", "on"),
+    [
+        ({"epochs": 6, "batch_size": 16}, {}, {"epoch_graphs": True}),
+        ({"epochs": 2, "batch_size": 8}, {"captured": False}, {}),
+    ],
+    ids=["recorded epochs", "the captured step"],
+)
+def test_on_a_gpu_a_phase_learns_the_same(
+    two_phases: tuple[LearnerState, LearnerState], changes: dict[str, int], off: dict[str, bool], on: dict[str, bool]
+) -> None:
+    config = tiny_config({"lr": 0.002, **changes})
     data = synthetic_phase({3: 20, 4: 20}, 5)
-    exact = Acceleration(bfloat16=False, tensor_float32=False)
-    graphs = Acceleration(bfloat16=False, tensor_float32=False, epoch_graphs=True)
-    one, two = (run_phase(config, data, two_phases[0], device="cuda", acceleration=each) for each in (exact, graphs))
+    choices = (Acceleration(bfloat16=False, tensor_float32=False, **each) for each in (off, on))
+    one, two = (run_phase(config, data, two_phases[0], device="cuda", acceleration=choice) for choice in choices)
     for name, value in one.model.state_dict().items():
         torch.testing.assert_close(two.model.state_dict()[name], value, rtol=1e-3, atol=1e-3)
-
-
-@pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a GPU")
-def test_on_a_gpu_the_captured_phase_learns_the_same(two_phases: tuple[LearnerState, LearnerState]) -> None:
-    config = tiny_config({"epochs": 2, "lr": 0.002, "batch_size": 8})
-    data = synthetic_phase({3: 20, 4: 20}, 5)
-    exact = Acceleration(bfloat16=False, tensor_float32=False)
-    plain = Acceleration(bfloat16=False, tensor_float32=False, captured=False)
-    one, two = (run_phase(config, data, two_phases[0], device="cuda", acceleration=choice) for choice in (exact, plain))
-    for name, value in two.model.state_dict().items():
-        torch.testing.assert_close(one.model.state_dict()[name], value, rtol=1e-3, atol=1e-3)

@@ -135,23 +135,16 @@ def start_child(folder: Path) -> "subprocess.Popen[str]":
     return subprocess.Popen([sys.executable, "-c", program, str(folder)], stdin=pipe, stdout=pipe, text=True)
 
 
-def test_a_file_of_another_phase_is_left_aside(
-    first: LearnerState, tmp_path: Path, caplog: pytest.LogCaptureFixture
+@pytest.mark.parametrize(("seed", "cut", "said"), [(2, None, "belongs to another phase"), (1, -50, "damaged")])
+def test_a_file_of_another_phase_or_a_damaged_one_is_left_aside(
+    first: LearnerState, tmp_path: Path, caplog: pytest.LogCaptureFixture, seed: int, cut: int | None, said: str
 ) -> None:
     path = tmp_path / "resume.safetensors"
     stopped_at(first, path, "main", 2)
-    other = run_phase(config(), data(), first, seed=2, resume=path)
-    assert "belongs to another phase" in caplog.text
-    assert same(other, run_phase(config(), data(), first, seed=2))
-
-
-def test_a_damaged_file_is_left_aside(first: LearnerState, tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
-    path = tmp_path / "resume.safetensors"
-    stopped_at(first, path, "main", 2)
-    path.write_bytes(path.read_bytes()[:-50])
-    again = run_phase(config(), data(), first, seed=1, resume=path)
-    assert "damaged" in caplog.text
-    assert same(again, run_phase(config(), data(), first, seed=1))
+    path.write_bytes(path.read_bytes()[:cut])
+    other = run_phase(config(), data(), first, seed=seed, resume=path)
+    assert said in caplog.text
+    assert same(other, run_phase(config(), data(), first, seed=seed))
 
 
 def test_writing_is_rationed(tmp_path: Path) -> None:

@@ -34,8 +34,8 @@ def updater(settings: Settings, store: DirectoryStore) -> Updater:
     return Updater(settings, load_preset("digits"), store)
 
 
-@pytest.fixture
-def client(updater: Updater) -> Iterator[httpx.Client]:
+def serving(updater: Updater) -> Iterator[httpx.Client]:
+    """Somebody who asks its web server."""
     server = WebServer(make_app(updater), "127.0.0.1", 0)
     server.start()
     try:
@@ -43,6 +43,11 @@ def client(updater: Updater) -> Iterator[httpx.Client]:
             yield http
     finally:
         server.stop()
+
+
+@pytest.fixture
+def client(updater: Updater) -> Iterator[httpx.Client]:
+    yield from serving(updater)
 
 
 @pytest.fixture

@@ -81,9 +81,10 @@ def test_health_fails_when_a_loop_hangs(
     assert "main" in answer.json()["error"]
 
 
-def test_ready_says_what_is_wrong_with_the_store(client: httpx.Client, root: Path) -> None:
+@pytest.mark.parametrize("path", ["/readyz", "/api/versions"])
+def test_a_store_that_is_gone_is_a_clear_error(client: httpx.Client, root: Path, path: str) -> None:
     shutil.rmtree(root)
-    answer = client.get("/readyz")
+    answer = client.get(path)
     assert answer.status_code == 503
     assert "is gone" in answer.json()["error"]
 
@@ -102,13 +103,6 @@ def test_errors_are_json(client: httpx.Client) -> None:
     assert (missing.status_code, wrong.status_code) == (404, 405)
     assert "/api/status" in missing.json()["error"]
     assert "GET" in wrong.json()["error"]
-
-
-def test_versions_that_cannot_be_listed_are_a_clear_error(client: httpx.Client, root: Path) -> None:
-    shutil.rmtree(root)
-    answer = client.get("/api/versions")
-    assert answer.status_code == 503
-    assert "is gone" in answer.json()["error"]
 
 
 def test_a_port_in_use_is_an_error_at_once(updater: Updater) -> None:

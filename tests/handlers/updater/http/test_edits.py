@@ -1,6 +1,5 @@
 """Requests for changes over HTTP: who may make them, what they must look like, where they are written down."""
 
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -11,14 +10,13 @@ from starlette.requests import Request
 
 from handlers.bucket.edit_documents import DeleteImages, Merge, Relearn, Remove, Rename
 from handlers.settings import Settings
-from handlers.sidecar.http import WebServer
-from handlers.updater.http.app import make_app
 from handlers.updater.http.changes.access import check_access
 from handlers.updater.service import Updater
 from lucir_core.config.phase_config import load_preset
 from model_store.directory.directory_store import DirectoryStore
 from model_store.versions import VersionStore
 from tests.handlers.cli.test_versions import publish
+from tests.handlers.updater.http.conftest import serving
 
 SHA = "ab" * 32
 
@@ -31,21 +29,6 @@ def updater(settings: Settings, store: DirectoryStore, tmp_path: Path) -> Update
         publish(versions, number, tmp_path)
         versions.point_to(number, "published")
     return Updater(settings, load_preset("digits"), store)
-
-
-def serving(updater: Updater) -> Iterator[httpx.Client]:
-    server = WebServer(make_app(updater), "127.0.0.1", 0)
-    server.start()
-    try:
-        with httpx.Client(base_url=f"http://127.0.0.1:{server.port}", timeout=10, trust_env=False) as http:
-            yield http
-    finally:
-        server.stop()
-
-
-@pytest.fixture
-def client(updater: Updater) -> Iterator[httpx.Client]:
-    yield from serving(updater)
 
 
 def test_each_call_writes_a_request_down(client: httpx.Client, updater: Updater) -> None:

@@ -3,10 +3,7 @@
 import hashlib
 import io
 import json
-import struct
-import zlib
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pytest
@@ -24,6 +21,7 @@ from model_store.directory.directory_store import DirectoryStore
 from model_store.objects import PreconditionFailedError
 from model_store.versions import VersionStore
 from tests.handlers.conftest import DigitFiles, Drop
+from tests.support.images import encoded, header_only
 
 SIDE = 16
 
@@ -47,20 +45,8 @@ def contents(store: DirectoryStore, *prefixes: str) -> list[str]:
     )
 
 
-def bomb(width: int, height: int) -> bytes:
-    """A PNG whose header promises a image of this size."""
-
-    def chunk(kind: bytes, data: bytes) -> bytes:
-        return struct.pack(">I", len(data)) + kind + data + struct.pack(">I", zlib.crc32(kind + data))
-
-    header = struct.pack(">IIBBBBB", width, height, 8, 2, 0, 0, 0)
-    return b"\x89PNG\r\n\x1a\n" + chunk(b"IHDR", header) + chunk(b"IDAT", zlib.compress(b"0")) + chunk(b"IEND", b"")
-
-
 def small(side: int) -> bytes:
-    buffer = io.BytesIO()
-    Image.new("RGB", (side, side), "red").save(buffer, "PNG")
-    return buffer.getvalue()
+    return encoded(Image.new("RGB", (side, side), "red"), "PNG")
 
 
 def test_a_plan_names_every_object_once(store: DirectoryStore, settings: Settings, drop: Drop, tmp_path: Path) -> None:
@@ -109,7 +95,7 @@ def test_every_bad_file_is_rejected_with_its_reason_and_nothing_is_lost(
         "incoming/zero/empty.png": (b"", "empty"),
         "incoming/zero/truncated.png": (good[:60], "damaged"),
         "incoming/zero/dot.png": (small(1), "1x1"),
-        "incoming/zero/bomb.png": (bomb(20000, 10000), "200000000 pixels"),
+        "incoming/zero/bomb.png": (header_only(20000, 10000), "200000000 pixels"),
         "incoming/zero/readme.txt": (b"hello", "does not end as an image's"),
         "incoming/zero/same.png": ((zero / "0-000.png").read_bytes(), "duplicate"),
         "incoming/zero/huge.png": (b"\0" * (settings.images.max_bytes + 1), "at most"),
@@ -141,12 +127,6 @@ def test_every_bad_file_is_rejected_with_its_reason_and_nothing_is_lost(
         assert (reason["key"], reason["sha256"], reason["reason"]) == (entry.key, entry.sha256, entry.reason)
         assert entry.sha256 == hashlib.sha256(bad[entry.key][0]).hexdigest()
     assert contents(store, "incoming/", "rejected/") == before
-
-
-def encoded(image: Image.Image, form: str, **options: Any) -> bytes:
-    buffer = io.BytesIO()
-    image.save(buffer, form, **options)
-    return buffer.getvalue()
 
 
 def odd_images() -> dict[str, tuple[bytes, tuple[int, int, int]]]:

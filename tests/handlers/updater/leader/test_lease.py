@@ -20,6 +20,7 @@ from model_store.directory.directory_store import DirectoryStore
 from model_store.objects import ObjectStore
 
 SECONDS = 15.0
+Pair = tuple[Lease, Lease]
 
 
 class Clock:
@@ -45,6 +46,15 @@ def make(store: DirectoryStore, clock: Clock) -> Callable[..., Lease]:
     return lease
 
 
+@pytest.fixture
+def pair(make: Callable[..., Lease]) -> Pair:
+    """The first is active, the second stands by."""
+    first, second = make("first"), make("second")
+    first.tend()
+    second.tend()
+    return first, second
+
+
 def record(store: DirectoryStore) -> LeaseRecord:
     return LeaseRecord.model_validate_json(store.read(KEY))
 
@@ -64,10 +74,8 @@ def test_who_does_not_learn_never_takes_it(store: DirectoryStore, make: Callable
         page.hold()
 
 
-def test_the_first_is_active_and_the_second_stands_by(make: Callable[..., Lease], clock: Clock) -> None:
-    first, second = make("first"), make("second")
-    first.tend()
-    second.tend()
+def test_the_first_is_active_and_the_second_stands_by(pair: Pair, clock: Clock) -> None:
+    first, second = pair
     assert (first.state.state, first.state.term) == ("active", 1)
     assert (second.state.state, second.state.holder) == ("standby", "first")
     for _ in range(100):  # as long as the holder renews, nobody takes over
@@ -104,12 +112,8 @@ def test_a_silent_holder_is_followed_after_the_time_that_was_watched(
     second.confirm()
 
 
-def test_a_holder_stops_writing_before_anybody_may_take_over(
-    make: Callable[..., Lease], store: DirectoryStore, clock: Clock
-) -> None:
-    first, second = make("first"), make("second")
-    first.tend()
-    second.tend()
+def test_a_holder_stops_writing_before_anybody_may_take_over(pair: Pair, store: DirectoryStore, clock: Clock) -> None:
+    first, second = pair
     fenced = FencedStore(store, first.hold)
     fenced.write("updates/1", b"1")
     clock.time += SECONDS * SAFE_SHARE - 1
@@ -171,22 +175,16 @@ def test_of_two_that_follow_a_silent_one_one_is_active(
     assert record(store).name == "quick"
 
 
-def test_a_late_clean_stop_takes_nothing_from_a_successor(
-    make: Callable[..., Lease], store: DirectoryStore, clock: Clock
-) -> None:
-    first, second = make("first"), make("second")
-    for lease in (first, second):
-        lease.tend()
+def test_a_late_clean_stop_takes_nothing_from_a_successor(pair: Pair, store: DirectoryStore, clock: Clock) -> None:
+    first, second = pair
     clock.time += SECONDS
     second.tend()
     first.release()
     assert (record(store).name, record(store).released) == ("second", False)
 
 
-def test_a_clean_stop_hands_over_at_once(make: Callable[..., Lease], clock: Clock) -> None:
-    first, second = make("first"), make("second")
-    first.tend()
-    second.tend()
+def test_a_clean_stop_hands_over_at_once(pair: Pair, clock: Clock) -> None:
+    first, second = pair
     first.release()
     assert not first.active
     with pytest.raises(LeaseLostError):
@@ -211,12 +209,10 @@ def test_a_restarted_updater_does_not_wait_for_itself(make: Callable[..., Lease]
 
 
 @pytest.mark.parametrize("damage", [b"{", b'{"holder": 1}'])
-def test_a_lease_that_somebody_edited_is_written_anew(
-    make: Callable[..., Lease], store: DirectoryStore, clock: Clock, damage: bytes
+def test_a_lease_that_somebody_edited_is_written_again(
+    pair: Pair, store: DirectoryStore, clock: Clock, damage: bytes
 ) -> None:
-    first, second = make("first"), make("second")
-    first.tend()
-    second.tend()
+    first, second = pair
     store.write(KEY, damage)
     second.tend()
     assert not second.active  # its holder may be writing still
@@ -228,10 +224,8 @@ def test_a_lease_that_somebody_edited_is_written_anew(
     assert record(store).term == 2
 
 
-def test_a_removed_lease_goes_to_one(make: Callable[..., Lease], store: DirectoryStore, clock: Clock) -> None:
-    first, second = make("first"), make("second")
-    first.tend()
-    second.tend()
+def test_a_removed_lease_goes_to_one(pair: Pair, store: DirectoryStore, clock: Clock) -> None:
+    first, second = pair
     store.delete(KEY)
     second.tend()
     assert not second.active
