@@ -13,13 +13,14 @@ from http import HTTPStatus
 from pathlib import Path
 from typing import Any
 
-from handlers.inference.answering import NOTHING_KEPT, RawRequest, Reply, answer_batch, encode, error_reply
+from handlers.inference.answering import NOTHING_KEPT, answer_batch
 from handlers.inference.api_keys import DIGESTS_VARIABLE, WITHOUT_KEY, ApiKeys
-from handlers.inference.batch_reports import REPORTS_VARIABLE, BatchReporter
 from handlers.inference.preprocess import Limits
 from handlers.inference.repeated_fields import keep_repeated_fields
+from handlers.inference.replies import RawRequest, Reply, encode, error_reply
 from handlers.inference.version_model import VersionModel
-from handlers.inference.worker import CLOSING, CLOSING_VARIABLE, NOTHING_LEARNT_FILE, read_options
+from handlers.inference.workers.batch_reports import REPORTS_VARIABLE, BatchReporter
+from handlers.inference.workers.worker import CLOSING, CLOSING_VARIABLE, NOTHING_LEARNT_FILE, read_options
 from handlers.labelling.unsure_images import UnsureImages
 
 logger = logging.getLogger(__name__)

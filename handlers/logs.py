@@ -4,9 +4,7 @@ import json
 import logging
 import sys
 from datetime import UTC, datetime
-from typing import TextIO
-
-from handlers.settings import LogSettings
+from typing import Protocol, TextIO
 
 QUIET = ("uvicorn", "watchfiles", "httpx", "httpcore", "asyncio", "PIL", "matplotlib", "torch")
 """Libraries whose everyday messages would bury ours: their warnings still come through."""
@@ -57,7 +55,19 @@ class JsonFormatter(logging.Formatter):
         return json.dumps(document, default=str, ensure_ascii=False)
 
 
-def setup_logging(settings: LogSettings, process: str, stream: TextIO | None = None) -> None:
+class LogRules(Protocol):
+    """The settings ``log``, wherever a process has them from."""
+
+    @property
+    def level(self) -> str:
+        """The least that is logged."""
+
+    @property
+    def format(self) -> str:
+        """``text`` or ``json``."""
+
+
+def setup_logging(settings: LogRules, process: str, stream: TextIO | None = None) -> None:
     """Send the logs of this process to ``stream`` (default: standard error), replacing what was set up before."""
     handler = logging.StreamHandler(stream or sys.stderr)
     handler.setFormatter(JsonFormatter(process) if settings.format == "json" else TextFormatter())

@@ -25,7 +25,7 @@ class ServingSettings(Section):
     """The serving engine and the classifier inside it."""
 
     engine: Literal["torchserve", "uvicorn"] = "torchserve"
-    """What answers requests: TorchServe, or a server of our own in one Python process, without Java."""
+    """What answers requests: TorchServe, or a server of our own in Python, without Java."""
     host: Host = "127.0.0.1"
     """Address that inference and the engine's metrics listen on."""
     port: int = Field(8080, ge=1, le=65535)
@@ -34,8 +34,8 @@ class ServingSettings(Section):
     """The engine's own Prometheus port."""
     management_socket: Path | None = None
     """Unix socket of the management API; default: ``run/management.sock`` in the data folder."""
-    workers: int = Field(1, ge=1)
-    """Worker processes per served version; with ``uvicorn``, threads that answer batches."""
+    workers: int | None = Field(None, ge=1)
+    """Processes that decode and classify; default: one, with ``uvicorn`` one for each core, at most 4."""
     threads: int = Field(1, ge=1)
     """ONNX Runtime threads per worker."""
     copies: Literal["auto", "off"] = "auto"

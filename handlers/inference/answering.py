@@ -1,9 +1,7 @@
 """From a batch of requests to their answers, each with its own status: what every serving engine does with a model."""
 
-import json
 import logging
-from collections.abc import Mapping, Sequence
-from contextlib import AbstractContextManager, nullcontext
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, Final
 
@@ -11,35 +9,16 @@ import numpy as np
 from numpy.typing import NDArray
 
 from handlers.inference import open_inference
-from handlers.inference.batch_reports import GivenAnswer
 from handlers.inference.preprocess import BadImageError, ImageRules
+from handlers.inference.replies import RawRequest, Reply, encode, error_reply
 from handlers.inference.request import MOST_IMAGES, BadRequestError, Request, read_request
 from handlers.inference.version_model import Answer, VersionModel
+from handlers.inference.workers.batch_reports import GivenAnswer
 from handlers.labelling.unsure_images import Guess, UnsureImages, UnsureRules
 
 logger = logging.getLogger(__name__)
 
-NO_TURNS: Final = nullcontext()
-"""Nobody else runs a model."""
 NOTHING_KEPT: Final = UnsureImages(UnsureRules())
-
-
-@dataclass(frozen=True, slots=True)
-class RawRequest:
-    """A request as an engine received it: the fields of a form or the whole ``body``, and its headers."""
-
-    fields: Mapping[str, Any]
-    headers: Mapping[str, Any]
-
-
-@dataclass(frozen=True, slots=True)
-class Reply:
-    """An HTTP status and a JSON document, encoded."""
-
-    status: int
-    body: bytes
-    answers: tuple[GivenAnswer, ...] = ()
-    """What the model said of the images that could be read: for the metrics."""
 
 
 def answer_batch(
@@ -47,12 +26,10 @@ def answer_batch(
     requests: Sequence[RawRequest],
     limits: ImageRules,
     top_k: int,
-    turn: AbstractContextManager[object] = NO_TURNS,
     unsure: UnsureImages = NOTHING_KEPT,
 ) -> list[Reply]:
     """Answer all in one run of ``model``, in order. Whatever one request raises ends that request only.
 
-    ``turn`` is held while the model runs, not while images are decoded: where batches of several threads overlap.
     ``unsure`` is offered each image with its answer.
     """
     asked = [_read(model, raw, limits, top_k) for raw in requests]
@@ -60,9 +37,7 @@ def answer_batch(
     answers: list[Answer] = []
     for start in range(0, len(good), MOST_IMAGES):  # forms with many images must not need more memory
         images, counts = zip(*good[start : start + MOST_IMAGES], strict=True)
-        stacked = np.stack(images)
-        with turn:
-            answers += model.classify(stacked, counts)
+        answers += model.classify(np.stack(images), counts)
     found = iter(answers)
     replies = []
     for raw, one in zip(requests, asked, strict=True):
@@ -73,16 +48,6 @@ def answer_batch(
         else:
             replies.append(one)
     return replies
-
-
-def error_reply(status: int, message: str) -> Reply:
-    """The form of every answer that is not a classification."""
-    return Reply(status, encode({"error": message}))
-
-
-def encode(document: Mapping[str, Any] | Sequence[Mapping[str, Any]]) -> bytes:
-    """JSON in UTF-8; half of a surrogate pair, which JSON can name and UTF-8 cannot, as JSON's escape."""
-    return json.dumps(document, ensure_ascii=False).encode("utf-8", "backslashreplace")
 
 
 @dataclass(frozen=True, slots=True)

@@ -2,7 +2,6 @@
 
 import asyncio
 import logging
-import os
 import socket
 import sys
 from pathlib import Path
@@ -17,18 +16,18 @@ from starlette.routing import Route
 
 from handlers.exposure import check_exposure
 from handlers.inference.api_keys import ApiKeys
-from handlers.inference.sessions.copy_choice import CopyRules
 from handlers.inference.traffic_metrics import TrafficMetrics, counts
-from handlers.inference.version_model import VersionModel
-from handlers.labelling.unsure_images import UnsureRules
+from handlers.inference.workers.worker_options import worker_options
 from handlers.logs import setup_logging
 from handlers.server.admission import WithKeys, with_origins
 from handlers.server.batches import Batcher, BatchRules
 from handlers.server.connections import DrainingServer, QuietServer, make_config
+from handlers.server.frames import model_environment
 from handlers.server.gateway import Gateway
 from handlers.server.inference_app import RequestLimits, make_inference_app
 from handlers.server.loaded_versions import LoadedVersions
 from handlers.server.management_app import make_management_app
+from handlers.server.model_pool import ModelPool, PoolRules, usual_processes
 from handlers.settings import Settings, SettingsError, load_settings
 from handlers.sidecar.process import EXIT_CONFIG, EXIT_UNAVAILABLE
 from handlers.sockets import LaunchError, management_socket, private_folder
@@ -37,8 +36,6 @@ from handlers.web_address import listening_socket
 
 logger = logging.getLogger("handlers.server")
 
-EXIT_STUCK: Final = 70
-"""A batch never ended: only a new process helps."""
 _GPU: Final = Path("/dev/nvidia0")
 
 
@@ -48,29 +45,24 @@ class Server:
     def __init__(self, settings: Settings) -> None:
         serving = settings.serving
         gpu = 0 if _GPU.exists() else None
-        copies = CopyRules.of(serving.copies, serving.copy_max_changes, serving.copy_max_probability_change)
+        environment = model_environment(worker_options(settings), settings.log, gpu)
+        processes = serving.workers or usual_processes(gpu=gpu is not None)
+        pool_rules = PoolRules(processes, environment, float(serving.response_timeout_seconds))
         self.settings = settings
-        self.versions = LoadedVersions(
-            lambda folder: VersionModel.load(folder, threads=serving.threads, gpu=gpu, rules=copies),
-            settings.run_folder / "answering.json",
-        )
-        rules = BatchRules(
-            settings.images,
-            serving.top_k,
-            serving.batch_size,
-            serving.queue_size,
-            serving.workers,
-            UnsureRules.of(settings.labelling, settings.data),
-        )
+        self.pool = ModelPool(pool_rules, lambda: self.versions.folders())
+        self.versions = LoadedVersions(self.pool, settings.run_folder / "answering.json")
         self.traffic = TrafficMetrics()
-        self.batcher = Batcher(self.versions, rules, self.traffic)
+        rules = BatchRules(serving.batch_size, serving.queue_size)
+        self.batcher = Batcher(self.versions, rules, self.traffic, self.pool.processes)
         limits = RequestLimits(
             serving.max_request_mb * 1024 * 1024, serving.body_seconds, float(serving.response_timeout_seconds)
         )
         app = make_inference_app(self.versions, self.batcher, limits)
         allowed = WithKeys(app, ApiKeys.of(serving.keys()))
         self.gateway = Gateway(with_origins(allowed, serving.cors_origins), self._answered)
-        self.management = make_management_app(self.versions, self.batcher, settings.models_folder, gpu=gpu is not None)
+        self.management = make_management_app(
+            self.versions, self.batcher, self.pool, settings.models_folder, gpu=gpu is not None
+        )
         self._marker = management_socket(settings).with_name(DRAINING_MARKER)
         self.pages = Starlette(routes=[Route("/metrics", self._metrics)])
 
@@ -86,21 +78,21 @@ class Server:
             _listen_privately(management_socket(self.settings)) as management,
         ):
             self._marker.unlink(missing_ok=True)  # of a process that was killed while it was draining
-            self.versions.resume(serving.workers)
+            self.pool.start()
+            await self.versions.resume(serving.workers or 1)
             self.batcher.start()
             others = [QuietServer(make_config(self.management, grace=1)), QuietServer(make_config(self.pages, grace=1))]
             pairs = zip(others, (management, metrics), strict=True)
             running = [asyncio.create_task(other.serve([own])) for other, own in pairs]
             config = make_config(self.gateway, connections=serving.max_connections)
             server = DrainingServer(config, self._drain, serving.drain_seconds)
-            watch = asyncio.create_task(self._watch())
             logger.info("answering on %s", self.settings.inference_url)
             await server.serve([inference])
             for other in others:
                 other.should_exit = True
             await asyncio.gather(*running)
-            watch.cancel()
             self.batcher.stop()
+            await self.pool.stop()
             for left in (management_socket(self.settings), self._marker):
                 left.unlink(missing_ok=True)
         logger.info("stopped")
@@ -114,16 +106,6 @@ class Server:
     def _answered(self, target: str, status: int, seconds: float) -> None:
         if counts(target):
             self.traffic.answered(status, seconds)
-
-    async def _watch(self) -> None:
-        """End the process when a batch never ends, so that its supervisor starts a new one."""
-        limit = self.settings.serving.response_timeout_seconds
-        while True:
-            await asyncio.sleep(1.0)
-            if self.batcher.stuck_seconds() > limit:
-                logger.critical("a batch has been running for more than %d s: this process ends", limit)
-                logging.shutdown()
-                os._exit(EXIT_STUCK)
 
     async def _metrics(self, _: Request) -> Response:
         self.traffic.waiting(self.batcher.waiting)

@@ -7,8 +7,8 @@ from starlette.middleware.cors import CORSMiddleware
 from starlette.responses import Response
 from starlette.types import ASGIApp, Receive, Scope, Send
 
-from handlers.inference.answering import error_reply
 from handlers.inference.api_keys import WITHOUT_KEY, ApiKeys
+from handlers.inference.replies import error_reply
 from handlers.inference.request import READABLE_HEADERS
 
 OPEN: Final = ("/ping", "/v2/health/", "/openapi.json")

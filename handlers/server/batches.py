@@ -2,25 +2,39 @@
 
 import asyncio
 import logging
-import threading
 import time
 from collections import deque
+from collections.abc import Sequence
 from dataclasses import dataclass, field
-from typing import Final
+from typing import Final, Protocol
 
-from handlers.inference.answering import RawRequest, Reply, answer_batch, error_reply
-from handlers.inference.preprocess import ImageRules
+from handlers.inference.replies import RawRequest, Reply, error_reply
 from handlers.inference.traffic_metrics import TrafficMetrics
-from handlers.labelling.unsure_images import UnsureImages, UnsureRules
 from handlers.server.loaded_versions import LoadedVersion, LoadedVersions
+from handlers.server.model_pool import ProcessLostError
 
 logger = logging.getLogger(__name__)
 
 NOT_YET: Final = "no version is loaded yet: try again in a moment"
+LOST: Final = "the process that read this request ended, twice: the image may be one that no process survives"
 
 
 class QueueFullError(RuntimeError):
     """So many requests wait that one more would only wait longer; the message says how many."""
+
+
+class Runner(Protocol):
+    """Answers one batch at a time."""
+
+    @property
+    def up(self) -> bool:
+        """Whether it can be asked."""
+
+    async def ready(self) -> None:
+        """Return when it can be asked."""
+
+    async def answer(self, version: int, requests: Sequence[RawRequest]) -> list[Reply]:
+        """The replies, in order. Raises ``ProcessLostError``."""
 
 
 @dataclass(slots=True, eq=False)
@@ -29,67 +43,51 @@ class _Job:
     version: int | None
     future: asyncio.Future[Reply]
     queued: float = field(default_factory=time.perf_counter)
+    lost: int = 0
+    """Processes that ended while they had it."""
 
 
 @dataclass(frozen=True, slots=True)
 class BatchRules:
-    """How batches are made; as in the settings."""
+    """Most requests in a batch, most that wait; as in the settings."""
 
-    limits: ImageRules
-    top_k: int
     batch_size: int
     queue_size: int
-    runners: int
-    """Batches that run through the model side by side."""
-    unsure: UnsureRules = field(default_factory=UnsureRules)
 
 
 class Batcher:
-    """Threads that each take what is queued, at most ``batch_size`` requests, and answer it in one run.
+    """Gives what is queued to whichever of ``runners`` is free. Use it from the event loop's thread only."""
 
-    There is one thread more than may run the model: it decodes the next batch meanwhile.
-    ONNX Runtime and Pillow let other threads run meanwhile, so that the event loop goes on reading requests. Use
-    ``submit`` from the event loop's thread only.
-    """
-
-    def __init__(self, versions: LoadedVersions, rules: BatchRules, traffic: TrafficMetrics) -> None:
+    def __init__(
+        self, versions: LoadedVersions, rules: BatchRules, traffic: TrafficMetrics, runners: Sequence[Runner]
+    ) -> None:
         self._versions = versions
         self._traffic = traffic
         self._rules = rules
-        self._unsure = UnsureImages(rules.unsure)
+        self._runners = runners
         self._queue: deque[_Job] = deque()
-        self._arrived = threading.Condition()
-        self._running: dict[int, float] = {}
-        self._turns = threading.Semaphore(rules.runners)
-        self._stopping = False
-        self._loop: asyncio.AbstractEventLoop | None = None
-        self._threads = [
-            threading.Thread(target=self._run, args=(number,), name=f"runner-{number}", daemon=True)
-            for number in range(rules.runners + 1)
-        ]
+        self._idle: list[asyncio.Future[None]] = []
+        """Of runners that wait for a request; the last one has the network in its processor's cache still."""
+        self._running = 0
+        """Requests that runners have."""
+        self._tasks: list[asyncio.Task[None]] = []
 
     def start(self) -> None:
         """Begin to answer, for the running event loop."""
-        self._loop = asyncio.get_running_loop()
-        for thread in self._threads:
-            thread.start()
+        self._tasks = [asyncio.create_task(self._run(runner)) for runner in self._runners]
 
     def stop(self) -> None:
-        """End the threads; what is queued stays unanswered."""
-        with self._arrived:
-            self._stopping = True
-            self._arrived.notify_all()
+        """Answer no more; what is queued stays unanswered."""
+        for task in self._tasks:
+            task.cancel()
 
     def submit(self, raw: RawRequest, version: int | None) -> asyncio.Future[Reply]:
         """Queue a request for ``version``, or for whichever answers everybody. Raises ``QueueFullError``."""
-        if self._loop is None:
-            raise RuntimeError("the runners have not been started")
-        job = _Job(raw, version, self._loop.create_future())
-        with self._arrived:
-            if len(self._queue) >= self._rules.queue_size:
-                raise QueueFullError(f"{len(self._queue)} requests wait already: try again in a moment")
-            self._queue.append(job)
-            self._arrived.notify()
+        if len(self._queue) >= self._rules.queue_size:
+            raise QueueFullError(f"{len(self._queue)} requests wait already: try again in a moment")
+        job = _Job(raw, version, asyncio.get_running_loop().create_future())
+        self._queue.append(job)
+        self._wake()
         return job.future
 
     @property
@@ -99,76 +97,91 @@ class Batcher:
 
     def waiting_for(self, version: int) -> int:
         """Requests in the queue that ask for this version by number."""
-        with self._arrived:
-            return sum(job.version == version for job in self._queue)
+        return sum(job.version == version for job in self._queue)
 
-    def stuck_seconds(self) -> float:
-        """How long the slowest batch has been running."""
-        now = time.perf_counter()
-        return max((now - since for since in list(self._running.values())), default=0.0)
+    async def _run(self, runner: Runner) -> None:
+        while True:
+            await runner.ready()
+            batch = self._take()
+            if not batch:
+                idle = asyncio.get_running_loop().create_future()
+                self._idle.append(idle)
+                await idle
+                if not runner.up:
+                    self._wake()  # somebody else; this one has ended meanwhile
+                continue
+            self._running += len(batch)
+            try:
+                await self._answer(runner, batch)
+            finally:
+                self._running -= len(batch)
+
+    def _wake(self) -> None:
+        """Have one more runner look at the queue."""
+        if self._idle:
+            self._idle.pop().set_result(None)
 
     def _take(self) -> list[_Job]:
-        """The next batch, all for the same version; empty when everything ends."""
-        with self._arrived:
-            while not self._queue and not self._stopping:
-                self._arrived.wait()
-            if self._stopping:
-                return []
-            batch = [self._queue.popleft()]
-            others: list[_Job] = []
-            while self._queue and len(batch) < self._rules.batch_size:
-                job = self._queue.popleft()
-                (batch if job.version == batch[0].version else others).append(job)
-            self._queue.extendleft(reversed(others))
-            return batch
+        """The next batch, all for the same version, without those that nobody waits for any more.
 
-    def _run(self, number: int) -> None:
-        while batch := self._take():
-            taken = self._running[number] = time.perf_counter()
-            batch = [job for job in batch if not job.future.done()]
-            version = self._find(batch[0].version) if batch else None
-            replies = self._answer(version, batch)
-            seconds = time.perf_counter() - taken
-            del self._running[number]
-            if self._loop is None or self._loop.is_closed():
-                return
-            self._loop.call_soon_threadsafe(self._deliver, batch, version, replies, taken, seconds)
+        At most this runner's share of all requests that are here, so that none runs a large batch while others idle.
+        A request whose process ended runs alone: the next one must not end others' with it.
+        """
+        share = -(-(len(self._queue) + self._running) // len(self._runners))
+        most = min(self._rules.batch_size, share)
+        batch: list[_Job] = []
+        others: list[_Job] = []
+        while self._queue and len(batch) < most:
+            job = self._queue.popleft()
+            if job.future.done():
+                continue
+            if not batch or (job.version == batch[0].version and not job.lost):
+                batch.append(job)
+            else:
+                others.append(job)
+            if batch[0].lost:
+                break
+        self._queue.extendleft(reversed(others))
+        return batch
 
-    def _find(self, number: int | None) -> LoadedVersion | None:
-        return self._versions.default if number is None else self._versions.known.get(number)
-
-    def _answer(self, version: LoadedVersion | None, batch: list[_Job]) -> list[Reply]:
+    async def _answer(self, runner: Runner, batch: list[_Job]) -> None:
+        taken = time.perf_counter()
+        number = batch[0].version
+        version = self._versions.default if number is None else self._versions.known.get(number)
         if version is None or version.model is None:
             notice = version.notice if version is not None else ""
-            return [error_reply(503, notice or NOT_YET)] * len(batch)
-        try:
-            raw = [job.raw for job in batch]
-            return answer_batch(version.model, raw, self._rules.limits, self._rules.top_k, self._turns, self._unsure)
-        except Exception:  # the thread must go on; nobody is left without an answer
-            logger.exception("a batch failed", extra={"version": version.number, "requests": len(batch)})
-            return [error_reply(500, "internal error; the server's log has the details")] * len(batch)
+            replies = [error_reply(503, notice or NOT_YET)] * len(batch)
+        else:
+            try:
+                replies = await runner.answer(version.number, [job.raw for job in batch])
+            except ProcessLostError:
+                self._again(batch)
+                return
+        self._deliver(batch, version, replies, taken)
+
+    def _again(self, batch: list[_Job]) -> None:
+        """Have requests answered by another process, each at most once."""
+        for job in batch:
+            job.lost += 1
+            if job.lost > 1 and not job.future.done():
+                job.future.set_result(error_reply(500, LOST))
+        self._queue.extendleft(job for job in reversed(batch) if not job.future.done())
+        self._wake()
 
     def _deliver(
-        self,
-        batch: list[_Job],
-        version: LoadedVersion | None,
-        replies: list[Reply],
-        taken: float,
-        seconds: float,
+        self, batch: list[_Job], version: LoadedVersion | None, replies: Sequence[Reply], taken: float
     ) -> None:
-        """Hand out the replies, in the event loop's thread, where swaps happen too.
+        """Hand out the replies.
 
         A batch that an earlier version answered while another took over runs again: a client that has seen an answer
         of the new one, on whatever connection, gets none of the old one afterwards.
         """
-        late = batch and batch[0].version is None and self._versions.default is not version
+        late = batch[0].version is None and self._versions.default is not version
         if late and self._versions.default is not None:
-            with self._arrived:
-                self._queue.extendleft(reversed(batch))
-                self._arrived.notify()
+            self._queue.extendleft(reversed(batch))
+            self._wake()
             return
-        if batch:
-            self._traffic.ran(len(batch), seconds)
+        self._traffic.ran(len(batch), time.perf_counter() - taken)
         for job, reply in zip(batch, replies, strict=True):
             if not job.future.done():
                 self._traffic.waited(taken - job.queued)

@@ -19,7 +19,7 @@ from starlette.responses import Response
 from starlette.types import ASGIApp, Receive, Scope, Send
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
-from handlers.inference.answering import error_reply
+from handlers.inference.replies import error_reply
 
 logger = logging.getLogger(__name__)
 

@@ -10,7 +10,7 @@ from typing import Final
 from starlette.responses import Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from handlers.inference.answering import Reply, error_reply
+from handlers.inference.replies import Reply, error_reply
 
 logger = logging.getLogger(__name__)
 

@@ -13,8 +13,8 @@ from starlette.responses import Response
 from starlette.routing import Route
 from starlette.types import Receive, Scope, Send
 
-from handlers.inference.answering import RawRequest, encode
 from handlers.inference.open_inference import MODEL_NAME
+from handlers.inference.replies import RawRequest, encode
 from handlers.server.batches import Batcher, QueueFullError
 from handlers.server.description import openapi_json, software_version
 from handlers.server.loaded_versions import LoadedVersion, LoadedVersions

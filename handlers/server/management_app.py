@@ -1,9 +1,8 @@
 """The management socket: the calls of TorchServe's API that ``handlers.torchserve.management`` makes, and its answers.
 
-Each returns at once; loading goes on in a thread, and ``GET`` tells how far it is.
+Each returns at once; loading goes on in the model processes, and ``GET`` tells how far it is.
 """
 
-import os
 import re
 from pathlib import Path
 from typing import Any
@@ -17,14 +16,17 @@ from starlette.routing import Route
 from handlers.inference.open_inference import MODEL_NAME
 from handlers.server.batches import Batcher
 from handlers.server.loaded_versions import LoadedVersion, LoadedVersions
+from handlers.server.model_pool import ModelPool
 from handlers.torchserve.model_status import MODEL_PATH, READY
 
 _WORDS = {"known": "STOPPED", "loading": "LOADING", "ready": READY, "failed": "FAILED"}
 
 
-def make_management_app(versions: LoadedVersions, batcher: Batcher, models: Path, *, gpu: bool) -> Starlette:
+def make_management_app(
+    versions: LoadedVersions, batcher: Batcher, pool: ModelPool, models: Path, *, gpu: bool
+) -> Starlette:
     """The ASGI application; ``models`` is the folder whose folders may be registered."""
-    calls = _Calls(versions, batcher, models, gpu)
+    calls = _Calls(versions, batcher, pool, models, gpu)
     routes = [
         Route("/models", calls.register, methods=["POST"]),
         Route(MODEL_PATH, calls.default, methods=["GET"]),
@@ -37,9 +39,10 @@ def make_management_app(versions: LoadedVersions, batcher: Batcher, models: Path
 
 
 class _Calls:
-    def __init__(self, versions: LoadedVersions, batcher: Batcher, models: Path, gpu: bool) -> None:
+    def __init__(self, versions: LoadedVersions, batcher: Batcher, pool: ModelPool, models: Path, gpu: bool) -> None:
         self._versions = versions
         self._batcher = batcher
+        self._pool = pool
         self._models = models
         self._gpu = gpu
 
@@ -96,12 +99,14 @@ class _Calls:
         return version
 
     def _describe(self, version: LoadedVersion) -> dict[str, Any]:
-        worker = {"pid": os.getpid(), "status": _WORDS[version.state], "gpu": self._gpu}
+        status = _WORDS[version.state]
+        pids = [process.pid for process in self._pool.processes]
+        workers = [{"pid": pid, "status": status if pid is not None else "LOADING", "gpu": self._gpu} for pid in pids]
         return {
             "modelName": MODEL_NAME,
             "modelVersion": str(version.number),
             "minWorkers": version.workers,
-            "workers": [worker] * version.workers,
+            "workers": workers if version.workers else [],
             "jobQueueStatus": {"pendingRequests": self._batcher.waiting_for(version.number)},
             "problem": version.problem,
         }

@@ -26,7 +26,7 @@ def serving_service(settings: Settings, changes: Mapping[str, str]) -> Service:
 
 
 def _server_service(settings: Settings, environment: Mapping[str, str]) -> Service:
-    """Our own server, which answers in one process. Raises ``LaunchError``."""
+    """Our own server, which starts its own processes. Raises ``LaunchError``."""
     check_exposure(settings)
     socket = management_socket(settings)
     private_folder(socket.parent)

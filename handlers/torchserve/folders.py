@@ -6,7 +6,7 @@ from typing import Final
 from urllib.parse import unquote, urlsplit
 
 from handlers.inference.open_inference import MODEL_NAME
-from handlers.inference.worker import NOTHING_LEARNT_FILE
+from handlers.inference.workers.worker import NOTHING_LEARNT_FILE
 from handlers.settings import Settings
 from model_store.manifest import Manifest
 

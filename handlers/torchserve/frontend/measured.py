@@ -18,8 +18,8 @@ from typing import IO, Final
 
 from prometheus_client import MetricsHandler
 
-from handlers.inference.batch_reports import BatchReports
 from handlers.inference.traffic_metrics import TrafficMetrics, counts
+from handlers.inference.workers.batch_reports import BatchReports
 from handlers.torchserve.frontend.frontend_file import ACCESS_PREFIX
 from handlers.torchserve.frontend.unix_http import get
 from handlers.torchserve.model_status import MODEL_PATH, model_items

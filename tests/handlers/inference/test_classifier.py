@@ -14,7 +14,7 @@ from PIL import Image
 from handlers import classifier
 from handlers.classifier import Classifier
 from handlers.inference.version_model import UnusableVersionError, VersionModel
-from handlers.inference.worker import NOTHING_LEARNT_FILE
+from handlers.inference.workers.worker import NOTHING_LEARNT_FILE
 from tests.support.asked_classifier import ask, started
 
 with warnings.catch_warnings():

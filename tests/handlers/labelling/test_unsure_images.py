@@ -7,10 +7,11 @@ from pathlib import Path
 
 import pytest
 
-from handlers.inference.answering import RawRequest, answer_batch
+from handlers.inference.answering import answer_batch
 from handlers.inference.preprocess import Limits
+from handlers.inference.replies import RawRequest
 from handlers.inference.version_model import VersionModel
-from handlers.inference.worker import WorkerOptions
+from handlers.inference.workers.worker import WorkerOptions
 from handlers.labelling.unsure_images import Guess, UnsureImages, UnsureRules
 from handlers.settings import Settings
 from tests.handlers.torchserve.conftest import MakeImage, MakeVersion, make_image, make_version

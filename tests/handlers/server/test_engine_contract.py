@@ -49,9 +49,9 @@ def answers(stack: Stack) -> bool:
 
 
 def worker_pid(stack: Stack, version: int) -> int | None:
-    """Of the one worker, when it is ready."""
+    """Of the first worker, when it is ready."""
     with ManagementClient(management_socket(stack.settings)) as management:
-        (worker,) = management.versions()[version].workers
+        worker = management.versions()[version].workers[0]
     return worker.pid if worker.ready else None
 
 
@@ -132,7 +132,6 @@ def test_a_new_process_answers_with_the_last_version_before_anybody_told_it(
     stack.serve(reconciler, 2)
 
 
-@pytest.mark.parametrize("engine", ["torchserve"])  # of the other engine, the one process is restarted from outside
 def test_killed_worker_comes_back(stack: Stack, reconciler: Reconciler, make_image: MakeImage) -> None:
     stack.publish(1)
     stack.serve(reconciler, 1)
@@ -140,6 +139,24 @@ def test_killed_worker_comes_back(stack: Stack, reconciler: Reconciler, make_ima
     os.kill(pid, signal.SIGKILL)
     wait_for(lambda: reconciler.step().served == 1 and worker_pid(stack, 1) not in (pid, None))
     assert stack.post(make_image()).json()["model_version"] == 1
+
+
+@pytest.mark.parametrize("engine", ["uvicorn"])  # TorchServe's worker takes the requests that it holds with it
+def test_a_killed_model_process_costs_no_request(new_stack: MakeStack, make_image: MakeImage) -> None:
+    stack = new_stack(workers=2)
+    stack.start()
+    stack.publish(1)
+    with Reconciler(stack.settings, stack.versions) as reconciler:
+        stack.serve(reconciler, 1)
+        with under_load(stack, make_image()) as clients:
+            for _ in range(2):
+                pid = wait_for(lambda: worker_pid(stack, 1))
+                os.kill(pid, signal.SIGKILL)
+                wait_for(lambda pid=pid: worker_pid(stack, 1) not in (pid, None))
+            stack.publish(2)
+            stack.serve(reconciler, 2)
+    assert clients.problems() == []
+    assert {request.version for request in clients.requests()} == {1, 2}
 
 
 def test_restarted_engine_is_healed(stack: Stack, reconciler: Reconciler, make_image: MakeImage) -> None:

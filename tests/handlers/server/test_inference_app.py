@@ -9,16 +9,15 @@ import httpx
 import pytest
 
 from handlers.inference.api_keys import ApiKeys
-from handlers.inference.preprocess import Limits
 from handlers.inference.traffic_metrics import TrafficMetrics
-from handlers.inference.version_model import VersionModel
 from handlers.labelling.unsure_images import UnsureImages, UnsureRules
 from handlers.server.admission import WithKeys, with_origins
 from handlers.server.batches import Batcher, BatchRules
 from handlers.server.gateway import Gateway
 from handlers.server.inference_app import RequestLimits, make_inference_app
-from handlers.server.loaded_versions import LoadedVersion, LoadedVersions
+from handlers.server.loaded_versions import LoadedVersions
 from tests.support.asgi_server import serving
+from tests.support.in_thread import InThread
 from tests.support.waiting import wait_for
 
 PATH = "/predictions/lucir"
@@ -29,14 +28,15 @@ MakeImage = Callable[..., bytes]
 
 
 @pytest.fixture
-def versions(tmp_path: Path, make_version: MakeVersion) -> LoadedVersions:
+def models() -> InThread:
+    return InThread()
+
+
+@pytest.fixture
+def versions(models: InThread, tmp_path: Path, make_version: MakeVersion) -> LoadedVersions:
     """Versions 1 and 2, of which 2 answers."""
-    found = LoadedVersions(VersionModel.load, tmp_path / "answering.json")
-    for number in (1, 2):
-        folder = make_version(tmp_path / f"lucir-{number}", number)
-        found.known[number] = LoadedVersion(number, folder, "ready", 1, VersionModel.load(folder))
-    found.make_default(found.known[2])
-    return found
+    folders = {number: make_version(tmp_path / f"lucir-{number}", number) for number in (1, 2)}
+    return models.known(folders, tmp_path / "answering.json")
 
 
 @pytest.fixture
@@ -46,8 +46,8 @@ def statuses() -> list[tuple[str, int]]:
 
 
 @pytest.fixture
-def client(versions: LoadedVersions, statuses: list[tuple[str, int]]) -> Iterator[httpx.Client]:
-    batcher = Batcher(versions, BatchRules(Limits(), 5, 8, 50, 1), TrafficMetrics())
+def client(versions: LoadedVersions, models: InThread, statuses: list[tuple[str, int]]) -> Iterator[httpx.Client]:
+    batcher = Batcher(versions, BatchRules(8, 50), TrafficMetrics(), [models])
     app = make_inference_app(versions, batcher, RequestLimits(LARGEST, 10, 30))
     gateway = Gateway(app, lambda target, status, _: statuses.append((target, status)))
     with serving(gateway, batcher.start) as client:
@@ -177,10 +177,9 @@ def test_every_answer_is_counted(client: httpx.Client, statuses: list[tuple[str,
 
 
 def test_a_full_queue_says_so(versions: LoadedVersions, make_image: MakeImage) -> None:
-    batcher = Batcher(versions, BatchRules(Limits(), 5, 1, 1, 0), TrafficMetrics())  # no batch has its turn
+    batcher = Batcher(versions, BatchRules(1, 1), TrafficMetrics(), [])
     app = make_inference_app(versions, batcher, RequestLimits(LARGEST, 10, 0.05))
     with serving(app, batcher.start) as client:
-        assert client.post(PATH, content=make_image()).status_code == 503  # decoded, and waits for its turn
         first, second = (client.post(PATH, content=make_image()) for _ in range(2))
     assert first.status_code == 503
     assert "no answer within" in first.json()["error"]
@@ -196,8 +195,8 @@ def test_nested_json_is_the_clients_fault(client: httpx.Client) -> None:
     assert json.loads(answer.content)["error"]
 
 
-def test_keys(versions: LoadedVersions, make_image: MakeImage) -> None:
-    batcher = Batcher(versions, BatchRules(Limits(), 5, 8, 50, 1), TrafficMetrics())
+def test_keys(versions: LoadedVersions, models: InThread, make_image: MakeImage) -> None:
+    batcher = Batcher(versions, BatchRules(8, 50), TrafficMetrics(), [models])
     app = make_inference_app(versions, batcher, RequestLimits(LARGEST, 10, 30))
     gateway = Gateway(WithKeys(app, ApiKeys.of(["old", "ключ"])), lambda *_: None)
     with serving(gateway, batcher.start) as client:
@@ -213,8 +212,8 @@ def test_keys(versions: LoadedVersions, make_image: MakeImage) -> None:
     batcher.stop()
 
 
-def test_web_pages_of_chosen_origins(versions: LoadedVersions, make_image: MakeImage) -> None:
-    batcher = Batcher(versions, BatchRules(Limits(), 5, 8, 50, 1), TrafficMetrics())
+def test_web_pages_of_chosen_origins(versions: LoadedVersions, models: InThread, make_image: MakeImage) -> None:
+    batcher = Batcher(versions, BatchRules(8, 50), TrafficMetrics(), [models])
     app = make_inference_app(versions, batcher, RequestLimits(LARGEST, 10, 30))
     gateway = Gateway(with_origins(WithKeys(app, ApiKeys.of(["key"])), ("https://a.example",)), lambda *_: None)
     with serving(gateway, batcher.start) as client:
@@ -232,9 +231,11 @@ def test_web_pages_of_chosen_origins(versions: LoadedVersions, make_image: MakeI
     batcher.stop()
 
 
-def test_what_an_answer_was_unsure_of_is_kept(versions: LoadedVersions, make_image: MakeImage, tmp_path: Path) -> None:
+def test_what_an_answer_was_unsure_of_is_kept(make_version: MakeVersion, make_image: MakeImage, tmp_path: Path) -> None:
     rules = UnsureRules(tmp_path / "unsure", images=5, below=1.0)
-    batcher = Batcher(versions, BatchRules(Limits(), 5, 8, 50, 1, rules), TrafficMetrics())
+    models = InThread(unsure=UnsureImages(rules))
+    versions = models.known({1: make_version(tmp_path / "lucir-1", 1)}, tmp_path / "answering.json")
+    batcher = Batcher(versions, BatchRules(8, 50), TrafficMetrics(), [models])
     with serving(make_inference_app(versions, batcher, RequestLimits(LARGEST, 10, 30)), batcher.start) as client:
         client.post("/predictions/lucir", content=make_image("rot"))
         client.post("/predictions/lucir", content=make_image("grün"), headers={"x-do-not-keep": "1"})

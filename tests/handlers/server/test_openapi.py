@@ -13,13 +13,11 @@ from hypothesis import strategies as st
 from schemathesis.generation import GenerationMode
 from starlette.routing import Route
 
-from handlers.inference.preprocess import Limits
 from handlers.inference.traffic_metrics import TrafficMetrics
-from handlers.inference.version_model import VersionModel
 from handlers.server.batches import Batcher, BatchRules
 from handlers.server.description import openapi
 from handlers.server.inference_app import RequestLimits, make_inference_app
-from handlers.server.loaded_versions import LoadedVersions
+from tests.support.in_thread import InThread
 from tests.support.inference_server import answering
 
 EXAMPLES = 6
@@ -44,10 +42,9 @@ def client(
 
 
 def test_every_address_is_described(tmp_path: Path) -> None:
-    versions = LoadedVersions(VersionModel.load, tmp_path / "answering.json")
-    app = make_inference_app(
-        versions, Batcher(versions, BatchRules(Limits(), 5, 8, 50, 1), TrafficMetrics()), RequestLimits(1000, 1, 1)
-    )
+    versions = InThread().known({}, tmp_path / "answering.json")
+    batcher = Batcher(versions, BatchRules(8, 50), TrafficMetrics(), [])
+    app = make_inference_app(versions, batcher, RequestLimits(1000, 1, 1))
     found = {route.path: set(route.methods or ()) - {"HEAD"} for route in app.routes if isinstance(route, Route)}
     described = {
         path: {method.upper() for method in item} & {"GET", "POST", "PUT"} for path, item in openapi()["paths"].items()

@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from handlers.inference.worker import WorkerOptions, read_options
+from handlers.inference.workers.worker import WorkerOptions, read_options
 from handlers.labelling.unsure_images import UnsureRules
 from handlers.settings import LabellingSettings, Settings
 from handlers.sockets import LaunchError, management_socket

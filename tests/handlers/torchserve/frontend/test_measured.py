@@ -8,8 +8,8 @@ from pathlib import Path
 import httpx
 import pytest
 
-from handlers.inference.batch_reports import BatchReporter, BatchReports, GivenAnswer
 from handlers.inference.traffic_metrics import TrafficMetrics, counts
+from handlers.inference.workers.batch_reports import BatchReporter, BatchReports, GivenAnswer
 from handlers.stack.ports import free_ports
 from handlers.torchserve.frontend.frontend_file import FrontendFile
 from handlers.torchserve.frontend.measured import Measure

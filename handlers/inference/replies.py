@@ -1,0 +1,36 @@
+"""A request as an engine received it, and its answer: what goes in and out of ``answering``, without its runtime."""
+
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from handlers.inference.workers.batch_reports import GivenAnswer
+
+
+@dataclass(frozen=True, slots=True)
+class RawRequest:
+    """A request as an engine received it: the fields of a form or the whole ``body``, and its headers."""
+
+    fields: Mapping[str, Any]
+    headers: Mapping[str, Any]
+
+
+@dataclass(frozen=True, slots=True)
+class Reply:
+    """An HTTP status and a JSON document, encoded."""
+
+    status: int
+    body: bytes
+    answers: tuple[GivenAnswer, ...] = ()
+    """What the model said of the images that could be read: for the metrics."""
+
+
+def error_reply(status: int, message: str) -> Reply:
+    """The form of every answer that is not a classification."""
+    return Reply(status, encode({"error": message}))
+
+
+def encode(document: Mapping[str, Any] | Sequence[Mapping[str, Any]]) -> bytes:
+    """JSON in UTF-8; half of a surrogate pair, which JSON can name and UTF-8 cannot, as JSON's escape."""
+    return json.dumps(document, ensure_ascii=False).encode("utf-8", "backslashreplace")

@@ -1,0 +1,1 @@
+"""What a worker is told when it starts, and what it tells of its batches."""

@@ -1,0 +1,132 @@
+"""Model processes: real ones, asked, stopped for good, killed; and what becomes of the requests that they held."""
+
+import asyncio
+import json
+import os
+import signal
+from collections.abc import AsyncIterator, Callable, Sequence
+from contextlib import asynccontextmanager
+from pathlib import Path
+
+import pytest
+
+from handlers.inference.replies import RawRequest, Reply
+from handlers.inference.traffic_metrics import TrafficMetrics
+from handlers.inference.workers.worker import WorkerOptions
+from handlers.server.batches import Batcher, BatchRules
+from handlers.server.frames import LogWords, model_environment
+from handlers.server.model_pool import LoadError, ModelPool, PoolRules, ProcessLostError
+from tests.support.in_thread import InThread
+
+MakeVersion = Callable[..., Path]
+MakeImage = Callable[..., bytes]
+
+PATIENCE = 60.0
+
+
+@asynccontextmanager
+async def pool_of(processes: int, folders: dict[int, Path], answer_seconds: float = 30) -> AsyncIterator[ModelPool]:
+    environment = model_environment(WorkerOptions(), LogWords("WARNING", "text"), None)
+    pool = ModelPool(PoolRules(processes, environment, answer_seconds), lambda: folders)
+    pool.start()
+    try:
+        yield pool
+    finally:
+        await pool.stop()
+
+
+def requests_of(*images: bytes) -> list[RawRequest]:
+    return [RawRequest({"body": image}, {}) for image in images]
+
+
+def best(reply: Reply) -> str:
+    return str(json.loads(reply.body)["predictions"][0]["class"])
+
+
+def test_a_process_answers_is_replaced_and_ended_when_it_is_stuck(
+    tmp_path: Path, make_version: MakeVersion, make_image: MakeImage
+) -> None:
+    folders = {1: make_version(tmp_path / "lucir-1", 1)}
+
+    async def story() -> None:
+        async with pool_of(1, folders, answer_seconds=3) as pool:
+            (process,) = pool.processes
+            await asyncio.wait_for(process.ready(), PATIENCE)
+            replies = await process.answer(1, requests_of(make_image("青"), b"no image"))
+            assert (best(replies[0]), [reply.status for reply in replies]) == ("青", [200, 400])
+            facts = await pool.load(2, make_version(tmp_path / "lucir-2", 2))
+            assert (facts.version, facts.classes, facts.size) == (2, ("rot", "grün", "青"), 16)
+            with pytest.raises(LoadError, match="manifest"):
+                await pool.load(3, tmp_path / "lucir-3")
+            first = process.pid
+            assert first is not None
+            os.kill(first, signal.SIGSTOP)
+            with pytest.raises(ProcessLostError):
+                await process.answer(2, requests_of(make_image()))
+            await asyncio.wait_for(process.ready(), PATIENCE)
+            assert process.pid not in (None, first)
+            assert best((await process.answer(1, requests_of(make_image("rot"))))[0]) == "rot"
+            folders[2] = tmp_path / "lucir-2"  # it became ready while this process was starting
+            assert best((await process.answer(2, requests_of(make_image("rot"))))[0]) == "rot"
+            pool.forget(1)
+
+    asyncio.run(story())
+
+
+class Fragile(InThread):
+    """Ends whenever it is asked for one image, as a decoder with a fault would: none is known that does."""
+
+    def __init__(self, poison: bytes) -> None:
+        super().__init__()
+        self._poison = poison
+        self.batches: list[int] = []
+
+    async def answer(self, version: int, requests: Sequence[RawRequest]) -> list[Reply]:
+        self.batches.append(len(requests))
+        if any(request.fields["body"] == self._poison for request in requests):
+            raise ProcessLostError("ended")
+        return await super().answer(version, requests)
+
+
+def test_a_request_that_ends_processes_fails_alone(
+    tmp_path: Path, make_version: MakeVersion, make_image: MakeImage
+) -> None:
+    async def story() -> list[Reply]:
+        models = Fragile(b"poison")
+        versions = models.known({1: make_version(tmp_path / "lucir-1", 1)}, tmp_path / "answering.json")
+        batcher = Batcher(versions, BatchRules(8, 50), TrafficMetrics(), [models])
+        images = [make_image("rot"), b"poison", make_image("青"), make_image("grün")]
+        waiting = [batcher.submit(request, None) for request in requests_of(*images)]
+        batcher.start()
+        replies = await asyncio.wait_for(asyncio.gather(*waiting), PATIENCE)
+        batcher.stop()
+        assert models.batches == [4, 1, 1, 1, 1]
+        return replies
+
+    replies = asyncio.run(story())
+    assert [reply.status for reply in replies] == [200, 500, 200, 200]
+    assert "ended, twice" in json.loads(replies[1].body)["error"]
+
+
+def test_requests_are_shared_among_the_processes_and_the_last_one_is_asked_first(
+    tmp_path: Path, make_version: MakeVersion, make_image: MakeImage
+) -> None:
+    async def story() -> tuple[list[int], list[int]]:
+        one, other = Fragile(b""), Fragile(b"")
+        versions = one.known({1: make_version(tmp_path / "lucir-1", 1)}, tmp_path / "answering.json")
+        other.models = one.models
+        batcher = Batcher(versions, BatchRules(8, 50), TrafficMetrics(), [one, other])
+        waiting = [batcher.submit(request, None) for request in requests_of(*[make_image()] * 6)]
+        batcher.start()
+        await asyncio.wait_for(asyncio.gather(*waiting), PATIENCE)
+        together = one.batches + other.batches
+        one.batches.clear()
+        other.batches.clear()
+        for _ in range(4):
+            await asyncio.wait_for(batcher.submit(requests_of(make_image())[0], None), PATIENCE)
+        batcher.stop()
+        return together, sorted([len(one.batches), len(other.batches)])
+
+    together, apart = asyncio.run(story())
+    assert together == [3, 3]
+    assert apart == [0, 4]
