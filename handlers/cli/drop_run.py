@@ -1,7 +1,6 @@
 """``lucir drop`` and ``lucir correct``: copy, and with --wait follow until the images are learnt and served."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 from pathlib import Path
 
 from rich.console import Console
@@ -12,24 +11,16 @@ from handlers.client import Client
 from handlers.client.service_client import Drop
 
 
-@dataclass(frozen=True)
-class DropRequest:
-    """The command line of ``lucir drop``; ``wait_seconds`` is None without --wait."""
-
-    folder: Path
-    class_name: str | None
-    wait_seconds: float | None
-    as_json: bool
-
-
-def run_drop(client: Client, request: DropRequest) -> None:
-    """Drop the folder. Raises ``CommandError``, ``ClientError`` or ``StoreError``."""
-    console = Console(stderr=request.as_json)
-    drop = client.prepare_drop(request.folder, request.class_name)
-    if request.wait_seconds is not None:
+def run_drop(
+    client: Client, folder: Path, class_name: str | None, wait_seconds: float | None, *, as_json: bool
+) -> None:
+    """Drop the folder; ``wait_seconds`` is None without --wait. Raises as ``run_correction``."""
+    console = Console(stderr=as_json)
+    drop = client.prepare_drop(folder, class_name)
+    if wait_seconds is not None:
         client.status()  # nobody would learn it: say so before anything is copied
     show_copying(client.copy(drop), len(drop.uploads), console)
-    _follow_and_show(client, drop, request.wait_seconds, console, as_json=request.as_json)
+    _follow_and_show(client, drop, wait_seconds, console, as_json=as_json)
 
 
 def run_correction(

@@ -2,7 +2,6 @@
 
 import sys
 import time
-from dataclasses import dataclass
 
 import typer
 from rich.console import Console
@@ -19,29 +18,20 @@ ROLLBACK = "lucir rollback VERSION undoes it"
 FOR_GOOD = "deleted originals cannot be had back; lucir rollback VERSION undoes the rest"
 
 
-@dataclass(frozen=True)
-class EditCommand:
-    """The command line; ``wait_seconds`` is None without --wait."""
-
-    operation: Operation
-    wait_seconds: float | None
-    as_json: bool
-
-
-def run_edit(client: Client, command: EditCommand) -> None:
-    """Request it. Raises ``CommandError``, ``ClientError`` or ``StoreError``."""
-    console = Console(stderr=command.as_json)
+def run_edit(client: Client, operation: Operation, wait_seconds: float | None, *, as_json: bool) -> None:
+    """Request it; ``wait_seconds`` is None without --wait. Raises ``CommandError``, ``ClientError``, ``StoreError``."""
+    console = Console(stderr=as_json)
     running = client.connection.runs_here
-    request = client.request(command.operation)
+    request = client.request(operation)
     state = RequestState(state="waiting")
-    if command.wait_seconds is not None:
-        deadline = time.monotonic() + command.wait_seconds
-        with console.status(f"waiting for the updater to {command.operation}".replace("[", "\\[")):
-            state = client.wait_edit(request, command.wait_seconds)
+    if wait_seconds is not None:
+        deadline = time.monotonic() + wait_seconds
+        with console.status(f"waiting for the updater to {operation}".replace("[", "\\[")):
+            state = client.wait_edit(request, wait_seconds)
             done = state.done
             if running and done is not None and done.result == "published" and done.version is not None:
                 client.wait_served(done.version, max(1.0, deadline - time.monotonic()))
-    show(request.id, state, console, who=client.connection.who_works("done"), as_json=command.as_json)
+    show(request.id, state, console, who=client.connection.who_works("done"), as_json=as_json)
     if state.done is not None and state.done.result != "published":
         raise CommandError(f"{state.done.result}: {state.done.reason or 'no reason is recorded'}")
 

@@ -5,6 +5,17 @@ from typing import Annotated
 
 import typer
 
+
+def group(text: str) -> typer.Typer:
+    """Commands that share a word, and the help of all of them."""
+    return typer.Typer(
+        help=text,
+        no_args_is_help=True,
+        rich_markup_mode="rich",
+        context_settings={"help_option_names": ["-h", "--help"]},
+    )
+
+
 Data = Annotated[
     Path | None,
     typer.Option("--data", help="Folder of the stack.  [default: lucir-data]", show_default=False, metavar="DIR"),

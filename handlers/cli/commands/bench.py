@@ -6,14 +6,10 @@ from typing import Annotated
 
 import typer
 
+from handlers.cli import options
 from lucir_core.runtime.threads import wait_spinning
 
-app = typer.Typer(
-    help="Run the protocols of the papers and render their page of results.",
-    no_args_is_help=True,
-    rich_markup_mode="rich",
-    context_settings={"help_option_names": ["-h", "--help"]},
-)
+app = options.group("Run the protocols of the papers and render their page of results.")
 
 Data = Annotated[Path, typer.Option("--data", help="Where the data set is.", metavar="PATH")]
 Output = Annotated[Path, typer.Option(help="Folder of the results and of runs under way.", metavar="DIR")]

@@ -6,18 +6,8 @@ import typer
 
 from handlers.cli import options
 
-class_app = typer.Typer(
-    help="Rename, merge and remove classes.",
-    no_args_is_help=True,
-    rich_markup_mode="rich",
-    context_settings={"help_option_names": ["-h", "--help"]},
-)
-image_app = typer.Typer(
-    help="Delete single images.",
-    no_args_is_help=True,
-    rich_markup_mode="rich",
-    context_settings={"help_option_names": ["-h", "--help"]},
-)
+class_app = options.group("Rename, merge and remove classes.")
+image_app = options.group("Delete single images.")
 
 Old = Annotated[str, typer.Argument(help="The class's present name.", show_default=False)]
 New = Annotated[str, typer.Argument(help="Its new name.", show_default=False)]
@@ -53,13 +43,11 @@ def rename(
     Example: lucir class rename kat cat --wait
     """
     from handlers.bucket.edit_documents import Rename
-    from handlers.cli.edit_run import EditCommand, run_edit
+    from handlers.cli.edit_run import run_edit
     from handlers.client import Client
 
-    run_edit(
-        Client(data, store=store, config=config),
-        EditCommand(Rename(name=old, to=new), timeout if wait else None, json_),
-    )
+    client = Client(data, store=store, config=config)
+    run_edit(client, Rename(name=old, to=new), timeout if wait else None, as_json=json_)
 
 
 @class_app.command()
@@ -78,13 +66,11 @@ def merge(
     Example: lucir class merge kitten tomcat --into cat --wait
     """
     from handlers.bucket.edit_documents import Merge
-    from handlers.cli.edit_run import EditCommand, run_edit
+    from handlers.cli.edit_run import run_edit
     from handlers.client import Client
 
-    run_edit(
-        Client(data, store=store, config=config),
-        EditCommand(Merge(names=tuple(names), into=into), timeout if wait else None, json_),
-    )
+    client = Client(data, store=store, config=config)
+    run_edit(client, Merge(names=tuple(names), into=into), timeout if wait else None, as_json=json_)
 
 
 @class_app.command()
@@ -106,13 +92,14 @@ def remove(
     Example: lucir class remove cat --delete-originals --yes --wait
     """
     from handlers.bucket.edit_documents import Remove
-    from handlers.cli.edit_run import FOR_GOOD, ROLLBACK, EditCommand, confirm, run_edit
+    from handlers.cli.edit_run import FOR_GOOD, ROLLBACK, confirm, run_edit
     from handlers.client import Client
 
     question = f"Remove the class {name!r}{' and delete its stored originals' if delete_originals else ''}?"
     confirm(question, FOR_GOOD if delete_originals else ROLLBACK, yes=yes)
     operation = Remove(name=name, delete_originals=delete_originals)
-    run_edit(Client(data, store=store, config=config), EditCommand(operation, timeout if wait else None, json_))
+    client = Client(data, store=store, config=config)
+    run_edit(client, operation, timeout if wait else None, as_json=json_)
 
 
 @image_app.callback()
@@ -139,11 +126,11 @@ def delete(
     Example: lucir image delete archive/000001/cat/7.jpg --yes --wait
     """
     from handlers.bucket.edit_documents import DeleteImages
-    from handlers.cli.edit_run import FOR_GOOD, EditCommand, confirm, run_edit
+    from handlers.cli.edit_run import FOR_GOOD, confirm, run_edit
     from handlers.client import Client
 
     client = Client(data, store=store, config=config)
     hashes = client.image_hashes(*images)
     question = f"Delete {len(hashes)} image{'s' if len(hashes) > 1 else ''} wherever the store keeps them?"
     confirm(question, FOR_GOOD, yes=yes)
-    run_edit(client, EditCommand(DeleteImages(hashes=hashes), timeout if wait else None, json_))
+    run_edit(client, DeleteImages(hashes=hashes), timeout if wait else None, as_json=json_)

@@ -30,11 +30,11 @@ def drop(
 
     Example: lucir drop ./animals --wait     (with ./animals/cat/1.jpg, ./animals/dog/1.jpg ...)
     """
-    from handlers.cli.drop_run import DropRequest, run_drop
+    from handlers.cli.drop_run import run_drop
     from handlers.client import Client
 
-    request = DropRequest(folder, class_, timeout if wait else None, json_)
-    run_drop(Client(data, store=store, config=config), request)
+    client = Client(data, store=store, config=config)
+    run_drop(client, folder, class_, timeout if wait else None, as_json=json_)
 
 
 def correct(

@@ -8,7 +8,7 @@ from rich.console import Console
 from rich.table import Table
 
 from handlers.bucket.report_document import Report
-from handlers.cli.output.text import measured, plain
+from handlers.cli.output.text import measured, percent, plain
 
 SHOWN = 20
 """Rows of each table; the page and ``--json`` have more."""
@@ -43,8 +43,8 @@ def _show_figures(report: Report, console: Console) -> None:
     figures = report.accuracy
     console.print(
         f"accuracy {measured(figures.all, figures.interval, figures.images)} over all classes; "
-        f"old classes {_percent(figures.before_old)} before, {_percent(figures.old)} now; "
-        f"new classes {_percent(figures.new)}; forgetting {_percent(figures.forgetting)}"
+        f"old classes {percent(figures.before_old)} before, {percent(figures.old)} now; "
+        f"new classes {percent(figures.new)}; forgetting {percent(figures.forgetting)}"
     )
 
 
@@ -52,7 +52,7 @@ def _show_tables(report: Report, console: Console) -> None:
     rows = [(row.name, row.trained, row.held_out, row.rejected) for row in report.incoming]
     _table(console, ("came in", "trained on", "held out", "rejected"), rows)
     _table(console, ("rejected", "why"), [(row.count, row.reason) for row in report.rejections])
-    changes = [(row.name, row.images, _percent(row.before), _percent(row.after)) for row in report.classes]
+    changes = [(row.name, row.images, percent(row.before), percent(row.after)) for row in report.classes]
     _table(console, ("class", "images", "before", "now"), changes)
     _table(
         console,
@@ -66,7 +66,7 @@ def _show_tables(report: Report, console: Console) -> None:
         _table(console, ("looks mislabelled", "is labelled", "looks like"), suspects)
         same = [(row.key or "", row.name, row.other_key or "", row.other) for row in report.doubts.duplicates]
         _table(console, ("image", "class", "looks the same as", "of class"), same)
-        alike = [(row.name, row.other, _percent(row.share)) for row in report.doubts.lookalikes]
+        alike = [(row.name, row.other, percent(row.share)) for row in report.doubts.lookalikes]
         _table(console, ("class", "may be taken for", "share"), alike)
 
 
@@ -80,7 +80,3 @@ def _table(console: Console, heads: tuple[str, ...], rows: Sequence[tuple[object
     console.print(table)
     if len(rows) > SHOWN:
         console.print(f"... and {len(rows) - SHOWN} more: --json or --html")
-
-
-def _percent(value: float | None) -> str:
-    return "-" if value is None else f"{value:.1%}"

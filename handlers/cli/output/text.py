@@ -15,6 +15,11 @@ def measured(accuracy: float, interval: tuple[float, float] | None, images: int 
     return f"{accuracy:.1%} ({100 * interval[0]:.1f}-{100 * interval[1]:.1f}, {images} images)"
 
 
+def percent(share: float | None, none: str = "-") -> str:
+    """``98.9%``; ``none`` where it was not measured."""
+    return none if share is None else f"{share:.1%}"
+
+
 def plain(text: str, style: str = "") -> Text:
     """``text`` as it is, control characters made visible."""
     return Text(visible(text), style=style)

@@ -6,7 +6,7 @@ from dataclasses import asdict
 from rich.console import Console
 from rich.table import Table
 
-from handlers.cli.output.text import measured, plain, write_json
+from handlers.cli.output.text import measured, percent, plain, write_json
 from handlers.client.served_version import RolledBack
 from handlers.client.version_list import VersionRow
 
@@ -53,7 +53,7 @@ def show(rows: Sequence[VersionRow], *, as_json: bool) -> None:
             str(len(row.classes)),
             plain(_names(row.new_classes)),
             _overall(row),
-            *(_percent(getattr(row, name)) for name in ("old_accuracy", "new_accuracy", "forgetting")),
+            *(percent(getattr(row, name), none="") for name in ("old_accuracy", "new_accuracy", "forgetting")),
         )
     console.print(table)
     for row in rows:
@@ -91,7 +91,3 @@ def _overall(row: VersionRow) -> str:
     if row.accuracy is None:
         return ""
     return measured(row.accuracy, row.interval, row.images).replace(" ", "\n", 2)
-
-
-def _percent(value: float | None) -> str:
-    return "" if value is None else f"{value:.1%}"

@@ -6,7 +6,6 @@ Their address holds a hash of them all, so that a browser keeps them until anoth
 import hashlib
 from pathlib import Path
 
-from pydantic import SecretStr
 from starlette.exceptions import HTTPException
 from starlette.requests import Request
 from starlette.responses import HTMLResponse, Response
@@ -30,7 +29,7 @@ class Page:
     """The page and its files, read once."""
 
     def __init__(self, settings: Settings) -> None:
-        self._token: SecretStr | None = settings.updater.secret_token()
+        self._token = settings.updater.secret_token()
         self._files = {path.name: path.read_bytes() for path in sorted((_FOLDER / "static").iterdir())}
         content = b"".join(name.encode() + data for name, data in self._files.items())
         self._digest = hashlib.sha256(content).hexdigest()[:16]

@@ -1,6 +1,5 @@
 """HTTP for a corrected answer: ``POST /api/corrections?class=<name>``, the image file as a body of octets."""
 
-from pydantic import SecretStr
 from starlette.concurrency import run_in_threadpool
 from starlette.exceptions import HTTPException
 from starlette.requests import Request
@@ -20,7 +19,7 @@ class CorrectionApi:
 
     def __init__(self, place: Place) -> None:
         self._place = place
-        self._token: SecretStr | None = place.settings.updater.secret_token()
+        self._token = place.settings.updater.secret_token()
 
     def routes(self) -> list[Route]:
         """For the application."""

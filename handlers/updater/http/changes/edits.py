@@ -3,7 +3,7 @@
 from collections.abc import Callable
 from typing import Any, Protocol
 
-from pydantic import Field, SecretStr, ValidationError
+from pydantic import Field, ValidationError
 from starlette.concurrency import run_in_threadpool
 from starlette.exceptions import HTTPException
 from starlette.requests import Request
@@ -46,7 +46,7 @@ class EditApi:
 
     def __init__(self, desk: Desk) -> None:
         self._desk = desk
-        self._token: SecretStr | None = desk.settings.updater.secret_token()
+        self._token = desk.settings.updater.secret_token()
 
     def routes(self) -> list[Route]:
         """For the application."""

@@ -5,7 +5,7 @@ The page cannot look into files and knows no rule of its own; the rules are thos
 
 from collections.abc import Iterable
 
-from pydantic import Field, SecretStr
+from pydantic import Field
 from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import Route
@@ -29,7 +29,7 @@ class LayoutApi:
     """The call; ``routes`` puts it below ``/api``."""
 
     def __init__(self, place: Place) -> None:
-        self._token: SecretStr | None = place.settings.updater.secret_token()
+        self._token = place.settings.updater.secret_token()
 
     def routes(self) -> list[Route]:
         """For the application."""

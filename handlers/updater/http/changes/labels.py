@@ -5,7 +5,6 @@ They are other people's images: only whoever may change something sees them.
 
 import asyncio
 
-from pydantic import SecretStr
 from starlette.concurrency import run_in_threadpool
 from starlette.exceptions import HTTPException
 from starlette.requests import Request
@@ -35,7 +34,7 @@ class LabelApi:
     def __init__(self, place: Place) -> None:
         self._objects = place.objects
         self._limits = place.settings.images
-        self._token: SecretStr | None = place.settings.updater.secret_token()
+        self._token = place.settings.updater.secret_token()
         self._turns = asyncio.Semaphore(AT_ONCE)
         self._unsure = UnsureImages(UnsureRules.of(place.settings.labelling, place.settings.data))
 

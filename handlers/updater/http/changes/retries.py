@@ -1,6 +1,5 @@
 """HTTP for trying a rejected file again: ``POST /api/rejected/retry``."""
 
-from pydantic import SecretStr
 from starlette.concurrency import run_in_threadpool
 from starlette.exceptions import HTTPException
 from starlette.requests import Request
@@ -30,7 +29,7 @@ class RetryApi:
 
     def __init__(self, place: Place) -> None:
         self._objects = place.objects
-        self._token: SecretStr | None = place.settings.updater.secret_token()
+        self._token = place.settings.updater.secret_token()
 
     def routes(self) -> list[Route]:
         """For the application."""

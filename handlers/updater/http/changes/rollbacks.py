@@ -1,6 +1,6 @@
 """HTTP for going back: ``POST /api/rollback {"to": N}``, as ``lucir rollback N`` does it."""
 
-from pydantic import Field, SecretStr
+from pydantic import Field
 from starlette.concurrency import run_in_threadpool
 from starlette.exceptions import HTTPException
 from starlette.requests import Request
@@ -25,7 +25,7 @@ class RollbackApi:
 
     def __init__(self, place: Place) -> None:
         self._objects = place.objects
-        self._token: SecretStr | None = place.settings.updater.secret_token()
+        self._token = place.settings.updater.secret_token()
 
     def routes(self) -> list[Route]:
         """For the application."""

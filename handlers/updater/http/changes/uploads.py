@@ -8,7 +8,6 @@ import asyncio
 import tempfile
 from pathlib import Path
 
-from pydantic import SecretStr
 from starlette.concurrency import run_in_threadpool
 from starlette.exceptions import HTTPException
 from starlette.requests import Request
@@ -35,7 +34,7 @@ class UploadApi:
     def __init__(self, place: Place) -> None:
         self._objects = place.objects
         self._limits = place.settings.images
-        self._token: SecretStr | None = place.settings.updater.secret_token()
+        self._token = place.settings.updater.secret_token()
         self._turns = asyncio.Semaphore(AT_ONCE)
 
     def routes(self) -> list[Route]:
