@@ -2,6 +2,7 @@
 
 import hashlib
 import json
+import os
 import subprocess
 import sys
 from pathlib import Path
@@ -10,6 +11,7 @@ import pytest
 
 from model_store.documents import encode
 from model_store.manifest import FileRecord, Pointer, now
+from model_store.objects import StoreUnavailableError
 from tools.manifests import make_manifest
 from tools.simulation.bucket import Bucket
 from tools.simulation.invariants import Invariants
@@ -18,19 +20,63 @@ from tools.simulation.scheduler import Process, Scheduler
 COUNT = 60
 
 
-def run(*words: str) -> str:
+def run(*words: str, status: int = 0) -> str:
     """In a process of its own: parts of the product are replaced there."""
     command = [sys.executable, "-m", "tools.simulation", *words]
     done = subprocess.run(
         command, cwd=Path(__file__).parents[2], capture_output=True, text=True, encoding="utf-8", check=False
     )
-    assert done.returncode == 0, done.stdout + done.stderr
+    assert done.returncode == status, done.stdout + done.stderr
     return done.stdout
 
 
 @pytest.mark.slow
 def test_no_history_violates_anything() -> None:
     assert f"{COUNT} histories in" in run("--count", str(COUNT))
+
+
+@pytest.mark.slow
+def test_planted_faults_are_found() -> None:
+    """Those that a few histories show; ``--self-test --count 1000`` finds all."""
+    told = run("--self-test", "--count", "60", status=1).splitlines()
+    found = [line.split(": ")[1].split(" (")[0] for line in told if line.startswith("found")]
+    assert set(found) >= {
+        "the pointer is written in any epoch",
+        "a manifest is written before the files",
+        "the lease is taken without a condition",
+        "originals are deleted before they are copied",
+    }
+
+
+@pytest.mark.slow
+def test_a_seed_is_a_whole_history() -> None:
+    """In another process, whose sets have another order."""
+    code = (
+        "import hashlib\n"
+        "from tools.simulation.__main__ import begin\n"
+        "from tools.simulation.bucket import Bucket\n"
+        "from tools.simulation.history import Story, live\n"
+        "begin()\n"
+        "written, put = hashlib.sha256(), Bucket.put\n"
+        "def noted(self, key, data):\n"
+        "    written.update(repr((key, data)).encode())\n"
+        "    return put(self, key, data)\n"
+        "Bucket.put = noted\n"
+        "print([live(Story(seed)) for seed in range(20, 40)], written.hexdigest())\n"
+    )
+    one, other = (
+        subprocess.run(
+            [sys.executable, "-c", code],
+            cwd=Path(__file__).parents[2],
+            env={**os.environ, "PYTHONHASHSEED": seed},
+            capture_output=True,
+            text=True,
+            encoding="utf-8",
+            check=True,
+        ).stdout
+        for seed in ("1", "2")
+    )
+    assert one == other
 
 
 def test_a_class_alone_may_wait_until_something_is_served(bucket: Bucket, invariants: Invariants) -> None:
@@ -109,6 +155,13 @@ def test_two_updaters_of_one_epoch(bucket: Bucket, invariants: Invariants) -> No
     for name in ("one", "other"):
         bucket.put("updates/lease.json", json.dumps({"term": 1, "name": name}).encode())
     assert invariants.broken == "epoch 1 belongs to one and to other"
+
+
+def test_an_updater_that_meets_what_it_does_not_know(invariants: Invariants) -> None:
+    invariants.failed(StoreUnavailableError("the answer was lost"))
+    assert invariants.broken is None
+    invariants.failed(KeyError("version"))
+    assert invariants.broken == "an updater met what it does not know: KeyError('version')"
 
 
 def test_a_replica_that_goes_back(bucket: Bucket, invariants: Invariants) -> None:

@@ -4,7 +4,9 @@ import hashlib
 import os
 from bisect import bisect_left, insort
 from collections.abc import Callable, Iterator
+from contextlib import suppress
 from dataclasses import dataclass
+from functools import cached_property
 from itertools import islice, takewhile
 from pathlib import Path
 from typing import Any
@@ -26,20 +28,38 @@ STALE = 1.5
 """How old a listing may be, in seconds, where listings may be old."""
 
 
+EVENTS = ("lost", "unanswered", "doubled", "crash before", "crash after", "pause before", "pause after")
+"""What may befall a call."""
+
+
 @dataclass(frozen=True)
 class Faults:
     """How likely each is at a call, and what this store is like."""
 
     lost: float = 0.0
+    """The request or its answer; by halves."""
     doubled: float = 0.0
     crash: float = 0.0
+    """Before the call, and after it."""
     pause: float = 0.0
+    """As ``crash``."""
     conditional: bool = True
     stale_listings: bool = False
     atomic_moves: bool = True
     """As in a folder; else a move is a copy and a deletion, between which much may happen."""
     frozen_clock: bool = False
     """Whether a paused process learns nothing of the time that has passed, as in a virtual machine."""
+
+    @cached_property
+    def weights(self) -> tuple[float, ...]:
+        """Of the events, in their order."""
+        pause = self.pause if self.conditional else 0.0
+        return (self.lost / 2, self.lost / 2, self.doubled, self.crash, self.crash, pause, pause)
+
+    @cached_property
+    def any(self) -> float:
+        """That something befalls a call."""
+        return sum(self.weights)
 
 
 class Bucket:
@@ -104,7 +124,7 @@ class SimulatedStore:
         scheduler: Scheduler,
         process: Process,
         faults: Callable[[], Faults],
-        interrupt: Callable[[Process], None],
+        interrupt: Callable[[Process, str], None],
     ) -> None:
         self._bucket = bucket
         self._scheduler = scheduler
@@ -213,20 +233,28 @@ class SimulatedStore:
         return self._call(put)
 
     def _call(self, effect: Callable[[], Any]) -> Any:
-        """Carry a call out, if it arrives, once or twice; give its answer, if that arrives."""
+        """Carry a call out, if it arrives, once or twice; give its answer, if that arrives.
+
+        At most one thing goes wrong, mostly nothing does: a single draw tells, and whatever it is is drawn after that.
+        """
         draw, faults = self._scheduler.random, self._faults()
-        self._scheduler.sleep(draw.uniform(0, LATE))
-        self._interrupt(self._process)
-        if faults.lost and draw.random() < faults.lost / 2:
+        self._scheduler.sleep(draw.random() * LATE)
+        if draw.random() >= faults.any:
+            return effect()
+        return self._disturbed(effect, draw.choices(EVENTS, faults.weights)[0])
+
+    def _disturbed(self, effect: Callable[[], Any], event: str) -> Any:
+        if event == "lost":
             raise StoreUnavailableError("the request was lost")
+        if event in {"crash before", "pause before"}:
+            self._interrupt(self._process, event)
         answer = effect()
-        if faults.doubled and draw.random() < faults.doubled:
-            try:
+        if event == "doubled":
+            with suppress(PreconditionFailedError, ObjectNotFoundError):
                 effect()
-            except (PreconditionFailedError, ObjectNotFoundError):
-                answer = answer if answer is not None else None
-        self._interrupt(self._process)
-        if faults.lost and draw.random() < faults.lost / 2:
+        elif event in {"crash after", "pause after"}:
+            self._interrupt(self._process, event)
+        elif event == "unanswered":
             raise StoreUnavailableError("the answer was lost")
         return answer
 

@@ -30,7 +30,7 @@ from tools.simulation.replaced import present
 from tools.simulation.scheduler import Process, Scheduler
 
 CLASSES = ("ant", "bee", "cat", "dog", "eel")
-DEEDS = ("drop", "drop", "drop", "correct", "rename", "merge", "remove", "delete", "back", "relearn", "learn all again")
+DEEDS = ("drop", "drop", "drop", "correct", "rename", "merge", "remove", "delete", "back", "relearn")
 LEASE_SECONDS = 3.0
 SETTLE_SECONDS = 120.0
 """How long the end may take, of the histories' own time."""
@@ -61,7 +61,7 @@ class History:
         self._well = False
         self._bucket = Bucket(self.scheduler)
         self.invariants = Invariants(self._bucket)
-        self._person = SimulatedStore(self._bucket, self.scheduler, Process("person"), Faults, lambda _: None)
+        self._person = SimulatedStore(self._bucket, self.scheduler, Process("person"), Faults, lambda *_: None)
         self._image = 0
         self._serving: dict[str, tuple[int, int | None]] = {}
 
@@ -103,18 +103,14 @@ class History:
     def _effective(self) -> Faults:
         return self._after if self._well else self._faults
 
-    def _interrupt(self, process: Process) -> None:
-        """Perhaps the process crashes here, or sleeps."""
-        if self._well:
-            return
-        faults, draw = self._faults, self._random
-        if faults.crash and draw.random() < faults.crash:
+    def _interrupt(self, process: Process, event: str) -> None:
+        """The process crashes here, or sleeps."""
+        if event.startswith("crash"):
             self._crash(process)
-        if faults.conditional and faults.pause and draw.random() < faults.pause:
-            seconds = draw.uniform(0.5, 15)
-            process.paused_until = self.scheduler.now + seconds
-            process.drift += seconds if faults.frozen_clock else 0.0
-            self.scheduler.sleep(0)
+        seconds = self._random.uniform(0.5, 15)
+        process.paused_until = self.scheduler.now + seconds
+        process.drift += seconds if self._faults.frozen_clock else 0.0
+        self.scheduler.sleep(0)
 
     def _crash(self, process: Process) -> None:
         restart = self._start_updater if process.name.startswith("updater") else self._start_follower
@@ -143,7 +139,8 @@ class History:
                 lease.tend()
             except StoreError:
                 self.scheduler.sleep(0.1)
-            self.scheduler.sleep(lease.look_seconds)
+            # Between two renewals its holder has nothing to do.
+            self.scheduler.sleep(lease.look_seconds * (3 if lease.active else 1))
 
     def _update(self, updater: Updater) -> None:
         """The main loop of ``Updater.run`` without its threads."""
@@ -154,6 +151,7 @@ class History:
             except LeaseLostError as error:
                 updater._stand_by(error)  # noqa: SLF001
             except Exception as error:  # noqa: BLE001 (as there)
+                self.invariants.failed(error)
                 updater._report(error)  # noqa: SLF001
             self.scheduler.sleep(self._random.uniform(0.2, 1.0))
 
@@ -219,9 +217,8 @@ class History:
         elif deed == "remove":
             desk.submit(Remove(name=name))
         elif deed == "relearn":
-            desk.submit(Relearn(classes=(name,)))
-        elif deed == "learn all again":
-            desk.submit(Relearn(preset="digits"))
+            everything = self._random.random() < 0.5
+            desk.submit(Relearn(preset="digits") if everything else Relearn(classes=(name,)))
         else:
             keys = [key for key in self._bucket.objects if key.startswith("archive/") and not key.endswith("_READY")]
             if keys:
@@ -231,7 +228,7 @@ class History:
 
     def _is_quiet(self) -> bool:
         """Nothing is left to be done: looked at now and then."""
-        if self.scheduler.turns % 50:
+        if self.scheduler.turns % 10:
             return False
         return self.invariants.is_settled() and all(
             served == self.invariants.pointed[-1] for _, served in self._serving.values()

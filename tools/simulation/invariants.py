@@ -7,6 +7,7 @@ from typing import Any
 
 from handlers.bucket.layout import REASON_SUFFIX
 from model_store.manifest import Manifest, Pointer
+from model_store.objects import StoreError
 from tools.simulation.bucket import Bucket
 
 PLACES = ("incoming/", "archive/", "rejected/")
@@ -60,6 +61,11 @@ class Invariants:
     def may_be_erased(self, content: bytes) -> None:
         """A person asks for its deletion."""
         self.erasable.add(_hash(content))
+
+    def failed(self, error: Exception) -> None:
+        """An updater could not go on: for what a store, or another updater, may do to it, and for nothing else."""
+        if not isinstance(error, StoreError):
+            self._break(f"an updater met what it does not know: {error!r}")
 
     def is_settled(self) -> bool:
         """Whether nothing waits, and every update has ended. Removals that were cut short wait for the next update."""

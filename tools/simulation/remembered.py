@@ -38,6 +38,7 @@ def remember() -> None:
             setattr(module, function.__name__, known)
     Document.model_validate_json = classmethod(_parsed)  # type: ignore[assignment]  # documents are frozen
     way.load_preset = _preset
+    phase_config.PhaseConfig.to_dict = lru_cache(phase_config.PhaseConfig.to_dict)  # type: ignore[method-assign]
 
 
 @lru_cache(maxsize=8192)

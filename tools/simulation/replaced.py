@@ -13,13 +13,12 @@ from datetime import UTC, datetime
 from functools import partial
 from typing import Any
 
-from handlers.retention import prune
+from handlers.parallel import ordered_map
 from handlers.torchserve import reconcile
 from handlers.torchserve.management import RegisteredVersion, Worker
 from handlers.updater import service
 from handlers.updater.context.troubled import Troubled
 from handlers.updater.context.update import Update
-from handlers.updater.intake import originals, reader
 from handlers.updater.intake.second_look import SecondLook
 from handlers.updater.leader import lease
 from handlers.updater.leader.leadership import last_epoch
@@ -179,10 +178,14 @@ def _untimed(*_: object) -> None:
     """Nobody reads how long the steps took, which is no time."""
 
 
-def _replace_times() -> None:
+def _replace_everywhere() -> None:
     """In every module of the product that is loaded."""
     clock: Any = Clock()
-    originals: dict[str, tuple[object, object]] = {"time": (time, clock), "now": (manifest.now, _now)}
+    originals: dict[str, tuple[object, object]] = {
+        "time": (time, clock),
+        "now": (manifest.now, _now),
+        "ordered_map": (ordered_map, _one_by_one),
+    }
     for module in [one for name, one in sys.modules.items() if name.startswith(("handlers.", "model_store."))]:
         for name, (original, replacement) in originals.items():
             if getattr(module, name, None) is original:
@@ -193,13 +196,11 @@ def _replace_times() -> None:
 
 def install() -> None:
     """Replace them, in this process and for good."""
-    _replace_times()
+    _replace_everywhere()
     os.urandom = secrets.token_bytes = _random_bytes  # type: ignore[assignment]  # each is always told how many
     tempfile.tempdir = str(scratch())
     remember()
     Update.add_timing = _untimed  # type: ignore[method-assign]
-    for module in (originals, reader, prune):
-        module.ordered_map = _one_by_one  # type: ignore[attr-defined]
     changes: dict[str, Any] = {
         "Leadership": SimulatedLeadership,
         "ServingLoop": NoServer,

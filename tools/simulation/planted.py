@@ -1,0 +1,82 @@
+"""Faults that were once in the product, or could be, put back into it: what does not find them is blind."""
+
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from typing import Any
+
+from handlers.updater.leader.fenced_store import FencedStore
+from handlers.updater.leader.lease import Lease
+from model_store.manifest import Manifest, Pointer
+from model_store.objects import ObjectInfo
+from model_store.pointer_file import PointerFile
+from model_store.publication import Publication
+from model_store.removal import VersionRemover
+from tools.simulation.bucket import SimulatedStore
+
+
+def _written_blindly(self: FencedStore, key: str, data: bytes, *, only_if_absent: bool = False) -> ObjectInfo:
+    del only_if_absent
+    return self._objects.write(key, data)
+
+
+def _replaced_blindly(self: FencedStore, key: str, data: bytes, *, expected_etag: str) -> ObjectInfo:
+    del expected_etag
+    return self._objects.write(key, data)
+
+
+def _any_epoch(self: PointerFile, found: Any, pointer: Pointer) -> Pointer:
+    """Whoever comes last is right."""
+    del found
+    changed = pointer.model_copy(update={"epoch": self._epoch()})
+    self._objects.write("versions/current.json", changed.model_dump_json().encode())
+    return changed
+
+
+def _manifest_first(self: Publication) -> Manifest:
+    self._objects.write(f"versions/{self._manifest.version}/manifest.json", self._manifest.model_dump_json().encode())
+    return _run(self)
+
+
+def _manifest_last(self: VersionRemover, number: int, names: Any, outcome: Any) -> None:
+    first, *rest = names
+    _remove_files(self, number, (*rest, first), outcome)
+
+
+def _taken_by_anybody(self: Lease, before: Any, etag: str) -> None:
+    del etag
+    self._objects.delete("updates/lease.json")
+    _take(self, before, "")
+
+
+def _moved_by_halves(self: SimulatedStore, source: str, target: str, *, expected_etag: str | None = None) -> None:
+    """What is lost between the two is lost."""
+    del expected_etag
+    data = self.read(source)
+    self.delete(source)
+    self.write(target, data)
+
+
+_run, _remove_files, _take = Publication.run, VersionRemover._remove_files, Lease._take  # noqa: SLF001
+
+PLANTED: Mapping[str, tuple[type[Any], str, Any]] = {
+    "documents are written without a condition": (FencedStore, "write", _written_blindly),
+    "documents are replaced without a condition": (FencedStore, "replace", _replaced_blindly),
+    "the pointer is written in any epoch": (PointerFile, "replace", _any_epoch),
+    "a manifest is written before the files": (Publication, "run", _manifest_first),
+    "a removal takes the manifest last": (VersionRemover, "_remove_files", _manifest_last),
+    "the lease is taken without a condition": (Lease, "_take", _taken_by_anybody),
+    "originals are deleted before they are copied": (SimulatedStore, "move", _moved_by_halves),
+}
+"""By what is wrong: where, and what stands in its place."""
+
+
+@contextmanager
+def planted(what: str) -> Iterator[None]:
+    """The product with one of them."""
+    owner, name, fault = PLANTED[what]
+    right = getattr(owner, name)
+    setattr(owner, name, fault)
+    try:
+        yield
+    finally:
+        setattr(owner, name, right)
