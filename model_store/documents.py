@@ -5,7 +5,7 @@ from typing import TypeVar
 
 from pydantic import ValidationError
 
-from model_store.manifest import FORMAT, Document, Manifest, StoredDocument
+from model_store.manifest import Document, Manifest, StoredDocument
 from model_store.objects import StoreError
 
 RESTORE = "restore it from a copy, or serve another version: lucir rollback VERSION"
@@ -54,9 +54,10 @@ def parse(kind: type[AnyDocument], data: bytes, name: str, remedy: str) -> AnyDo
     try:
         return kind.model_validate_json(data)
     except ValidationError as error:
-        if (number := _format(data)) > FORMAT:
+        known = kind.HIGHEST if issubclass(kind, StoredDocument) else 0
+        if (number := _format(data)) > known:
             raise NewerFormatError(
-                f"{name} was written by a newer lucir (format {number}, this one knows {FORMAT}): upgrade this one, or "
+                f"{name} was written by a newer lucir (format {number}, this one knows {known}): upgrade this one, or "
                 "see docs/upgrade.md for the way back"
             ) from None
         first = error.errors(include_url=False, include_input=False)[0]

@@ -1,14 +1,17 @@
 """What a version says about itself: the documents beside each model and the pointer to the served one."""
 
 from datetime import UTC, datetime
-from typing import Annotated, Final, Literal
+from typing import Annotated, ClassVar, Final, Literal, Self
 
-from pydantic import BaseModel, ConfigDict, Field, JsonValue
+from pydantic import BaseModel, ConfigDict, Field, JsonValue, field_serializer, model_validator
+
+from model_store.confusion import StoredTable, is_large
 
 FORMAT: Final = 1
-"""What this release writes. A document with a higher number is refused with the advice to upgrade: what it means is not
-known here. A release that only adds fields keeps the number, and they are passed over by those that do not know them;
-one that changes what a field means, or may hold, raises it and still reads the lower ones (docs/upgrade.md)."""
+"""What this release writes, but for a kind of document with a ``HIGHEST`` of its own. A higher number is refused with
+the advice to upgrade: what it means is not known here. A release that only adds fields keeps the number, and they are
+passed over by those that do not know them; one that changes what a field means, or may hold, raises it and still reads
+the lower ones (docs/upgrade.md)."""
 
 Ratio = Annotated[float, Field(ge=0, le=1)]
 Sha256 = Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")]
@@ -28,8 +31,16 @@ class Document(BaseModel):
 class StoredDocument(Document):
     """A whole document of the store."""
 
-    format: int = Field(FORMAT, ge=1, le=FORMAT)
+    HIGHEST: ClassVar[int] = FORMAT
+    """The highest format of this kind that this release reads."""
+    format: int = Field(FORMAT, ge=1)
     """Where it is missing, the document is older than formats are."""
+
+    @model_validator(mode="after")
+    def _is_known(self) -> Self:
+        if self.format > self.HIGHEST:
+            raise ValueError(f"format {self.format} is above {self.HIGHEST}")
+        return self
 
 
 class Preprocessing(Document):
@@ -124,7 +135,12 @@ class Gate(Document):
 
 
 class Evaluation(StoredDocument):
-    """``versions/<n>/evaluation.json``: measured on the exported ONNX model."""
+    """``versions/<n>/evaluation.json``: measured on the exported ONNX model.
+
+    Format 2 holds of the confusion only what is not zero; it is written where classes are many.
+    """
+
+    HIGHEST: ClassVar[int] = 2
 
     version: int
     parent: int | None
@@ -144,9 +160,13 @@ class Evaluation(StoredDocument):
     provisional version is not a phase: it has its parent's."""
     parent_old: Ratio | None
     """What the parent reached on the old classes, on the same images: what the gate compares with."""
-    confusion: tuple[tuple[int, ...], ...]
+    confusion: StoredTable
     """Counts, [true class][predicted class], in output order."""
     gate: Gate
+
+    @field_serializer("format")
+    def _written_format(self, _: int) -> int:
+        return self.HIGHEST if is_large(self.confusion) else FORMAT
 
 
 class Pointer(StoredDocument):

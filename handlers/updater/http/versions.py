@@ -103,6 +103,7 @@ def describe(manifest: Manifest, evaluation: Evaluation, changed: str) -> dict[s
     """
     measured = evaluation.cnn if manifest.readout == "cnn" else evaluation.nme
     interval = of_share(measured.all, evaluation.images)
+    images = list(map(sum, evaluation.confusion))
     return {
         "version": manifest.version,
         "kind": manifest.kind,
@@ -124,11 +125,11 @@ def describe(manifest: Manifest, evaluation: Evaluation, changed: str) -> dict[s
         "accuracy": {"cnn": evaluation.cnn.model_dump(), "nme": evaluation.nme.model_dump()},
         "class_accuracy": evaluation.class_accuracy,
         "class_intervals": {
-            name: [(bounds := wilson(row[label], sum(row))).low, bounds.high]
-            for label, (name, row) in enumerate(zip(manifest.classes, evaluation.confusion, strict=False))
-            if sum(row)
+            name: [(bounds := wilson(evaluation.confusion[label][label], count)).low, bounds.high]
+            for label, (name, count) in enumerate(zip(manifest.classes, images, strict=False))
+            if count
         },
-        "class_images": dict(zip(manifest.classes, map(sum, evaluation.confusion), strict=False)),
+        "class_images": dict(zip(manifest.classes, images, strict=False)),
         "average_incremental_accuracy": average(evaluation.history),
         "forgetting": evaluation.forgetting,
         "old_as_new": evaluation.old_as_new,

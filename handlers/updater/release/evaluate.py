@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 
 from handlers.inference.preprocess import crop
 from lucir_core.evaluate import forgetting_by_class
+from model_store.confusion import table_of
 from model_store.manifest import Accuracy, Evaluation, Gate
 
 BATCH = 64
@@ -121,8 +122,7 @@ def summarise(
     best_of_old = {name: best[name] for name in classes[: parent.classes] if name in best}
     if is_phase:
         best |= {name: max(share, best.get(name, 0.0)) for name, share in by_class.items()}
-    confusion = np.zeros((len(classes), len(classes)), np.int64)
-    np.add.at(confusion, (labels, served), 1)
+    pairs, images = np.unique(np.stack([labels, served]), axis=1, return_counts=True)
     has_new = len(classes) > parent.classes
     return Evaluation(
         version=version,
@@ -136,7 +136,7 @@ def summarise(
         forgetting=forgetting_by_class(best_of_old, by_class),
         history=(*parent.history, accuracy.all) if is_phase else parent.history,
         parent_old=parent.old_accuracy,
-        confusion=tuple(tuple(row) for row in confusion.tolist()),
+        confusion=table_of(len(classes), zip(*pairs.tolist(), images.tolist(), strict=True)),
         gate=gate,
     )
 

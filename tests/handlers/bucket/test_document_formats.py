@@ -88,9 +88,9 @@ def test_documents_of_an_earlier_release_are_read(path: Path) -> None:
 )
 def test_a_newer_format_is_not_called_damaged(kind: type[StoredDocument]) -> None:
     with pytest.raises(
-        NewerFormatError, match=r"written by a newer lucir \(format 2, this one knows 1\): upgrade"
+        NewerFormatError, match=rf"written by a newer lucir \(format 9, this one knows {kind.HIGHEST}\): upgrade"
     ) as seen:
-        parse(kind, b'{"format": 2, "all": "different"}', "a document", "restore it from a copy")
+        parse(kind, b'{"format": 9, "all": "different"}', "a document", "restore it from a copy")
     assert "damaged" not in str(seen.value)
     assert not isinstance(seen.value, CorruptVersionError)
 
