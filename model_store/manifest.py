@@ -5,7 +5,7 @@ from typing import Annotated, ClassVar, Final, Literal, Self
 
 from pydantic import BaseModel, ConfigDict, Field, JsonValue, field_serializer, model_validator
 
-from model_store.confusion import StoredTable, is_large
+from model_store.forms.confusion import StoredTable, is_large
 
 FORMAT: Final = 1
 """What this release writes, but for a kind of document with a ``HIGHEST`` of its own. A higher number is refused with

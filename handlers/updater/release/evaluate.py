@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from handlers.inference.preprocess import crop
 from lucir_core.evaluate import forgetting_by_class
-from model_store.confusion import table_of
+from model_store.forms.confusion import table_of
 from model_store.manifest import Accuracy, Evaluation, Gate
 
 BATCH = 64

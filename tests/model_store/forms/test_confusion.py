@@ -4,8 +4,8 @@ import json
 
 import pytest
 
-from model_store.confusion import LARGEST_TABLE, table_of
 from model_store.documents import CorruptVersionError, encode, parse
+from model_store.forms.confusion import LARGEST_TABLE, table_of
 from model_store.manifest import Evaluation
 from tests.support.documents import make_evaluation
 
