@@ -1,9 +1,9 @@
 """The branch ``serving`` of the settings tree, and what every branch is made of."""
 
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal, get_args
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field, SecretStr
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, SecretStr, ValidationInfo, field_validator
 
 from handlers.web_address import host_name
 
@@ -19,6 +19,14 @@ class Section(BaseModel):
     """A branch of the tree: typed, immutable, closed."""
 
     model_config = ConfigDict(extra="forbid", frozen=True, use_attribute_docstrings=True)
+
+    @field_validator("*", mode="before")
+    @classmethod
+    def _words(cls, value: Any, info: ValidationInfo) -> Any:
+        """YAML reads ``on`` and ``off`` as true and false: where they are words to choose from, they are words."""
+        choices = get_args(cls.model_fields[info.field_name or ""].annotation)
+        word = {True: "on", False: "off"}.get(value) if isinstance(value, bool) else None
+        return word if word in choices else value
 
 
 class ServingSettings(Section):

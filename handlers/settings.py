@@ -150,6 +150,9 @@ class LearningSettings(Section):
     Off: each drop then swaps twice, and for some minutes answers are less accurate than either version beside it. Worth
     it where a phase takes long.
     """
+    refine: Literal["auto", "on", "off"] = "auto"
+    """Whether the last stages of a frozen backbone are refined while nothing else is to be done; the result is served
+    only if it is surely better. ``auto``: where there is a GPU."""
 
 
 class GateSettings(Section):

@@ -82,6 +82,31 @@ class Calibration(Document):
     """Share of known images that are called unknown."""
 
 
+class Refinement(Document):
+    """What refining a frozen backbone changed, on images that no backbone has learnt from."""
+
+    images: int = Field(ge=1)
+    before: Ratio
+    """Share of them that a head on the backbone as it was answers rightly; both heads are made without these images."""
+    after: Ratio
+    low: float
+    """Lower bound of ``after - before``, 95 %, over the same images."""
+    high: float
+    learnt_from: int = Field(ge=0)
+    """Images that the last stages were trained on."""
+
+    @property
+    def is_surely_better(self) -> bool:
+        """Whether the interval lies above zero."""
+        return self.low > 0
+
+    def __str__(self) -> str:
+        return (
+            f"{100 * self.after:.1f} against {100 * self.before:.1f} % on {self.images} images, difference "
+            f"{100 * (self.after - self.before):+.1f} ({100 * self.low:+.1f} to {100 * self.high:+.1f})"
+        )
+
+
 class Manifest(StoredDocument):
     """``versions/<n>/manifest.json``, written last: a version without it does not exist."""
 
@@ -101,6 +126,8 @@ class Manifest(StoredDocument):
     """Which output answers requests."""
     calibration: Calibration | None = None
     """Only of a version with a frozen backbone."""
+    refinement: Refinement | None = None
+    """Only of a version that is the one before with its backbone refined."""
     method: str
     config: dict[str, JsonValue]
     counts: Counts

@@ -58,7 +58,8 @@ class DeleteImages(Document):
 
 class Relearn(Document):
     """Images that the archive keeps are learnt: those of some classes that the served version has not learnt (an update
-    was refused, or rolled back), or with another preset everything that it has learnt."""
+    was refused, or rolled back), with another preset everything that it has learnt, or all that once more to refine its
+    backbone."""
 
     kind: Literal["relearn"] = "relearn"
     classes: tuple[str, ...] = Field((), max_length=1000)
@@ -66,10 +67,12 @@ class Relearn(Document):
     """The preset that everything is learnt again with; then ``classes`` is empty."""
     overrides: dict[str, Any] = Field(default_factory=dict)
     """Single values of that preset to change, as in ``learning.overrides``."""
+    refine: bool = False
+    """Refine the frozen backbone. The updater asks for this itself, when it has nothing else to do."""
 
     @model_validator(mode="after")
-    def _one_of_both(self) -> Self:
-        if bool(self.classes) == (self.preset is not None):
+    def _one_of_them(self) -> Self:
+        if bool(self.classes) + (self.preset is not None) + self.refine != 1:
             raise ValueError(
                 "name either classes to learn from the archive, or a preset to learn everything again with"
             )
@@ -78,6 +81,8 @@ class Relearn(Document):
         return self
 
     def __str__(self) -> str:
+        if self.refine:
+            return "refine the backbone"
         if self.preset is not None:
             return f"learn everything again with preset {self.preset!r}"
         return f"learn {', '.join(map(repr, self.classes))} again from the archive"

@@ -62,17 +62,18 @@ class EditDesk:
         """Write down a request, checked against the classes of the current version. Raises ``EditError``."""
         pointer = self._versions.current()
         classes = self._versions.manifest(pointer.version).classes if pointer is not None else ()
-        latest = self._records.latest() or "000000"
-        request = EditRequest(
-            id=f"{latest}-{time.time_ns() // 1_000_000:013d}-{secrets.token_hex(4)}",
-            created_at=now(),
-            operation=checked(operation, classes),
-        )
+        request = self.made(checked(operation, classes))
         self._objects.write(_key(request.id), encode(request), only_if_absent=True)
         self._objects.write(BELL, encode(Bell(id=request.id)))
         self._woken.set()
         logger.info("requested: %s", request.operation, extra={"request": request.id})
         return request
+
+    def made(self, operation: Operation) -> EditRequest:
+        """A request that nobody has handed in yet."""
+        latest = self._records.latest() or "000000"
+        request_id = f"{latest}-{time.time_ns() // 1_000_000:013d}-{secrets.token_hex(4)}"
+        return EditRequest(id=request_id, created_at=now(), operation=operation)
 
     def pending(self) -> list[EditRequest]:
         """Requests that wait, oldest first; an object that is none is named in the log and left alone."""

@@ -5,7 +5,7 @@ from typing import Literal
 
 from pydantic import Field
 
-from model_store.manifest import Document, Gate, StoredDocument
+from model_store.manifest import Document, Gate, Refinement, StoredDocument
 
 REPORT_JSON, REPORT_HTML = "report.json", "report.html"
 
@@ -169,3 +169,5 @@ class Report(StoredDocument):
     """Only of versions with a frozen backbone."""
     advice: str | None = None
     """Of a version from scratch: what a frozen pretrained backbone would reach, where that is more."""
+    refinement: Refinement | None = None
+    """Of a version whose backbone was refined: what that changed."""

@@ -168,6 +168,20 @@ class ChosenPresets(StoredDocument):
     chosen: tuple[ChosenPreset, ...] = ()
 
 
+class TriedRefinement(Document):
+    """How an update that refined a version's backbone ended."""
+
+    update_id: str
+    result: Result
+    reason: str | None
+
+
+class TriedRefinements(StoredDocument):
+    """``updates/refined.json``: by version, the one time that its backbone was refined; it is not tried again."""
+
+    versions: dict[int, TriedRefinement] = Field(default_factory=dict)
+
+
 class LeaseRecord(StoredDocument):
     """``updates/lease.json``: which updater is active on this store."""
 

@@ -16,6 +16,8 @@ from handlers.bucket.update_documents import (
     Intent,
     Plan,
     RefusedClasses,
+    TriedRefinement,
+    TriedRefinements,
 )
 from model_store.documents import encode, parse
 from model_store.manifest import Document, now
@@ -27,6 +29,9 @@ UPDATES = "updates/"
 FAILED = f"{UPDATES}failed.json"
 REFUSED = f"{UPDATES}refused.json"
 PRESETS = f"{UPDATES}presets.json"
+REFINED = f"{UPDATES}refined.json"
+MOST_REFINED = 200
+"""Versions that are remembered as refined, or tried: the newest."""
 INTENT, PLAN, ATTEMPTS, DONE = "intent.json", "plan.json", "attempts.json", "done.json"
 
 PLAN_LIMIT = 1024 * 1024 * 1024
@@ -157,6 +162,19 @@ class UpdateRecords:
             return ChosenPresets(chosen=(*earlier, *chosen))
 
         self._change(ChosenPresets(), PRESETS, added)
+
+    def refinements(self) -> dict[int, TriedRefinement]:
+        """By version, how refining its backbone ended."""
+        return (self._read(TriedRefinements, REFINED) or TriedRefinements()).versions
+
+    def note_refinement(self, version: int, tried: TriedRefinement) -> None:
+        """It was tried. May be repeated. Raises as ``change_refused``."""
+
+        def noted(found: TriedRefinements) -> TriedRefinements:
+            newest = sorted({**found.versions, version: tried}.items())[-MOST_REFINED:]
+            return TriedRefinements(versions=dict(newest))
+
+        self._change(TriedRefinements(), REFINED, noted)
 
     def _change(self, empty: AnyDocument, key: str, change: Callable[[AnyDocument], AnyDocument]) -> AnyDocument:
         """Replace a document by what ``change`` makes of it, ``empty`` where there is none."""

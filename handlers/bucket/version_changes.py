@@ -19,6 +19,8 @@ def change_words(manifest: Manifest, parent: Manifest | None, edit: Operation | 
     parent: the version that this one started from, None for the first one or where it has been removed; edit: what a
     person asked for, for a version of the kind ``edited``.
     """
+    if manifest.refinement is not None:
+        return f"refined: {manifest.refinement}"
     if edit is not None:
         return str(edit)
     if manifest.kind == "edited":

@@ -45,6 +45,9 @@ class VersionRow:
     gate_passed: bool | None = None
     gate_reasons: tuple[str, ...] = field(default=())
     """Of a refusal, or what too few images leave open."""
+    refinement: dict[str, Any] | None = None
+    """Of a version whose backbone was refined: what that changed, on images that no backbone has learnt from. One that
+    the gate did not pass is kept, and not served."""
 
     serving_copy: dict[str, Any] | None = None
     """Which copy of its network answers on this machine, and how it compares; None where none was chosen."""
@@ -108,6 +111,7 @@ def _describe(
         old_accuracy=measured.old if measured else None,
         new_accuracy=measured.new if measured else None,
         forgetting=evaluation.forgetting if evaluation else None,
+        refinement=None if manifest.refinement is None else manifest.refinement.model_dump(),
         gate=evaluation.gate.answer if evaluation else "",
         gate_passed=evaluation.gate.passed if evaluation else None,
         gate_reasons=(*evaluation.gate.reasons, *evaluation.gate.undecided) if evaluation else (),

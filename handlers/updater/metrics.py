@@ -10,6 +10,14 @@ from model_store.manifest import Accuracy, Evaluation, Manifest
 
 LOSSES = ("cross_entropy", "less_forget", "margin_ranking")
 UPDATE_RESULTS = ("published", "refused", "rejected", "failed", "superseded")
+REFINEMENTS = {
+    "published": "published",
+    "refused": "kept",
+    "rejected": "not_possible",
+    "failed": "failed",
+    "superseded": "gave_way",
+}
+"""How an update ends that refines a backbone, in words of its own."""
 KINDS = ("learnt", "provisional", "edited")
 IMAGE_RESULTS = ("trained", "held_out", "rejected")
 CLASSES = 200
@@ -98,6 +106,9 @@ class Metrics(ServingMetrics):
         self.images = self.counter("lucir_images", "Dropped files by what became of them.", ["result"])
         self.waiting = self.gauge("lucir_waiting_images", "Images below incoming/ that wait, by class.", ["class"])
         self.updates = self.counter("lucir_updates", "Updates by how they ended.", ["result"])
+        self.refinements = self.counter(
+            "lucir_refinements", "Refinements of a frozen backbone by how they ended.", ["result"]
+        )
         self.drop_to_served = self.histogram(
             "lucir_drop_to_served_seconds",
             "From the arrival of a drop's last file to its classes being served.",
@@ -123,6 +134,7 @@ class Metrics(ServingMetrics):
         for counter, results in (
             (self.images, IMAGE_RESULTS),
             (self.updates, UPDATE_RESULTS),
+            (self.refinements, tuple(REFINEMENTS.values())),
         ):
             for result in results:
                 counter.labels(result)

@@ -4,9 +4,10 @@ import logging
 import threading
 import time
 from collections.abc import Sequence
+from dataclasses import replace
 
 from handlers.backoff import backoff
-from handlers.bucket.edit_documents import EditRequest
+from handlers.bucket.edit_documents import EditRequest, Relearn
 from handlers.bucket.edit_requests import EditDesk
 from handlers.bucket.update_documents import Done, FolderIntent, Intent
 from handlers.bucket.updates import UpdateRecords
@@ -32,6 +33,7 @@ from handlers.updater.status import REJECTED_KEPT, Status
 from handlers.updater.training.process import Child
 from handlers.updater.workflow.edit_steps import EDIT_STEPS
 from handlers.updater.workflow.learn_steps import STEPS
+from handlers.updater.workflow.refine_due import DueRefinement
 from handlers.updater.workflow.relearn_steps import RELEARN_STEPS
 from handlers.updater.workflow.runner import Runner, Step
 from lucir_core.config.phase_config import PhaseConfig
@@ -86,7 +88,7 @@ class Updater:
         troubled = Troubled()
         self._watcher = Watcher(objects, settings.updater, self.metrics, self.status, troubled)
         self._serving = ServingLoop(settings, self.versions, self.metrics, self.status)
-        self._child = Child()
+        self._child, self._refiner = Child(), Child()
         self._services = Services(
             settings=settings,
             config=config,
@@ -106,6 +108,7 @@ class Updater:
         self._unsure = UnsureImages(UnsureRules.of(settings.labelling, settings.data))
         self._unsure_swept = -UNSURE_SECONDS
         self._second_look = SecondLook(fenced, self.records, settings.updater.settle_seconds)
+        self._refinement = DueRefinement(self._services, self._watcher.arriving, self.edits)
         self._runner: tuple[Update, Runner] | None = None
         self._started = False
         self._frozen = config.frozen
@@ -147,6 +150,7 @@ class Updater:
                     self._pause(backoff(failures, FIRST_PAUSE, LONGEST_PAUSE), blocked=isinstance(error, BlockedError))
         finally:
             self._child.end()
+            self._refiner.end()
             self._watcher.stop()
             self._serving.stop()
             self._leadership.stop()
@@ -169,7 +173,7 @@ class Updater:
             self._restore()
         if self._runner is None:
             self._second_look.look(self._watcher.short(), self._watcher.known)
-            intent = self._requested() or (self._begin() if self._wait_ready() else None)
+            intent = self._requested() or (self._begin() if self._wait_ready() else self._to_refine())
             if intent is None:
                 return
             self._take_up(intent)
@@ -180,7 +184,9 @@ class Updater:
         """Whether no update is under way, nothing was asked for, and time alone makes no folder ready."""
         if self._runner is not None or self.edits.pending() or self.records.unfinished() is not None:
             return False
-        return not any(state.state in {"ready", "settling"} for state in self._watcher.look())
+        if any(state.state in {"ready", "settling"} for state in self._watcher.look()):
+            return False
+        return self._refinement.find(at_once=True) is None
 
     def _wait_ready(self) -> bool:
         """Wait a moment for a drop to be ready; while one settles, the learning child gets ready too."""
@@ -212,8 +218,9 @@ class Updater:
         latest = self.records.latest()
         done = self.records.done(latest) if latest is not None else None
         if latest is not None and done is not None:
-            self._show_last(latest, done)
-            self.edits.settle(self.records.intent(latest), done)
+            ended = self.records.intent(latest)
+            self._show_last(latest, ended, done)
+            self.edits.settle(ended, done)
         intent = self.records.unfinished()
         self._watcher.set_learning(frozenset())
         self._watcher.look()
@@ -235,11 +242,13 @@ class Updater:
             if served is not None and (unused := unused_weights(way.config, served)) is not None:
                 logger.warning("%s", unused)
 
-    def _show_last(self, latest: str, done: Done) -> None:
+    def _show_last(self, latest: str, intent: Intent | None, done: Done) -> None:
         """After a restart the page shows how the last update ended, and what it rejected."""
         if self.status.snapshot()["last_update"] is not None:
             return
-        self.status.set_last_update(done.model_dump(mode="json", exclude={"left", "format"}))
+        operation = intent.edit.operation if intent is not None and intent.edit is not None else None
+        refined = isinstance(operation, Relearn) and operation.refine
+        self.status.set_last_update(done.model_dump(mode="json", exclude={"left", "format"}) | {"refined": refined})
         plan = self.records.plan(latest)
         for entry in plan.of_role("rejected")[-REJECTED_KEPT:] if plan is not None else ():
             self.status.add_rejected(entry.key, entry.class_name, entry.reason or "", latest)
@@ -260,6 +269,11 @@ class Updater:
         request = self.edits.next()
         return self._open({}, request) if request is not None else None
 
+    def _to_refine(self) -> Intent | None:
+        """Refine the backbone of the served version, if that is due and nothing else is to be done."""
+        request = self._refinement.find(at_once=self._ends)
+        return self._open({}, request) if request is not None else None
+
     def _open(self, folders: dict[str, FolderIntent], request: EditRequest | None = None) -> Intent:
         self._started = False  # when this fails it may be there all the same: the store is asked before the next try
         try:
@@ -278,6 +292,9 @@ class Updater:
     def _take_up(self, intent: Intent) -> None:
         self._watcher.set_learning(frozenset(intent.folders))
         update = Update(self._services, intent)
+        if update.refines:
+            urgent = self._refinement.urgency(update)
+            update.services = replace(self._services, child=self._refiner, urgent=urgent)
         steps = self._steps if intent.edit is None else RELEARN_STEPS if update.relearn is not None else EDIT_STEPS
         self._runner = (update, Runner(update, steps))
 

@@ -25,6 +25,8 @@ class Phase:
     parent: int | None = None
     provisional: int | None = None
     """The provisional version that answers until the phase is learnt."""
+    refines: bool = False
+    """Whether the backbone of the served version is refined: nothing new is learnt."""
     images: int = 0
     attempt: int = 1
     stage: str | None = None
@@ -52,6 +54,7 @@ class Phase:
             "version": self.version,
             "parent": self.parent,
             "provisional": self.provisional,
+            "refines": self.refines,
             "images": self.images,
             "attempt": self.attempt,
             "stage": self.stage,

@@ -30,6 +30,7 @@ from lucir_core.memory.feature_memory import FeatureMemory
 from lucir_core.memory.image_blobs import ImageBlobs, image_digest
 from lucir_core.models.model import IncrementalModel
 from lucir_core.refine.backbone_parts import split_backbone
+from lucir_core.refine.held_back import LEAST_HELD_BACK, held_back_by
 from lucir_core.refine.maps import MapMaker, spread_over_classes
 from lucir_core.refine.paired import PairedDifference, compare_paired
 from lucir_core.refine.tuning import tune
@@ -40,8 +41,6 @@ from lucir_core.training.phase_run import Progress
 
 logger = logging.getLogger(__name__)
 
-LEAST_HELD_BACK = 10
-"""Images; with fewer not even all of them answered better would be sure."""
 _SHARES = {"maps": (0.0, 0.3), "training": (0.3, 0.8), "features": (0.8, 1.0)}
 """Of the progress."""
 
@@ -95,12 +94,6 @@ def refine_state(
     fields = {"images": len(used), "comparison": str(comparison), "seconds": round(time.monotonic() - started, 2)}
     logger.info("backbone refined", extra=fields)
     return Refined(state, comparison, len(used))
-
-
-def held_back_by(digests: NDArray[np.uint8], share: float) -> NDArray[np.bool_]:
-    """(n,) which images are never learnt from; digests: (n, 16) `image_digest` of each."""
-    heads = np.ascontiguousarray(digests[:, :4]).view(np.uint32).ravel()
-    return heads < share * 2.0**32
 
 
 def _aligned(config: PhaseConfig, data: PhaseData, previous: LearnerState) -> FeatureMemory:

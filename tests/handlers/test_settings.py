@@ -4,6 +4,7 @@ from pathlib import Path
 
 import pytest
 
+from handlers.setting_values import assignments, nested
 from handlers.settings import SettingsError, keys, load_settings
 
 
@@ -102,3 +103,18 @@ def test_public_names_and_defaults_stay_as_they_are() -> None:
     assert (defaults.follower.port, defaults.follower.pointer_seconds) == (8091, 2.0)
     kept = defaults.retention
     assert (kept.keep_versions, kept.keep_days, kept.archive_days, kept.rejected_days) == (10, 0.0, None, None)
+
+
+@pytest.mark.parametrize(
+    ("word", "refine", "copies"), [("off", "off", "off"), ("on", "on", None), ("auto", "auto", "auto")]
+)
+def test_on_and_off_are_words_where_they_are_to_choose_from(word: str, refine: str, copies: str | None) -> None:
+    """YAML, and with it ``--set``, reads both as true and false."""
+    assert load_settings(overrides=nested(assignments([f"learning.refine={word}"]))).learning.refine == refine
+    values = nested(assignments([f"serving.copies={word}"]))
+    if copies is None:
+        with pytest.raises(SettingsError, match=r"serving\.copies"):
+            load_settings(overrides=values)
+    else:
+        assert load_settings(overrides=values).serving.copies == copies
+    assert load_settings(overrides=nested(assignments(["updater.hints=off"]))).updater.hints is False

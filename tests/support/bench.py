@@ -8,7 +8,7 @@ from typing import Literal
 
 import numpy as np
 
-from handlers.bucket.edit_documents import Operation
+from handlers.bucket.edit_documents import EditRequest, Operation
 from handlers.bucket.edit_requests import RequestState
 from handlers.bucket.seen_images import Learnt
 from handlers.bucket.update_documents import Done
@@ -70,6 +70,15 @@ class Bench:
         """One turn of the updater's loop."""
         self.updater._watcher.look()
         self.updater._once()
+
+    def see_what_arrives(self) -> None:
+        """What the watcher's thread would find."""
+        self.updater._watcher.look()
+
+    def due_refinement(self) -> EditRequest | None:
+        """What an updater with nothing else to do would begin."""
+        self.updater._watcher.look()
+        return self.updater._refinement.find(at_once=True)
 
     def ask(self, operation: Operation, update_id: str) -> RequestState:
         """Submit a request that becomes this update, and see it through."""

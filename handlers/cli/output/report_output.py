@@ -33,13 +33,18 @@ def show(report: Report, html: Path | None, *, as_json: bool) -> None:
 
 
 def _show_figures(report: Report, console: Console) -> None:
-    gate = GATE[report.gate.answer]
+    kept = report.refinement is not None and report.gate.answer == "refused"
+    gate = "refined and kept, not served" if kept else GATE[report.gate.answer]
     parent = f"from version {report.parent}" if report.parent is not None else "the first one"
     console.print(f"[bold]version {report.version}[/bold], {report.kind}, {parent}: {gate}")
     if report.asked:
         console.print(plain(f"asked for: {report.asked}"))
     for reason in (*report.gate.reasons, *report.gate.undecided):
         console.print(plain(reason, "red"))
+    if report.refinement is not None:
+        console.print(
+            plain(f"its backbone was refined with {report.refinement.learnt_from} images: {report.refinement}")
+        )
     figures = report.accuracy
     console.print(
         f"accuracy {measured(figures.all, figures.interval, figures.images)} over all classes; "

@@ -48,7 +48,7 @@ def show(rows: Sequence[VersionRow], *, as_json: bool) -> None:
         table.add_row(
             mark,
             str(row.version),
-            row.kind + MARKS.get(row.gate, ""),
+            ("refined" if row.refinement is not None else row.kind) + _mark(row),
             row.created_at[5:16].replace("T", "\n"),
             str(len(row.classes)),
             plain(_names(row.new_classes)),
@@ -57,7 +57,7 @@ def show(rows: Sequence[VersionRow], *, as_json: bool) -> None:
         )
     console.print(table)
     for row in rows:
-        if row.kind == "edited":
+        if row.kind == "edited" or (row.refinement is not None and row.gate_passed):
             console.print(plain(f"version {row.version}: {row.changed}"))
         if row.current and row.serving_copy is not None:
             copy = row.serving_copy
@@ -66,7 +66,8 @@ def show(rows: Sequence[VersionRow], *, as_json: bool) -> None:
     newest = next((row for row in reversed(rows) if not row.error), None)
     for row in rows:
         if row.gate in MARKS and (row.current or row is newest):
-            console.print(plain(f"version {row.version}, {row.gate}: {'; '.join(row.gate_reasons)}"))
+            word = "kept" if _is_kept(row) else row.gate
+            console.print(plain(f"version {row.version}, {word}: {'; '.join(row.gate_reasons)}"))
 
 
 def show_rollback(result: RolledBack, *, as_json: bool) -> None:
@@ -80,6 +81,15 @@ def show_rollback(result: RolledBack, *, as_json: bool) -> None:
         )
     else:
         Console().print(f"[green]version {result.version} is served[/green]")
+
+
+def _is_kept(row: VersionRow) -> bool:
+    """A refined version that is not served is nothing to worry about."""
+    return row.refinement is not None and row.gate == "refused"
+
+
+def _mark(row: VersionRow) -> str:
+    return ", kept" if _is_kept(row) else MARKS.get(row.gate, "")
 
 
 def _names(names: Sequence[str]) -> str:

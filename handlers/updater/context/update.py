@@ -16,7 +16,7 @@ from handlers.updater.context.child import LearningChild
 from handlers.updater.context.parent import ParentVersion, fetch_parent
 from handlers.updater.context.troubled import Troubled
 from handlers.updater.context.way import Way, find_way
-from handlers.updater.errors import LeaseLostError, StopRequestedError
+from handlers.updater.errors import LeaseLostError, StopRequestedError, SupersededError
 from handlers.updater.leader.leadership import Leadership
 from handlers.updater.metrics import Metrics
 from handlers.updater.status import Status
@@ -43,8 +43,8 @@ class Services:
     records: UpdateRecords
     metrics: Metrics
     status: Status
-    wait_served: Callable[[int, float], bool]
-    """(version, when its drop arrived): wait until the server answers with it; False when it does not."""
+    wait_served: Callable[[int, float | None], bool]
+    """(version, when its drop arrived, if one did): wait until the server answers with it; False when it does not."""
     expect_provisional: Callable[[int, float], None]
     """(version, when its drop arrived): measure when the server answers with it, without waiting for that."""
     leadership: Leadership
@@ -54,17 +54,22 @@ class Services:
     stop: threading.Event = field(default_factory=threading.Event)
     troubled: Troubled = field(default_factory=Troubled)
     """Objects of ``incoming/`` that the store does not give or move now."""
+    urgent: Callable[[], str | None] = lambda: None
+    """Why this work is to be given up for something else; None while it may go on."""
 
     def tick(self) -> None:
         """To be called often by long work.
 
-        Raises ``StopRequestedError`` when the process is asked to end, ``LeaseLostError`` when another one is active.
+        Raises ``StopRequestedError`` when the process is asked to end, ``LeaseLostError`` when another one is active,
+        ``SupersededError`` when something else is to be done first.
         """
         self.status.beat("main")
         if not self.leadership.active:
             raise LeaseLostError("another updater is active on this store")
         if self.stop.is_set():
             raise StopRequestedError
+        if (reason := self.urgent()) is not None:
+            raise SupersededError(reason)
 
 
 class Update:
@@ -142,14 +147,24 @@ class Update:
         return (self.intent.edit or self.intent).created_at.timestamp()
 
     @property
+    def refines(self) -> bool:
+        """Whether it refines the backbone of the served version, with the images that this has learnt already."""
+        return self.relearn is not None and self.relearn.refine
+
+    @property
     def learns_all(self) -> bool:
         """Whether everything is learnt again with a preset: from nothing, whatever version it is compared with."""
         return self.relearn is not None and self.relearn.preset is not None
 
     @property
+    def reads_all(self) -> bool:
+        """Whether its images are all that the served version has learnt, and not what came since."""
+        return self.learns_all or self.refines
+
+    @property
     def learning_parent(self) -> ParentVersion | None:
-        """The version whose state learning goes on from; None where it begins with nothing. Raises ``StoreError``."""
-        return None if self.learns_all else self.parent
+        """The version whose state learning adds images to; None where it begins with nothing. Raises ``StoreError``."""
+        return None if self.reads_all else self.parent
 
     @property
     def way(self) -> Way:

@@ -3,6 +3,8 @@
 import unicodedata
 from collections.abc import Iterator
 
+import numpy as np
+
 from handlers.bucket.edit_documents import ANSWER, DeleteImages, EditAnswer, EditPlan, Merge, Remove, Rename
 from handlers.bucket.layout import EVALUATION, INCOMING
 from handlers.bucket.seen_images import short
@@ -11,12 +13,18 @@ from handlers.updater.context.parent import ParentVersion
 from handlers.updater.context.update import Update
 from handlers.updater.edits.edited_spec import edit_plan
 from handlers.updater.edits.find_images import erase, versions_holding
+from lucir_core.memory.feature_memory import FeatureMemory
+from model_store.layout import FEATURES
 from model_store.manifest import Counts
 from model_store.objects import ObjectStore, StoreError
 
 WEIGHTS = (
     "the network was trained with these images and its weights stay as they are: only learning again without them "
     "removes that influence"
+)
+REFINED = (
+    "the head is computed without these images, but the last stages of the network were refined with them, and their "
+    "weights stay as they are: lucir relearn --preset NAME learns everything again without them"
 )
 NOTHING_LEFT = (
     "nothing of these images is left in the version that is served: its backbone never learnt from them, and its head "
@@ -76,6 +84,20 @@ def _is_frozen(parent: ParentVersion) -> bool:
     return parent.manifest.calibration is not None or bool(parent.manifest.config.get("frozen"))
 
 
+def _left_of_them(parent: ParentVersion, edit: EditPlan) -> str:
+    """What a version with a frozen backbone still has of images that were taken out of its head."""
+    path = parent.folder / FEATURES
+    memory = FeatureMemory.load(path) if path.exists() else None
+    if memory is None or memory.seen is None:
+        return NOTHING_LEFT
+    if isinstance(edit.operation, Remove):
+        gone = memory.labels == parent.manifest.classes.index(edit.operation.name)
+    else:
+        digests = {bytes.fromhex(digest) for digest in edit.digests}
+        gone = np.array([row.tobytes() in digests for row in memory.digests], bool)
+    return REFINED if (gone & memory.seen).any() else NOTHING_LEFT
+
+
 def _still_holding(update: Update, edit: EditPlan, parent: ParentVersion) -> Iterator[int]:
     versions, operation = update.services.versions, edit.operation
     earlier = [number for number in versions.numbers() if not update.makes_version or number != update.version]
@@ -95,14 +117,14 @@ def _notes(objects: ObjectStore, edit: EditPlan, parent: ParentVersion | None) -
     if isinstance(operation, DeleteImages):
         untraced = parent is not None and bool(edit.learnt) and not edit.digests
         if not (frozen and untraced):
-            yield NOTHING_LEFT if frozen else WEIGHTS
+            yield _left_of_them(parent, edit) if frozen and parent is not None else WEIGHTS
         if untraced:
             yield (
                 "which exemplars were made of these images is not known (an old version learnt them, and their "
                 "originals are gone): to be sure, remove their class and drop its other images again"
             )
     elif isinstance(operation, Remove):
-        yield NOTHING_LEFT if frozen else WEIGHTS
+        yield _left_of_them(parent, edit) if frozen and parent is not None else WEIGHTS
     old: tuple[str, ...] = ()
     if isinstance(operation, Rename | Remove):
         old = (operation.name,)

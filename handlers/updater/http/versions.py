@@ -135,6 +135,7 @@ def describe(manifest: Manifest, evaluation: Evaluation, changed: str) -> dict[s
         "old_as_new": evaluation.old_as_new,
         "parent_old_accuracy": evaluation.parent_old,
         "gate": {**evaluation.gate.model_dump(), "answer": evaluation.gate.answer},
+        "refinement": None if manifest.refinement is None else manifest.refinement.model_dump(),
         "timings": manifest.timings,
         "report": REPORT_HTML in manifest.files,
         "size": sum(file.size for file in manifest.files.values()),

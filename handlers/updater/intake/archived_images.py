@@ -7,7 +7,7 @@ brought joins the next drop of that class. ``lucir relearn CLASS`` finds all tha
 from collections import defaultdict
 from collections.abc import Callable, Collection, Iterable, Iterator
 
-from handlers.bucket.edit_documents import Merge, Operation, Remove, Rename
+from handlers.bucket.edit_documents import Merge, Operation, Relearn, Remove, Rename
 from handlers.bucket.layout import ARCHIVE
 from handlers.bucket.seen_images import Learnt, short
 from handlers.bucket.update_documents import Entry
@@ -150,6 +150,8 @@ def archived(records: UpdateRecords, only: Collection[str] | None = None) -> Ite
             done = records.done(update_id)
             if done is not None and done.result == "published":
                 found = [(renamed(name, operation), one, entry) for name, one, entry in found]
+        elif isinstance(operation, Relearn) and operation.refine:
+            continue  # its plan names every image that earlier ones have named
         elif only is None or update_id in only:
             plan = records.plan(update_id)
             for entry in plan.of_role("train", "holdout") if plan is not None else ():

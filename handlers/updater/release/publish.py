@@ -28,7 +28,7 @@ from model_store.layout import (
     QUANTISED,
     SEEN_IMAGES,
 )
-from model_store.manifest import Calibration, Manifest
+from model_store.manifest import Calibration, Evaluation, Manifest, Refinement
 from model_store.objects import PreconditionFailedError
 
 NAMED = 5
@@ -43,13 +43,17 @@ def write_evaluation(update: Update, spec: VersionSpec) -> None:
     """Measure a candidate's exported model, and let the gate decide whether it may be served."""
     services = update.services
     evaluation = measure(update, spec)
-    if not evaluation.gate.passed and spec.candidate.kind == "learnt":
+    if update.refines:
+        evaluation = judged(evaluation, _refinement(spec), update.plan.parent)
+    elif not evaluation.gate.passed and spec.candidate.kind == "learnt":
         reasons = (*evaluation.gate.reasons, remedy(update, spec))
         evaluation = evaluation.model_copy(update={"gate": evaluation.gate.model_copy(update={"reasons": reasons})})
     write_canary(spec, services.settings.learning.threads)
     if evaluation.gate.passed:
         write_quantised(spec, services.settings)
-    if not evaluation.gate.passed:
+    if not evaluation.gate.passed and update.refines:
+        logger.info("version %d is kept: %s", spec.number, "; ".join(evaluation.gate.reasons))
+    elif not evaluation.gate.passed:
         services.metrics.show_refused(evaluation)
         name = f"{'provisional ' if spec.candidate.kind == 'provisional' else ''}version {spec.number}"
         services.status.add_error("gate", f"{name} is refused: {'; '.join(evaluation.gate.reasons)}")
@@ -59,9 +63,29 @@ def write_evaluation(update: Update, spec: VersionSpec) -> None:
             f"version {spec.number} is served, though too few images tell what it is worth: "
             f"{'; '.join(evaluation.gate.undecided)}",
         )
+    _write_evaluated(spec, evaluation)
+
+
+def _write_evaluated(spec: VersionSpec, evaluation: Evaluation) -> None:
     partial = spec.folder / "evaluation.partial"
     partial.write_text(evaluation.model_dump_json(indent=2), encoding="utf-8")
     partial.replace(spec.folder / EVALUATION)
+
+
+def judged(evaluation: Evaluation, found: Refinement, parent: int | None) -> Evaluation:
+    """A refined version is served if it is surely better, and the gate has nothing against it as well."""
+    if found.is_surely_better:
+        return evaluation
+    reason = f"refined: {found}: not surely better, version {parent} stays"
+    gate = evaluation.gate.model_copy(update={"passed": False, "reasons": (reason, *evaluation.gate.reasons)})
+    return evaluation.model_copy(update={"gate": gate})
+
+
+def _refinement(spec: VersionSpec) -> Refinement:
+    result: Result = Result.read(spec.folder / RESULT)
+    if result.refinement is None:
+        raise ValueError(f"{spec.folder / RESULT} does not say whether the refined backbone of {spec.number} is better")
+    return result.refinement
 
 
 def remedy(update: Update, spec: VersionSpec) -> str:
@@ -98,7 +122,7 @@ def publish(update: Update, spec: VersionSpec) -> None:
     except PreconditionFailedError as error:
         raise SupersededError(str(error)) from error
     evaluation = spec.candidate.evaluation()
-    if evaluation is not None:
+    if evaluation is not None and not update.refines:  # those have a count of their own
         update.services.metrics.versions.labels(manifest.kind, evaluation.gate.answer).inc()
 
 
@@ -143,6 +167,7 @@ def make_manifest(update: Update, spec: VersionSpec, result: Result) -> Manifest
         preprocessing=spec.preprocessing,
         readout="cnn",
         calibration=None if result.calibration is None else Calibration.model_validate(result.calibration),
+        refinement=result.refinement,
         method=result.method,
         config=result.config,
         counts=spec.counts(result.exemplars),

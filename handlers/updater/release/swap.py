@@ -42,15 +42,17 @@ class ServingLoop:
         """End the thread; what is served stays served."""
         self._loop.stop()
 
-    def wait_served(self, version: int, dropped_at: float, stopping: threading.Event) -> bool:
-        """Wait until ``version`` is served, at most ``SWAP_SECONDS``; the time since ``dropped_at`` is measured then.
+    def wait_served(self, version: int, dropped_at: float | None, stopping: threading.Event) -> bool:
+        """Wait until ``version`` is served, at most ``SWAP_SECONDS``; the time since ``dropped_at`` is measured then,
+        where there is one.
 
         Gives up early when the server is away, when it gave the version up, or when ``stopping`` is set. The measure
         is taken later in these cases, when the version is served at last.
         """
         began = time.monotonic()
         with self._changed:
-            self._expected[version] = (dropped_at, self._metrics.drop_to_served)
+            if dropped_at is not None:
+                self._expected[version] = (dropped_at, self._metrics.drop_to_served)
             while not stopping.is_set():
                 state, waited = self._state, time.monotonic() - began
                 if state.served == version:

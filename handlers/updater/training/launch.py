@@ -22,7 +22,7 @@ RESUME_PREFIX = "resume"
 def make_task(update: Update, candidate: Candidate) -> Task:
     """What the settings of this process and the plan make of it."""
     settings, way = update.services.settings, update.way
-    parent = update.learning_parent
+    parent = update.parent if update.refines else update.learning_parent
     return Task(
         kind=candidate.kind,
         arrays=str(update.folder),
@@ -33,6 +33,8 @@ def make_task(update: Update, candidate: Candidate) -> Task:
         parent=str(parent.folder) if parent is not None else None,
         parent_version=update.plan.parent if parent is not None else None,
         forgotten=read_forgotten(update.folder),
+        refines=update.refines,
+        needs_gpu=update.refines and settings.learning.refine == "auto",
         device=settings.learning.device,
         threads=settings.learning.threads,
         nice=settings.learning.nice,
@@ -59,7 +61,7 @@ def run_child(update: Update, candidate: Candidate) -> Result:
     _begin(update, candidate)
     services.child.run("learn", candidate.folder, partial(report_progress, services), services.stop, services.tick)
     # The last job. A server is about to start a worker, which wants the memory; a head alone takes little of it.
-    if candidate.kind == "learnt" and not update.way.config.frozen:
+    if candidate.kind == "learnt" and (update.refines or not update.way.config.frozen):
         services.child.end()
     result: Result = Result.read(candidate.folder / RESULT)
     return result

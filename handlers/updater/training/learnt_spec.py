@@ -19,7 +19,9 @@ def learnt_spec(update: Update, candidate: Candidate) -> VersionSpec:
     plan, parent, config = update.plan, update.parent, update.way.config
     classes_added_to = plan.updated_classes if candidate.kind == "learnt" else ()
     trained = dict.fromkeys(plan.classes, 0)
-    if update.learning_parent is not None:
+    if update.refines:
+        trained |= update.known_parent.manifest.counts.train
+    elif update.learning_parent is not None:
         trained |= _kept(update.learning_parent, plan, candidate)
     for entry in plan.of_role("train"):
         if entry.class_name in {*plan.new_classes, *classes_added_to}:
@@ -37,7 +39,7 @@ def learnt_spec(update: Update, candidate: Candidate) -> VersionSpec:
         trained=trained,
         own_evaluation=_own_evaluation(plan),
         relearnt=update.learns_all,
-        asked=str(update.relearn) if update.relearn is not None else None,
+        asked=str(update.relearn) if update.relearn is not None and not update.refines else None,
         learnt=everything if candidate.kind == "learnt" else _only_new(everything, candidate, plan),
     )
 

@@ -7,7 +7,7 @@ from pydantic import JsonValue
 
 from handlers.bucket.edit_documents import Operation
 from handlers.updater.context.candidate import Kind
-from model_store.manifest import Document
+from model_store.manifest import Document, Refinement
 
 TASK, RESULT, STATE = "task.json", "result.json", "state"
 
@@ -42,6 +42,10 @@ class Task(Message):
     parent_version: int | None
     forgotten: tuple[str, ...] = ()
     """``image_digest`` (hex) of images that leave the class that they were learnt as, before they are learnt anew."""
+    refines: bool = False
+    """Whether the backbone of ``parent`` is refined with its own images."""
+    needs_gpu: bool = False
+    """Whether that is not to be done on a processor."""
     device: str
     threads: int | None
     nice: int
@@ -52,7 +56,7 @@ class Task(Message):
     def identity(self) -> dict[str, Any]:
         """Everything that the result depends on."""
         return self.model_dump(
-            include={"kind", "preset", "overrides", "seed", "classes", "parent_version", "forgotten"}
+            include={"kind", "preset", "overrides", "seed", "classes", "parent_version", "forgotten", "refines"}
         )
 
 
@@ -81,6 +85,8 @@ class Result(Message):
     """With a frozen backbone: what its probabilities and its "unknown" are worth (``model_store.manifest``)."""
     advice: str | None = None
     """From scratch: what a frozen pretrained backbone would reach on these images, where that is more."""
+    refinement: Refinement | None = None
+    """What refining the backbone changed, where that is what was asked for."""
     checked_images: int
     max_cosine_difference: float
     seconds: dict[str, float]

@@ -24,19 +24,22 @@ from handlers.updater.training.messages import RESULT, STATE, TASK, Result, Task
 from handlers.updater.training.process import ERROR_FILE, EXIT_ENVIRONMENT
 from lucir_core.config.phase_config import PhaseConfig, load_preset
 from lucir_core.edit.edit_state import forget_images
+from lucir_core.errors import ConfigError
 from lucir_core.export.onnx_export import ExportCheck, export_onnx
 from lucir_core.frozen.advice import compare_with_frozen
 from lucir_core.imprint import imprint_phase
 from lucir_core.memory.image_blobs import ImageBlobs
 from lucir_core.phase import PhaseData, Progress, run_phase
+from lucir_core.refine.refinement import refine_state
 from lucir_core.runtime.devices import choose_device, choose_threads
 from lucir_core.state import LearnerState, load_state, save_state
 from model_store.layout import HOLDOUT, MODEL
+from model_store.manifest import Refinement
 
 logger = logging.getLogger(__name__)
 
 RESUME = "resume"
-SECONDS = "seconds.json"
+SECONDS, REFINEMENT = "seconds.json", "refinement.json"
 
 
 def run(folder: Path) -> int:
@@ -74,6 +77,7 @@ def learn(folder: Path, task: Task) -> None:
         exemplars=dict(zip(state.classes, state.exemplars.counts().tolist(), strict=True)),
         calibration=None if state.calibration is None else dataclasses.asdict(state.calibration),
         advice=_advice(state, holdout) if task.kind == "learnt" else None,
+        refinement=_refinement(folder),
         checked_images=check.images,
         max_cosine_difference=check.max_cosine_difference,
         seconds={
@@ -93,7 +97,10 @@ def _make_state(folder: Path, task: Task, config: PhaseConfig, data: PhaseData) 
         previous = forget_images(previous, {bytes.fromhex(digest) for digest in task.forgotten})
     started = time.monotonic()
     device = choose_device(task.device)
-    if task.kind == "provisional" and previous is not None:
+    found: Refinement | None = None
+    if task.refines and previous is not None:
+        state, found = _refined(folder, task, config, data, previous, device)
+    elif task.kind == "provisional" and previous is not None:
         state = imprint_phase(config, data, previous, device=device, seed=task.seed)
     else:
         state = run_phase(config, data, previous, device=device, seed=task.seed, report=_report, resume=folder / RESUME)
@@ -101,9 +108,38 @@ def _make_state(folder: Path, task: Task, config: PhaseConfig, data: PhaseData) 
     shutil.rmtree(partial, ignore_errors=True)
     partial.mkdir()
     save_state(state, partial)
+    if found is not None:
+        (partial / REFINEMENT).write_text(found.model_dump_json(), encoding="utf-8")
     (partial / SECONDS).write_text(json.dumps(round(time.monotonic() - started, 3)), encoding="utf-8")
     partial.rename(folder / STATE)
     return state
+
+
+def _refined(
+    folder: Path, task: Task, config: PhaseConfig, data: PhaseData, previous: LearnerState, device: str
+) -> tuple[LearnerState, Refinement]:
+    """Raises ``ConfigError`` where this machine has no GPU and one is asked for."""
+    if task.needs_gpu and device == "cpu":
+        raise ConfigError(
+            "PyTorch finds no CUDA device, and on a processor refining takes minutes of all cores: set learning.refine "
+            "to on if it is to be done all the same, or to off"
+        )
+    made = refine_state(config, data, previous, device=device, seed=task.seed, report=_report, resume=folder / RESUME)
+    found = made.comparison
+    return made.state, Refinement(
+        images=found.images,
+        before=found.before,
+        after=found.after,
+        low=found.interval.low,
+        high=found.interval.high,
+        learnt_from=made.learnt_from,
+    )
+
+
+def _refinement(folder: Path) -> Refinement | None:
+    """What ``_make_state`` found, in this process or an earlier one."""
+    path = folder / STATE / REFINEMENT
+    return Refinement.model_validate_json(path.read_bytes()) if path.exists() else None
 
 
 def _advice(state: LearnerState, holdout: ImageBlobs) -> str | None:

@@ -4,11 +4,12 @@ import logging
 import shutil
 from collections import Counter
 
-from handlers.bucket.update_documents import Done
+from handlers.bucket.update_documents import Done, TriedRefinement
 from handlers.bucket.update_documents import Result as Outcome
 from handlers.updater.context.parent import keep_as_parent
 from handlers.updater.context.update import Update
 from handlers.updater.intake.archived_images import note_learnt, note_refused
+from handlers.updater.metrics import REFINEMENTS
 from handlers.updater.training.messages import STATE
 from handlers.updater.workflow import provisional_steps as provisional
 from model_store.manifest import now
@@ -29,7 +30,7 @@ def end_learning(update: Update, nothing: str | None) -> None:
         reason = "; ".join(evaluation.gate.reasons or evaluation.gate.undecided) or None
         if outcome == "refused" and (kept := provisional.served_in_place(update)) is not None:
             reason = f"{reason}; the provisional version {kept.number} stays served"
-        if not update.learns_all:
+        if not update.reads_all:
             classes = (*plan.new_classes, *plan.updated_classes)
             if outcome == "published":
                 note_learnt(records, classes)
@@ -60,12 +61,20 @@ def end_update(update: Update, outcome: Outcome, reason: str | None) -> None:
         left=tuple(update.left),
         timings=update.timings(),
     )
+    if update.refines and plan is not None and plan.parent is not None and outcome != "superseded":
+        tried = TriedRefinement(update_id=update.id, result=outcome, reason=reason)
+        services.records.note_refinement(plan.parent, tried)
     services.records.write_done(done)
     if outcome == "published":
         _keep_for_the_next(update)
     shutil.rmtree(update.folder, ignore_errors=True)
-    services.metrics.updates.labels(outcome).inc()
-    services.status.set_last_update(done.model_dump(mode="json", exclude={"left", "format"}))
+    if update.refines:  # an alert tells of updates that were refused, and nothing is wrong with a refinement that is
+        services.metrics.refinements.labels(REFINEMENTS[outcome]).inc()
+    else:
+        services.metrics.updates.labels(outcome).inc()
+    services.status.set_last_update(
+        done.model_dump(mode="json", exclude={"left", "format"}) | {"refined": update.refines}
+    )
     logger.info("update %s: %s", update.id, outcome, extra={"version": done.version, "reason": reason or "-"})
 
 

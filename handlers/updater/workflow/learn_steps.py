@@ -100,12 +100,12 @@ def store(update: Update) -> None:
 
 def point(update: Update) -> None:
     """Let every server serve the version."""
-    publication.point(update, update.candidate, f"learnt by update {update.id}")
+    publication.point(update, update.candidate, f"{'refined' if update.refines else 'learnt'} by update {update.id}")
 
 
 def swap(update: Update) -> None:
     """Wait until the server answers with the version. A server that is away does not hold up the archive."""
-    if not update.services.wait_served(update.version, update.plan.dropped_at):
+    if not update.services.wait_served(update.version, None if update.refines else update.plan.dropped_at):
         logger.warning("version %d is published but not served yet", update.version, extra={"update": update.id})
 
 

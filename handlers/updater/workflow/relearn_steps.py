@@ -2,7 +2,8 @@
 
 Of classes: what the served version has not learnt of them joins it. With a preset: all that it has learnt, under the
 names that its classes have by now and without what was deleted, is learnt again from nothing; the version before
-answers meanwhile, and stays served when the gate refuses the new one.
+answers meanwhile, and stays served when the gate refuses the new one. To refine: the last stages of the served
+version's backbone are trained with all that it has learnt (``refine_due`` says when).
 """
 
 import logging
@@ -25,6 +26,7 @@ from handlers.updater.intake.plan import Ingest
 from handlers.updater.intake.uploaded_file import UploadedFile
 from handlers.updater.workflow.ending import end_learning
 from handlers.updater.workflow.learn_steps import STEPS
+from handlers.updater.workflow.refine_due import check_refinable
 from handlers.updater.workflow.runner import Step
 from model_store.manifest import Manifest, now
 from model_store.objects import StoreError
@@ -77,7 +79,9 @@ def _planned(update: Update, asked: Relearn, parent: ParentVersion | None) -> tu
         raise EditError(reason)
     learnt = parent.learnt if parent is not None else Learnt.empty()
     missing: dict[str, int] = {}
-    if update.learns_all:
+    if update.refines and parent is not None:
+        check_refinable(way.config, parent)
+    if update.reads_all:
         files, missing = all_learnt(services.objects, services.records, learnt, services.tick)
     else:
         files = left_behind(services.objects, services.records, learnt, asked.classes)
@@ -88,11 +92,13 @@ def _planned(update: Update, asked: Relearn, parent: ParentVersion | None) -> tu
     maker = Ingest(
         services.objects, services.versions, services.settings, way.config.resize, leaves_out=way.config.frozen
     )
-    start = None if update.learns_all else parent
+    start = None if update.reads_all else parent
     few = {file.class_name for file in files if file.class_name is not None}
     plan = maker.run(update.intent, start, update.folder, services.tick, files, few_are_enough=few)
     plan = plan.model_copy(update={"provisional": None, "dropped_at": update.requested_at})
-    if update.learns_all and parent is not None:
+    if update.refines and parent is not None:
+        plan = _complete(_of_everything(plan, parent), parent, (*_gone(missing), *_against(files)))
+    elif update.learns_all and parent is not None:
         plan = _of_everything(plan, parent)
     elif plan.version is None:
         raise EditError(f"nothing of {_listed(asked.classes)} can be learnt: {'; '.join(_against(files)) or ONE_CLASS}")
@@ -120,6 +126,18 @@ def _of_everything(plan: Plan, parent: ParentVersion) -> Plan:
             "entries": entries,
         }
     )
+
+
+def _complete(plan: Plan, parent: ParentVersion, against: Sequence[str]) -> Plan:
+    """The same without classes that anything comes to. Raises ``EditError`` where an image is missing: its features
+    would be lost, for the ones that are stored are those of the backbone as it was."""
+    wanted, found = sum(parent.manifest.counts.train.values()), len(plan.of_role("train"))
+    if found != wanted:
+        raise EditError(
+            f"not refined: of {wanted} images that version {parent.manifest.version} has learnt, {found} can be read "
+            f"again{''.join(f'; {reason}' for reason in against)}"
+        )
+    return plan.model_copy(update={"updated_classes": ()})
 
 
 def _nothing(update: Update, parent: ParentVersion | None) -> Plan:

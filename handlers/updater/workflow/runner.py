@@ -160,7 +160,7 @@ class Runner:
         update, status = self._update, self._update.services.status
         update.services.metrics.moves()
         if not self._begun - {step.name}:
-            status.set_phase(Phase(update=update.id, step=step.name))
+            status.set_phase(Phase(update=update.id, step=step.name, refines=update.refines))
         plan = update.find_plan() if step.name != "ingest" else None
         status.update_phase(step=step.name)
         if plan is not None:

@@ -20,6 +20,7 @@ from handlers.bucket.update_documents import (
     Plan,
     Reason,
     RefusedClasses,
+    TriedRefinements,
 )
 from handlers.torchserve.canary import Canary
 from model_store.directory.directory_store import DirectoryStore
@@ -47,7 +48,7 @@ KINDS: dict[str, type[StoredDocument]] = {
     "last.json": Bell,
 }
 """Of the store of an earlier release, by file name; a request has a name of its own."""
-NEVER_THERE = {Attempts, BackupRecord, ChosenPresets, FailedFolders, RefusedClasses}
+NEVER_THERE = {Attempts, BackupRecord, ChosenPresets, FailedFolders, RefusedClasses, TriedRefinements}
 """Ended updates have none, a store is not a backup, and the earlier release learnt nothing again."""
 
 

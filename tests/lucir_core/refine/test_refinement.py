@@ -17,8 +17,9 @@ from lucir_core.models.model import create_model
 from lucir_core.phase import Progress, run_phase
 from lucir_core.refine import maps
 from lucir_core.refine.backbone_parts import split_backbone
+from lucir_core.refine.held_back import held_back_by
 from lucir_core.refine.maps import spread_over_classes
-from lucir_core.refine.refinement import Refined, held_back_by, refine_state
+from lucir_core.refine.refinement import Refined, refine_state
 from lucir_core.state import LearnerState, load_state, save_state
 from tests.support.refined import SIDE, digit_images, digit_phase, drawn_weights, frozen_config
 from tests.support.tiny import weights_equal

@@ -69,7 +69,8 @@ function factList(node, rows) {
 function lastUpdate(last) {
   if (!last) return "No update has run yet.";
   const version = last.version ? `, version ${last.version}` : "";
-  return `None runs. Last: update ${last.id}, ${last.result}${version}, ${time(last.finished_at)}${last.reason ? ". " + last.reason : ""}`;
+  const result = last.refined && last.result === "refused" ? "refined and kept" : last.result;
+  return `None runs. Last: update ${last.id}, ${result}${version}, ${time(last.finished_at)}${last.reason ? ". " + last.reason : ""}`;
 }
 
 // Points of (progress, loss) as the path of a curve that fills its box.
@@ -94,7 +95,7 @@ function fillPhase(node, running) {
   const [what, bar, list, expert] = node.children;
   const classes = [...running.new_classes.map((name) => "new: " + name), ...running.updated_classes.map((name) => "more of " + name)];
   const rest = classes.length - SHOWN;
-  setText(what, classes.slice(0, SHOWN).join(", ") + (rest > 0 ? ` and ${count(rest, "class")} more` : ""));
+  setText(what, running.refines ? "Refines the last stages of the network, and gives way to whatever is dropped or asked for." : classes.slice(0, SHOWN).join(", ") + (rest > 0 ? ` and ${count(rest, "class")} more` : ""));
   bar.value = running.progress;
   factList(list, facts(running));
   const inner = expertFacts(running), history = running.expert.loss_history;

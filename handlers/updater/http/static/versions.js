@@ -13,7 +13,7 @@ const ticked = new Set();
 
 async function rollback(version) {
   const refused = !version.gate.passed;
-  const why = refused ? `The gate refused it: ${version.gate.reasons.join("; ")}. ` : "";
+  const why = refused && version.refinement ? `It is kept: ${version.gate.reasons.join("; ")}. ` : refused ? `The gate refused it: ${version.gate.reasons.join("; ")}. ` : "";
   const text = `${why}Every server answers with version ${version.version} as soon as its files are verified. Later versions stay, and learning goes on from this one.`;
   if (!(await confirm(`Serve version ${version.version}?`, text, refused ? "Serve it all the same" : "Roll back"))) return;
   const moved = await post("api/rollback", {to: version.version, force: refused});
@@ -49,6 +49,8 @@ function tick(version) {
 function verdict(version) {
   const {answer, reasons, undecided} = version.gate;
   if (answer === "passed") return null;
+  if (version.refinement && answer === "refused")
+    return make("div", {class: "verdict"}, make("p", {}, "Its backbone was refined, and it is kept without being served:"), make("ul", {}, ...reasons.map((reason) => make("li", {}, reason))));
   const names = [...version.new_classes, ...version.updated_classes];
   const again = make("button", {type: "button", "aria-label": `Learn what version ${version.version} was to learn again`}, "Learn again");
   again.addEventListener("click", () => during(again, async () => { follow(await post("api/relearn", {classes: names})); }));
@@ -78,7 +80,7 @@ function row(version) {
 
 function stateOf(version) {
   if (version.version === state.status.current_version) return [version.version === state.status.served_version ? "served" : "current", "good"];
-  if (!version.gate.passed) return ["refused", "bad"];
+  if (!version.gate.passed) return version.refinement ? ["refined, not surely better", ""] : ["refused", "bad"];
   if (version.gate.answer === "inconclusive") return ["too few images to tell", "warn"];
   return version.kind === "learnt" ? ["passed", ""] : [version.kind, version.kind === "provisional" ? "warn" : ""];
 }

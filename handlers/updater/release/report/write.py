@@ -75,7 +75,7 @@ def make_report(
     came, reasons = incoming(plan), rejections(plan)
     before = spec.of_parent(spec.parent.evaluation.class_accuracy) if spec.parent is not None else {}
     rows = changes(evaluation, classes, old_count, before)
-    small = len(classes) <= LARGEST_MATRIX
+    small, result = len(classes) <= LARGEST_MATRIX, _result(spec)
     return Report(
         version=spec.number,
         parent=plan.parent,
@@ -101,5 +101,6 @@ def make_report(
         mistakes=load_mistakes(spec.folder, classes, old_count),
         seconds=dict(seconds),
         doubts=doubts,
-        advice=result.advice if (result := _result(spec)) is not None else None,
+        advice=result.advice if result is not None else None,
+        refinement=result.refinement if result is not None else None,
     )
