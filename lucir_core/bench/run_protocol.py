@@ -61,16 +61,6 @@ class Clock:
 
 
 @dataclass(frozen=True)
-class Means:
-    """With what a run is carried out; no part of its identity."""
-
-    device: str
-    acceleration: Acceleration
-    starts: SharedStarts | None = None
-    """Beginnings that the run may share with others."""
-
-
-@dataclass(frozen=True)
 class RunProgress:
     """How far a run is, after an epoch or a phase."""
 
@@ -127,9 +117,8 @@ def run_benchmark(
         require_same({key: result.get(key) for key in identity}, identity, path)
         return path
     work = Work(folder, identity, environment(device, commit))
-    clock = clock or Clock()
     try:
-        learn_all(spec, dataset, work, Means(device, acceleration, starts), report, clock)
+        _Run(spec, dataset, work, device, acceleration, starts, report, clock or Clock()).learn_all()
     except TimeLimitReachedError:
         work.close()
         raise
@@ -148,104 +137,90 @@ def run_benchmark(
     return path
 
 
-def learn_all(
-    spec: RunSpec, dataset: Dataset, work: Work, means: Means, report: Callable[[RunProgress], None], clock: Clock
-) -> None:
-    """Learn and measure every phase that is not done yet."""
-    total = len(spec.protocol.phase_sizes)
-    done = len(work.phases)
-    state = work.state(done - 1) if 0 < done < total else None
-    for phase in range(done, total):
-        clock.restart()
-        previous, state = state, work.state(phase)
-        if state is None:
-            tell = _reporter(spec, work, phase, report, clock)
-            shares = phase == 0 and means.starts is not None and world().size == 1
-            state = (
-                _first_phase(spec, dataset, work, means, tell, clock)
-                if shares
-                else _learn(spec, dataset, work, previous, phase, means, tell)
-            )
-            work.keep(state)
-        record = _measured(spec, dataset, work, state, means.device)
-        if phase == 0 and means.starts is not None and (learner := means.starts.learner(spec)) is not None:
-            record["shared"] = learner
-        # What the first process tidies away now, the others have read.
-        world().wait()
-        work.finish_phase(record)
-        report(RunProgress(spec.name, phase, total, 1.0, accuracy=record["cnn"]["all"]))
-        if phase + 1 < total:
-            clock.check()
+@dataclass(frozen=True)
+class _Run:
+    """A run under way: what is learnt, and with what."""
 
+    spec: RunSpec
+    dataset: Dataset
+    work: Work
+    device: str
+    acceleration: Acceleration
+    starts: SharedStarts | None
+    """Beginnings that the run may share with others."""
+    report: Callable[[RunProgress], None]
+    clock: Clock
 
-def _reporter(
-    spec: RunSpec, work: Work, phase: int, report: Callable[[RunProgress], None], clock: Clock
-) -> Callable[[Progress], None]:
-    def after_epoch(progress: Progress) -> None:
-        work.tick(progress)
-        report(RunProgress(spec.name, phase, len(spec.protocol.phase_sizes), progress.ratio, training=progress))
-        # After the last epoch the phase is completed in any case: what is left of it is short.
-        if progress.ratio < 1.0:
-            clock.check()
+    def learn_all(self) -> None:
+        """Learn and measure every phase that is not done yet."""
+        work, total = self.work, len(self.spec.protocol.phase_sizes)
+        done = len(work.phases)
+        state = work.state(done - 1) if 0 < done < total else None
+        for phase in range(done, total):
+            self.clock.restart()
+            previous, state = state, work.state(phase)
+            if state is None:
+                shared = self.starts if phase == 0 and world().size == 1 else None
+                state = self._learn(previous, phase) if shared is None else self._first_phase(shared)
+                work.keep(state)
+            record = self._measured(state)
+            if phase == 0 and self.starts is not None and (learner := self.starts.learner(self.spec)) is not None:
+                record["shared"] = learner
+            # What the first process tidies away now, the others have read.
+            world().wait()
+            work.finish_phase(record)
+            self.report(RunProgress(self.spec.name, phase, total, 1.0, accuracy=record["cnn"]["all"]))
+            if phase + 1 < total:
+                self.clock.check()
 
-    return after_epoch
+    def _first_phase(self, starts: SharedStarts) -> LearnerState:
+        """Phase 0, by this run or by another one that begins alike."""
 
+        def wait() -> None:
+            time.sleep(WAIT_SECONDS)
+            self.work.leave_out()
+            self.clock.check()
 
-def _first_phase(
-    spec: RunSpec, dataset: Dataset, work: Work, means: Means, report: Callable[[Progress], None], clock: Clock
-) -> LearnerState:
-    """Phase 0, by this run or by another one that begins alike."""
-    starts = means.starts
-    if starts is None:
-        return _learn(spec, dataset, work, None, 0, means, report)
+        with starts.turn(self.spec, wait) as state:
+            if state is None:
+                self.clock.restart()
+                started = time.monotonic()
+                state = self._learn(None, 0)
+                starts.keep(self.spec, state, time.monotonic() - started, self.work.flops)
+                state = dataclasses.replace(state, config=self.spec.config)
+        return state
 
-    def wait() -> None:
-        time.sleep(WAIT_SECONDS)
-        work.leave_out()
-        clock.check()
+    def _learn(self, previous: LearnerState | None, phase: int) -> LearnerState:
+        spec, protocol = self.spec, self.spec.protocol
+        seen = protocol.seen(phase)
+        wanted = seen if create_method(spec.method).needs_every_image else protocol.arriving(phase)
+        images, labels = choose(self.dataset.train, seen, wanted, self.work.scratch, protocol.images_per_class)
+        data = PhaseData(images, labels, tuple(self.dataset.classes[label] for label in seen))
+        shared = self.starts if phase == 0 else None
 
-    with starts.turn(spec, wait) as state:
-        if state is None:
-            clock.restart()
-            started = time.monotonic()
-            state = _learn(spec, dataset, work, None, 0, means, report)
-            starts.keep(spec, state, time.monotonic() - started, work.flops)
-            state = dataclasses.replace(state, config=spec.config)
-    return state
+        def after_epoch(progress: Progress) -> None:
+            self.work.tick(progress)
+            self.report(RunProgress(spec.name, phase, len(protocol.phase_sizes), progress.ratio, training=progress))
+            # After the last epoch the phase is completed in any case: what is left of it is short.
+            if progress.ratio < 1.0:
+                self.clock.check()
 
+        return run_phase(
+            spec.config if shared is None else shared.config(spec),
+            data,
+            previous,
+            device=self.device,
+            seed=spec.seed,
+            report=after_epoch,
+            resume=(shared and shared.resume_file(spec)) or self.work.resume_file,
+            acceleration=self.acceleration,
+            counts_flops=True,
+        )
 
-def _learn(
-    spec: RunSpec,
-    dataset: Dataset,
-    work: Work,
-    previous: LearnerState | None,
-    phase: int,
-    means: Means,
-    report: Callable[[Progress], None],
-) -> LearnerState:
-    protocol = spec.protocol
-    seen = protocol.seen(phase)
-    wanted = seen if create_method(spec.method).needs_every_image else protocol.arriving(phase)
-    images, labels = choose(dataset.train, seen, wanted, work.scratch, protocol.images_per_class)
-    data = PhaseData(images, labels, tuple(dataset.classes[label] for label in seen))
-    shared = means.starts if phase == 0 else None
-    return run_phase(
-        spec.config if shared is None else shared.config(spec),
-        data,
-        previous,
-        device=means.device,
-        seed=spec.seed,
-        report=report,
-        resume=(shared and shared.resume_file(spec)) or work.resume_file,
-        acceleration=means.acceleration,
-        counts_flops=True,
-    )
-
-
-def _measured(spec: RunSpec, dataset: Dataset, work: Work, state: LearnerState, device: str) -> dict[str, Any]:
-    seen = spec.protocol.seen(state.phase)
-    images, labels = choose(dataset.test, seen, seen, work.test_scratch)
-    record = measure(state, images, labels, work.phases, device)
-    del images
-    work.test_scratch.unlink(missing_ok=True)
-    return record
+    def _measured(self, state: LearnerState) -> dict[str, Any]:
+        seen = self.spec.protocol.seen(state.phase)
+        images, labels = choose(self.dataset.test, seen, seen, self.work.test_scratch)
+        record = measure(state, images, labels, self.work.phases, self.device)
+        del images
+        self.work.test_scratch.unlink(missing_ok=True)
+        return record
