@@ -23,11 +23,12 @@ from handlers.inference.sessions.copy_choice import (
     QUANTISED_FILE,
     Choice,
     CopyRules,
+    chosen_alike,
     remember,
     remembered,
 )
 from handlers.inference.sessions.onnx_session import OnnxSession, Session, UnusableVersionError
-from handlers.inference.sessions.serving_copy import choose, copies_of
+from handlers.inference.sessions.serving_copy import choose, compare, copies_of
 
 logger = logging.getLogger(__name__)
 
@@ -87,8 +88,15 @@ class VersionModel:
         try:
             preprocessing = manifest["preprocessing"]
             version, classes, readout = manifest["version"], tuple(manifest["classes"]), manifest["readout"]
-            _verify(folder / MODEL_FILE, manifest["files"][MODEL_FILE]["sha256"])
-            session = OnnxSession(folder / MODEL_FILE, threads, gpu)
+            digest = manifest["files"][MODEL_FILE]["sha256"]
+            _verify(folder / MODEL_FILE, digest)
+            quantised = manifest["files"].get(QUANTISED_FILE)
+            if rules.auto and quantised is not None and (folder / QUANTISED_FILE).exists():
+                _verify(folder / QUANTISED_FILE, quantised["sha256"])
+            choice = remembered(folder, rules, threads, digest) if rules.auto and gpu is None else None
+            copies = {PUBLISHED: lambda: OnnxSession(folder / MODEL_FILE, threads, gpu), **copies_of(folder, threads)}
+            choice = choice if choice is not None and choice.copy in copies else None
+            session = copies[choice.copy if choice is not None else PUBLISHED]()
             model = cls(
                 version=version,
                 classes=classes,
@@ -99,33 +107,32 @@ class VersionModel:
                 session=session,
                 known_cosine=(manifest.get("calibration") or {}).get("known_cosine"),
                 scores_known="known" in session.outputs,
+                choice=choice or NOTHING_CHOSEN,
             )
             model.check()
-            if not rules.auto or session.on_gpu:
+            if choice is not None or not rules.auto or (isinstance(session, OnnxSession) and session.on_gpu):
                 return model
-            quantised = manifest["files"].get(QUANTISED_FILE)
-            if quantised is not None and (folder / QUANTISED_FILE).exists():
-                _verify(folder / QUANTISED_FILE, quantised["sha256"])
-            faster = model._faster(folder, manifest["files"][MODEL_FILE]["sha256"], rules, threads)
+            faster = model._faster(folder, digest, rules, threads, _family(manifest))
         except (KeyError, TypeError) as error:
             raise UnusableVersionError(f"{folder / MANIFEST_FILE} lacks {error}") from error
         if faster.session is not session:
             faster.check()
         return faster
 
-    def _faster(self, folder: Path, digest: str, rules: CopyRules, threads: int) -> Self:
+    def _faster(self, folder: Path, digest: str, rules: CopyRules, threads: int, family: str) -> Self:
         """This version with the fastest copy of its network that may answer here; itself where there is none."""
-        copies = copies_of(folder, threads)
-        choice = remembered(folder, rules, threads, digest)
-        if choice is not None and choice.copy in (PUBLISHED, *copies):
-            session = self.session if choice.copy == PUBLISHED else copies[choice.copy]()
-        else:
-            images = self._canary(folder / CANARY_FILE)
-            if not copies or images is None:
-                return self
+        copies, images = copies_of(folder, threads), self._canary(folder / CANARY_FILE)
+        if not copies or images is None:
+            return self
+        alike = chosen_alike(folder, rules, threads, family)
+        session = copies[alike.copy]() if alike is not None and alike.copy in copies else None
+        choice = None
+        if alike is not None and session is not None:
+            choice = compare(self.session, images, rules, session, alike)
+        if choice is None or session is None:
             choice, session = choose(self.session, images, rules, copies)
-            remember(folder, choice, rules, threads, digest)
-            logger.info("version %d answers with %s, %.2f times as fast", self.version, choice.copy, choice.speed)
+        remember(folder, choice, rules, threads, digest, family)
+        logger.info("version %d answers with %s, %.2f times as fast", self.version, choice.copy, choice.speed)
         return replace(self, session=session, choice=choice)
 
     def _canary(self, path: Path) -> NDArray[np.uint8] | None:
@@ -197,6 +204,14 @@ def _read_manifest(path: Path) -> dict[str, Any]:
     if not isinstance(manifest, dict):
         raise UnusableVersionError(f"{path} is not a JSON object")
     return manifest
+
+
+def _family(manifest: dict[str, Any]) -> str:
+    """The same for all versions whose networks differ in their numbers only, but for the number of classes."""
+    parts = [manifest.get(name) for name in ("config", "preprocessing", "method")]
+    return hashlib.sha256(
+        json.dumps([*parts, QUANTISED_FILE in manifest["files"]], sort_keys=True).encode()
+    ).hexdigest()
 
 
 def _verify(path: Path, expected: str) -> None:

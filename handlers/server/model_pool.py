@@ -16,6 +16,7 @@ from typing import Any, Final
 
 from handlers.backoff import backoff
 from handlers.inference.replies import RawRequest, Reply
+from handlers.inference.sessions.copy_choice import CHOICE_FILE
 from handlers.server.frames import Classify, Forget, Load, ModelFacts, Result, pack, receive_message
 
 logger = logging.getLogger(__name__)
@@ -195,17 +196,18 @@ class ModelPool:
                 await task
 
     async def load(self, version: int, folder: Path) -> ModelFacts:
-        """Have every process load a version. The first one alone: what it measures, the others need not.
+        """Have every process load a version. Raises ``LoadError``.
 
-        Raises ``LoadError``.
+        Where no copy of such a network has been chosen here yet, the first one does so alone: the others need not.
         """
-        first, *others = self.processes
+        chosen = any(folder.parent.glob(f"*/{CHOICE_FILE}"))
+        together = self.processes if chosen else self.processes[1:]
         try:
-            facts = await first.load(version, folder)
-            await asyncio.gather(*(other.load(version, folder) for other in others))
+            first = None if chosen else await self.processes[0].load(version, folder)
+            facts = await asyncio.gather(*(process.load(version, folder) for process in together))
         except ProcessLostError as error:
             raise LoadError(f"version {version} was not loaded: {error}") from error
-        return facts
+        return first or facts[0]
 
     def forget(self, version: int) -> None:
         """Let every process drop a version."""

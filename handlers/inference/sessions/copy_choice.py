@@ -92,9 +92,28 @@ def remembered(folder: Path, rules: CopyRules, threads: int, digest: str) -> Cho
     return _read(folder, _key(rules, threads, digest))
 
 
-def remember(folder: Path, choice: Choice, rules: CopyRules, threads: int, digest: str) -> None:
-    """Write the choice beside the version. A folder that cannot be written to costs a measurement, nothing else."""
-    document = {"key": _key(rules, threads, digest), **asdict(choice)}
+def chosen_alike(folder: Path, rules: CopyRules, threads: int, family: str) -> Choice | None:
+    """What was chosen, on this machine and under the same rules, for a version beside this one whose network differs in
+    its numbers only: as fast is this one's copy too, its answers have to be compared.
+    """
+    wanted = {**_key(rules, threads, ""), "family": family}
+    for file in sorted(folder.parent.glob(f"*/{CHOICE_FILE}"), reverse=True) if family else ():
+        try:
+            document = json.loads(file.read_text(encoding="utf-8"))
+            found = {**document["key"], "model": "", "family": document["family"]}
+        except (OSError, ValueError, KeyError, TypeError):  # of a version that goes, or of an earlier release
+            continue
+        if found == wanted:
+            return _read(file.parent, None)
+    return None
+
+
+def remember(folder: Path, choice: Choice, rules: CopyRules, threads: int, digest: str, family: str = "") -> None:
+    """Write the choice beside the version. A folder that cannot be written to costs a measurement, nothing else.
+
+    ``family``: the same for all networks that differ in their numbers only.
+    """
+    document = {"key": _key(rules, threads, digest), "family": family, **asdict(choice)}
     temporary = folder / f"{CHOICE_FILE}.{time.monotonic_ns()}.partial"
     try:
         temporary.write_text(json.dumps(document, indent=2), encoding="utf-8")
@@ -108,6 +127,7 @@ def _read(folder: Path, key: dict[str, Any] | None) -> Choice | None:
         document = json.loads((folder / CHOICE_FILE).read_text(encoding="utf-8"))
         if document.pop("key") != key and key is not None:
             return None
+        document.pop("family", None)
         return Choice(**{**document, "measured": tuple(MeasuredCopy(**each) for each in document["measured"])})
     except FileNotFoundError:
         return None

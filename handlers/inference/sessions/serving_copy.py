@@ -64,6 +64,18 @@ def choose(
     return choice, sessions[best.name]
 
 
+def compare(
+    published: Session, images: NDArray[np.uint8], rules: CopyRules, copy: Session, chosen: Choice
+) -> Choice | None:
+    """``chosen`` of a network that is as fast, where this one's ``copy`` agrees with it as well; None where not."""
+    measured = next(each for each in chosen.measured if each.name == chosen.copy)
+    found = _compared(_answers(published, images), _answers(copy, images), rules, measured)
+    if found.refused:
+        return None
+    rest = tuple(each for each in chosen.measured if each.name == PUBLISHED)
+    return replace(chosen, images=len(images), measured=(*rest, found))
+
+
 def copies_of(folder: Path, threads: int) -> dict[str, Open]:
     """By name, the copies of the version in ``folder`` that may be had on this machine."""
     found: dict[str, Open] = {}

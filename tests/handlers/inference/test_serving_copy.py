@@ -15,13 +15,14 @@ from handlers.inference.sessions.copy_choice import (
     CHOICE_FILE,
     CopyRules,
     MeasuredCopy,
+    chosen_alike,
     read_choice,
     remember,
     remembered,
 )
 from handlers.inference.sessions.onnx_session import OnnxSession, Session, UnusableVersionError
 from handlers.inference.sessions.openvino_session import Bfloat16Session, why_no_bfloat16
-from handlers.inference.sessions.serving_copy import choose
+from handlers.inference.sessions.serving_copy import choose, compare
 
 SIDE = 32
 RULES = CopyRules()
@@ -132,6 +133,25 @@ def test_a_choice_is_remembered_for_the_same_machine_model_and_rules(slow: Path,
     document = json.loads((tmp_path / CHOICE_FILE).read_text())
     (tmp_path / CHOICE_FILE).write_text(json.dumps(document | {"measured": 3}))
     assert remembered(tmp_path, RULES, 1, "digest") is None
+
+
+def test_a_network_that_differs_in_its_numbers_only_is_compared_and_not_timed(slow: Path, tmp_path: Path) -> None:
+    published, copy = OnnxSession(slow, 1), OnnxSession(write_network(tmp_path / "fast.onnx"), 1)
+    choice, _ = choose(published, IMAGES, RULES, {"int8": lambda: copy})
+    first, second = tmp_path / "lucir-1", tmp_path / "lucir-2"
+    first.mkdir()
+    remember(first, choice, RULES, 1, "digest", "family")
+    assert remembered(first, RULES, 1, "digest") == choice
+    assert chosen_alike(second, RULES, 1, "family") == choice
+    assert chosen_alike(second, RULES, 1, "another") is None
+    assert chosen_alike(second, RULES, 2, "family") is None
+    remember(first, choice, RULES, 1, "digest")
+    assert chosen_alike(second, RULES, 1, "") is None
+    found = compare(published, IMAGES[:4], RULES, copy, choice)
+    assert found is not None
+    assert (found.copy, found.speed, found.images) == ("int8", choice.speed, 4)
+    wrong = OnnxSession(write_network(tmp_path / "wrong.onnx", shift=-30.0), 1)
+    assert compare(published, np.zeros_like(IMAGES) + np.array([64, 32, 0], np.uint8), RULES, wrong, choice) is None
 
 
 def test_costs_weigh_a_single_image_and_a_batch_alike() -> None:
