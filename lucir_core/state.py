@@ -17,6 +17,7 @@ from lucir_core.memory.calibration import Calibration
 from lucir_core.memory.feature_memory import FeatureMemory
 from lucir_core.memory.image_blobs import ImageBlobs
 from lucir_core.models.branched import branch_count
+from lucir_core.models.heads import AnalyticHead
 from lucir_core.models.model import IncrementalModel, empty_model
 
 CHECKPOINT = "checkpoint.safetensors"
@@ -104,6 +105,9 @@ def load_state(folder: Path) -> LearnerState:
         raise StateError(f"{EXEMPLARS} and {CHECKPOINT} in {folder} are not of the same phase: restore both together")
     config = config_from_dict(facts["config"])
     model = empty_model(config, facts["old_rows"], facts["new_rows"], facts.get("branches"))
+    concepts = tensors.get("model.head.concepts.bias")
+    if concepts is not None and isinstance(model.head, AnalyticHead):
+        model.head.open_concepts(len(concepts))
     try:
         model.load_state_dict(
             {name.removeprefix("model."): value for name, value in tensors.items() if name.startswith("model.")}

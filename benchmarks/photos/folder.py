@@ -17,6 +17,7 @@ from lucir_core.frozen.extraction import FeatureExtractor
 from lucir_core.frozen.frozen_head import with_head
 from lucir_core.memory.feature_memory import FeatureMemory
 from lucir_core.memory.image_blobs import ImageBlobs, image_digest
+from lucir_core.models.heads import AnalyticHead
 from lucir_core.models.model import IncrementalModel, create_model
 
 SEED = 1993
@@ -26,6 +27,8 @@ METHODS = {
     "lucir": ("photo_lucir", {}),
 }
 """Presets and their overrides; all have the same backbone."""
+NETWORKS = {"analytic": "photo", "lite2": "photo_lite2"}
+"""Presets of the same head on another backbone."""
 
 
 @dataclass(frozen=True)
@@ -42,9 +45,9 @@ class Photos:
     """Of the backbone for one image, on average."""
 
 
-def read(folder: Path) -> Photos:
-    """Decode every image, take it through the backbone once and describe it for the baseline."""
-    config = load_preset("photo")
+def read(folder: Path, preset: str = "photo") -> Photos:
+    """Decode every image, take it through the preset's backbone once and describe it for the baseline."""
+    config = load_preset(preset)
     model = create_model(config, SEED)
     files = [
         sorted(one for one in path.iterdir() if one.is_file()) for path in sorted(folder.iterdir()) if path.is_dir()
@@ -69,7 +72,7 @@ def learn(
     photos: Photos, method: str, labels: NDArray[np.int64], rows: list[int], sizes: tuple[int, ...]
 ) -> LearnerState:
     """The state after drops of ``sizes`` classes, from the images at ``rows``; labels: (all images,)."""
-    preset, overrides = METHODS[method]
+    preset, overrides = METHODS[method] if method in METHODS else (NETWORKS[method], {})
     memory = FeatureMemory.empty(photos.model.feature_dim)
     ends = np.cumsum(sizes)
     for phase, end in enumerate(ends.tolist()):
@@ -86,11 +89,15 @@ def learn(
 
 def answers(state: LearnerState, features: NDArray[np.float32]) -> tuple[NDArray[np.float64], NDArray[np.bool_]]:
     """Probabilities (n, classes), and which images are called unknown (n,)."""
-    logits = state.model.head(torch.from_numpy(features)).logits.numpy()
+    head = state.model.head
+    logits = head(torch.from_numpy(features)).logits.numpy()
     calibration = state.calibration
     assert calibration is not None  # noqa: S101  # every frozen state has one
     known = (unit_rows(features) @ state.prototypes.numpy().T).max(axis=1)
-    if state.config.method == "analytic":
-        known = known_score(known, logits.max(axis=1) * calibration.temperature)
+    if isinstance(head, AnalyticHead):
+        concept = (
+            None if head.concepts is None else head.concepts.cosines(torch.from_numpy(features)).numpy().max(axis=1)
+        )
+        known = known_score(known, logits.max(axis=1) * calibration.temperature, concept)
     bound = calibration.known_cosine
     return softmax(logits, 1.0), known < (-1.0 if bound is None else bound)

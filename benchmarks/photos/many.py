@@ -4,6 +4,7 @@
 
 A store is made whose version 1 knows the classes by made features, 20 of each (see ``made_store``); a real stack
 (``lucir up``) serves it and learns single classes of 20 JPEG images of 300 pixels, which pass the real backbone.
+Answers are asked of both stacks in turn, so that the load of the machine is the same for both.
 The first drop fetches the version from the store; from the second on it lies on the updater's disk.
 """
 
@@ -13,6 +14,8 @@ import json
 import os
 import tempfile
 import time
+from collections.abc import Sequence
+from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
 
@@ -60,52 +63,66 @@ def wait_served(record: StackRecord, image: bytes, version: int) -> None:
         time.sleep(0.1)
 
 
-def measure(classes: int, folder: Path) -> tuple[dict[str, Any], list[float]]:
-    """What single classes took beside so many, and the milliseconds of each answer before them."""
-    store, generator = folder / "data" / "store", np.random.default_rng(7)
-    publish(made_state(classes, EACH), store, folder / "made")
-    buffer = io.BytesIO()
-    Image.fromarray(made_image(generator, SIDE)).save(buffer, "JPEG", quality=90)
-    image = buffer.getvalue()
-    with DemoStack(folder / "data", folder / "stack.log", SETTINGS) as record:
-        wait_served(record, image, 1)
-        answers = _ask(record, image)
-        updates = []
-        for number in range(2, 2 + DROPS):
-            drop(store, f"new {number}", generator)
-            started = time.monotonic()
-            wait_served(record, image, number)
-            seconds = round(time.monotonic() - started, 2)
-            steps = json.loads((store / "versions" / str(number) / "manifest.json").read_bytes())["timings"]
-            updates.append({"seconds": seconds, "load_average": round(os.getloadavg()[0], 1), "steps": steps})
-    return {"classes": classes, "updates": updates}, answers
+def learnt(record: StackRecord, store: Path, image: bytes) -> list[dict[str, Any]]:
+    """What single classes took, one after the other."""
+    generator, updates = np.random.default_rng(7), []
+    for number in range(2, 2 + DROPS):
+        drop(store, f"new {number}", generator)
+        started = time.monotonic()
+        wait_served(record, image, number)
+        seconds = round(time.monotonic() - started, 2)
+        steps = json.loads((store / "versions" / str(number) / "manifest.json").read_bytes())["timings"]
+        updates.append({"seconds": seconds, "load_average": round(os.getloadavg()[0], 1), "steps": steps})
+    return updates
 
 
-def _ask(record: StackRecord, image: bytes) -> list[float]:
-    times = []
+def asked_in_turn(records: Sequence[StackRecord], image: bytes) -> list[list[float]]:
+    """Milliseconds of the answers of each stack."""
+    times: list[list[float]] = [[] for _ in records]
     with httpx.Client(timeout=60, trust_env=False) as client:
         for _ in range(WARM + ASKED):
-            started = time.monotonic()
-            client.post(record.inference_url + PREDICTIONS_PATH, content=image).raise_for_status()
-            times.append(1000 * (time.monotonic() - started))
-    return times[WARM:]
+            for record, mine in zip(records, times, strict=True):
+                started = time.monotonic()
+                client.post(record.inference_url + PREDICTIONS_PATH, content=image).raise_for_status()
+                mine.append(1000 * (time.monotonic() - started))
+    return [mine[WARM:] for mine in times]
+
+
+def measured(counts: Sequence[int], work: Path) -> dict[str, Any]:
+    """Answers and updates of a stack for each number of classes."""
+    buffer = io.BytesIO()
+    Image.fromarray(made_image(np.random.default_rng(8), SIDE)).save(buffer, "JPEG", quality=90)
+    image, folders = buffer.getvalue(), [work / str(count) for count in counts]
+    with ExitStack() as stacks:
+        for count, folder in zip(counts, folders, strict=True):
+            publish(made_state(count, EACH), folder / "data" / "store", folder / "made")
+        records = [
+            stacks.enter_context(DemoStack(folder / "data", folder / "stack.log", SETTINGS)) for folder in folders
+        ]
+        for record in records:
+            wait_served(record, image, 1)
+        times = asked_in_turn(records, image)
+        sizes = [
+            {
+                "classes": count,
+                "answer_milliseconds": {"median": round(float(np.median(mine)), 1), "least": round(min(mine), 1)},
+                "updates": learnt(record, folder / "data" / "store", image),
+            }
+            for count, folder, record, mine in zip(counts, folders, records, times, strict=True)
+        ]
+    medians, least = ([measure(mine) for mine in times] for measure in (np.median, min))
+    ratios = {"median": round(float(medians[1] / medians[0]), 2), "least": round(least[1] / least[0], 2)}
+    return {"machine": machine(), "answer_ratio": ratios, "sizes": sizes}
 
 
 def main() -> None:
-    """Measure both sizes, one after the other."""
+    """Measure both sizes side by side."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--classes", type=int, default=1000)
     parser.add_argument("--output", type=Path)
     arguments = parser.parse_args()
-    sizes, answers = [], []
-    for count in (FEW, arguments.classes):
-        with tempfile.TemporaryDirectory(prefix="lucir-many-") as work:
-            size, times = measure(count, Path(work))
-        size["answer_milliseconds"] = {"median": round(float(np.median(times)), 1), "least": round(min(times), 1)}
-        sizes.append(size)
-        answers.append(min(times))
-    result = {"machine": machine(), "sizes": sizes, "answer_ratio_of_least": round(answers[1] / answers[0], 2)}
-    show(result, arguments.output)
+    with tempfile.TemporaryDirectory(prefix="lucir-many-") as work:
+        show(measured((FEW, arguments.classes), Path(work)), arguments.output)
 
 
 if __name__ == "__main__":

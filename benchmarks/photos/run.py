@@ -19,7 +19,7 @@ import matplotlib as mpl
 import numpy as np
 from numpy.typing import NDArray
 
-from benchmarks.photos.folder import METHODS, Photos, answers, learn, read
+from benchmarks.photos.folder import METHODS, NETWORKS, Photos, answers, learn, read
 from benchmarks.photos.odd import exchanged, shown, unknown
 from benchmarks.photos.tables import write_tables
 from benchmarks.result import machine, show
@@ -72,6 +72,26 @@ def _measured(photos: Photos, order: list[NDArray[np.int64]], sizes: tuple[int, 
     return result
 
 
+def network(photos: Photos, method: str) -> dict[str, Any]:
+    """The analytic head on one backbone, from few images and from many: for each number, the share of each seed."""
+    shots = []
+    for images in SHOTS:
+        shares = []
+        for seed in SEEDS:
+            generator = np.random.default_rng(seed)
+            folders = [photos.folders[number] for number in generator.permutation(len(photos.folders))]
+            order = [generator.permutation(rows) for rows in folders][:KNOWN]
+            labels = np.full(len(photos.features), -1, np.int64)
+            for label, rows in enumerate(order):
+                labels[rows] = label
+            state = learn(photos, method, labels, np.concatenate([rows[:images] for rows in order]).tolist(), DROPS)
+            test = np.concatenate([rows[LEARNT + VALIDATED :][:ASKED] for rows in order])
+            right = answers(state, photos.features[test])[0].argmax(axis=1) == labels[test]
+            shares.append(round(float(right.mean()), 4))
+        shots.append({"images": images, "accuracy": shares})
+    return {"preset": NETWORKS[method], "seconds_per_image": round(photos.seconds, 4), "shots": shots}
+
+
 def plot(runs: list[dict[str, Any]], path: Path) -> None:
     """Accuracy over classes: the mean of the seeds, and their range."""
     mpl.use("agg")
@@ -108,6 +128,10 @@ def main() -> None:
         "images": len(photos.features),
         "seconds_per_image": round(photos.seconds, 4),
         "runs": [run(photos, seed) for seed in SEEDS],
+        "networks": [
+            network(photos if method == "analytic" else read(arguments.folder, preset), method)
+            for method, preset in NETWORKS.items()
+        ],
         "unknown": [unknown(photos, count) for count in SHOTS],
         "shown": [shown(photos, count) for count in SHOTS],
         "exchanged": [exchanged(photos, count) for count in (5, 10, 20, 45)],

@@ -16,6 +16,8 @@ def write_tables(result: dict[str, Any], path: Path) -> None:
         "All 12 classes, from fewer images of each, right in %:\n\n" + _accuracy(runs, "shots", "images"),
         "On the validation images, by which the default is chosen, in %:\n\n" + _validation(runs),
         "Calibration error of `photo`, old classes, seconds of the last drop:\n\n" + _more(runs),
+        "The same head on two backbones, right in %, and one image through the backbone:\n\n"
+        + _networks(result["networks"]),
         "Images of classes that were never learnt:\n\n"
         + _shares(result["unknown"], {"flagged": "flagged, %", "false_alarms": "false alarms, %"}),
         "Accuracy as page, report and metrics show it (each image left out), and of fresh images:\n\n"
@@ -75,6 +77,19 @@ def _validation(runs: list[dict[str, Any]]) -> str:
             ]
         )
     return _table(["images per class", *(NAMES[name] for name in names)], rows)
+
+
+def _networks(networks: list[dict[str, Any]]) -> str:
+    head = ["preset", *(f"{shot['images']} images" for shot in networks[0]["shots"]), "milliseconds per image"]
+    rows = [
+        [
+            f"`{one['preset']}`",
+            *(_percent(shot["accuracy"]) for shot in one["shots"]),
+            f"{1000 * one['seconds_per_image']:.0f}",
+        ]
+        for one in networks
+    ]
+    return _table(head, rows)
 
 
 def _more(runs: list[dict[str, Any]]) -> str:

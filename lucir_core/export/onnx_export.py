@@ -16,7 +16,7 @@ from torch.nn import functional
 from lucir_core.data.augment import centre_crop
 from lucir_core.export.onnx_graph import GraphWriter, write_backbone
 from lucir_core.export.traced_graph import write_traced
-from lucir_core.frozen.calibrate import RIDGE_SHARE
+from lucir_core.frozen.calibrate import CONCEPT_SHARE, RIDGE_SHARE
 from lucir_core.models.gates import pruned
 from lucir_core.models.heads import AnalyticHead, CosineHead
 from lucir_core.models.model import IncrementalModel
@@ -63,7 +63,7 @@ def export_onnx(state: LearnerState, path: Path) -> None:
     writer.node("MatMul", unit, writer.constant(state.prototypes.t().numpy()), output="prototype_cosines")
     outputs: dict[str, tuple[int | str, ...]] = {**dict.fromkeys(OUTPUTS, (classes,)), FEATURES: (model.feature_dim,)}
     if isinstance(model.head, AnalyticHead) and state.calibration is not None:
-        _known(writer, logits, state.calibration.temperature)
+        _known(writer, model.head, features, logits, state.calibration.temperature)
         outputs[KNOWN] = (1,)
     path.write_bytes(_model(writer, size, outputs))
 
@@ -139,13 +139,20 @@ def _logits(writer: GraphWriter, model: IncrementalModel, features: str, unit: s
     return writer.node("Add", writer.node("MatMul", features, weight), writer.constant(bias.detach().numpy()))
 
 
-def _known(writer: GraphWriter, logits: str, temperature: float) -> None:
+def _known(writer: GraphWriter, head: AnalyticHead, features: str, logits: str, temperature: float) -> None:
     """The output `known`; the logits are ridge scores divided by the temperature."""
-    classes = writer.constant(np.array([1], np.int64))
-    cosine = writer.node("ReduceMax", "prototype_cosines", classes, keepdims=1)
-    factors = np.array([1.0, RIDGE_SHARE * temperature], np.float32) / np.float32(1.0 + RIDGE_SHARE)
-    ridge = writer.node("Mul", writer.node("ReduceMax", logits, classes, keepdims=1), writer.constant(factors[1:]))
-    writer.node("Add", writer.node("Mul", cosine, writer.constant(factors[:1])), ridge, output=KNOWN)
+    shares = {"prototype_cosines": 1.0, logits: RIDGE_SHARE * temperature}
+    if head.concepts is not None:
+        scores = writer.node("MatMul", features, writer.constant(head.concepts.weight.t().numpy()))
+        scores = writer.node("Add", scores, writer.constant(head.concepts.bias.numpy()))
+        described = writer.node("Sqrt", writer.node("Softmax", scores, axis=1))
+        shares[writer.node("MatMul", described, writer.constant(head.concepts.means.t().numpy()))] = CONCEPT_SHARE
+    weights = 1.0 + RIDGE_SHARE + (0.0 if head.concepts is None else CONCEPT_SHARE)
+    axis, parts = writer.constant(np.array([1], np.int64)), []
+    for values, share in shares.items():
+        best = writer.node("ReduceMax", values, axis, keepdims=1)
+        parts.append(writer.node("Mul", best, writer.constant(np.array([share / weights], np.float32))))
+    writer.node("Sum", *parts, output=KNOWN)
 
 
 def compare_onnx(state: LearnerState, path: Path, images: np.ndarray) -> ExportCheck:

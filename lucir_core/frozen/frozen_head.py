@@ -29,6 +29,7 @@ from lucir_core.frozen.calibrate import (
     known_bound,
     known_score,
 )
+from lucir_core.frozen.concepts import left_out_concepts
 from lucir_core.frozen.lucir_head import LucirRows, learn_rows, left_out_scores
 from lucir_core.frozen.moments import extended, no_moments
 from lucir_core.memory.calibration import Calibration
@@ -62,8 +63,12 @@ def with_head(state: LearnerState, before: LearnerState | None = None) -> Learne
         probability=best_probabilities(scores, temperature),
         cosine=cosines.max(axis=1).astype(np.float32),
     )
-    analytic = isinstance(head, AnalyticHead)
-    known = known_score(answers.cosine, scores.max(axis=1)) if analytic else answers.cosine.astype(np.float64)
+    known = answers.cosine.astype(np.float64)
+    if isinstance(head, AnalyticHead):
+        concepts = left_out_concepts(state)
+        head.concepts = None if concepts is None else concepts.concepts
+        nearest = None if concepts is None else concepts.nearest
+        known = known_score(answers.cosine, scores.max(axis=1), nearest)
     bound = known_bound(known[told], float(np.median(np.bincount(memory.labels)[memory.labels])))
     calibration = Calibration(
         images=int(told.sum()),

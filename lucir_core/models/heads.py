@@ -123,6 +123,29 @@ class LinearHead(ClassRows):
             self.new.mul_(self.old.norm(dim=1).mean() / self.new.norm(dim=1).mean())
 
 
+class Concepts(nn.Module):
+    """The classifier that a backbone was trained with, and what it makes of the images of each class.
+
+    weight: (concepts, dim), bias: (concepts,), means: (classes, concepts) of length one.
+    """
+
+    def __init__(self, weight: Tensor, bias: Tensor, means: Tensor) -> None:
+        super().__init__()
+        self.weight: Tensor
+        self.bias: Tensor
+        self.means: Tensor
+        for name, value in (("weight", weight), ("bias", bias), ("means", means)):
+            self.register_buffer(name, value)
+
+    def described(self, features: Tensor) -> Tensor:
+        """(n, concepts) of length one, the square roots of probabilities; features: (n, dim), not normalised."""
+        return functional.linear(features.float(), self.weight, self.bias).softmax(dim=1).sqrt()
+
+    def cosines(self, features: Tensor) -> Tensor:
+        """(n, classes) of what is described of images to what is of each class."""
+        return self.described(features) @ self.means.t()
+
+
 class AnalyticHead(ClassRows):
     """logits = weight @ (feature / its length) + bias, from ridge regression; never trained by gradients.
 
@@ -138,6 +161,13 @@ class AnalyticHead(ClassRows):
         self.projection: Tensor | None
         self.register_buffer("projection", _projection(dim, expansion) if expansion else None)
         self.bias = nn.Parameter(torch.zeros(old_count + new_count))
+        self.concepts: Concepts | None = None
+        """Where the backbone came with a classifier: what tells images of no known class."""
+
+    def open_concepts(self, count: int) -> None:
+        """Make room for those of saved weights."""
+        dim = self.old.shape[1]
+        self.concepts = Concepts(torch.zeros(count, dim), torch.zeros(count), torch.zeros(len(self.weight), count))
 
     def forward(self, features: Tensor) -> Scores:
         """features: (batch, dim), not normalised."""

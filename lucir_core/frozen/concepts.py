@@ -1,0 +1,58 @@
+"""What the classifier that a backbone was trained with makes of an image: it tells images of no known class.
+
+Its thousand probabilities say more of an image of no known class than its features do, above all where a class is known
+by few images: "most like a pizza, a plate, a bakery" is far from everything that scorpions are taken for. Compared are
+the square roots of the probabilities, whose product is Bhattacharyya's coefficient (Bulletin of the Calcutta
+Mathematical Society 35, 1943): 1 for the same distribution, 0 for two that have nothing in common.
+"""
+
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from lucir_core.frozen.analytic import ROWS, are_many, class_means, class_sums, left_out_cosines
+from lucir_core.models.heads import AnalyticHead, Concepts
+from lucir_core.state import LearnerState
+from lucir_core.weights.pretrained import imagenet_state, is_installed
+
+
+@dataclass(frozen=True, eq=False)
+class LeftOutConcepts:
+    """Of the images that were learnt."""
+
+    concepts: Concepts
+    """With the means of the classes."""
+    nearest: NDArray[np.float32]
+    """(n,) cosine to the nearest class, of which the image itself is left out."""
+
+
+def left_out_concepts(state: LearnerState) -> LeftOutConcepts | None:
+    """None where the backbone has no classifier of its own; and where images are very many: they tell enough alone."""
+    memory, count = state.features, len(state.classes)
+    found = _classifier(state)
+    if memory is None or found is None or are_many(len(memory)):
+        return None
+    weight, bias = found
+    blank = Concepts(weight, bias, torch.zeros(count, len(weight)))
+    described = np.concatenate(
+        [
+            blank.described(torch.from_numpy(memory.features[start : start + ROWS])).numpy()
+            for start in range(0, len(memory), ROWS)
+        ]
+    )
+    sums = class_sums(described, memory.labels, count)
+    nearest = left_out_cosines(described.astype(np.float64), memory.labels, sums).max(axis=1)
+    return LeftOutConcepts(Concepts(weight, bias, torch.from_numpy(class_means(sums)).float()), nearest)
+
+
+def _classifier(state: LearnerState) -> tuple[torch.Tensor, torch.Tensor] | None:
+    """Weight (concepts, dim) and bias (concepts,): of the head before, else of the installed package."""
+    head, config = state.model.head, state.config
+    if isinstance(head, AnalyticHead) and head.concepts is not None:
+        return head.concepts.weight, head.concepts.bias
+    if config.weights != "imagenet" or not is_installed(config.network):
+        return None
+    known = imagenet_state(config.network)
+    return known["_fc.weight"].float(), known["_fc.bias"].float()

@@ -1,0 +1,86 @@
+"""What the backbone's own classifier says of images: kept with the head, part of the score, gone where it must be."""
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from sklearn.datasets import load_sample_image
+
+from lucir_core.config.phase_config import load_preset
+from lucir_core.edit.edit_state import forget_images, remove_class
+from lucir_core.export.onnx_export import KNOWN, export_onnx, open_session
+from lucir_core.frozen import analytic
+from lucir_core.frozen.analytic import unit_rows
+from lucir_core.frozen.calibrate import known_score
+from lucir_core.frozen.frozen_head import with_head
+from lucir_core.memory.image_blobs import image_digest
+from lucir_core.models.heads import AnalyticHead, Concepts
+from lucir_core.phase import PhaseData, run_phase
+from lucir_core.state import LearnerState, load_state, save_state
+
+CLASSES = ("flower", "palace", "sky")
+PLACES = {"flower": ("flower.jpg", 100, 260), "palace": ("china.jpg", 150, 200), "sky": ("china.jpg", 0, 20)}
+
+
+def parts(count: int, seed: int) -> np.ndarray:
+    """(3 * count, 96, 96, 3): parts of two photographs."""
+    random, images = np.random.default_rng(seed), []
+    for name, first, last in PLACES.values():
+        photograph = load_sample_image(name)
+        for _ in range(count):
+            top, left = random.integers(first, last), random.integers(0, 540)
+            images.append(photograph[top : top + 96, left : left + 96])
+    return np.stack(images)
+
+
+@pytest.fixture(scope="module")
+def state() -> LearnerState:
+    data = PhaseData(parts(6, 1), np.repeat(np.arange(3), 6).astype(np.int64), CLASSES)
+    return run_phase(load_preset("photo", {"size": 96, "resize": 96}), data, None)
+
+
+def concepts(state: LearnerState) -> Concepts:
+    head = state.model.head
+    assert isinstance(head, AnalyticHead)
+    assert head.concepts is not None
+    return head.concepts
+
+
+def test_the_served_score_is_the_one_that_was_calibrated(state: LearnerState, tmp_path: Path) -> None:
+    images = parts(3, 2)
+    export_onnx(state, tmp_path / "model.onnx")
+    known, features = open_session(tmp_path / "model.onnx").run([KNOWN, "features"], {"images": images})
+    assert state.calibration is not None
+    ridge = state.model.head(torch.from_numpy(features)).logits.numpy() * state.calibration.temperature
+    cosine = (unit_rows(features) @ state.prototypes.numpy().T).max(axis=1)
+    concept = concepts(state).cosines(torch.from_numpy(features)).numpy().max(axis=1)
+    np.testing.assert_allclose(known[:, 0], known_score(cosine, ridge.max(axis=1), concept), atol=1e-5)
+    assert abs(known[:, 0] - known_score(cosine, ridge.max(axis=1))).max() > 0.01
+
+
+def test_it_is_read_back_without_the_package(
+    state: LearnerState, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    save_state(state, tmp_path)
+    monkeypatch.setattr("lucir_core.frozen.concepts.is_installed", lambda _: False)
+    again = with_head(load_state(tmp_path))
+    for name, value in concepts(state).state_dict().items():
+        torch.testing.assert_close(concepts(again).state_dict()[name], value)
+    assert again.calibration == state.calibration
+
+
+def test_an_image_that_is_deleted_is_in_no_mean(state: LearnerState) -> None:
+    images, labels = parts(6, 1), np.repeat(np.arange(3), 6).astype(np.int64)
+    never = run_phase(state.config, PhaseData(images[1:], labels[1:], CLASSES), None)
+    torch.testing.assert_close(concepts(forget_images(state, [image_digest(images[0])])).means, concepts(never).means)
+    torch.testing.assert_close(concepts(remove_class(state, "flower")).means, concepts(state).means[1:])
+
+
+def test_very_many_images_go_without(state: LearnerState, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(analytic, "MANY_ROWS", 10)
+    many = with_head(state)
+    assert isinstance(many.model.head, AnalyticHead)
+    assert many.model.head.concepts is None
+    save_state(many, tmp_path)
+    assert load_state(tmp_path).calibration == many.calibration
