@@ -12,7 +12,8 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from lucir_core.frozen.analytic import ROWS, are_many, class_means, class_sums, left_out_cosines
+from lucir_core.frozen.analytic import are_many, class_means, class_sums, left_out_cosines
+from lucir_core.frozen.moments import ROWS
 from lucir_core.models.heads import AnalyticHead, Concepts
 from lucir_core.state import LearnerState
 from lucir_core.weights.pretrained import imagenet_state, is_installed
