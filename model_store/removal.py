@@ -160,11 +160,9 @@ class VersionRemover:
 
     def _remove_files(self, number: int, names: Iterable[str], outcome: Outcome) -> None:
         """The claim last: with it, what is left is still known to be a version's."""
-        for name in names:
-            self._objects.delete(file_key(number, name))
-        for info in list(self._objects.list(file_key(number, ATTEMPT_PREFIX))):
-            self._objects.delete(info.key)
-        self._objects.delete(file_key(number, CLAIM))
+        aside = [info.key for info in self._objects.list(file_key(number, ATTEMPT_PREFIX))]
+        for key in (*(file_key(number, name) for name in names), *aside, file_key(number, CLAIM)):
+            self._objects.delete(key)
         foreign = [info.key for info in self._objects.list(file_key(number, ""))]
         if foreign:
             outcome.foreign += foreign

@@ -20,6 +20,8 @@ from tools.manifests import make_manifest
 if TYPE_CHECKING:
     from conftest import Place
 
+MANIFEST_KEY = "versions/1/manifest.json"
+
 
 class Killed(BaseException):
     """The process ends here."""
@@ -88,10 +90,12 @@ def test_asleep_before_any_call_it_changes_nothing_when_it_wakes(place: "Place",
         for info in list(place.store.list("")):
             place.store.delete(info.key)
         after: dict[str, bytes] = {}
+        tag: list[str] = []
 
-        def overtake(after: dict[str, bytes] = after) -> None:
+        def overtake(after: dict[str, bytes] = after, tag: list[str] = tag) -> None:
             attempt(place.store, "second", 2)
             after.update(contents(place.store))
+            tag.append(place.store.stat(MANIFEST_KEY).etag)
 
         sleeper = Interrupted(place.store, number, overtake)
         try:
@@ -102,6 +106,7 @@ def test_asleep_before_any_call_it_changes_nothing_when_it_wakes(place: "Place",
         if not after:
             break
         assert contents(place.store) == after, number
+        assert tag == [place.store.stat(MANIFEST_KEY).etag], "a manifest is written once"
     assert number > 5
 
 

@@ -246,6 +246,28 @@ def test_only_unfinished_numbers_are_removed_as_such(place: "Place", publish: Pu
     assert [key for key in keys(place.store) if key.startswith("versions/2/")] == ["versions/2/notes.txt"]
 
 
+def test_what_an_unfinished_update_left_keeps_its_claim_until_the_end(tmp_path: Path) -> None:
+    """Without it nobody would know whose the rest is: it would stay for ever."""
+    for cut in range(1, 100):
+        store, deleted = DirectoryStore(tmp_path / f"store-{cut}"), 0
+        for name in ("claim.json", "model.onnx", "config.yaml", "attempt-1-ab/model.onnx"):
+            store.write(f"versions/2/{name}", b"{}")
+
+        def kill(operation: str, _key: str, cut: int = cut) -> None:
+            nonlocal deleted
+            deleted += operation == "delete"
+            if deleted == cut:
+                raise Killed
+
+        try:
+            VersionRemover(hooked(store, kill)).remove_unfinished(2, {"model.onnx", "config.yaml"}, Outcome())
+        except Killed:
+            assert "versions/2/claim.json" in keys(store)
+        else:
+            break
+    assert (keys(store), cut) == ([], 5)
+
+
 def test_thousands_of_versions_are_listed_without_a_call_for_each(directory: "Place", publish: Publish) -> None:
     counted: list[str] = []
     for number in range(1, 2001):

@@ -38,6 +38,13 @@ TESTS: dict[str, tuple[str, ...]] = {
     "handlers/updater/release/publish.py": ("tests/handlers/updater/workflow",),
 }
 """The tests that are to notice, by file. Servers are left out: what a mutant breaks, a folder shows as well."""
+EXPLAINED: dict[tuple[str, str], str] = {
+    ("model_store/publication.py", "if claim.attempt != self._attempt or claim.folder  too early"): (
+        "what lies aside is needed no more once the sealed files are in place, before the manifest as after it; a kill "
+        "in between leaves the seal, and whoever finds that completes the version"
+    ),
+}
+"""Mutants that no test can notice, since nothing that matters changes, by file and change: why."""
 LEFT_OUT = "not moto and not minio and not rclone and not swift and not ceph"
 LONGEST = 300.0
 
@@ -66,7 +73,7 @@ def notices(copy: Path, name: str, mutant: Mutant | None) -> bool:
 
 
 def main(arguments: list[str]) -> int:
-    """Run; return 0 when at least 95 % were noticed."""
+    """Run; return 0 when at least 95 % were noticed, and nothing survives unexplained."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--files", nargs="*", default=sorted(TESTS), help="of those that this tool knows")
     parser.add_argument("--sample", type=int, help="so many mutants, drawn at random; without it all")
@@ -76,7 +83,7 @@ def main(arguments: list[str]) -> int:
     chosen = [(name, one) for name in options.files for one in mutants((ROOT / name).read_text(encoding="utf-8"))]
     if options.sample is not None:
         chosen = random.Random(1).sample(chosen, min(options.sample, len(chosen)))
-    survivors = []
+    noticed_count, survivors, explained = 0, list[str](), dict[str, str]()
     with tempfile.TemporaryDirectory(prefix="lucir-mutation-") as folder:
         copy = Path(folder) / "lucir"
         shutil.copytree(ROOT, copy, ignore=shutil.ignore_patterns(".git", ".venv", "__pycache__", ".*_cache"))
@@ -86,18 +93,25 @@ def main(arguments: list[str]) -> int:
         for name, mutant in chosen:
             noticed = notices(copy, name, mutant)
             sys.stderr.write(f"{'noticed ' if noticed else 'SURVIVES'} {name}:{mutant.line} {mutant.what}\n")
-            if not noticed:
-                survivors.append(f"{name}:{mutant.line} {mutant.what}")
-    score = 1 - len(survivors) / max(1, len(chosen))
+            place, why = f"{name}:{mutant.line} {mutant.what}", EXPLAINED.get((name, mutant.what))
+            if noticed:
+                noticed_count += 1
+            elif why is not None:
+                explained[place] = why
+            else:
+                survivors.append(place)
+    score = noticed_count / max(1, len(chosen))
     result = {
         "mutants": len(chosen),
-        "noticed": len(chosen) - len(survivors),
+        "noticed": noticed_count,
         "score": round(score, 3),
+        "score_without_explained": round(noticed_count / max(1, len(chosen) - len(explained)), 3),
+        "explained": explained,
         "survivors": survivors,
         "seconds": round(time.monotonic() - started, 1),
     }
     give_result(result, options.output)
-    return 0 if score >= 0.95 else 1
+    return 0 if score >= 0.95 and not survivors else 1
 
 
 if __name__ == "__main__":

@@ -13,6 +13,7 @@ from handlers.updater.intake.listing import scan
 from handlers.updater.intake.selection import select
 from handlers.updater.leader.leadership import last_epoch
 from handlers.updater.workflow.learn_steps import ingest, reject
+from handlers.updater.workflow.ownership import Ownership
 from handlers.updater.workflow.runner import Runner, Step
 from model_store.directory.directory_store import DirectoryStore
 from model_store.objects import ObjectInfo, StoreError
@@ -56,6 +57,27 @@ def test_a_sleeper_does_not_give_up_what_its_successor_goes_on_with(services: Se
     assert services.records.done(UPDATE) is None
     attempts = services.records.attempts(UPDATE)
     assert (attempts.epoch, attempts.given_up) == (9, None)
+
+
+def test_who_has_lost_an_update_learns_from_the_lease_who_is_active(
+    services: Services, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """So that it stands by at once, whether it read the other's epoch or its write came too late."""
+    sleepy = Sleepy(services.settings.data / "store")
+    sleepy.other = services.records
+    asleep = replace(services, objects=sleepy, records=UpdateRecords(sleepy))
+    ownership = Ownership(Update(asleep, asleep.records.begin({})))
+    ownership.begin(lambda found: found)
+
+    def confirm() -> None:
+        raise LeaseLostError("another one is active")
+
+    monkeypatch.setattr(services.leadership, "confirm", confirm)
+    with pytest.raises(LeaseLostError, match="another one is active"):
+        ownership.give_up(SUPERSEDED)
+    assert services.records.attempts(UPDATE).epoch == 9
+    with pytest.raises(LeaseLostError, match="another one is active"):
+        ownership.begin(lambda found: found)
 
 
 @pytest.mark.parametrize("run", [superseded, lambda _: None], ids=["give up", "begin a step"])
