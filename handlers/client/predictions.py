@@ -8,11 +8,11 @@ from typing import Any
 import httpx
 
 from handlers.client.addresses import no_answer, open_http
+from handlers.client.asking import ask_again
 from handlers.client.class_folders import images_below
 from handlers.client.errors import ClientError
 from handlers.client.visible import visible
 from handlers.parallel import ordered_map
-from handlers.torchserve.model_status import PREDICTIONS_PATH
 
 TOP_K_HEADER = "top-k"
 PARALLEL = 4
@@ -63,6 +63,7 @@ def image_files(paths: Iterable[Path]) -> list[Path]:
 def classify(url: str, images: Sequence[Path], top_k: int | None, authorization: Mapping[str, str]) -> Iterator[Answer]:
     """One answer per image file, in order, as they come; ``authorization``: headers that are sent along.
 
+    An image whose answer was lost with the process that had it is asked about again (``handlers.client.asking``).
     Raises ``ClientError`` when nobody answers at ``url``.
     """
     options = {TOP_K_HEADER: str(top_k)} if top_k else {}
@@ -74,9 +75,10 @@ def classify(url: str, images: Sequence[Path], top_k: int | None, authorization:
         except OSError as error:
             return Answer(str(image), error=f"cannot be read: {error.strerror}")
         try:
-            return _read(str(image), session.post(PREDICTIONS_PATH, content=data, headers=headers))
+            response, _ = ask_again(session, data, headers)
         except httpx.HTTPError as error:
             raise no_answer(url, error) from None
+        return _read(str(image), response)
 
     with open_http(url) as session:
         yield from ordered_map(ask, images, PARALLEL)

@@ -98,7 +98,8 @@ class Client:
     def predict(self, *images: Path | str, top_k: int | None = None) -> list[Answer]:
         """Classify image files, and those in folders; one answer each, in order.
 
-        Raises ``ClientError`` when nobody answers, or for a folder without images.
+        A worker that is killed costs no answer: its image is asked about again, a few times. Raises ``ClientError``
+        when nobody answers, or for a folder without images.
         """
         return list(self.predict_each(*images, top_k=top_k))
 

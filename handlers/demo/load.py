@@ -9,7 +9,7 @@ from typing import Literal
 
 import httpx
 
-from handlers.torchserve.model_status import PREDICTIONS_PATH
+from handlers.client.asking import ask_again
 
 THREADS = 2
 THINK_SECONDS = 0.1
@@ -28,6 +28,7 @@ class Request:
     result: Result
     version: int | None = None
     problem: str = ""
+    tries: int = 1
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,13 +44,20 @@ class LoadClient:
     """``threads`` on kept-alive connections, each with a new request ``think_seconds`` after the answer before it.
 
     "Nothing learnt yet" is the right answer to a request that began before any version had answered, and a failure
-    ever after.
+    ever after. ``tries``: how often an image is asked about whose answer was lost, as ``Client`` does.
     """
 
     def __init__(
-        self, url: str, images: Sequence[bytes], *, threads: int = THREADS, think_seconds: float = THINK_SECONDS
+        self,
+        url: str,
+        images: Sequence[bytes],
+        *,
+        threads: int = THREADS,
+        think_seconds: float = THINK_SECONDS,
+        tries: int = 1,
     ) -> None:
         self._url = url
+        self._tries = tries
         self._think_seconds = think_seconds
         self._images = list(images)
         self._stop = threading.Event()
@@ -106,14 +114,14 @@ class LoadClient:
     def _ask(self, session: httpx.Client, image: bytes) -> Request:
         began, clock = time.time(), time.monotonic()
         try:
-            answer = session.post(PREDICTIONS_PATH, content=image, headers={"content-type": "image/png"})
+            answer, tries = ask_again(session, image, {"content-type": "image/png"}, self._tries)
             document = answer.json()
         except (httpx.HTTPError, ValueError) as error:
             return Request(began, time.monotonic() - clock, "failed", problem=f"{type(error).__name__}: {error}")
         seconds = time.monotonic() - clock
         if answer.is_success and document.get("predictions"):
             self._learnt_at = min(self._learnt_at, time.time())
-            return Request(began, seconds, "answered", version=document["model_version"])
+            return Request(began, seconds, "answered", version=document["model_version"], tries=tries)
         if answer.status_code == httpx.codes.SERVICE_UNAVAILABLE and began < self._learnt_at:
             return Request(began, seconds, "nothing learnt")
         return Request(began, seconds, "failed", problem=f"{answer.status_code}: {answer.text[:120]}")

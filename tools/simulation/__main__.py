@@ -14,6 +14,9 @@ from tools.simulation.history import Story, live
 from tools.simulation.planted import PLANTED, planted
 from tools.simulation.replaced import install
 
+CHUNK, CHUNKS = 10, 100
+"""Histories at a time, and how many times a process does so: what it remembers of them goes with it."""
+
 
 def outcome(story: Story) -> tuple[Story, str | None]:
     """A history and what was violated in it."""
@@ -100,8 +103,8 @@ def main(arguments: list[str]) -> int:
         return violated is not None
     started, failed = time.monotonic(), 0
     stories = (Story(seed, **made) for seed in range(options.first, options.first + options.count))
-    with multiprocessing.Pool(options.jobs, begin) as pool:
-        for story, violated in pool.imap_unordered(outcome, stories, chunksize=10):
+    with multiprocessing.Pool(options.jobs, begin, maxtasksperchild=CHUNKS) as pool:
+        for story, violated in pool.imap_unordered(outcome, stories, chunksize=CHUNK):
             if violated is not None:
                 failed += 1
                 sys.stdout.write(f"seed {story.seed}: {violated}\n  {command(shrunk(story))}\n")

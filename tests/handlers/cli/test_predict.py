@@ -2,9 +2,11 @@
 
 import json
 import subprocess
+from collections import Counter
 from collections.abc import Callable
 from pathlib import Path
 
+from handlers.client.asking import TRIES
 from handlers.client.predictions import classify
 
 Run = Callable[..., subprocess.CompletedProcess[str]]
@@ -99,6 +101,28 @@ def test_the_client_gives_unknown_as_typed_fields(serve: Callable[..., str], tmp
     pizza, good = classify(serve(answer), [tmp_path / "pizza", tmp_path / "good"], None, {})
     assert (pizza.unknown, pizza.unknown_score) == (True, 0.6123)
     assert (good.unknown, good.unknown_score) == (None, None)
+
+
+def test_an_image_whose_worker_was_killed_is_asked_about_again(serve: Callable[..., str], tmp_path: Path) -> None:
+    asked = Counter[bytes]()
+    died = json.dumps({"code": 500, "type": "InternalServerException", "message": "Worker died."}).encode()
+
+    def dying(method: str, path: str, body: bytes) -> tuple[int, bytes]:
+        asked[body] += 1
+        if body == b"always":
+            return 500, died
+        if body == b"its own":
+            return 500, b'{"error": "the model is damaged"}'
+        return (500, died) if asked[body] == 1 else answer(method, path, body)
+
+    for name in ("good", "its own", "always", "other"):
+        (tmp_path / name).write_text(name)
+    files = [tmp_path / name for name in ("good", "its own", "always", "other")]
+    good, own, always, other = classify(serve(dying), files, None, {})
+    assert (good.error, good.version, asked[b"good"]) == ("", 7, 2)
+    assert (own.error, asked[b"its own"]) == ("the model is damaged", 1)
+    assert (always.error, asked[b"always"]) == ("Worker died.", TRIES)
+    assert ("overloaded" in other.error, asked[b"other"]) == (True, 2)
 
 
 def test_what_is_no_address_is_said(lucir: Run, tmp_path: Path) -> None:
