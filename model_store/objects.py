@@ -91,10 +91,20 @@ class ObjectStore(Protocol):
         """Remove one object; removing what is not there is not an error."""
 
 
-def exists(objects: ObjectStore, key: str) -> bool:
-    """Whether there is such an object. Raises ``StoreError`` when the store cannot be asked."""
+def find(objects: ObjectStore, key: str) -> ObjectInfo | None:
+    """The object as it is; None where there is none. Raises ``StoreError`` when the store cannot be asked."""
     try:
-        objects.stat(key)
+        return objects.stat(key)
     except ObjectNotFoundError:
-        return False
-    return True
+        return None
+
+
+def tag_of(objects: ObjectStore, key: str) -> str | None:
+    """Its tag. As ``find``."""
+    info = find(objects, key)
+    return None if info is None else info.etag
+
+
+def exists(objects: ObjectStore, key: str) -> bool:
+    """Whether there is such an object. As ``find``."""
+    return find(objects, key) is not None

@@ -17,7 +17,7 @@ from handlers.bucket.update_documents import Done, Intent
 from handlers.bucket.updates import DONE, UpdateRecords
 from model_store.documents import encode, parse
 from model_store.manifest import Document, StoredDocument, now
-from model_store.objects import ObjectNotFoundError, ObjectStore, StoreError, exists
+from model_store.objects import ObjectNotFoundError, ObjectStore, StoreError, exists, tag_of
 from model_store.versions import VersionStore
 
 logger = logging.getLogger(__name__)
@@ -102,7 +102,7 @@ class EditDesk:
         woken = self._woken.is_set()
         self._woken.clear()
         self._looked = present
-        heard = self._hear()
+        heard = tag_of(self._objects, BELL)
         if not woken and heard == self._heard:
             return None
         waiting = self.pending()
@@ -112,7 +112,7 @@ class EditDesk:
     def rings(self) -> bool:
         """Whether something was requested since ``next`` looked; False also where the store does not answer."""
         try:
-            return self._woken.is_set() or self._hear() != self._heard
+            return self._woken.is_set() or tag_of(self._objects, BELL) != self._heard
         except StoreError:
             return False
 
@@ -138,12 +138,6 @@ class EditDesk:
         if found.state == "unknown" or (found.done is not None and found.done.result == "superseded"):
             return found if not exists(self._objects, _key(request_id)) else RequestState(state="waiting")
         return found
-
-    def _hear(self) -> str | None:
-        try:
-            return self._objects.stat(BELL).etag
-        except ObjectNotFoundError:
-            return None
 
 
 def _key(request_id: str) -> str:

@@ -21,7 +21,7 @@ from handlers.bucket.update_documents import (
 )
 from model_store.documents import encode, parse
 from model_store.manifest import Document, now
-from model_store.objects import ObjectNotFoundError, ObjectStore, PreconditionFailedError, exists
+from model_store.objects import ObjectNotFoundError, ObjectStore, PreconditionFailedError, exists, tag_of
 
 AnyDocument = TypeVar("AnyDocument", bound=Document)
 
@@ -178,10 +178,7 @@ class UpdateRecords:
 
     def _change(self, empty: AnyDocument, key: str, change: Callable[[AnyDocument], AnyDocument]) -> AnyDocument:
         """Replace a document by what ``change`` makes of it, ``empty`` where there is none."""
-        try:
-            tag = self._objects.stat(key).etag  # before the content: a change in between makes the replacement fail
-        except ObjectNotFoundError:
-            tag = None
+        tag = tag_of(self._objects, key)  # before the content: a change in between makes the replacement fail
         found = (self._read(type(empty), key) if tag is not None else None) or empty
         changed = change(found)
         if changed == found:

@@ -18,6 +18,11 @@ class Health:
     ready: bool
     reason: str = ""
 
+    @classmethod
+    def silent(cls, error: httpx.HTTPError) -> "Health":
+        """Of what does not answer."""
+        return cls(alive=False, ready=False, reason=f"does not answer ({error or type(error).__name__})")
+
 
 class TorchServeProbe:
     """Alive while both listeners answer; ready when a worker of the default version of the model is READY.
@@ -45,7 +50,7 @@ class TorchServeProbe:
             self._inference.get("/ping")
             answer = self._management.get(MODEL_PATH)
         except httpx.HTTPError as error:
-            return Health(alive=False, ready=False, reason=f"does not answer ({error or type(error).__name__})")
+            return Health.silent(error)
         if answer.status_code != httpx.codes.OK:
             return Health(alive=True, ready=False, reason="no version is registered yet")
         try:
@@ -68,5 +73,5 @@ class UpdaterProbe:
                 return Health(alive=False, ready=False, reason="/healthz says it is not healthy")
             answer = self._client.get("/readyz")
         except httpx.HTTPError as error:
-            return Health(alive=False, ready=False, reason=f"does not answer ({error or type(error).__name__})")
+            return Health.silent(error)
         return Health(alive=True, ready=answer.is_success, reason="" if answer.is_success else answer.text.strip())

@@ -115,7 +115,7 @@ class MinioProbe:
                 self._make_bucket()
                 self._made = True
         except httpx.HTTPError as error:
-            return Health(alive=False, ready=False, reason=f"does not answer ({error or type(error).__name__})")
+            return Health.silent(error)
         except StoreError as error:
             return Health(alive=True, ready=False, reason=str(error))
         return Health(alive=True, ready=answer.is_success, reason="" if answer.is_success else "is starting")

@@ -12,6 +12,7 @@ from handlers.settings import Settings
 from handlers.stack.ports import free_ports
 from model_store.directory.directory_store import DirectoryStore
 from tests.support.bucket import BUCKET
+from tests.support.quick_settings import quick_settings
 from tools.servers.server import ACCESS_KEY, REGION, SECRET_KEY
 
 Drop = Callable[..., Path]
@@ -57,21 +58,7 @@ def drop(root: Path, digit_files: DigitFiles) -> Drop:
 
 @pytest.fixture
 def settings(tmp_path: Path) -> Settings:
-    """Everything quick: folders settle at once, one epoch, one thread."""
-    return Settings.model_validate(
-        {
-            "data": tmp_path / "data",
-            "updater": {"settle_seconds": 0, "min_images": 4, "poll_seconds": 0.2, "pointer_seconds": 0.2},
-            "learning": {
-                "preset": "digits",
-                "overrides": {"epochs": 1, "milestones": [], "exemplars_per_class": 3, "cbf": {"enabled": False}},
-                "device": "cpu",
-                "threads": 1,
-                "nice": 0,
-            },
-            "gate": {"max_old_accuracy_loss": 1.0, "min_new_accuracy": 0.0},
-        }
-    )
+    return quick_settings(tmp_path / "data", epochs=1, milestones=[], exemplars_per_class=3)
 
 
 @pytest.fixture

@@ -27,6 +27,7 @@ from lucir_core.memory.image_blobs import ImageBlobs
 from model_store.directory.directory_store import DirectoryStore
 from model_store.manifest import Pointer
 from model_store.versions import VersionStore
+from tests.support.quick_settings import quick_settings
 
 
 class Killed(BaseException):
@@ -121,29 +122,8 @@ class Bench:
 
 def digit_settings(data: Path, **overrides: object) -> Settings:
     """Short phases on digits of 8 x 8 pixels; ``overrides``: more of ``learning.overrides``."""
-    return Settings.model_validate(
-        {
-            "data": data,
-            "updater": {"settle_seconds": 0, "min_images": 4, "poll_seconds": 0.2, "pointer_seconds": 0.2},
-            "learning": {
-                "preset": "digits",
-                "overrides": {
-                    "network": "resnet8",
-                    "size": 8,
-                    "resize": 8,
-                    "epochs": 2,
-                    "min_steps": 2,
-                    "exemplars_per_class": 4,
-                    "cbf": {"enabled": False},
-                    **overrides,
-                },
-                "device": "cpu",
-                "threads": 1,
-                "nice": 0,
-            },
-            "gate": {"max_old_accuracy_loss": 1.0, "min_new_accuracy": 0.0},
-        }
-    )
+    small = {"network": "resnet8", "size": 8, "resize": 8, "epochs": 2, "min_steps": 2, "exemplars_per_class": 4}
+    return quick_settings(data, **small, **overrides)
 
 
 class InProcess(Child):

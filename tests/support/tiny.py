@@ -10,7 +10,7 @@ import torch
 
 from lucir_core.config.phase_config import PhaseConfig
 from lucir_core.data.phase_data import ImageSet
-from lucir_core.methods import create_method
+from lucir_core.methods import IncrementalMethod, create_method
 from lucir_core.models.model import frozen_copy
 from lucir_core.phase import PhaseData, Progress, run_phase
 from lucir_core.state import LearnerState
@@ -58,21 +58,28 @@ def learnt(method: str) -> tuple[LearnerState, LearnerState]:
 def about_to_learn(method: str, **changes: Any) -> PhaseRun:
     """Phase 1 of `method`, before it is learnt."""
     previous, config, data = learnt(method)[0], short_config(method, **changes), second_phase(method)
+    return run_of(config, previous, data, create_method(method), seed=5, phase_sizes=previous.phase_sizes)
+
+
+def run_of(
+    config: PhaseConfig, previous: LearnerState, data: PhaseData, method: IncrementalMethod, seed: int, **facts: Any
+) -> PhaseRun:
+    """A phase that adds two classes to three, before it is learnt."""
     labels = np.concatenate([data.labels, previous.exemplars.labels])
     images = [data.images, previous.exemplars.decode_all(config.resize)]
     return PhaseRun(
         config=config,
-        model=create_method(method).start(config, previous.model, 3, 2, seed=5),
+        model=method.start(config, previous.model, 3, 2, seed=seed),
         teacher=frozen_copy(previous.model),
         images=ImageSet(images, [labels], torch.device("cpu")),
         labels=labels,
         kept=np.arange(len(labels)) >= len(data.labels),
         old_count=3,
         new_count=2,
-        seed=5,
+        seed=seed,
         checkpoint=Checkpoint(None, ""),
         report=lambda progress: None,
-        phase_sizes=previous.phase_sizes,
+        **facts,
     )
 
 

@@ -14,7 +14,7 @@ from handlers.bucket.update_documents import Entry
 from handlers.bucket.updates import UpdateRecords
 from handlers.parallel import ordered_map
 from handlers.updater.intake.uploaded_file import UploadedFile
-from model_store.objects import ObjectInfo, ObjectNotFoundError, ObjectStore
+from model_store.objects import ObjectStore, find
 
 Refused = dict[str, tuple[str, ...]]
 MOST_UPDATES = 50
@@ -118,17 +118,9 @@ def _unlearnt(chosen: Iterable[tuple[str, Entry]], learnt: Learnt) -> list[tuple
 
 def _files(objects: ObjectStore, chosen: Iterable[tuple[str, Entry]]) -> Iterator[UploadedFile]:
     for name, entry in chosen:
-        info = _stat(objects, entry)
-        if info is not None:
+        info = find(objects, entry.target)
+        if info is not None and info.size == entry.size:
             yield UploadedFile(info, name, entry.target.split("/", 3)[-1], name)
-
-
-def _stat(objects: ObjectStore, entry: Entry) -> ObjectInfo | None:
-    try:
-        info = objects.stat(entry.target)
-    except ObjectNotFoundError:
-        return None
-    return info if info.size == entry.size else None
 
 
 def archived(records: UpdateRecords, only: Collection[str] | None = None) -> Iterator[tuple[str, str, Entry]]:

@@ -21,7 +21,7 @@ through its own replacement does harm.
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
-from model_store.objects import READ_LIMIT, ObjectInfo, ObjectNotFoundError, ObjectStore
+from model_store.objects import READ_LIMIT, ObjectInfo, ObjectStore, tag_of
 from model_store.unlistable import Unlistable, list_everything
 
 
@@ -78,7 +78,7 @@ class FencedStore:
         if only_if_absent or not self._objects.conditional_writes:
             self._hold()
             return self._objects.write(key, data, only_if_absent=only_if_absent)
-        tag = self._tag_of(key)  # before the lease is asked for: what a successor writes, it writes after that
+        tag = tag_of(self._objects, key)  # before the lease is asked for: what a successor writes, it writes after that
         self._hold()
         if tag is None:
             return self._objects.write(key, data, only_if_absent=True)
@@ -103,9 +103,3 @@ class FencedStore:
         """Remove one object, if this process may. What is removed must never be written again under the same key."""
         self._hold()
         self._objects.delete(key)
-
-    def _tag_of(self, key: str) -> str | None:
-        try:
-            return self._objects.stat(key).etag
-        except ObjectNotFoundError:
-            return None

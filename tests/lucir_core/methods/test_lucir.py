@@ -10,16 +10,13 @@ from torch.nn import functional
 
 from lucir_core.data.phase_data import ImageSet
 from lucir_core.errors import ConfigError
-from lucir_core.memory.image_blobs import ImageBlobs
 from lucir_core.methods.lucir import Lucir, incremental_loss
 from lucir_core.models.features import extract_features
-from lucir_core.models.model import frozen_copy
 from lucir_core.phase import Progress, run_phase
 from lucir_core.state import LearnerState
 from lucir_core.testing import synthetic_phase, tiny_config
-from lucir_core.training.checkpoint import Checkpoint
 from lucir_core.training.phase_run import PhaseRun
-from tests.support.tiny import learnt, short_config
+from tests.support.tiny import learnt, run_of, short_config
 
 TwoPhases = tuple[LearnerState, LearnerState]
 
@@ -75,26 +72,7 @@ def test_seeds_decide_and_the_global_generator_does_not(two_phases: TwoPhases) -
 
 
 def begun(first: LearnerState, overrides: dict[str, Any] | None = None) -> PhaseRun:
-    config = tiny_config(overrides)
-    data = synthetic_phase({3: 12, 4: 12}, 5)
-    model = Lucir().start(config, first.model, 3, 2, seed=1)
-    exemplars: ImageBlobs = first.exemplars
-    labels = np.concatenate([data.labels, exemplars.labels])
-    images = ImageSet([data.images, exemplars.decode_all(config.resize)], [labels], torch.device("cpu"))
-    return PhaseRun(
-        config=config,
-        model=model,
-        teacher=frozen_copy(first.model),
-        images=images,
-        labels=labels,
-        kept=np.arange(len(labels)) >= len(data.labels),
-        old_count=3,
-        new_count=2,
-        seed=1,
-        checkpoint=Checkpoint(None, ""),
-        report=lambda progress: None,
-        lambda_=6.0,
-    )
+    return run_of(tiny_config(overrides), first, synthetic_phase({3: 12, 4: 12}, 5), Lucir(), seed=1, lambda_=6.0)
 
 
 def test_imprinting_means_are_of_normalised_features_of_new_images_only(two_phases: TwoPhases) -> None:

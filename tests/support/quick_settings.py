@@ -1,0 +1,23 @@
+"""Settings with which nothing takes long."""
+
+from pathlib import Path
+
+from handlers.settings import Settings
+
+
+def quick_settings(data: Path, **overrides: object) -> Settings:
+    """Folders settle at once, one thread, whatever is learnt passes; ``overrides``: of ``learning.overrides``."""
+    return Settings.model_validate(
+        {
+            "data": data,
+            "updater": {"settle_seconds": 0, "min_images": 4, "poll_seconds": 0.2, "pointer_seconds": 0.2},
+            "learning": {
+                "preset": "digits",
+                "overrides": {"cbf": {"enabled": False}, **overrides},
+                "device": "cpu",
+                "threads": 1,
+                "nice": 0,
+            },
+            "gate": {"max_old_accuracy_loss": 1.0, "min_new_accuracy": 0.0},
+        }
+    )
