@@ -172,7 +172,8 @@ def describe(status: dict[str, Any] | None) -> str:
     phase = status.get("phase")
     if phase:
         epoch = f", epoch {phase['epoch']} of {phase['epochs']}" if phase.get("epochs") else ""
-        return f"update {phase['update']}: {phase['step']}{epoch}"
+        what = " refines the network" if phase.get("refines") else ""
+        return f"update {phase['update']}{what}: {phase['step']}{epoch}"
     waiting = status.get("waiting") or []
     reasons = "; ".join(f"{visible(each['class'])}: {each['reason']}" for each in waiting[:3] if each["reason"])
     return f"waiting ({reasons})" if reasons else "waiting"

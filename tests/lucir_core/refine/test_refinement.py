@@ -21,7 +21,7 @@ from lucir_core.refine.held_back import held_back_by
 from lucir_core.refine.maps import spread_over_classes
 from lucir_core.refine.refinement import Refined, refine_state
 from lucir_core.state import LearnerState, load_state, save_state
-from tests.support.refined import SIDE, digit_images, digit_phase, drawn_weights, frozen_config
+from tests.support.refined import SIDE, digit_images, digit_phase, drawn_weights, frozen_config, frozen_overrides
 from tests.support.tiny import weights_equal
 
 
@@ -99,6 +99,7 @@ def test_no_image_that_decides_is_learnt_from(config: PhaseConfig, data: PhaseDa
     assert refined.state.calibration.images == refined.comparison.images
 
 
+@pytest.mark.slow
 def test_other_images_held_back_leave_the_same_weights(
     config: PhaseConfig, data: PhaseData, frozen: LearnerState, refined: Refined
 ) -> None:
@@ -194,3 +195,20 @@ def test_both_parts_of_a_backbone_are_the_backbone(network: str) -> None:
         with torch.no_grad():
             assert torch.equal(last(front(images)), backbone(images))
         assert {id(one) for one in (*front.parameters(), *last.parameters())} == set(map(id, backbone.parameters()))
+
+
+@pytest.mark.slow
+def test_lucirs_own_head_is_made_anew_on_the_refined_features(config: PhaseConfig) -> None:
+    short = {"epochs": 15, "cbf": {"epochs": 5, "milestones": [3]}, "lr": 0.5, "margin": 0.3}
+    weights = Path(config.weights or "")
+    lucir = load_preset("photo_lucir", frozen_overrides(weights) | short)
+    first = run_phase(lucir, digit_phase(range(6), 24), None)
+    images, labels = digit_images(range(10), 24)
+    rest = labels > 5
+    both = run_phase(lucir, PhaseData(images[rest], labels[rest], tuple(map(str, range(10)))), first)
+    made = refine_state(lucir, digit_phase(range(10), 24), both)
+    assert made.comparison.is_surely_better
+    assert made.state.features is not None
+    assert made.state.features.folds is not None
+    assert made.state.features.phases.tolist() == [0] * 144 + [1] * 96, "each image keeps the phase that it came with"
+    assert right(made.state) > right(both)
