@@ -74,9 +74,10 @@ def _write_evaluated(spec: VersionSpec, evaluation: Evaluation) -> None:
 
 def judged(evaluation: Evaluation, found: Refinement, parent: int | None) -> Evaluation:
     """A refined version is served if it is surely better, and the gate has nothing against it as well."""
-    if found.is_surely_better:
+    if found.is_surely_better and evaluation.gate.passed:
         return evaluation
-    reason = f"refined: {found}: not surely better, version {parent} stays"
+    answer = "surely better, but the gate refuses it" if found.is_surely_better else "not surely better"
+    reason = f"refined: {found}: {answer}, version {parent} stays"
     gate = evaluation.gate.model_copy(update={"passed": False, "reasons": (reason, *evaluation.gate.reasons)})
     return evaluation.model_copy(update={"gate": gate})
 

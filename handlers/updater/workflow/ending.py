@@ -61,9 +61,8 @@ def end_update(update: Update, outcome: Outcome, reason: str | None) -> None:
         left=tuple(update.left),
         timings=update.timings(),
     )
-    if update.refines and plan is not None and plan.parent is not None and outcome != "superseded":
-        tried = TriedRefinement(update_id=update.id, result=outcome, reason=reason)
-        services.records.note_refinement(plan.parent, tried)
+    if update.refines and outcome != "superseded":
+        _note_refinement(update, TriedRefinement(update_id=update.id, result=outcome, reason=reason))
     services.records.write_done(done)
     if outcome == "published":
         _keep_for_the_next(update)
@@ -76,6 +75,14 @@ def end_update(update: Update, outcome: Outcome, reason: str | None) -> None:
         done.model_dump(mode="json", exclude={"left", "format"}) | {"refined": update.refines}
     )
     logger.info("update %s: %s", update.id, outcome, extra={"version": done.version, "reason": reason or "-"})
+
+
+def _note_refinement(update: Update, tried: TriedRefinement) -> None:
+    """Of the version that it started from; before it had a plan, of the one that is served."""
+    plan, pointer = update.find_plan(), update.services.versions.current()
+    version = plan.parent if plan is not None else pointer.version if pointer is not None else None
+    if version is not None:
+        update.services.records.note_refinement(version, tried)
 
 
 def _keep_for_the_next(update: Update) -> None:

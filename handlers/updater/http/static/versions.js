@@ -80,7 +80,7 @@ function row(version) {
 
 function stateOf(version) {
   if (version.version === state.status.current_version) return [version.version === state.status.served_version ? "served" : "current", "good"];
-  if (!version.gate.passed) return version.refinement ? ["refined, not surely better", ""] : ["refused", "bad"];
+  if (!version.gate.passed) return version.refinement ? ["refined and kept", ""] : ["refused", "bad"];
   if (version.gate.answer === "inconclusive") return ["too few images to tell", "warn"];
   return version.kind === "learnt" ? ["passed", ""] : [version.kind, version.kind === "provisional" ? "warn" : ""];
 }

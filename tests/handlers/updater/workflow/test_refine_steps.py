@@ -15,6 +15,7 @@ from handlers.updater import service
 from handlers.updater.edits.receipt import NOTHING_LEFT, REFINED
 from handlers.updater.http.versions import VersionsView
 from handlers.updater.training import train_job
+from handlers.updater.workflow import relearn_steps
 from handlers.updater.workflow.relearn_steps import RELEARN_STEPS
 from lucir_core.memory.feature_memory import FeatureMemory
 from lucir_core.state import load_state
@@ -208,3 +209,19 @@ def test_a_deleted_image_is_said_to_be_left_in_the_weights(bench: Bench, digit_f
         answer = bench.ask(DeleteImages(hashes=(name,)), update).answer
         assert answer is not None
         assert note in answer.notes
+
+
+def test_what_fails_again_and_again_is_not_tried_for_ever(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
+    def broken(*_: object) -> None:
+        raise ValueError("nothing helps")
+
+    monkeypatch.setattr(relearn_steps, "all_learnt", broken)
+    refining(bench)
+    for _ in range(2):
+        with pytest.raises(ValueError, match="nothing helps"):
+            bench.run("000002")
+    done = bench.run("000002")
+    assert (done.result, done.reason) == ("failed", "gather failed 3 times: nothing helps")
+    assert bench.updater.metrics.registry.get_sample_value("lucir_updates_total", {"result": "failed"}) == 0
+    assert counted(bench, "failed") == 1
+    assert bench.due_refinement() is None
