@@ -39,13 +39,16 @@ class MapMaker:
 
         images: (n, resize, resize, 3) uint8; tick: called with the number of maps made so far.
         """
-        made: list[Maps] = []
+        made = np.empty((views * len(images), *self._maps(images[:1], None).shape[1:]), np.float16)
+        done = 0
         for view in range(views):
             random = generator(self._device, self._seed, "view", view) if view else None
             for start in range(0, len(images), BATCH):
-                made.append(self._maps(images[start : start + BATCH], random))
-                tick(view * len(images) + min(start + BATCH, len(images)))
-        return np.concatenate(made)
+                part = self._maps(images[start : start + BATCH], random)
+                made[done : done + len(part)] = part
+                done += len(part)
+                tick(done)
+        return made
 
     def room(self, image: NDArray[np.uint8]) -> int:
         """How many maps are kept at most; image: (resize, resize, 3) uint8."""
