@@ -15,9 +15,9 @@ class Refine:
     views: int = 3
     """Of each image: the one that test time sees, and random ones (`augment`). The maps before the trained stages are
     computed once for each."""
-    steps: int = 200
+    steps: int = 300
     """Optimiser steps, as whole epochs over all views, at least one."""
-    balanced_steps: int = 40
+    balanced_steps: int = 60
     """The same of the balanced fine-tune that follows, with a tenth of the learning rate; 0 leaves it out."""
     batch_size: int = 32
     lr: float = 0.01
