@@ -17,11 +17,12 @@ from urllib.parse import urlsplit
 class Load:
     """``clients`` connections to one address, each with its next request in turn."""
 
-    def __init__(self, url: str, body: bytes, clients: int, seconds: float, rate: float | None) -> None:
+    def __init__(self, url: str, body: Path, clients: int, seconds: float, rate: float | None) -> None:
         parts = urlsplit(url)
         self._host, self._port = str(parts.hostname), parts.port or 80
-        head = f"POST {parts.path} HTTP/1.1\r\nHost: {parts.netloc}\r\nContent-Type: image/jpeg\r\n"
-        self._request = f"{head}Content-Length: {len(body)}\r\n\r\n".encode() + body
+        data, kind = body.read_bytes(), "application/json" if body.suffix == ".json" else "image/jpeg"
+        head = f"POST {parts.path} HTTP/1.1\r\nHost: {parts.netloc}\r\nContent-Type: {kind}\r\n"
+        self._request = f"{head}Content-Length: {len(data)}\r\n\r\n".encode() + data
         self._clients, self._seconds, self._rate = clients, seconds, rate
         self._due = 0
         self.took: list[float] = []
@@ -68,7 +69,7 @@ def main() -> None:
     parser.add_argument("--seconds", type=float, default=5.0)
     parser.add_argument("--rate", type=float)
     options = parser.parse_args()
-    load = Load(options.url, options.image.read_bytes(), options.clients, options.seconds, options.rate)
+    load = Load(options.url, options.image, options.clients, options.seconds, options.rate)
     asyncio.run(load.run())
     sys.stdout.write(json.dumps({"refused": load.refused, "took": load.took, "seconds": options.seconds}) + "\n")
 

@@ -1,6 +1,7 @@
 """The servers that are compared: started once, asked in turn."""
 
 import json
+import os
 import subprocess
 import sys
 import time
@@ -32,6 +33,8 @@ class Peer:
     process: psutil.Process
     settings: Settings | None = None
     """Of a server of ours."""
+    takes_json: bool = False
+    """Whether a body is ``{"image": base64}``, not the image file."""
 
     def cpu_seconds(self) -> float:
         """Processor time of the server and all that it has started."""
@@ -71,16 +74,35 @@ def starlette(version: Path) -> Iterator[Peer]:
     command = (sys.executable, "-m", "benchmarks.serving.plain_starlette", str(version), str(port))
     with _running(command, None, None) as process:
         url = f"http://127.0.0.1:{port}"
-        deadline = time.monotonic() + START_SECONDS
-        while True:
-            try:
-                httpx.get(url, trust_env=False)
-                break
-            except httpx.HTTPError:
-                if time.monotonic() > deadline:
-                    raise
-                time.sleep(0.1)
+        _await(url)
         yield Peer("Starlette and ONNX Runtime", f"{url}/predictions/lucir", process)
+
+
+@contextmanager
+def other(name: str, python: Path, version: Path) -> Iterator[Peer]:
+    """``benchmarks.serving.other_servers`` with the Python of an environment that has the peer."""
+    (port,) = free_ports(1)
+    command = (str(python), str(Path(__file__).with_name("other_servers.py")), str(port))
+    kept = {key: value for key, value in os.environ.items() if key != "PYTHONPATH"}
+    environment = {**kept, "PEER_NAME": name, "PEER_VERSION_FOLDER": str(version)}
+    with _running(command, environment, None) as process:
+        url = f"http://127.0.0.1:{port}"
+        _await(url)
+        path = {"mosec": "/inference", "litserve": "/predict"}[name]
+        yield Peer(name, url + path, process, takes_json=name == "litserve")
+
+
+def _await(url: str) -> None:
+    """Return when somebody answers, whatever. Raises ``httpx.HTTPError``."""
+    deadline = time.monotonic() + START_SECONDS
+    while True:
+        try:
+            httpx.get(url, trust_env=False)
+            return
+        except httpx.HTTPError:
+            if time.monotonic() > deadline:
+                raise
+            time.sleep(0.1)
 
 
 def in_process(version: Path, image: Path, batch: int, seconds: float, copies: str) -> dict[str, object]:

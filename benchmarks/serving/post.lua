@@ -1,7 +1,7 @@
 -- wrk -s post.lua URL: posts the image that the variable IMAGE names, prints JSON at the end.
 local file = assert(io.open(os.getenv("IMAGE"), "rb"))
 wrk.method, wrk.body = "POST", file:read("*a")
-wrk.headers["Content-Type"] = "image/jpeg"
+wrk.headers["Content-Type"] = os.getenv("IMAGE"):match("%.json$") and "application/json" or "image/jpeg"
 file:close()
 
 function done(summary, latency)

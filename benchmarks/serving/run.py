@@ -6,7 +6,7 @@ it, hardly trained: its speed is what counts.
 """
 
 import argparse
-import importlib.util
+import base64
 import json
 import os
 import shutil
@@ -14,6 +14,7 @@ import statistics
 import subprocess
 import sys
 import tempfile
+import time
 from collections import defaultdict
 from contextlib import ExitStack
 from pathlib import Path
@@ -24,15 +25,20 @@ from PIL import Image
 
 from benchmarks.result import machine, show
 from benchmarks.serving.made_version import make_version
-from benchmarks.serving.peers import Peer, in_process, ours, starlette
+from benchmarks.serving.peers import Peer, in_process, other, ours, starlette
+from handlers.inference.preprocess import Limits
 from handlers.inference.sessions.copy_choice import read_choice
+from handlers.inference.version_model import VersionModel
 from handlers.torchserve.outcome import describe_copy
 from lucir_core.testing import synthetic_images
 
 BATCH = 8
 """Images that every peer takes together at most."""
-OTHERS = ("mosec", "litserve", "bentoml", "kserve")
-"""Peers of other projects, which have no adapter here; the result says which are not installed."""
+OTHERS = ("mosec", "litserve")
+"""Peers of other projects, in an environment of their own (``--peers-python``)."""
+WITHOUT_ADAPTER = ("bentoml", "kserve")
+LARGE = (4000, 3000)
+"""Pixels of a photograph as cameras take them."""
 
 
 def main() -> None:
@@ -44,6 +50,7 @@ def main() -> None:
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--seconds", type=float, default=4.0)
     parser.add_argument("--torchserve", action=argparse.BooleanOptionalAction, default=True)
+    parser.add_argument("--peers-python", type=Path, help="the Python of an environment with " + ", ".join(OTHERS))
     parser.add_argument("--output", type=Path)
     options = parser.parse_args()
     with tempfile.TemporaryDirectory(prefix="lucir-serving-") as name:
@@ -58,6 +65,8 @@ def measure(folder: Path, options: argparse.Namespace) -> dict[str, Any]:
     """All rounds; figures by load and peer."""
     version, image = make_version(folder, options.preset), folder / "image.jpg"
     Image.fromarray(synthetic_images(0, 1, side=160)[0]).save(image, quality=85)
+    text = base64.b64encode(image.read_bytes()).decode()
+    image.with_suffix(".json").write_text(json.dumps({"image": text}), encoding="utf-8")
     loads = [(clients, None) for clients in options.clients] + [(32, rate) for rate in options.rates]
     taken: dict[tuple[str, str], list[dict[str, Any]]] = defaultdict(list)
     with ExitStack() as running:
@@ -68,6 +77,8 @@ def measure(folder: Path, options: argparse.Namespace) -> dict[str, Any]:
         ]
         if options.torchserve:
             peers.append(running.enter_context(ours("torchserve", folder / "store", folder / "torchserve")))
+        others = [name for name in OTHERS if installed(name, options.peers_python)]
+        peers += [running.enter_context(other(name, options.peers_python, version)) for name in others]
         for peer in peers:
             ask(peer, image, 8, 1.0, None)  # warm
         for _ in range(options.rounds):
@@ -91,7 +102,8 @@ def measure(folder: Path, options: argparse.Namespace) -> dict[str, Any]:
         "rounds": options.rounds,
         "seconds": options.seconds,
         "memory_mib": memory,
-        "not_installed": [name for name in OTHERS if importlib.util.find_spec(name) is None],
+        "decode_12_megapixels_cpu_ms": decode_large(version, folder / "large.jpg"),
+        "not_there": [name for name in (*OTHERS, *WITHOUT_ADAPTER) if name not in others],
         "median_of_rounds": [
             {
                 "load": load,
@@ -103,8 +115,28 @@ def measure(folder: Path, options: argparse.Namespace) -> dict[str, Any]:
     }
 
 
+def installed(name: str, python: Path | None) -> bool:
+    """Whether an interpreter finds the package."""
+    if python is None:
+        return False
+    asked = f"import importlib.util, sys; sys.exit(importlib.util.find_spec({name!r}) is None)"
+    return subprocess.run([str(python), "-c", asked], check=False).returncode == 0
+
+
+def decode_large(version: Path, image: Path) -> float:
+    """Milliseconds of processor time from a photograph of 12 megapixels to the input of a version; the median."""
+    Image.fromarray(synthetic_images(0, 1, side=160)[0]).resize(LARGE, Image.Resampling.BICUBIC).save(image, quality=90)
+    model, data, took = VersionModel.load(version), image.read_bytes(), []
+    for _ in range(9):
+        begun = time.process_time()
+        model.prepare(data, Limits())
+        took.append(1e3 * (time.process_time() - begun))
+    return round(statistics.median(took), 1)
+
+
 def ask(peer: Peer, image: Path, clients: int, seconds: float, rate: float | None) -> dict[str, Any]:
     """The load generator, as a process of its own: wrk where it is installed and no rate is asked for."""
+    image = image.with_suffix(".json") if peer.takes_json else image
     if rate is None and shutil.which("wrk"):
         wrk = ["wrk", "--threads", 1, "--connections", clients, "--duration", f"{max(1, round(seconds))}s"]
         script = Path(__file__).with_name("post.lua")
