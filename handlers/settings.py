@@ -91,10 +91,11 @@ class UpdaterSettings(Section):
     min_images: int | None = Field(None, ge=1)
     """A class with fewer images waits; default: 3 where the backbone is frozen (preset ``photo``), else 10."""
 
-    @property
-    def least_images(self) -> int:
-        """``min_images`` with its default filled in for a network that is trained."""
-        return 10 if self.min_images is None else self.min_images
+    def least_images(self, *, frozen: bool) -> int:
+        """``min_images`` with its default filled in, for a backbone that is ``frozen`` or one that is trained."""
+        if self.min_images is not None:
+            return self.min_images
+        return 3 if frozen else 10
 
     max_images_per_update: int = Field(200_000, ge=2)
     """A larger drop is learnt in several updates."""

@@ -87,6 +87,7 @@ class Updater:
         self._ends = once
         troubled = Troubled()
         self._watcher = Watcher(objects, settings.updater, self.metrics, self.status, troubled)
+        self._watcher.set_known(frozenset(), frozen=config.frozen)
         self._serving = ServingLoop(settings, self.versions, self.metrics, self.status)
         self._child, self._refiner = Child(), Child()
         self._services = Services(
@@ -305,6 +306,11 @@ class Updater:
         update, runner = self._runner
         try:
             runner.run()
+        except BlockedError as error:
+            if update.intent.edit is not None or update.find_plan() is not None or not self.edits.pending():
+                raise
+            # Nothing of it was moved yet, and what a person asks for may be what ends the blockade.
+            runner.give_way(f"a request goes first, for the drop cannot be learnt yet: {error}")
         finally:
             if not self._frozen:
                 self._child.end()  # where there was nothing to learn, or not to the end
@@ -334,7 +340,8 @@ class Updater:
                 f"VERSION; where there is none, remove {POINTER}"
             ) from error
         self._frozen = self._services.config.frozen if served is None else bool(served.config.get("frozen"))
-        self._watcher.set_known(frozenset(served.classes if served is not None else ()))
+        classes = frozenset(served.classes if served is not None else ())
+        self._watcher.set_known(classes, frozen=self._frozen)
 
     def _report(self, error: Exception) -> None:
         """Show a failure. What is to be waited out is told in a line; what should not happen, with its traceback."""

@@ -94,11 +94,10 @@ def test_public_names_and_defaults_stay_as_they_are() -> None:
     defaults = load_settings()
     assert {"store", "serving.port", "updater.port", "learning.preset", "gate.max_old_accuracy_loss"} <= set(keys())
     assert (defaults.serving.port, defaults.serving.metrics_port, defaults.updater.port) == (8080, 8082, 8090)
-    assert (defaults.updater.settle_seconds, defaults.updater.least_images, defaults.updater.evaluation_share) == (
-        10.0,
-        10,
-        0.2,
-    )
+    assert (defaults.updater.settle_seconds, defaults.updater.evaluation_share) == (10.0, 0.2)
+    assert [defaults.updater.least_images(frozen=frozen) for frozen in (True, False)] == [3, 10]
+    chosen = defaults.updater.model_copy(update={"min_images": 7})
+    assert [chosen.least_images(frozen=frozen) for frozen in (True, False)] == [7, 7]
     assert defaults.data == Path("lucir-data")
     assert (defaults.follower.port, defaults.follower.pointer_seconds) == (8091, 2.0)
     kept = defaults.retention

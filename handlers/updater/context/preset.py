@@ -1,4 +1,4 @@
-"""Which preset an updater learns with when nobody chose one, and how few images a class may have then."""
+"""Which preset an updater learns with when nobody chose one, and what keeps it from starting with it."""
 
 import logging
 from collections.abc import Mapping
@@ -19,18 +19,15 @@ PHOTO, SCRATCH = "photo", "small"
 CANDIDATES = ("photo", "small", "photo_scratch", "digits")
 FIXED = ("method", "network", "head", "size", "resize", "normalisation")
 """What the phases of one line have in common: a checkpoint fits no other network."""
-LEAST_FROZEN = 3
-"""Images of a class that a frozen backbone asks for, where the settings do not say."""
 
 
 def resolved(settings: Settings, versions: VersionStore) -> Settings:
-    """The settings with preset and least number of images filled in. Raises ``ValueError`` for an unknown preset."""
-    learning, updater = settings.learning, settings.updater
-    if learning.preset == AUTO:
-        learning = learning.model_copy(update={"preset": _chosen(versions, learning.overrides)})
-    if updater.min_images is None and load_preset(learning.preset, learning.overrides).frozen:
-        updater = updater.model_copy(update={"min_images": LEAST_FROZEN})
-    return settings.model_copy(update={"learning": learning, "updater": updater})
+    """The settings with the preset filled in."""
+    learning = settings.learning
+    if learning.preset != AUTO:
+        return settings
+    chosen = learning.model_copy(update={"preset": _chosen(versions, learning.overrides)})
+    return settings.model_copy(update={"learning": chosen})
 
 
 def difference(config: PhaseConfig, served: Manifest) -> str | None:

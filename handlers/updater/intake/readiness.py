@@ -59,6 +59,8 @@ class Readiness:
 
     def __init__(self, settings: UpdaterSettings) -> None:
         self._settings = settings
+        self.frozen = False
+        """Whether the backbone is, so that few images are enough."""
         self._seen: dict[str, _Seen] = {}
 
     def judge(
@@ -108,7 +110,7 @@ class Readiness:
                 f"incoming/; if it is a class itself, create the file {READY_MARKER} in it"
             )
             return FolderState(folder, "waiting", reason)
-        least = self._settings.least_images
+        least = self._settings.least_images(frozen=self.frozen)
         if folder.problem is None and 0 < folder.images < least:
             reason = f"{folder.images} of at least {least} images: add more, or create the file {READY_MARKER} in it"
             return FolderState(folder, "waiting", reason)

@@ -94,7 +94,7 @@ def _too_few(usable: dict[str, list[UploadedFile]], rules: Rules) -> set[str]:
     """Classes left to wait for more images. A marked class does not wait: with one image a new one is rejected."""
     waiting = set()
     for name, images in list(usable.items()):
-        if name not in rules.marked and len(images) < rules.settings.least_images:
+        if name not in rules.marked and len(images) < rules.settings.least_images(frozen=rules.leaves_out):
             waiting.add(name)
         elif name not in rules.known and len(images) < 2 and not rules.leaves_out:
             for file in images:

@@ -67,10 +67,11 @@ class Watcher:
         if self._hints is not None:
             self._hints.stop()
 
-    def set_known(self, classes: frozenset[str]) -> None:
-        """The classes of the version that is served now; empty before the first."""
+    def set_known(self, classes: frozenset[str], *, frozen: bool = False) -> None:
+        """The classes of the version that is served now; empty before the first. frozen: whether its backbone is."""
         with self._lock:
             self._known = classes
+            self._readiness.frozen = frozen
 
     @property
     def known(self) -> frozenset[str]:

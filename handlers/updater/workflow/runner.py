@@ -64,6 +64,10 @@ class Runner:
         except SetAsideError as error:
             self._give_up(GivenUp(result="failed", reason=str(error)))
 
+    def give_way(self, reason: str) -> None:
+        """End the update without a version before it has a plan: its folders, still in place, are taken up again."""
+        self._give_up(GivenUp(result="superseded", reason=reason))
+
     def _run_step(self, step: Step) -> None:
         update = self._update
         update.services.leadership.confirm()

@@ -9,6 +9,9 @@ from handlers.bucket.corrections import put_correction
 from handlers.bucket.edit_documents import DeleteImages, Relearn, Rename
 from handlers.bucket.update_documents import Plan
 from handlers.updater import service
+from handlers.updater.errors import BlockedError
+from handlers.updater.intake.listing import scan
+from handlers.updater.intake.selection import select
 from handlers.updater.workflow.relearn_steps import RELEARN_STEPS
 from lucir_core.memory.feature_memory import FeatureMemory
 from lucir_core.memory.image_blobs import image_digest
@@ -99,6 +102,36 @@ def test_settings_that_do_not_fit_hold_up_no_request(bench: Bench) -> None:
     assert (state.done.result, "lucir relearn --preset digits" in (state.done.reason or "")) == ("rejected", True)
     state = bench.ask(EVERYTHING, "000003")
     assert (state.done and state.done.result, bench.versions.manifest(2).method) == ("published", "analytic")
+
+
+def test_a_drop_that_was_cut_short_before_its_plan_holds_up_no_request(bench: Bench, digit_files: DigitFiles) -> None:
+    drop_digits(bench.root, "three", digit_files[3][:4])
+    bench.updater.records.begin(select(list(scan(bench.store).values()), 1000, first=False))
+    learning = bench.settings.learning.model_copy(update={"overrides": FROZEN})
+    bench.settings = bench.settings.model_copy(update={"learning": learning})
+    bench.restart()
+    with pytest.raises(BlockedError, match="lucir relearn --preset digits"):
+        bench.look()
+    bench.updater.edits.submit(EVERYTHING)
+    assert bench.run("000002").result == "superseded"
+    assert bench.run("000003").result == "published"
+    assert bench.run("000004").result == "published", "the drop is learnt, in the new way"
+    assert bench.versions.manifest(3).classes == ("one", "two", "zero", "three")
+
+
+def test_after_learning_again_on_a_frozen_backbone_three_images_are_enough(
+    bench: Bench, digit_files: DigitFiles
+) -> None:
+    updater = bench.settings.updater.model_copy(update={"min_images": None})
+    bench.settings = bench.settings.model_copy(update={"updater": updater})
+    bench.restart()
+    drop_digits(bench.root, "three", digit_files[3][:3])
+    bench.look()
+    (waiting,) = bench.updater.status.snapshot()["waiting"]
+    assert waiting["reason"].startswith("3 of at least 10 images")
+    bench.ask(EVERYTHING, "000002")
+    assert bench.run("000003").result == "published"
+    assert bench.versions.manifest(3).counts.train["three"] == 3
 
 
 def test_killed_at_every_step_it_goes_on(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
