@@ -37,6 +37,8 @@ BATCH = 8
 OTHERS = ("mosec", "litserve")
 """Peers of other projects, in an environment of their own (``--peers-python``)."""
 WITHOUT_ADAPTER = ("bentoml", "kserve")
+DRAWN = ("per_second", "p99_ms", "p99_ms")
+"""What each of the plot's three panels shows."""
 LARGE = (4000, 3000)
 """Pixels of a photograph as cameras take them."""
 
@@ -192,23 +194,20 @@ def plot(result: dict[str, Any], path: Path) -> None:
     """Requests per second and p99 over the number of clients, p99 over the offered rate."""
     from matplotlib.figure import Figure
 
-    figure = Figure(figsize=(14, 4), layout="constrained")
+    figure = Figure(figsize=(14, 4.5), layout="constrained")
     axes = figure.subplots(1, 3)
-    rows = [row for row in result["median_of_rounds"] if row["load"].endswith("clients")]
-    for peer in dict.fromkeys(row["peer"] for row in rows):
-        own = [row for row in rows if row["peer"] == peer]
-        clients = [int(row["load"].split()[0]) for row in own]
-        for axis, name in zip(axes[:2], ("per_second", "p99_ms"), strict=True):
-            axis.plot(clients, [row[name] for row in own], marker="o", label=peer)
-            axis.set(xlabel="clients", xscale="log", title=name.replace("_", " "))
-    offered = [row for row in result["median_of_rounds"] if row["load"].endswith("per second")]
-    for peer in dict.fromkeys(row["peer"] for row in offered):
-        own = [row for row in offered if row["peer"] == peer]
-        axes[2].plot(
-            [float(row["load"].split()[0]) for row in own], [row["p99_ms"] for row in own], marker="o", label=peer
-        )
+    rows: list[dict[str, Any]] = result["median_of_rounds"]
+    for number, peer in enumerate(dict.fromkeys(row["peer"] for row in rows)):
+        for axis, load, name in zip(axes, ("clients", "clients", "per second"), DRAWN, strict=True):
+            own = [row for row in rows if row["peer"] == peer and row["load"].endswith(load)]
+            loads = [float(row["load"].split()[0]) for row in own]
+            axis.plot(loads, [row[name] for row in own], marker="o", color=f"C{number}", label=peer)
+    for axis, name in zip(axes[:2], DRAWN, strict=False):
+        clients = [int(row["load"].split()[0]) for row in rows if row["load"].endswith("clients")]
+        axis.set(xlabel="clients", xscale="log", title=name.replace("_", " "))
+        axis.set_xticks(sorted(set(clients)), [str(count) for count in sorted(set(clients))])
     axes[2].set(xlabel="requests per second, offered", yscale="log", title="p99 ms")
-    axes[0].legend()
+    figure.legend(*axes[0].get_legend_handles_labels(), loc="outside lower center", ncols=5)
     figure.savefig(path, dpi=110)
 
 
