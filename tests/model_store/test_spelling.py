@@ -82,5 +82,5 @@ def test_a_name_as_the_system_gives_it_is_understood(tmp_path: Path) -> None:
 
 def test_what_no_listing_gives_is_no_key(tmp_path: Path) -> None:
     """Two bytes that are one character together."""
-    with pytest.raises(StoreError, match="no key"):
+    with pytest.raises(StoreError, match="is not a key"):
         DirectoryStore(tmp_path / "store").write("x\ufffdC3\ufffdA9", b"")

@@ -123,7 +123,7 @@ class Bench:
 def digit_settings(data: Path, **overrides: object) -> Settings:
     """Short phases on digits of 8 x 8 pixels; ``overrides``: more of ``learning.overrides``."""
     small = {"network": "resnet8", "size": 8, "resize": 8, "epochs": 2, "min_steps": 2, "exemplars_per_class": 4}
-    return quick_settings(data, **small, **overrides)
+    return quick_settings(data, **(small | overrides))
 
 
 class InProcess(Child):

@@ -1,9 +1,11 @@
 """A person who has only a keyboard, and one who has only a phone: both do what the page offers, nothing else."""
 
+from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
 from typing import Any, Protocol
 
-from playwright.sync_api import Locator, Page
+from playwright.sync_api import FileChooser, Locator, Page, TimeoutError
 
 DESKTOP: dict[str, Any] = {"viewport": {"width": 1280, "height": 900}}
 PHONE: dict[str, Any] = {
@@ -16,6 +18,8 @@ PHONE: dict[str, Any] = {
 
 TABS = 150
 """More stops than any view has."""
+ASKED, DIALOG_MS = 3, 15_000
+"""How often for a dialog, and how long one is waited for before that."""
 LEAST_SIDE = 24
 """CSS pixels (WCAG 2.2, success criterion 2.5.8)."""
 
@@ -55,9 +59,7 @@ class Keyboard:
 
     def choose(self, field: Locator, files: Path) -> None:
         self._reach(field)
-        with self._page.expect_file_chooser() as chooser:
-            self._page.keyboard.press("Enter")
-        chooser.value.set_files(files)
+        _dialog(self._page, lambda: self._page.keyboard.press("Enter")).set_files(files)
 
     def write(self, field: Locator, text: str) -> None:
         self._reach(field)
@@ -91,10 +93,8 @@ class Touch:
         control.tap()
 
     def choose(self, field: Locator, files: Path) -> None:
-        with self._page.expect_file_chooser() as chooser:
-            self.press(field)
         chosen = [files] if files.is_file() else sorted(path for path in files.rglob("*") if path.is_file())
-        chooser.value.set_files(chosen)
+        _dialog(self._page, lambda: self.press(field)).set_files(chosen)
 
     def write(self, field: Locator, text: str) -> None:
         self.press(field)
@@ -103,6 +103,18 @@ class Touch:
     def kept(self) -> None:
         width = self._page.evaluate("document.documentElement.scrollWidth")
         assert width <= PHONE["viewport"]["width"], "the page scrolls sideways"
+
+
+def _dialog(page: Page, ask: Callable[[], None]) -> FileChooser:
+    """The browser's dialog for files. On a busy machine Chromium now and then opens none: a person asks again."""
+    for _ in range(ASKED - 1):
+        with suppress(TimeoutError):
+            with page.expect_file_chooser(timeout=DIALOG_MS) as chooser:
+                ask()
+            return chooser.value
+    with page.expect_file_chooser() as chooser:
+        ask()
+    return chooser.value
 
 
 def forget_folders(page: Page) -> None:
