@@ -10,7 +10,6 @@ from typing import Any
 import httpx
 
 from handlers.settings import Settings
-from handlers.stack.bucket import ensure_bucket
 from handlers.stack.errors import StackError
 from handlers.stack.health import TIMEOUT_SECONDS, Health
 from handlers.stack.supervision.supervised import Service
@@ -86,6 +85,9 @@ def minio_service(settings: Settings) -> Service:
         "MINIO_BROWSER": "off",
         "MINIO_UPDATE": "off",  # else the server asks a host of its maker for newer versions
     }
+    # Imported here: a stack without MinIO does not wait for its SDK, a fifth of a second of every start.
+    from handlers.stack.bucket import ensure_bucket
+
     return Service(
         "minio",
         (str(program), "server", "--quiet", "--address", f"{HOST}:{settings.minio.port}", str(folder / "data")),
