@@ -12,6 +12,7 @@ import threading
 import time
 import traceback
 from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
 from typing import IO, Any, ClassVar
 
@@ -108,6 +109,9 @@ def _forking(data: Path, kill: Kill | None, notes: Path) -> type:
             if self.pid == 0:
                 os.close(requesting)
                 _learn(requests, answering, int(words[3]), Points(data, "learner", point, notes))
+            with suppress(ProcessLookupError, PermissionError):
+                # Here too: a child of a process with threads may hang before it does so, and is killed by its group.
+                os.setpgid(self.pid, self.pid)
             os.close(requests)
             os.close(answering)
             self.stdin: IO[bytes] = os.fdopen(requesting, "wb")
