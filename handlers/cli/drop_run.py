@@ -6,7 +6,8 @@ from pathlib import Path
 from rich.console import Console
 
 from handlers.cli.errors import CommandError
-from handlers.cli.output.drop_output import show_copying, show_drop, show_later, show_progress
+from handlers.cli.output.drop_output import show_copying, show_drop, show_progress
+from handlers.cli.output.text import plain
 from handlers.client import Client
 from handlers.client.service_client import Drop
 
@@ -39,6 +40,6 @@ def _follow_and_show(
     outcome = None if wait_seconds is None else show_progress(client.follow(drop, wait_seconds), console)
     show_drop(drop, outcome, as_json=as_json)
     if outcome is None and not client.connection.runs_here and not as_json:
-        show_later(client.connection.who_works("learnt"))
+        console.print(plain(client.connection.who_works("learnt"), "yellow"), soft_wrap=True)
     if outcome is not None and outcome.failure:
         raise CommandError(outcome.failure)

@@ -16,18 +16,11 @@ def group(text: str) -> typer.Typer:
     )
 
 
-Data = Annotated[
-    Path | None,
-    typer.Option("--data", help="Folder of the stack.  [default: lucir-data]", show_default=False, metavar="DIR"),
-]
+Data = Annotated[Path | None, typer.Option("--data", help="Folder of the stack.  [default: lucir-data]", metavar="DIR")]
 Store = Annotated[
-    str | None,
-    typer.Option(help="file:///path or s3://bucket.  [default: the folder 'store' in --data]", show_default=False),
+    str | None, typer.Option(help="file:///path or s3://bucket.  [default: the folder 'store' in --data]")
 ]
-Config = Annotated[
-    Path | None,
-    typer.Option("--config", help="YAML file with settings.", show_default=False, metavar="FILE"),
-]
+Config = Annotated[Path | None, typer.Option("--config", help="YAML file with settings.", metavar="FILE")]
 Json = Annotated[bool, typer.Option("--json", help="Print JSON for scripts.")]
 Set = Annotated[
     list[str] | None, typer.Option("--set", help="Any other setting; may be repeated.", metavar="KEY=VALUE")

@@ -5,7 +5,7 @@ The end is read from the store, where each finished update is a durable fact; th
 
 import time
 from collections.abc import Collection, Iterator
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from typing import Any
 
 import httpx
@@ -37,16 +37,7 @@ class Outcome:
 
     def document(self) -> dict[str, Any]:
         """For ``--json``."""
-        rejected = [{"key": key, "reason": reason} for key, reason in self.rejected]
-        return {
-            "version": self.version,
-            "seconds": self.seconds,
-            "provisional": self.provisional,
-            "provisional_seconds": self.provisional_seconds,
-            "rejected": rejected,
-            "failure": self.failure,
-            "note": self.note,
-        }
+        return {**asdict(self), "rejected": [{"key": key, "reason": reason} for key, reason in self.rejected]}
 
 
 class DropTracker:

@@ -7,15 +7,9 @@ import typer
 
 from handlers.cli import options
 
-Target = Annotated[str, typer.Argument(help="A folder, or s3://bucket on the same server.", show_default=False)]
-Source = Annotated[str, typer.Argument(help="What `lucir backup` wrote.", show_default=False)]
-
-Version = Annotated[int, typer.Argument(min=1, help="The version.", show_default=False)]
-Folder = Annotated[Path, typer.Argument(help="A folder that is not there yet.", metavar="DIR", show_default=False)]
-
 
 def backup(
-    target: Target,
+    target: Annotated[str, typer.Argument(help="A folder, or s3://bucket on the same server.")],
     data: options.Data = None,
     store: options.Store = None,
     config: options.Config = None,
@@ -34,7 +28,7 @@ def backup(
 
 
 def restore(
-    source: Source,
+    source: Annotated[str, typer.Argument(help="What `lucir backup` wrote.")],
     data: options.Data = None,
     store: options.Store = None,
     config: options.Config = None,
@@ -51,8 +45,8 @@ def restore(
 
 
 def export(
-    version: Version,
-    folder: Folder,
+    version: Annotated[int, typer.Argument(min=1, help="The version.")],
+    folder: Annotated[Path, typer.Argument(help="A folder that is not there yet.", metavar="DIR")],
     data: options.Data = None,
     store: options.Store = None,
     config: options.Config = None,

@@ -9,28 +9,14 @@ from handlers.cli import options
 class_app = options.group("Rename, merge and remove classes.")
 image_app = options.group("Delete single images.")
 
-Old = Annotated[str, typer.Argument(help="The class's present name.", show_default=False)]
-New = Annotated[str, typer.Argument(help="Its new name.", show_default=False)]
-Names = Annotated[list[str], typer.Argument(help="Classes to join.", show_default=False)]
-Into = Annotated[str, typer.Option("--into", help="Name of the joint class: one of them, another, or a new one.")]
-Name = Annotated[str, typer.Argument(help="The class to remove.", show_default=False)]
-DeleteOriginals = Annotated[bool, typer.Option("--delete-originals", help="Delete its stored originals as well.")]
 Wait = Annotated[bool, typer.Option("--wait", help="Wait until the version without or with it is served.")]
 Yes = Annotated[bool, typer.Option("--yes", "-y", help="Do not ask.")]
-Images = Annotated[
-    list[str],
-    typer.Argument(
-        help="Key in the store (archive/000003/cat/1.jpg), sha256, or a local copy of the file.",
-        metavar="KEY|SHA256|FILE...",
-        show_default=False,
-    ),
-]
 
 
 @class_app.command()
 def rename(
-    old: Old,
-    new: New,
+    old: Annotated[str, typer.Argument(help="The class's present name.")],
+    new: Annotated[str, typer.Argument(help="Its new name.")],
     wait: Wait = False,
     timeout: options.Timeout = 600.0,
     data: options.Data = None,
@@ -52,8 +38,8 @@ def rename(
 
 @class_app.command()
 def merge(
-    names: Names,
-    into: Into,
+    names: Annotated[list[str], typer.Argument(help="Classes to join.")],
+    into: Annotated[str, typer.Option("--into", help="Name of the joint class: one of them, another, or a new one.")],
     wait: Wait = False,
     timeout: options.Timeout = 600.0,
     data: options.Data = None,
@@ -75,8 +61,10 @@ def merge(
 
 @class_app.command()
 def remove(
-    name: Name,
-    delete_originals: DeleteOriginals = False,
+    name: Annotated[str, typer.Argument(help="The class to remove.")],
+    delete_originals: Annotated[
+        bool, typer.Option("--delete-originals", help="Delete its stored originals as well.")
+    ] = False,
     yes: Yes = False,
     wait: Wait = False,
     timeout: options.Timeout = 600.0,
@@ -109,7 +97,13 @@ def image() -> None:
 
 @image_app.command()
 def delete(
-    images: Images,
+    images: Annotated[
+        list[str],
+        typer.Argument(
+            help="Key in the store (archive/000003/cat/1.jpg), sha256, or a local copy of the file.",
+            metavar="KEY|SHA256|FILE...",
+        ),
+    ],
     yes: Yes = False,
     wait: Wait = False,
     timeout: options.Timeout = 600.0,

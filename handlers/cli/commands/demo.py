@@ -6,23 +6,20 @@ from typing import Annotated
 
 import typer
 
-Output = Annotated[Path, typer.Option(help="Where the results, the plot and the logs are written.", metavar="DIR")]
-Seed = Annotated[int, typer.Option(min=0, help="Seed of the split, of learning, of everything.")]
-Seeds = Annotated[int, typer.Option(min=1, help="Tell the story so many times, with consecutive seeds.")]
-Photos = Annotated[Path | None, typer.Option(help="A folder with a folder of images for each class.", metavar="FOLDER")]
-Keep = Annotated[bool, typer.Option("--keep", help="Keep the folder of the stack; say where it is.")]
-Set = Annotated[
-    list[str] | None, typer.Option("--set", help="A setting of the stack; may be repeated.", metavar="KEY=VALUE")
-]
-
 
 def demo(
-    output: Output = Path("demo-output"),
-    seed: Seed = 1,
-    seeds: Seeds = 1,
-    keep: Keep = False,
-    set_: Set = None,
-    photos: Photos = None,
+    output: Annotated[
+        Path, typer.Option(help="Where the results, the plot and the logs are written.", metavar="DIR")
+    ] = Path("demo-output"),
+    seed: Annotated[int, typer.Option(min=0, help="Seed of the split, of learning, of everything.")] = 1,
+    seeds: Annotated[int, typer.Option(min=1, help="Tell the story so many times, with consecutive seeds.")] = 1,
+    keep: Annotated[bool, typer.Option("--keep", help="Keep the folder of the stack; say where it is.")] = False,
+    set_: Annotated[
+        list[str] | None, typer.Option("--set", help="A setting of the stack; may be repeated.", metavar="KEY=VALUE")
+    ] = None,
+    photos: Annotated[
+        Path | None, typer.Option(help="A folder with a folder of images for each class.", metavar="FOLDER")
+    ] = None,
 ) -> None:
     """Learn handwritten digits in three drops while a client keeps asking, and compare with plain finetuning.
 

@@ -7,16 +7,14 @@ import typer
 
 from handlers.cli import options
 
-Folder = Annotated[Path, typer.Argument(help="A class folder, or a folder of class folders.", show_default=False)]
-Class = Annotated[
-    str | None, typer.Option("--class", help="Everything in FOLDER is of this one class.", metavar="NAME")
-]
 Wait = Annotated[bool, typer.Option("--wait", help="Follow until the version that learnt it is served.")]
 
 
 def drop(
-    folder: Folder,
-    class_: Class = None,
+    folder: Annotated[Path, typer.Argument(help="A class folder, or a folder of class folders.")],
+    class_: Annotated[
+        str | None, typer.Option("--class", help="Everything in FOLDER is of this one class.", metavar="NAME")
+    ] = None,
     wait: Wait = False,
     timeout: options.Timeout = 3600.0,
     data: options.Data = None,
@@ -38,8 +36,8 @@ def drop(
 
 
 def correct(
-    images: Annotated[list[Path], typer.Argument(help="Images that were answered wrongly.", show_default=False)],
-    class_: Annotated[str, typer.Option("--class", help="The right class.", metavar="NAME", show_default=False)],
+    images: Annotated[list[Path], typer.Argument(help="Images that were answered wrongly.")],
+    class_: Annotated[str, typer.Option("--class", help="The right class.", metavar="NAME")],
     wait: Wait = False,
     timeout: options.Timeout = 3600.0,
     data: options.Data = None,

@@ -6,32 +6,10 @@ import typer
 
 from handlers.cli import options
 
-Port = Annotated[int | None, typer.Option(help="Port for predictions.  [default: 8080]", show_default=False)]
-MetricsPort = Annotated[
-    int | None, typer.Option(help="TorchServe's metrics port.  [default: 8082]", show_default=False)
-]
-UpdaterPort = Annotated[
-    int | None,
-    typer.Option(help="Port of the page and the metrics of the updater.  [default: 8090]", show_default=False),
-]
-Host = Annotated[
-    str | None, typer.Option(help="Address to listen on; 0.0.0.0 for all.  [default: 127.0.0.1]", show_default=False)
-]
-Preset = Annotated[
-    str | None, typer.Option(help="How to learn: small, photo, digits ...  [default: small]", show_default=False)
-]
-Minio = Annotated[
-    bool | None, typer.Option("--minio", help="Keep the store in a MinIO server of its own.", show_default=False)
-]
-MinioPort = Annotated[int | None, typer.Option(help="Port of MinIO.  [default: 9000]", show_default=False)]
+Port = Annotated[int | None, typer.Option(help="Port for predictions.  [default: 8080]")]
+MetricsPort = Annotated[int | None, typer.Option(help="TorchServe's metrics port.  [default: 8082]")]
+Host = Annotated[str | None, typer.Option(help="Address to listen on; 0.0.0.0 for all.  [default: 127.0.0.1]")]
 FreePorts = Annotated[bool, typer.Option("--free-ports", help="Let the system choose ports that are not given.")]
-FollowerPort = Annotated[
-    int | None,
-    typer.Option(help="Port of the follower's status and metrics.  [default: 8091]", show_default=False),
-]
-UpdaterUrl = Annotated[str | None, typer.Option(help="The updater, if not on this machine: http://host:port.")]
-
-Races = Annotated[int, typer.Option(min=2, help="How often writers race for an object, with --store.")]
 
 
 def up(
@@ -39,11 +17,13 @@ def up(
     store: options.Store = None,
     port: Port = None,
     metrics_port: MetricsPort = None,
-    updater_port: UpdaterPort = None,
+    updater_port: Annotated[
+        int | None, typer.Option(help="Port of the page and the metrics of the updater.  [default: 8090]")
+    ] = None,
     host: Host = None,
-    preset: Preset = None,
-    minio: Minio = None,
-    minio_port: MinioPort = None,
+    preset: Annotated[str | None, typer.Option(help="How to learn: small, photo, digits ...  [default: small]")] = None,
+    minio: Annotated[bool | None, typer.Option("--minio", help="Keep the store in a MinIO server of its own.")] = None,
+    minio_port: Annotated[int | None, typer.Option(help="Port of MinIO.  [default: 9000]")] = None,
     config: options.Config = None,
     set_: options.Set = None,
     free_ports: FreePorts = False,
@@ -74,7 +54,9 @@ def follow(
     data: options.Data = None,
     port: Port = None,
     metrics_port: MetricsPort = None,
-    follower_port: FollowerPort = None,
+    follower_port: Annotated[
+        int | None, typer.Option(help="Port of the follower's status and metrics.  [default: 8091]")
+    ] = None,
     host: Host = None,
     config: options.Config = None,
     set_: options.Set = None,
@@ -102,7 +84,10 @@ def follow(
 
 
 def status(
-    data: options.Data = None, url: UpdaterUrl = None, config: options.Config = None, json_: options.Json = False
+    data: options.Data = None,
+    url: Annotated[str | None, typer.Option(help="The updater, if not on this machine: http://host:port.")] = None,
+    config: options.Config = None,
+    json_: options.Json = False,
 ) -> None:
     """Show the served version, the running phase, what waits and why, and the last errors.
 
@@ -118,7 +103,7 @@ def doctor(
     data: options.Data = None,
     store: options.Store = None,
     config: options.Config = None,
-    races: Races = 1000,
+    races: Annotated[int, typer.Option(min=2, help="How often writers race for an object, with --store.")] = 1000,
     json_: options.Json = False,
 ) -> None:
     """Check Python, Java, packages, accelerators, memory, disk, ports and the store.

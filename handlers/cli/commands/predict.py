@@ -7,16 +7,12 @@ import typer
 
 from handlers.cli import options
 
-Images = Annotated[list[Path], typer.Argument(help="Image files, or folders of images.", show_default=False)]
-TopK = Annotated[int | None, typer.Option(min=1, help="Classes to name per image.", show_default=False)]
-Url = Annotated[str | None, typer.Option(help="The service, if not on this machine: http://host:port.")]
-
 
 def predict(
-    images: Images,
-    top_k: TopK = None,
+    images: Annotated[list[Path], typer.Argument(help="Image files, or folders of images.")],
+    top_k: Annotated[int | None, typer.Option(min=1, help="Classes to name per image.")] = None,
     data: options.Data = None,
-    url: Url = None,
+    url: Annotated[str | None, typer.Option(help="The service, if not on this machine: http://host:port.")] = None,
     config: options.Config = None,
     json_: options.Json = False,
 ) -> None:

@@ -6,25 +6,19 @@ import typer
 
 from handlers.cli import options
 
-Classes = Annotated[
-    list[str] | None, typer.Argument(help="Classes whose archived images are to be learnt.", show_default=False)
-]
-Preset = Annotated[
-    str | None,
-    typer.Option(help="Learn everything again with this preset: photo, small, digits ...", show_default=False),
-]
-Set = Annotated[
-    list[str] | None,
-    typer.Option("--set", help="With --preset: a value of it, e.g. epochs=40; may be repeated.", metavar="KEY=VALUE"),
-]
-Wait = Annotated[bool, typer.Option("--wait", help="Follow until the version is served.")]
-
 
 def relearn(
-    classes: Classes = None,
-    preset: Preset = None,
-    set_: Set = None,
-    wait: Wait = False,
+    classes: Annotated[list[str] | None, typer.Argument(help="Classes whose archived images are to be learnt.")] = None,
+    preset: Annotated[
+        str | None, typer.Option(help="Learn everything again with this preset: photo, small, digits ...")
+    ] = None,
+    set_: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--set", help="With --preset: a value of it, e.g. epochs=40; may be repeated.", metavar="KEY=VALUE"
+        ),
+    ] = None,
+    wait: Annotated[bool, typer.Option("--wait", help="Follow until the version is served.")] = False,
     timeout: options.Timeout = 3600.0,
     data: options.Data = None,
     store: options.Store = None,

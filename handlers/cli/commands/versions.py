@@ -7,17 +7,6 @@ import typer
 
 from handlers.cli import options
 
-ReportVersion = Annotated[
-    int | None, typer.Argument(min=1, help="The version.  [default: the current one]", show_default=False)
-]
-Html = Annotated[
-    Path | None, typer.Option("--html", help="Write the page with images here.", metavar="FILE", show_default=False)
-]
-Version = Annotated[int, typer.Argument(min=1, help="The version to serve.", show_default=False)]
-Force = Annotated[bool, typer.Option("--force", help="Serve VERSION although the gate refused it.")]
-Timeout = Annotated[float, typer.Option(min=1, help="Wait so many seconds until a running stack serves it.")]
-DryRun = Annotated[bool, typer.Option("--dry-run", help="Only tell what would be removed, and why the rest stays.")]
-
 
 def versions(
     data: options.Data = None,
@@ -41,8 +30,10 @@ def versions(
 
 
 def report(
-    version: ReportVersion = None,
-    html: Html = None,
+    version: Annotated[int | None, typer.Argument(min=1, help="The version.  [default: the current one]")] = None,
+    html: Annotated[
+        Path | None, typer.Option("--html", help="Write the page with images here.", metavar="FILE")
+    ] = None,
     data: options.Data = None,
     store: options.Store = None,
     config: options.Config = None,
@@ -61,9 +52,11 @@ def report(
 
 
 def rollback(
-    version: Version,
-    force: Force = False,
-    timeout: Timeout = 120.0,
+    version: Annotated[int, typer.Argument(min=1, help="The version to serve.")],
+    force: Annotated[bool, typer.Option("--force", help="Serve VERSION although the gate refused it.")] = False,
+    timeout: Annotated[
+        float, typer.Option(min=1, help="Wait so many seconds until a running stack serves it.")
+    ] = 120.0,
     data: options.Data = None,
     store: options.Store = None,
     config: options.Config = None,
@@ -83,7 +76,9 @@ def rollback(
 
 
 def prune(
-    dry_run: DryRun = False,
+    dry_run: Annotated[
+        bool, typer.Option("--dry-run", help="Only tell what would be removed, and why the rest stays.")
+    ] = False,
     data: options.Data = None,
     store: options.Store = None,
     config: options.Config = None,

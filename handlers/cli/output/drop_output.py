@@ -122,8 +122,3 @@ def show_drop(drop: Drop, outcome: Outcome | None, *, as_json: bool) -> None:
         console.print(f"[green]version {outcome.version} is served[/green], {outcome.seconds:.0f} s after the drop")
         if outcome.note:
             console.print(plain(f"too few images tell what it is worth: {outcome.note}", "yellow"))
-
-
-def show_later(who: str) -> None:
-    """Who learns it, where no stack here does."""
-    Console().print(plain(who, "yellow"), soft_wrap=True)
