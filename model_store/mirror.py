@@ -42,9 +42,9 @@ def mirror(
     """Copy the manifest and ``names`` of a version to the folder ``target``, verified; return ``target``.
 
     ``prepare`` may add files to the new folder before it gets its name. ``here``: files by name that lie on this disk
-    already, where the version was made: they are linked instead of downloaded, and verified as all are. A copy that is
-    intact is kept, without a download; a damaged or foreign one is replaced. Raises ``StoreError`` as
-    ``VersionStore.fetch`` does; ``target`` is then what it was.
+    already, where the version was made: they are linked instead of downloaded, and verified as all are. Each file is
+    read for its hash once. A copy that is intact is kept, without a download; a damaged or foreign one is replaced.
+    Raises ``StoreError`` as ``VersionStore.fetch`` does; ``target`` is then what it was.
     """
     manifest = versions.manifest(number)
     wanted = tuple(sorted(names))
@@ -56,19 +56,18 @@ def mirror(
         partial = _beside(target, "partial")
         partial.mkdir()
         try:
-            for name in here.keys() & set(wanted):
-                os.link(here[name], partial / name)
+            for name in sorted(here.keys() & set(wanted)):
+                _link(here[name], partial / name, manifest)
             versions.fetch(number, partial, (name for name in wanted if name not in here))
             (partial / MANIFEST).write_bytes(encode(manifest))
             if prepare is not None:
                 prepare(partial)
-            files = {str(path.relative_to(partial)): record(path) for path in _files(partial)}
+            verified = {name: manifest.files[name] for name in wanted}
+            files = {name: verified.get(name) or record(partial / name) for name in _files(partial)}
             (partial / RECORD).write_bytes(encode(MirrorRecord(names=wanted, files=files)))
             _put_in_place(partial, target)
         finally:
             shutil.rmtree(partial, ignore_errors=True)
-    if not is_intact(target, manifest, wanted):
-        raise StoreError(f"{target} was changed while version {number} was mirrored to it: stop the other writer")
     logger.info("version mirrored", extra={"version": number, "folder": str(target)})
     return target
 
@@ -86,6 +85,12 @@ def is_intact(target: Path, manifest: Manifest, names: tuple[str, ...] = ("model
         return all(_matches(target / name, expected) for name, expected in written.files.items())
     except (OSError, ValidationError, KeyError):  # unreadable, unparsable or foreign: damaged
         return False
+
+
+def _link(made: Path, target: Path, manifest: Manifest) -> None:
+    os.link(made, target)
+    if record(target) != manifest.files.get(target.name):
+        raise StoreError(f"{made} is not the file of version {manifest.version}: it was changed after it was stored")
 
 
 def _matches(path: Path, expected: FileRecord) -> bool:
@@ -117,5 +122,7 @@ def _remove_stale(target: Path) -> None:
                 shutil.rmtree(left, ignore_errors=True)
 
 
-def _files(folder: Path) -> Iterable[Path]:
-    return sorted(path for path in folder.rglob("*") if path.is_file())
+def _files(folder: Path) -> list[str]:
+    """Paths in the folder, at every depth."""
+    found = [Path(place, name) for place, _, names in os.walk(folder) for name in names]
+    return sorted(str(path.relative_to(folder)) for path in found)

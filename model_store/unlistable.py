@@ -1,8 +1,7 @@
 """What lies in a store and is not an object: named by a listing that goes on beside it."""
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
-from typing import Protocol, runtime_checkable
 
 from model_store.objects import ObjectInfo, ObjectStore
 
@@ -15,14 +14,10 @@ class Unlistable:
     reason: str
 
 
-@runtime_checkable
-class ListsEverything(Protocol):
-    """A store in which something else than objects can lie."""
-
-    def list_everything(self, prefix: str) -> Iterator[ObjectInfo | Unlistable]:
-        """As ``list``, and in between what is not an object; a folder that cannot be read does not end it."""
-
-
 def list_everything(objects: ObjectStore, prefix: str) -> Iterator[ObjectInfo | Unlistable]:
-    """Of any store. Raises ``StoreError``."""
-    return objects.list_everything(prefix) if isinstance(objects, ListsEverything) else objects.list(prefix)
+    """As ``list``; where something else than objects can lie, what is not an object in between. Raises ``StoreError``.
+
+    A folder that cannot be read does not end it.
+    """
+    of_store: Callable[[str], Iterator[ObjectInfo | Unlistable]] = getattr(objects, "list_everything", objects.list)
+    return of_store(prefix)

@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING
 import pytest
 
 from model_store.directory.directory_store import DirectoryStore
-from model_store.manifest import Manifest
+from model_store.local_files import record
+from model_store.manifest import FileRecord, Manifest
 from model_store.mirror import is_intact, mirror
 from model_store.objects import StoreError
 from model_store.versions import CorruptVersionError, VersionNotFoundError, VersionStore
@@ -58,8 +59,28 @@ def test_what_lies_here_is_linked_and_verified_all_the_same(
     assert (target / "model.onnx").stat().st_ino == made.stat().st_ino
     shutil.rmtree(target)
     made.write_bytes(b"another")
-    with pytest.raises(StoreError):
+    with pytest.raises(StoreError, match="changed after it was stored"):
         mirror(versions, 1, target, here={"model.onnx": made})
+    assert not list(target.parent.iterdir())
+
+
+def test_a_file_is_read_for_its_hash_once(
+    versions: VersionStore, target: Path, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    hashed: list[int] = []
+
+    def counted(path: Path) -> FileRecord:
+        hashed.append(path.stat().st_size)
+        return record(path)
+
+    for module in ("mirror", "versions"):
+        monkeypatch.setattr(f"model_store.{module}.record", counted)
+    (tmp_path / "made").write_bytes(b"weights")
+    names, here = ("model.onnx", "checkpoint.safetensors"), {"checkpoint.safetensors": tmp_path / "made"}
+    mirror(versions, 1, target, names, prepare=add_archive_marks, here=here)
+    manifest = (target / "manifest.json").stat().st_size
+    assert sorted(hashed) == sorted([len(b"model 1"), len(b"weights"), len("{}"), manifest])
+    assert is_intact(target, versions.manifest(1), names)
 
 
 def test_an_intact_copy_is_kept(versions: VersionStore, target: Path) -> None:

@@ -205,6 +205,7 @@ def install() -> None:
         "Leadership": SimulatedLeadership,
         "ServingLoop": NoServer,
         "Metrics": Nothing,
+        "MachineCollector": Nothing,
         "Child": NoChild,
         "EDIT_STEPS": PURE_EDIT_STEPS,
         "RELEARN_STEPS": PURE_RELEARN_STEPS,

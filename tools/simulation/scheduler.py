@@ -47,12 +47,17 @@ class Scheduler:
         self._tasks: list[Task] = []
         self._hub = getcurrent()
         self._running: Task | None = None
+        self._until = 0.0
+        self._watch: Callable[[], bool] = lambda: False
+        self._next_at = 0.0
+        """When another task than the one that runs may be due; until then a sleep ends where it began."""
 
     def spawn(self, process: Process, function: Callable[[], None], delay: float = 0.0) -> None:
         """Begin a task."""
         task = Task(process, greenlet(_until_crash(function), self._hub), self.now + delay)
         process.tasks.append(task)
         self._tasks.append(task)
+        self._next_at = 0.0
 
     def current(self) -> Task | None:
         """The task that runs; None where none does."""
@@ -61,9 +66,14 @@ class Scheduler:
     def sleep(self, seconds: float) -> None:
         """Let others run, for so long at least."""
         task = self._running
-        if task is not None:
-            task.wake_at = self.now + seconds
-            self._hub.switch()
+        if task is None:
+            return
+        task.wake_at = self.now + seconds
+        if task.process.paused_until <= task.wake_at < self._next_at and self.now < self._until and self._watch():
+            self.turns += 1
+            self.now = task.wake_at
+            return  # nobody else would have had a turn
+        self._hub.switch()
 
     def end_and_keep(self, process: Process, new: list[Task]) -> None:
         """Let a process crash, all but its ``new`` tasks. Where one of its own tasks runs, that ends here."""
@@ -81,6 +91,7 @@ class Scheduler:
 
     def run(self, until: float, watch: Callable[[], bool]) -> None:
         """Give turns until that time, or until ``watch`` says that it is enough."""
+        self._until, self._watch = until, watch
         while self.now < until and watch():
             due = self._due()
             if not due:
@@ -97,7 +108,8 @@ class Scheduler:
     def _due(self) -> list[Task]:
         """Who may run now, after the time has moved on to the first who may; nobody where no task is left."""
         due: list[Task] = []
-        first, now = float("inf"), self.now
+        first = second = float("inf")
+        now = self.now
         for task in self._tasks:
             at, awake = task.wake_at, task.process.paused_until
             if at < awake:
@@ -105,11 +117,14 @@ class Scheduler:
             if at < now:
                 at = now
             if at < first:
-                first, due = at, [task]
+                first, second, due = at, first, [task]
             elif at == first:
                 due.append(task)
+            elif at < second:
+                second = at
         if due:
             self.now = first
+        self._next_at = second if len(due) == 1 else first
         return due
 
 

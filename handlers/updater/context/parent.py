@@ -44,8 +44,9 @@ def keep_as_parent(versions: VersionStore, manifest: Manifest, work: Path, made_
 
     made_in: folders that they lie in. Raises ``StoreError``.
     """
-    places = [(name, folder / name) for folder in made_in for name in STATE_FILES if (folder / name).exists()]
-    _mirrored(versions, manifest, work, {name: path for name, path in places if name in manifest.files})
+    names = [name for name in STATE_FILES if name in manifest.files]
+    places = [(name, folder / name) for folder in made_in for name in names]
+    _mirrored(versions, manifest, work, {name: path for name, path in places if path.exists()})
 
 
 def _mirrored(versions: VersionStore, manifest: Manifest, work: Path, here: Mapping[str, Path]) -> Path:
