@@ -6,7 +6,7 @@ BIN := $(VENV)/bin
 UV := $(BIN)/uv pip install --quiet --python $(BIN)/python
 
 .DEFAULT_GOAL := help
-.PHONY: help demo up test test-fast test-servers test-cluster test-deploy fuzz fuzz-images bench-serving bench-swaps rehearsal test-pauses simulate mutation check requirements clean
+.PHONY: help demo up test test-fast test-servers test-cluster test-deploy test-deploy-updater fuzz fuzz-images bench-serving bench-swaps rehearsal test-pauses simulate mutation check requirements clean
 
 help:  ## show this list
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-14s %s\n", $$1, $$2}'
@@ -41,6 +41,10 @@ test-cluster: $(VENV)/.dev  ## the manifests on a real Kubernetes API server, an
 test-deploy: $(VENV)/.dev  ## build the serving image with podman and run it, read-only (root on Debian; 10 minutes at first)
 	sh tools/servers/install_podman.sh
 	TEST_DEPLOY=1 $(BIN)/pytest -rP tests/deploy/test_images.py
+
+test-deploy-updater: $(VENV)/.dev  ## the same for the updater's image of 7 GB (30 GB of disk while it is built, 20 minutes)
+	sh tools/servers/install_podman.sh
+	TEST_DEPLOY_UPDATER=1 $(BIN)/pytest -rP tests/deploy/test_updater_image.py
 
 fuzz: $(VENV)/.dev  ## 100,000 strange requests for the uvicorn engine (FUZZ_INPUTS, FUZZ_SEED)
 	FUZZ_INPUTS=$${FUZZ_INPUTS:-100000} $(BIN)/pytest tests/handlers/server/test_fuzz.py --timeout 7200

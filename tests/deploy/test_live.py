@@ -4,6 +4,7 @@ import io
 import json
 import math
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -21,8 +22,10 @@ import yaml
 from PIL import Image
 from sklearn.datasets import load_digits
 
+from handlers.demo.load import LoadClient
 from handlers.stack.folder import StackRecord
 from handlers.stack.ports import free_ports
+from tests.support.autoscaler_queries import OF_A_NAMESPACE, adapter_rule, autoscaler_queries
 from tests.support.waiting import PATIENCE, wait_for
 
 pytestmark = [pytest.mark.deploy, pytest.mark.slow, pytest.mark.timeout(600)]
@@ -32,6 +35,10 @@ FEW = 3
 """Images of a class that is too small to be learnt."""
 RATE_INTERVAL = "10m"
 """So long that all that happened lies within it, however slowly it went."""
+LABELS_OF_A_POD = {"namespace": "lucir", "pod": "lucir-replica-0"}
+"""As a cluster's Prometheus adds them."""
+RISE = 0.002
+"""Of the seconds of work in each of the last 120 s: what some hundred requests add, and an idle minute does not."""
 MAY_BE_EMPTY = {
     "Refused versions",  # all is well
     "New version",  # but for a minute after one
@@ -68,10 +75,12 @@ class Stack:
             drawing.save(folder / f"{number}.png")
 
     def post(self, digit: int) -> httpx.Response:
-        buffer = io.BytesIO()
-        drawings(digit)[-1].save(buffer, "PNG")
         url = f"{self.record.inference_url}/predictions/lucir"
-        return httpx.post(url, content=buffer.getvalue(), timeout=60, trust_env=False)
+        return httpx.post(url, content=as_png(drawings(digit)[-1]), timeout=60, trust_env=False)
+
+    def load(self) -> LoadClient:
+        """Requests without a pause, while it is entered."""
+        return LoadClient(self.record.inference_url, [as_png(drawings(0)[-1])], threads=4, think_seconds=0)
 
     def wait_served(self, version: int) -> None:
         """Until predictions come from a version; requests go on all the while."""
@@ -90,6 +99,12 @@ def drawings(digit: int) -> list[Image.Image]:
         Image.fromarray((drawing.reshape(8, 8) * 15.9).astype("uint8")).convert("RGB")
         for drawing in images[labels == digit]
     ]
+
+
+def as_png(image: Image.Image) -> bytes:
+    buffer = io.BytesIO()
+    image.save(buffer, "PNG")
+    return buffer.getvalue()
 
 
 @pytest.fixture(scope="module")
@@ -148,7 +163,8 @@ def prometheus(
     config["scrape_configs"] = [job for job in config["scrape_configs"] if job["job_name"] in urls]  # no replicas here
     for job in config["scrape_configs"]:
         job.pop("file_sd_configs", None)
-        job["static_configs"] = [{"targets": [urls[job["job_name"]].removeprefix("http://")]}]
+        target = {"targets": [urls[job["job_name"]].removeprefix("http://")]}
+        job["static_configs"] = [target | {"labels": LABELS_OF_A_POD}]
     (folder / "prometheus.yml").write_text(yaml.safe_dump(config))
     address = f"127.0.0.1:{free_ports(1)[0]}"
     command = [
@@ -258,3 +274,28 @@ def test_the_containers_health_checks_agree(stack: Stack, learnt: Prometheus, pa
     command = [sys.executable, "-m", "handlers.stack.probe", part, str(target)]
     result = subprocess.run(command, capture_output=True, text=True, timeout=PATIENCE)
     assert (result.returncode, result.stderr) == (0, "")
+
+
+def test_what_replicas_are_scaled_by_rises_under_load(stack: Stack, learnt: Prometheus, root: Path) -> None:
+    assert learnt.values(adapter_rule(root / "k8s")["seriesQuery"])
+    asked = autoscaler_queries(root / "k8s", OF_A_NAMESPACE)
+    before = {name: one_number(learnt, query) for name, query in asked.items()}
+    with stack.load():
+        for name, query in asked.items():
+            wait_for(lambda name=name, query=query: one_number(learnt, query) > before[name] + RISE)
+    keda, adapter = (one_number(learnt, query) for query in asked.values())
+    assert keda == pytest.approx(adapter, abs=0.1)  # one server: the sum of all is what its pod has
+    assert 0 < keda <= 1.05  # a server of one worker is full at 1
+
+
+def one_number(prometheus: Prometheus, query: str) -> float:
+    (value,) = prometheus.values(query)
+    return value
+
+
+def test_each_variable_of_a_dashboard_has_something_to_choose(learnt: Prometheus, root: Path) -> None:
+    for path in (root / "deploy" / "grafana" / "dashboards").iterdir():
+        for variable in json.loads(path.read_text())["templating"]["list"]:
+            asked = re.fullmatch(r"label_values\((\w+), (\w+)\)", variable["query"]["query"])
+            assert asked is not None, variable
+            assert learnt.ask(f"label/{asked[2]}/values", **{"match[]": asked[1]}), variable["name"]

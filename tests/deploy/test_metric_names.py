@@ -14,6 +14,7 @@ from handlers.inference.traffic_metrics import UNKNOWN, TrafficMetrics
 from handlers.sidecar.machine_metrics import MachineCollector
 from handlers.torchserve.swap_metrics import SWAP_RESULTS
 from handlers.updater.metrics import IMAGE_RESULTS, KINDS, LOSSES, UPDATE_RESULTS, Metrics
+from tests.support.autoscaler_queries import autoscaler_queries
 
 GPU = ("lucir_gpu_utilization_ratio", "lucir_gpu_memory_used_bytes", "lucir_gpu_memory_size_bytes")
 """Only where there is one."""
@@ -58,24 +59,8 @@ def expressions(root: Path) -> dict[str, str]:
     return {
         **dict(pair for each in dashboards for pair in of_dashboard(each)),
         **dict(of_rules(rules)),
-        **dict(of_autoscalers(root / "k8s")),
+        **{f"autoscaler {name}": query for name, query in autoscaler_queries(root / "k8s").items()},
     }
-
-
-def of_autoscalers(folder: Path) -> Iterator[tuple[str, str]]:
-    """What the replicas are scaled by: KEDA's query, and the rule of the Prometheus adapter."""
-    scaled = yaml.safe_load((folder / "components" / "keda" / "scaled-object.yaml").read_text())
-    for trigger in scaled["spec"]["triggers"]:
-        yield "autoscaler KEDA", trigger["metadata"]["query"]
-    blocks = re.findall(r"```yaml\n(.*?)```", (folder / "README.md").read_text(), re.DOTALL)
-    (rules,) = [found["rules"] for block in blocks if "rules" in (found := yaml.safe_load(block))]
-    scaling = yaml.safe_load((folder / "components" / "busy" / "scaling.yaml").read_text())
-    assert [rule["name"]["as"] for rule in rules] == [
-        metric["pods"]["metric"]["name"] for metric in scaling["spec"]["metrics"]
-    ]
-    for rule in rules:
-        query = rule["metricsQuery"].replace("<<.Series>>", rule["seriesQuery"].partition("{")[0])
-        yield "autoscaler adapter", query.replace("{<<.LabelMatchers>>}", "").replace("<<.GroupBy>>", "pod")
 
 
 def of_dashboard(dashboard: dict[str, Any]) -> Iterator[tuple[str, str]]:

@@ -58,7 +58,7 @@ class Podman:
             archive.unlink()
         return BASE_IMAGE
 
-    def build(self, root: Path, target: str, tag: str) -> None:
+    def build(self, root: Path, target: str, tag: str, seconds: float = BUILD_SECONDS) -> None:
         """A target of deploy/Dockerfile. pip uses this machine's certificates and configuration."""
         mounts = [path for path in ("/etc/ssl/certs", "/etc/pip.conf", "/opt/wheels") if Path(path).exists()]
         self.run(
@@ -78,7 +78,7 @@ class Podman:
             *("--build-arg", f"PYTHON_IMAGE={self.base_image()}"),
             *(word for path in mounts for word in ("--volume", f"{path}:{path}:ro")),
             str(root),
-            seconds=BUILD_SECONDS,
+            seconds=seconds,
         )
 
     @contextmanager

@@ -13,8 +13,8 @@ from handlers.updater.service import Updater
 from handlers.updater.status import Phase
 from model_store.directory.directory_store import DirectoryStore
 from tests.support.browser import findings, needs_browser, opened
-from tests.support.large_store import fill_store
 from tests.support.learnt_store import LearntStore
+from tools.large_store import fill_store
 
 pytestmark = needs_browser
 

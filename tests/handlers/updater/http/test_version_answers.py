@@ -12,7 +12,7 @@ from model_store.directory.directory_store import DirectoryStore
 from model_store.manifest import Counts, now
 from model_store.versions import VersionStore
 from tests.handlers.cli.test_versions import publish
-from tests.support.large_store import fill_store
+from tools.large_store import fill_store
 from tools.manifests import make_manifest
 
 

@@ -2,6 +2,8 @@
 
 from pathlib import Path
 
+from model_store.documents import encode
+from model_store.forms.confusion import table_of
 from model_store.manifest import Accuracy, Counts, Evaluation, Gate
 from model_store.objects import ObjectStore
 from model_store.versions import VersionStore
@@ -11,7 +13,6 @@ from tools.manifests import make_manifest
 def fill_store(objects: ObjectStore, folder: Path, *, versions: int, classes: int) -> VersionStore:
     """Publish versions whose documents are as large as real ones; the last is the current one."""
     names = tuple(f"class {number:04d}" for number in range(classes))
-    rows = tuple(tuple(10 if row == column else 0 for column in range(classes)) for row in range(classes))
     evaluation = Evaluation(
         version=1,
         parent=None,
@@ -24,12 +25,12 @@ def fill_store(objects: ObjectStore, folder: Path, *, versions: int, classes: in
         forgetting=0.02,
         history=(0.95, 0.9),
         parent_old=0.85,
-        confusion=rows,
+        confusion=table_of(classes, ((number, number, 10) for number in range(classes))),
         gate=Gate(passed=True),
     )
     files = {"model.onnx": folder / "model", "evaluation.json": folder / "evaluation"}
     files["model.onnx"].write_bytes(b"model")
-    files["evaluation.json"].write_text(evaluation.model_dump_json())
+    files["evaluation.json"].write_bytes(encode(evaluation))
     counts = Counts(
         train=dict.fromkeys(names, 40), holdout=dict.fromkeys(names, 10), exemplars=dict.fromkeys(names, 20)
     )
