@@ -2,22 +2,19 @@
 
 import json
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 from handlers.inference.workers.batch_reports import GivenAnswer
 
 
-@dataclass(frozen=True, slots=True)
-class RawRequest:
+class RawRequest(NamedTuple):
     """A request as an engine received it: the fields of a form or the whole ``body``, and its headers."""
 
     fields: Mapping[str, Any]
     headers: Mapping[str, Any]
 
 
-@dataclass(frozen=True, slots=True)
-class Reply:
+class Reply(NamedTuple):
     """An HTTP status and a JSON document, encoded."""
 
     status: int

@@ -58,7 +58,8 @@ class Server:
             serving.max_request_mb * 1024 * 1024, serving.body_seconds, float(serving.response_timeout_seconds)
         )
         app = make_inference_app(self.versions, self.batcher, limits)
-        allowed = WithKeys(app, ApiKeys.of(serving.keys()))
+        keys = ApiKeys.of(serving.keys())
+        allowed = WithKeys(app, keys) if keys.digests else app
         self.gateway = Gateway(with_origins(allowed, serving.cors_origins), self._answered)
         self.management = make_management_app(
             self.versions, self.batcher, self.pool, settings.models_folder, gpu=gpu is not None

@@ -1,19 +1,17 @@
 """Dynamic batches without a wait: what has queued up while a batch ran is the next batch."""
 
 import asyncio
-import logging
 import time
 from collections import deque
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from functools import partial
 from typing import Final, Protocol
 
 from handlers.inference.replies import RawRequest, Reply, error_reply
 from handlers.inference.traffic_metrics import TrafficMetrics
 from handlers.server.loaded_versions import LoadedVersion, LoadedVersions
 from handlers.server.model_pool import ProcessLostError
-
-logger = logging.getLogger(__name__)
 
 NOT_YET: Final = "no version is loaded yet: try again in a moment"
 LOST: Final = "the process that read this request ended, twice: the image may be one that no process survives"
@@ -33,7 +31,7 @@ class Runner(Protocol):
     async def ready(self) -> None:
         """Return when it can be asked."""
 
-    async def answer(self, version: int, requests: Sequence[RawRequest]) -> list[Reply]:
+    def answer(self, version: int, requests: Sequence[RawRequest]) -> asyncio.Future[list[Reply]]:
         """The replies, in order. Raises ``ProcessLostError``."""
 
 
@@ -66,19 +64,26 @@ class Batcher:
         self._rules = rules
         self._runners = runners
         self._queue: deque[_Job] = deque()
-        self._idle: list[asyncio.Future[None]] = []
-        """Of runners that wait for a request; the last one has the network in its processor's cache still."""
+        self._idle: list[Runner] = []
+        """Those that wait for a request; the last one has the network in its processor's cache still."""
         self._running = 0
         """Requests that runners have."""
-        self._tasks: list[asyncio.Task[None]] = []
+        self._woken = False
+        """Whether the queue is about to be shared out."""
+        self._open = False
+        self._expected: set[asyncio.Task[None]] = set()
+        """Of runners that cannot be asked yet."""
 
     def start(self) -> None:
         """Begin to answer, for the running event loop."""
-        self._tasks = [asyncio.create_task(self._run(runner)) for runner in self._runners]
+        self._open = True
+        for runner in self._runners:
+            self._free(runner)
 
     def stop(self) -> None:
         """Answer no more; what is queued stays unanswered."""
-        for task in self._tasks:
+        self._open = False
+        for task in self._expected:
             task.cancel()
 
     def submit(self, raw: RawRequest, version: int | None) -> asyncio.Future[Reply]:
@@ -99,27 +104,32 @@ class Batcher:
         """Requests in the queue that ask for this version by number."""
         return sum(job.version == version for job in self._queue)
 
-    async def _run(self, runner: Runner) -> None:
-        while True:
-            await runner.ready()
-            batch = self._take()
-            if not batch:
-                idle = asyncio.get_running_loop().create_future()
-                self._idle.append(idle)
-                await idle
-                if not runner.up:
-                    self._wake()  # somebody else; this one has ended meanwhile
-                continue
-            self._running += len(batch)
-            try:
-                await self._answer(runner, batch)
-            finally:
-                self._running -= len(batch)
-
     def _wake(self) -> None:
-        """Have one more runner look at the queue."""
-        if self._idle:
-            self._idle.pop().set_result(None)
+        """Have runners look at the queue, once what has arrived together is in it."""
+        if self._idle and not self._woken:
+            self._woken = True
+            asyncio.get_running_loop().call_soon(self._share)
+
+    def _share(self) -> None:
+        self._woken = False
+        while self._queue and self._idle:
+            self._free(self._idle.pop())
+
+    def _free(self, runner: Runner) -> None:
+        """Give a runner its next batch, or let it wait for one."""
+        if not runner.up:
+            task = asyncio.create_task(self._expect(runner))
+            self._expected.add(task)
+            task.add_done_callback(self._expected.discard)
+            return
+        while batch := self._take():
+            if self._answer(runner, batch):
+                return
+        self._idle.append(runner)
+
+    async def _expect(self, runner: Runner) -> None:
+        await runner.ready()
+        self._free(runner)
 
     def _take(self) -> list[_Job]:
         """The next batch, all for the same version, without those that nobody waits for any more.
@@ -144,20 +154,36 @@ class Batcher:
         self._queue.extendleft(reversed(others))
         return batch
 
-    async def _answer(self, runner: Runner, batch: list[_Job]) -> None:
+    def _answer(self, runner: Runner, batch: list[_Job]) -> bool:
+        """Have a batch answered; whether the runner does so, for nobody can while there is no version."""
         taken = time.perf_counter()
         number = batch[0].version
         version = self._versions.default if number is None else self._versions.known.get(number)
         if version is None or version.model is None:
             notice = version.notice if version is not None else ""
-            replies = [error_reply(503, notice or NOT_YET)] * len(batch)
-        else:
-            try:
-                replies = await runner.answer(version.number, [job.raw for job in batch])
-            except ProcessLostError:
-                self._again(batch)
-                return
-        self._deliver(batch, version, replies, taken)
+            self._deliver(batch, version, [error_reply(503, notice or NOT_YET)] * len(batch), taken)
+            return False
+        self._running += len(batch)
+        replies = runner.answer(version.number, [job.raw for job in batch])
+        replies.add_done_callback(partial(self._answered, runner, batch, version, taken))
+        return True
+
+    def _answered(
+        self,
+        runner: Runner,
+        batch: list[_Job],
+        version: LoadedVersion,
+        taken: float,
+        replies: asyncio.Future[list[Reply]],
+    ) -> None:
+        self._running -= len(batch)
+        if not self._open:
+            return
+        try:
+            self._deliver(batch, version, replies.result(), taken)
+        except ProcessLostError:
+            self._again(batch)
+        self._free(runner)
 
     def _again(self, batch: list[_Job]) -> None:
         """Have requests answered by another process, each at most once."""
@@ -181,10 +207,16 @@ class Batcher:
             self._queue.extendleft(reversed(batch))
             self._wake()
             return
-        self._traffic.ran(len(batch), time.perf_counter() - taken)
-        for job, reply in zip(batch, replies, strict=True):
-            if not job.future.done():
-                self._traffic.waited(taken - job.queued)
-                for given in reply.answers:
-                    self._traffic.gave(given.probability, given.cosine, given.unknown)
-                job.future.set_result(reply)
+        given = [(job, reply) for job, reply in zip(batch, replies, strict=True) if not job.future.done()]
+        for job, reply in given:
+            job.future.set_result(reply)
+        # Counted once the answers are on their way: a client need not wait for the figures.
+        seconds = time.perf_counter() - taken
+        asyncio.get_running_loop().call_soon(self._count, len(batch), seconds, taken, given)
+
+    def _count(self, images: int, seconds: float, taken: float, given: Sequence[tuple[_Job, Reply]]) -> None:
+        self._traffic.ran(images, seconds)
+        for job, reply in given:
+            self._traffic.waited(taken - job.queued)
+            for answer in reply.answers:
+                self._traffic.gave(answer.probability, answer.cosine, answer.unknown)

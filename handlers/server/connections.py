@@ -205,6 +205,7 @@ def make_config(
         log_config=None,
         access_log=False,
         server_header=False,
+        proxy_headers=False,  # nothing here depends on who asks: a layer that every request would pass
         backlog=1024,
         limit_concurrency=connections,
         timeout_keep_alive=idle,  # type: ignore[arg-type]  # whole seconds by its type, handed on to the event loop

@@ -7,7 +7,7 @@ import asyncio
 import os
 import pickle
 import struct
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, BinaryIO, Final, NamedTuple
 
@@ -108,10 +108,29 @@ def read_message(file: BinaryIO) -> Any:
     return pickle.loads(data) if len(data) == length else None  # noqa: S301 (see above)
 
 
-async def receive_message(reader: asyncio.StreamReader) -> Any:
-    """As ``read_message``."""
-    try:
-        (length,) = _LENGTH.unpack(await reader.readexactly(_LENGTH.size))
-        return pickle.loads(await reader.readexactly(length))  # noqa: S301 (see above)
-    except (asyncio.IncompleteReadError, OSError):
-        return None
+class Messages(asyncio.Protocol):
+    """Puts together what the other end sends, without a task that waits for it. Raises nothing.
+
+    ``received`` is called with each message; ``lost`` once, when the other end is gone.
+    """
+
+    def __init__(self, received: Callable[[Any], None], lost: Callable[[], None]) -> None:
+        self._received = received
+        self._lost = lost
+        self._data = b""
+
+    def data_received(self, data: bytes) -> None:
+        """Some bytes, which may end in the middle of a message."""
+        data = self._data + data if self._data else data
+        at = 0
+        while len(data) >= at + _LENGTH.size:
+            end = at + _LENGTH.size + _LENGTH.unpack_from(data, at)[0]
+            if end > len(data):
+                break
+            self._received(pickle.loads(memoryview(data)[at + _LENGTH.size : end]))  # noqa: S301 (see above)
+            at = end
+        self._data = data[at:]
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        """The other end is gone."""
+        self._lost()

@@ -1,5 +1,6 @@
 """What stands before every page of the inference port: request ids, the log, counters, the end of a connection."""
 
+import asyncio
 import logging
 import random
 import re
@@ -54,15 +55,23 @@ class Gateway:
         try:
             refusal = _refuse(scope)
             if refusal is None:
-                await self._app({**scope, "path": scope["path"].rstrip("/") or "/"}, receive, answer)
+                if scope["path"].endswith("/"):
+                    scope = {**scope, "path": scope["path"].rstrip("/") or "/"}
+                await self._app(scope, receive, answer)
             else:
                 await Response(refusal.body, refusal.status, media_type="application/json")(scope, receive, answer)
         finally:
+            # Counted and logged once the answer is on its way: a client need not wait for that.
             seconds = time.perf_counter() - started
-            query = scope["query_string"].decode("ascii", "replace")
-            self._answered(f"{scope['path']}?{query}", status or 500, seconds)
+            asyncio.get_running_loop().call_soon(self._note, scope, identity, status, seconds)
+
+    def _note(self, scope: Scope, identity: bytes, status: int, seconds: float) -> None:
+        query = scope["query_string"].decode("ascii", "replace")
+        self._answered(f"{scope['path']}?{query}", status or 500, seconds)
+        level = logging.WARNING if status >= 500 and status != 503 else logging.DEBUG
+        if logger.isEnabledFor(level):
             logger.log(
-                logging.WARNING if status >= 500 and status != 503 else logging.DEBUG,
+                level,
                 "%s %s: %d in %.1f ms",
                 scope["method"],
                 scope["path"],

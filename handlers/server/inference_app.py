@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import Any, Final
 
 from starlette.applications import Starlette
+from starlette.datastructures import QueryParams
 from starlette.exceptions import HTTPException
 from starlette.requests import Request
 from starlette.responses import Response
@@ -14,7 +15,7 @@ from starlette.routing import Route
 from starlette.types import Receive, Scope, Send
 
 from handlers.inference.open_inference import MODEL_NAME
-from handlers.inference.replies import RawRequest, encode
+from handlers.inference.replies import RawRequest, Reply, encode
 from handlers.server.batches import Batcher, QueueFullError
 from handlers.server.description import openapi_json, software_version
 from handlers.server.loaded_versions import LoadedVersion, LoadedVersions
@@ -82,14 +83,16 @@ class InferenceApp:
         if scope["type"] != "http" or scope["path"] not in DIRECT or scope["method"] not in SEND:
             await self._app(scope, receive, send)
             return
-        request = Request(scope, receive, send)
         try:
-            response = await self._pages.predict(request)
-        except HTTPException as error:
-            response = await _refused(request, error)
+            reply = await self._pages.classify(scope, receive, None)
         except Exception as error:  # noqa: BLE001 (nobody foresaw it: it is logged, the client gets an answer)
-            response = await _bug(request, error)
-        await response(scope, receive, send)
+            page = _refused if isinstance(error, HTTPException) else _bug
+            response = await page(Request(scope, receive), error)
+            await response(scope, receive, send)
+            return
+        headers = [(b"content-length", b"%d" % len(reply.body)), (b"content-type", b"application/json")]
+        await send({"type": "http.response.start", "status": reply.status, "headers": headers})
+        await send({"type": "http.response.body", "body": reply.body})
 
 
 class _Pages:
@@ -100,22 +103,35 @@ class _Pages:
 
     async def predict(self, request: Request) -> Response:
         """Classify the image of a request: 200, or what is wrong with it."""
-        version = self._asked_for(request)
-        body = await read_body(request, self._limits.body_bytes, self._limits.body_seconds)
-        fields = await read_fields(request, body)
-        options = {name: value for name, value in request.query_params.items() if name in OPTIONS}
-        headers = {**options, **request.headers}  # the query comes before a header that says the same
-        number = version.number if version is not None else None
+        reply = await self.classify(request.scope, request.receive, self._asked_for(request))
+        return _json(reply.body, reply.status)
+
+    async def classify(self, scope: Scope, receive: Receive, version: LoadedVersion | None) -> Reply:
+        """The answer of ``version``, or of the one that answers everybody. Raises ``HTTPException``."""
+        headers: dict[str, str] = {}
+        for name, value in scope["headers"]:
+            headers.setdefault(name.decode("latin-1"), value.decode("latin-1"))
+        body = await read_body(receive, headers, self._limits.body_bytes, self._limits.body_seconds)
+        fields = await read_fields(headers, body)
+        if scope["query_string"]:  # it comes before a header that says the same
+            query = QueryParams(scope["query_string"])
+            headers = {**{name: value for name, value in query.items() if name in OPTIONS}, **headers}
+        return await self._reply(RawRequest(fields, headers), version)
+
+    async def _reply(self, raw: RawRequest, version: LoadedVersion | None) -> Reply:
         try:
-            async with asyncio.timeout(self._limits.answer_seconds):
-                reply = await self._batcher.submit(RawRequest(fields, headers), number)
+            waiting = self._batcher.submit(raw, None if version is None else version.number)
         except QueueFullError as error:
             raise HTTPException(429, str(error), {"Retry-After": "1"}) from error
+        limit = asyncio.get_running_loop().call_later(self._limits.answer_seconds, _give_up, waiting)
+        try:
+            return await waiting
         except TimeoutError:
             raise HTTPException(
                 503, f"no answer within {self._limits.answer_seconds:g} s: try again in a moment", {"Retry-After": "1"}
             ) from None
-        return _json(reply.body, reply.status)
+        finally:
+            limit.cancel()
 
     async def description(self, _: Request) -> Response:
         """All of this in the words of OpenAPI."""
@@ -184,6 +200,12 @@ class _Pages:
         if version is None or version.model is None:
             raise HTTPException(503, (version.notice if version is not None else "") or "no version is loaded yet")
         return version.model
+
+
+def _give_up(waiting: asyncio.Future[Reply]) -> None:
+    """Cheaper than ``asyncio.timeout``, which every request would pay for."""
+    if not waiting.done():
+        waiting.set_exception(TimeoutError())
 
 
 def _answer(document: dict[str, Any], status: int = 200) -> Response:

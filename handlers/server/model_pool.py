@@ -17,7 +17,8 @@ from typing import Any, Final
 from handlers.backoff import backoff
 from handlers.inference.replies import RawRequest, Reply
 from handlers.inference.sessions.copy_choice import CHOICE_FILE
-from handlers.server.frames import Classify, Forget, Load, ModelFacts, Result, pack, receive_message
+from handlers.server.frames import Classify, Forget, Load, Messages, ModelFacts, Result, pack
+from handlers.torchserve.attempts import STARTUP_SECONDS
 
 logger = logging.getLogger(__name__)
 
@@ -41,11 +42,12 @@ class LoadError(RuntimeError):
 
 @dataclass(frozen=True, slots=True)
 class PoolRules:
-    """How many processes, their environment, and how long any answer may take."""
+    """How many processes, their environment, how long any answer may take, and any start or load."""
 
     processes: int
     environment: Mapping[str, str]
     answer_seconds: float
+    start_seconds: float = STARTUP_SECONDS
 
 
 class PooledProcess:
@@ -57,10 +59,15 @@ class PooledProcess:
         self._up = asyncio.Event()
         self._calls: dict[int, asyncio.Future[Any]] = {}
         self._numbers = itertools.count(1)
-        self._writer: asyncio.StreamWriter | None = None
+        self._transport: asyncio.WriteTransport | None = None
         """None while nobody is there to be asked."""
         self._loaded: set[int] = set()
         self._process: subprocess.Popen[bytes] | None = None
+        self._batch: asyncio.Future[list[Reply]] | None = None
+        """What it was asked last."""
+        self._due = 0.0
+        """When that has to be answered, on the event loop's clock."""
+        self._watch: asyncio.TimerHandle | None = None
 
     @property
     def pid(self) -> int | None:
@@ -76,34 +83,32 @@ class PooledProcess:
         """Return when it can be asked."""
         await self._up.wait()
 
-    async def answer(self, version: int, requests: Sequence[RawRequest]) -> list[Reply]:
+    def answer(self, version: int, requests: Sequence[RawRequest]) -> asyncio.Future[list[Reply]]:
         """The replies to a batch. Raises ``ProcessLostError``: it ended, or took so long that it was ended."""
-        replies: list[Reply]
-        try:
-            async with asyncio.timeout(self._rules.answer_seconds):
-                if version not in self._loaded:  # it was started while the others were loading the version
-                    await self._load(version, self._folders()[version])
-                replies = await self._call(Classify(next(self._numbers), version, requests))
-        except (LoadError, KeyError) as error:
-            raise ProcessLostError(f"it has no version {version}") from error
-        except TimeoutError:
-            logger.critical("a batch has been running for %g s: its process is ended", self._rules.answer_seconds)
-            self._up.clear()
-            if self._process is not None:
-                self._process.kill()
-            raise ProcessLostError("it did not answer") from None
-        return replies
+        if version not in self._loaded:  # it was started while the others were loading the version
+            return asyncio.ensure_future(self._load_and_answer(version, requests))
+        batch = self._batch = self._call(Classify(next(self._numbers), version, requests))
+        loop = asyncio.get_running_loop()
+        self._due = loop.time() + self._rules.answer_seconds
+        if self._watch is None:
+            self._watch = loop.call_at(self._due, self._look)
+        return batch
 
     async def load(self, version: int, folder: Path) -> ModelFacts:
         """Have it load a version, as soon as it is up. Raises ``LoadError``, ``ProcessLostError``."""
-        await self._up.wait()
+        limit = self._rules.start_seconds
+        try:
+            async with asyncio.timeout(limit):
+                await self._up.wait()
+        except TimeoutError:
+            raise LoadError(f"a model process has not come up within {limit:g} s: the server's log says why") from None
         return await self._load(version, folder)
 
     def forget(self, version: int) -> None:
         """Let it drop a version, after what it has been asked before."""
         self._loaded.discard(version)
-        if self._writer is not None:
-            self._writer.write(pack(Forget(version)))
+        if self._transport is not None:
+            self._transport.write(pack(Forget(version)))
 
     async def keep(self) -> None:
         """Run it, and run it again whenever it ends, until this is cancelled."""
@@ -124,56 +129,86 @@ class PooledProcess:
         with theirs:
             command = (sys.executable, "-P", "-m", "handlers.server.model_process", str(theirs.fileno()))
             self._process = subprocess.Popen(command, env=dict(self._rules.environment), pass_fds=[theirs.fileno()])
-        reader, writer = await asyncio.open_unix_connection(sock=ours)
-        self._writer = writer
+        loop = asyncio.get_running_loop()
+        gone = asyncio.Event()
+
+        def lost() -> None:
+            self._lost()
+            gone.set()
+
+        transport, _ = await loop.create_unix_connection(lambda: Messages(self._received, lost), sock=ours)
+        self._transport = transport
         self._loaded.clear()
-        listening = asyncio.create_task(self._listen(reader))
         try:
             for version, folder in self._folders().items():
                 await self._load(version, folder)
             self._up.set()
-            await listening
+            await gone.wait()
         finally:
-            self._up.clear()
-            listening.cancel()
-            self._writer = None
-            writer.close()
+            self._lost()
+            transport.close()
             self._process.kill()
             self._process.wait()
 
-    async def _listen(self, reader: asyncio.StreamReader) -> None:
-        """Hand out results until the other end is gone; whoever waits then is told so."""
-        try:
-            while (result := await receive_message(reader)) is not None:
-                waiting = self._calls.pop(result.call, None)
-                if waiting is not None and not waiting.done():
-                    waiting.set_result(result)
-        finally:
-            self._up.clear()
-            self._writer = None
-            for waiting in self._calls.values():
-                if not waiting.done():
-                    waiting.set_exception(ProcessLostError("the process ended"))
-            self._calls.clear()
+    def _received(self, result: Result) -> None:
+        """Hand out a result."""
+        waiting = self._calls.pop(result.call, None)
+        if waiting is None or waiting.done():
+            return
+        if result.problem:
+            waiting.set_exception(LoadError(result.problem))
+        else:
+            waiting.set_result(result.value)
+
+    def _lost(self) -> None:
+        """Nobody is there to be asked any more: tell whoever waits."""
+        self._up.clear()
+        self._transport = None
+        for waiting in self._calls.values():
+            if not waiting.done():
+                waiting.set_exception(ProcessLostError("the process ended"))
+        self._calls.clear()
+
+    def _look(self) -> None:
+        """Whether what it was asked last is answered: if not, and it is time, it is ended."""
+        self._watch = None
+        if self._batch is None or self._batch.done():
+            return
+        loop = asyncio.get_running_loop()
+        if loop.time() < self._due:
+            self._watch = loop.call_at(self._due, self._look)
+            return
+        logger.critical("a batch has been running for %g s: its process is ended", self._rules.answer_seconds)
+        self._lost()
+        if self._process is not None:
+            self._process.kill()
 
     async def _load(self, version: int, folder: Path) -> ModelFacts:
-        facts: ModelFacts = await self._call(Load(next(self._numbers), version, str(folder)))
+        call = Load(next(self._numbers), version, str(folder))
+        try:
+            async with asyncio.timeout(self._rules.start_seconds):
+                facts: ModelFacts = await self._call(call)
+        except TimeoutError:
+            raise LoadError(f"version {version} was not loaded within {self._rules.start_seconds:g} s") from None
         self._loaded.add(version)
         return facts
 
-    async def _call(self, message: Classify | Load) -> Any:
-        if self._writer is None:
-            raise ProcessLostError("the process is not there")
-        waiting: asyncio.Future[Result] = asyncio.get_running_loop().create_future()
-        self._calls[message.call] = waiting
-        self._writer.write(pack(message))
+    async def _load_and_answer(self, version: int, requests: Sequence[RawRequest]) -> list[Reply]:
         try:
-            result = await waiting
-        finally:
-            self._calls.pop(message.call, None)
-        if result.problem:
-            raise LoadError(result.problem)
-        return result.value
+            await self._load(version, self._folders()[version])
+        except (LoadError, KeyError) as error:
+            raise ProcessLostError(f"it has no version {version}") from error
+        return await self.answer(version, requests)
+
+    def _call(self, message: Classify | Load) -> asyncio.Future[Any]:
+        """Its answer, as soon as it comes. Raises ``ProcessLostError``, ``LoadError``."""
+        waiting: asyncio.Future[Any] = asyncio.get_running_loop().create_future()
+        if self._transport is None:
+            waiting.set_exception(ProcessLostError("the process is not there"))
+        else:
+            self._calls[message.call] = waiting
+            self._transport.write(pack(message))
+        return waiting
 
 
 class ModelPool:

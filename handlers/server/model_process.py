@@ -4,6 +4,7 @@ A process of its own for each core, so that none waits for another's interpreter
 from the server. No pydantic and no Starlette: a version is served as soon as this has started.
 """
 
+import io
 import logging
 import os
 import signal
@@ -11,6 +12,7 @@ import socket
 import sys
 import threading
 from pathlib import Path
+from typing import Final
 
 from handlers.inference.answering import answer_batch
 from handlers.inference.replies import Reply, error_reply
@@ -32,6 +34,9 @@ from handlers.server.frames import (
 
 logger = logging.getLogger("handlers.server.model_process")
 
+CALL_BYTES: Final = 256 * 1024
+"""Read at once: a call with the images that are usual."""
+
 
 class ModelProcess:
     """Answers one call after the other; a version is loaded in a thread beside."""
@@ -46,7 +51,7 @@ class ModelProcess:
 
     def run(self) -> None:
         """Until the other end is closed."""
-        with self._connection.makefile("rb") as calls:
+        with io.BufferedReader(self._connection.makefile("rb", 0), CALL_BYTES) as calls:
             while (call := read_message(calls)) is not None:
                 match call:
                     case Classify():

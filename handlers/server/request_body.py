@@ -5,10 +5,10 @@ from collections.abc import AsyncGenerator, Mapping
 from typing import Final
 
 from python_multipart.exceptions import FormParserError
-from starlette.datastructures import UploadFile
+from starlette.datastructures import Headers, UploadFile
 from starlette.exceptions import HTTPException
 from starlette.formparsers import MultiPartException, MultiPartParser
-from starlette.requests import ClientDisconnect, Request
+from starlette.types import Receive
 
 MOST_PARTS: Final = 64
 """Files, and fields, in one form."""
@@ -25,41 +25,44 @@ class _InMemory(MultiPartParser):
             file.close()
 
 
-async def read_body(request: Request, most_bytes: int, seconds: float) -> bytes:
+async def read_body(receive: Receive, headers: Mapping[str, str], most_bytes: int, seconds: float) -> bytes:
     """The whole body. Raises ``HTTPException``: 413 for one that is too large, 408 for one that does not arrive."""
-    told = request.headers.get("content-length")
+    told = headers.get("content-length")
     if told is not None and told.isdecimal() and int(told) > most_bytes:
         raise _too_large(most_bytes)
     chunks: list[bytes] = []
     size = 0
+    more = True
     try:
         async with asyncio.timeout(seconds):
-            async for chunk in request.stream():
-                size += len(chunk)
+            while more:
+                message = await receive()
+                if message["type"] == "http.disconnect":
+                    raise HTTPException(400, "the connection ended before the body had arrived")
+                chunks.append(message.get("body", b""))
+                size += len(chunks[-1])
                 if size > most_bytes:
                     raise _too_large(most_bytes)
-                chunks.append(chunk)
+                more = message.get("more_body", False)
     except TimeoutError:
         raise HTTPException(
             408, f"the body did not arrive within {seconds:g} s: send it faster", {"Connection": "close"}
         ) from None
-    except ClientDisconnect:
-        raise HTTPException(400, "the connection ended before the body had arrived") from None
     return chunks[0] if len(chunks) == 1 else b"".join(chunks)
 
 
-async def read_fields(request: Request, body: bytes) -> Mapping[str, bytes | list[bytes]]:
+async def read_fields(headers: Mapping[str, str], body: bytes) -> Mapping[str, bytes | list[bytes]]:
     """The fields of a form by name, repeated ones as a list of values; or the whole body as ``body``.
 
     Raises ``HTTPException`` 400 for a broken form.
     """
-    if not request.headers.get("content-type", "").lower().startswith("multipart/form-data"):
+    if not headers.get("content-type", "").lower().startswith("multipart/form-data"):
         return {"body": body}
 
     async def stream() -> AsyncGenerator[bytes, None]:
         yield body
 
-    parser = _InMemory(request.headers, stream(), max_files=MOST_PARTS, max_fields=MOST_PARTS)
+    parser = _InMemory(Headers(headers), stream(), max_files=MOST_PARTS, max_fields=MOST_PARTS)
     try:
         form = await parser.parse()
         fields: dict[str, bytes | list[bytes]] = {}

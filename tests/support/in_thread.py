@@ -27,14 +27,14 @@ class InThread:
     async def ready(self) -> None:
         """It is."""
 
-    async def answer(self, version: int, requests: Sequence[RawRequest]) -> list[Reply]:
+    def answer(self, version: int, requests: Sequence[RawRequest]) -> asyncio.Future[list[Reply]]:
         """As the model says."""
 
         def run() -> list[Reply]:
             self.before()
             return answer_batch(self.models[version], requests, self._limits, 5, unsure=self._unsure)
 
-        return await asyncio.to_thread(run)
+        return asyncio.ensure_future(asyncio.to_thread(run))
 
     async def load(self, version: int, folder: Path) -> VersionModel:
         """Read a version."""

@@ -25,9 +25,11 @@ PATIENCE = 60.0
 
 
 @asynccontextmanager
-async def pool_of(processes: int, folders: dict[int, Path], answer_seconds: float = 30) -> AsyncIterator[ModelPool]:
+async def pool_of(
+    processes: int, folders: dict[int, Path], answer_seconds: float = 30, start_seconds: float = 60
+) -> AsyncIterator[ModelPool]:
     environment = model_environment(WorkerOptions(), LogWords("WARNING", "text"), None)
-    pool = ModelPool(PoolRules(processes, environment, answer_seconds), lambda: folders)
+    pool = ModelPool(PoolRules(processes, environment, answer_seconds, start_seconds), lambda: folders)
     pool.start()
     try:
         yield pool
@@ -73,6 +75,17 @@ def test_a_process_answers_is_replaced_and_ended_when_it_is_stuck(
     asyncio.run(story())
 
 
+def test_a_process_that_never_comes_up_does_not_hold_up_a_version_for_ever(
+    tmp_path: Path, make_version: MakeVersion
+) -> None:
+    async def story() -> None:
+        async with pool_of(1, {1: tmp_path / "is not there"}, start_seconds=0.5) as pool:
+            with pytest.raises(LoadError, match=r"has not come up within 0\.5 s"):
+                await asyncio.wait_for(pool.load(2, make_version(tmp_path / "lucir-2", 2)), PATIENCE)
+
+    asyncio.run(story())
+
+
 class Fragile(InThread):
     """Ends whenever it is asked for one image, as a decoder with a fault would: none is known that does."""
 
@@ -81,11 +94,13 @@ class Fragile(InThread):
         self._poison = poison
         self.batches: list[int] = []
 
-    async def answer(self, version: int, requests: Sequence[RawRequest]) -> list[Reply]:
+    def answer(self, version: int, requests: Sequence[RawRequest]) -> asyncio.Future[list[Reply]]:
         self.batches.append(len(requests))
         if any(request.fields["body"] == self._poison for request in requests):
-            raise ProcessLostError("ended")
-        return await super().answer(version, requests)
+            ended: asyncio.Future[list[Reply]] = asyncio.get_running_loop().create_future()
+            ended.set_exception(ProcessLostError("ended"))
+            return ended
+        return super().answer(version, requests)
 
 
 def test_a_request_that_ends_processes_fails_alone(
