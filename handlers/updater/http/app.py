@@ -1,7 +1,6 @@
 """The updater's HTTP: the operator's page, metrics, health, status, which only read; and requests for changes."""
 
 import logging
-from typing import Protocol
 
 from starlette.applications import Starlette
 from starlette.exceptions import HTTPException
@@ -11,9 +10,6 @@ from starlette.requests import ClientDisconnect, Request
 from starlette.responses import Response
 from starlette.routing import BaseRoute, Route
 
-from handlers.bucket.edit_requests import EditDesk
-from handlers.bucket.updates import UpdateRecords
-from handlers.settings import Settings
 from handlers.sidecar.http import answer_bug, json_answer
 from handlers.updater.http.cached import tagged_json
 from handlers.updater.http.changes.correct import CorrectionApi
@@ -32,31 +28,15 @@ from handlers.updater.http.model_files import ModelFiles
 from handlers.updater.http.page import Page
 from handlers.updater.http.probes import Probes
 from handlers.updater.http.reports import ReportApi
+from handlers.updater.http.source import Source
 from handlers.updater.http.try_image import TryApi
 from handlers.updater.http.version_answers import VersionApi
-from handlers.updater.http.versions import VersionsView
-from handlers.updater.metrics import Metrics
-from handlers.updater.status import Status
-from model_store.objects import ObjectStore, StoreError
-from model_store.versions import VersionStore
+from model_store.objects import StoreError
 
 logger = logging.getLogger(__name__)
 
 PAGE_FOLDER = "page"
 """Below the scratch space: files of the version that the page shows."""
-
-
-class Source(Protocol):
-    """What the pages tell of: ``handlers.updater.service.Updater`` is one."""
-
-    metrics: Metrics
-    status: Status
-    view: VersionsView
-    objects: ObjectStore
-    settings: Settings
-    versions: VersionStore
-    records: UpdateRecords
-    edits: EditDesk
 
 
 def make_app(source: Source) -> Starlette:

@@ -1,7 +1,6 @@
 """What machines ask the updater: ``/metrics``, ``/healthz``, ``/readyz``."""
 
 import time
-from typing import Protocol
 
 from prometheus_client import CONTENT_TYPE_LATEST
 from starlette.concurrency import run_in_threadpool
@@ -10,9 +9,8 @@ from starlette.responses import Response
 from starlette.routing import Route
 
 from handlers.sidecar.http import json_answer
-from handlers.updater.metrics import Metrics
-from handlers.updater.status import Status
-from model_store.objects import ObjectStore, StoreError
+from handlers.updater.http.source import Source
+from model_store.objects import StoreError
 
 SILENT_SECONDS = 300.0
 """A loop that has not moved for so long hangs: every wait in it is shorter."""
@@ -20,19 +18,11 @@ READY_SECONDS = 5.0
 """How long one check of the store counts."""
 
 
-class Probed(Protocol):
-    """What is asked about: ``handlers.updater.service.Updater`` is one."""
-
-    metrics: Metrics
-    status: Status
-    objects: ObjectStore
-
-
 class Probes:
     """The calls."""
 
-    def __init__(self, probed: Probed) -> None:
-        self._probed = probed
+    def __init__(self, source: Source) -> None:
+        self._source = source
         self._checked = -READY_SECONDS
         self._problem: str | None = None
 
@@ -42,11 +32,11 @@ class Probes:
 
     async def metrics(self, _: Request) -> Response:
         """For Prometheus."""
-        return Response(self._probed.metrics.render(), headers={"Content-Type": CONTENT_TYPE_LATEST})
+        return Response(self._source.metrics.render(), headers={"Content-Type": CONTENT_TYPE_LATEST})
 
     async def alive(self, _: Request) -> Response:
         """Whether the loops move: if not, only a restart helps."""
-        silent = self._probed.status.silent_loops(SILENT_SECONDS)
+        silent = self._source.status.silent_loops(SILENT_SECONDS)
         if silent:
             message = f"hanging for more than {SILENT_SECONDS:.0f} s: {', '.join(silent)}"
             return json_answer({"status": "failing", "error": message}, 503)
@@ -58,7 +48,7 @@ class Probes:
         if present - self._checked >= READY_SECONDS:  # the check writes, so do not repeat it for every probe
             self._problem = await run_in_threadpool(self._check)
             self._checked = present
-        listed = self._probed.status.snapshot()["store"]  # by the watcher
+        listed = self._source.status.snapshot()["store"]  # by the watcher
         problem = self._problem or (None if listed["ok"] else listed["error"])
         if problem is not None:
             return json_answer({"status": "not ready", "error": problem}, 503)
@@ -66,7 +56,7 @@ class Probes:
 
     def _check(self) -> str | None:
         try:
-            self._probed.objects.check()
+            self._source.objects.check()
         except StoreError as error:
             return str(error)
         return None

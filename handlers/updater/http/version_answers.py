@@ -11,7 +11,7 @@ from starlette.routing import Route
 
 from handlers.updater.http.cached import tagged_json
 from handlers.updater.http.query import names, whole
-from handlers.updater.http.versions import Shown
+from handlers.updater.http.source import Source
 from model_store.documents import VersionNotFoundError
 
 ALWAYS = ("version", "error")
@@ -21,8 +21,8 @@ ALWAYS = ("version", "error")
 class VersionApi:
     """The calls; ``routes`` puts them below ``/api``."""
 
-    def __init__(self, shown: Shown) -> None:
-        self._shown = shown
+    def __init__(self, source: Source) -> None:
+        self._source = source
 
     def routes(self) -> list[Route]:
         """For the application."""
@@ -36,11 +36,11 @@ class VersionApi:
         """
         limit, before = whole(request, "limit"), whole(request, "before")
         fields = names(request, "fields")
-        snapshot = self._shown.status.snapshot()
+        snapshot = self._source.status.snapshot()
         current = snapshot["current_version"]
-        known = await run_in_threadpool(self._shown.view.numbers, current)
+        known = await run_in_threadpool(self._source.view.numbers, current)
         chosen = [number for number in known if before is None or number < before]
-        found = await run_in_threadpool(self._shown.view.describe, current, chosen[-limit:] if limit else chosen)
+        found = await run_in_threadpool(self._source.view.describe, current, chosen[-limit:] if limit else chosen)
         content = {
             "current": current,
             "served": snapshot["served_version"],
@@ -53,7 +53,7 @@ class VersionApi:
         """Everything about one version; ``?fields=`` as for the list."""
         fields = names(request, "fields")
         try:
-            found = await run_in_threadpool(self._shown.view.one, request.path_params["number"])
+            found = await run_in_threadpool(self._source.view.one, request.path_params["number"])
         except VersionNotFoundError as error:
             raise HTTPException(404, str(error)) from None
         return await run_in_threadpool(tagged_json, request, _only(found, fields))

@@ -4,12 +4,11 @@ import logging
 import threading
 import time
 from collections.abc import Sequence
-from typing import Any, Protocol
+from typing import Any
 
 from handlers.bucket.report_document import REPORT_HTML
 from handlers.bucket.updates import UpdateRecords
 from handlers.bucket.version_changes import changes_of
-from handlers.sidecar.status import SidecarStatus
 from handlers.updater.metrics import average
 from lucir_core.frozen.intervals import of_share, wilson
 from model_store.documents import VersionNotFoundError
@@ -83,16 +82,6 @@ class VersionsView:
         except StoreError as error:
             logger.warning("version %d cannot be read: %s", number, error)
             return {"version": number, "error": str(error)}
-
-
-class Shown(Protocol):
-    """What calls about versions read: ``handlers.updater.service.Updater`` has it."""
-
-    view: VersionsView
-
-    @property
-    def status(self) -> SidecarStatus:
-        """Tells which version is current, and which is served."""
 
 
 def describe(manifest: Manifest, evaluation: Evaluation, changed: str) -> dict[str, Any]:

@@ -8,15 +8,11 @@ name that was pointed to this machine to get around that is not one of the names
 
 import hmac
 import ipaddress
-from typing import Protocol
 from urllib.parse import urlsplit
 
 from pydantic import SecretStr
 from starlette.exceptions import HTTPException
 from starlette.requests import Request
-
-from handlers.settings import Settings
-from model_store.objects import ObjectStore
 
 FORWARDED = ("forwarded", "x-forwarded-for", "x-real-ip", "via")
 """Headers of proxies: behind one, everybody seems to be on this machine."""
@@ -24,13 +20,6 @@ FORWARDED = ("forwarded", "x-forwarded-for", "x-real-ip", "via")
 
 JSON, FILE = "application/json", "application/octet-stream"
 """Content types that a browser does not send to another site without asking it first."""
-
-
-class Place(Protocol):
-    """What a call that changes something needs: ``handlers.updater.service.Updater`` has it."""
-
-    settings: Settings
-    objects: ObjectStore
 
 
 def check_access(request: Request, token: SecretStr | None, content_type: str = JSON) -> None:

@@ -10,16 +10,17 @@ from handlers.bucket.corrections import put_correction
 from handlers.bucket.layout import class_name
 from handlers.inference.preprocess import BadImageError, file_suffix
 from handlers.sidecar.http import json_answer
-from handlers.updater.http.changes.access import FILE, Place, check_access
+from handlers.updater.http.changes.access import FILE, check_access
 from handlers.updater.http.changes.bodies import read_body
+from handlers.updater.http.source import Source
 
 
 class CorrectionApi:
     """The call; ``routes`` puts it below ``/api``."""
 
-    def __init__(self, place: Place) -> None:
-        self._place = place
-        self._token = place.settings.updater.secret_token()
+    def __init__(self, source: Source) -> None:
+        self._source = source
+        self._token = source.settings.updater.secret_token()
 
     def routes(self) -> list[Route]:
         """For the application."""
@@ -35,7 +36,7 @@ class CorrectionApi:
             class_name(name)
         except ValueError as error:
             raise HTTPException(400, f"class: {error}") from None
-        limits = self._place.settings.images
+        limits = self._source.settings.images
         data = await read_body(
             request, limits.max_bytes, f"the image is larger than {limits.max_bytes} bytes (images.max_bytes)"
         )
@@ -43,5 +44,5 @@ class CorrectionApi:
             suffix = await run_in_threadpool(file_suffix, data, limits)
         except BadImageError as error:
             raise HTTPException(400, str(error)) from None
-        key = await run_in_threadpool(put_correction, self._place.objects, name, data, suffix)
+        key = await run_in_threadpool(put_correction, self._source.objects, name, data, suffix)
         return json_answer({"key": key, "class": name}, 202)

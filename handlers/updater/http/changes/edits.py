@@ -1,7 +1,7 @@
 """HTTP for what a person may change: each call writes down a request, answers 202, and never waits for the work."""
 
 from collections.abc import Callable
-from typing import Any, Protocol
+from typing import Any
 
 from pydantic import Field, ValidationError
 from starlette.concurrency import run_in_threadpool
@@ -11,19 +11,11 @@ from starlette.responses import Response
 from starlette.routing import Route
 
 from handlers.bucket.edit_documents import DeleteImages, Merge, Operation, Relearn, Remove, Rename
-from handlers.bucket.edit_requests import EditDesk
 from handlers.bucket.edit_rules import EditError
-from handlers.settings import Settings
 from handlers.sidecar.http import json_answer
 from handlers.updater.http.changes.access import check_access
 from handlers.updater.http.changes.bodies import Body, explain, read_json
-
-
-class Desk(Protocol):
-    """What the calls need: ``handlers.updater.service.Updater`` has it."""
-
-    settings: Settings
-    edits: EditDesk
+from handlers.updater.http.source import Source
 
 
 class _RenameBody(Body):
@@ -44,9 +36,9 @@ class _RelearnBody(Body):
 class EditApi:
     """The calls; ``routes`` puts them below ``/api``."""
 
-    def __init__(self, desk: Desk) -> None:
-        self._desk = desk
-        self._token = desk.settings.updater.secret_token()
+    def __init__(self, source: Source) -> None:
+        self._source = source
+        self._token = source.settings.updater.secret_token()
 
     def routes(self) -> list[Route]:
         """For the application."""
@@ -94,7 +86,7 @@ class EditApi:
     async def request(self, request: Request) -> Response:
         """How far a request is."""
         try:
-            state = await run_in_threadpool(self._desk.edits.state, request.path_params["id"])
+            state = await run_in_threadpool(self._source.edits.state, request.path_params["id"])
         except ValueError as error:
             raise HTTPException(404, str(error)) from None
         if state.state == "unknown":
@@ -103,7 +95,7 @@ class EditApi:
 
     async def _submit(self, make: Callable[[], Operation]) -> Response:
         try:
-            made = await run_in_threadpool(self._desk.edits.submit, make())
+            made = await run_in_threadpool(self._source.edits.submit, make())
         except ValidationError as error:
             raise HTTPException(400, explain(error)) from None
         except EditError as error:

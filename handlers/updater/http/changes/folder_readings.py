@@ -13,8 +13,9 @@ from starlette.routing import Route
 from handlers.bucket.dropped_names import TwoReadingsError, class_folders, looks_like_an_image, why_left_alone
 from handlers.bucket.layout import class_name
 from handlers.sidecar.http import json_answer
-from handlers.updater.http.changes.access import Place, check_access
+from handlers.updater.http.changes.access import check_access
 from handlers.updater.http.changes.bodies import Body, read_json
+from handlers.updater.http.source import Source
 
 MOST_FILES = 200_000
 LARGEST_BODY = 64 * 1024 * 1024
@@ -28,8 +29,8 @@ class _LayoutBody(Body):
 class LayoutApi:
     """The call; ``routes`` puts it below ``/api``."""
 
-    def __init__(self, place: Place) -> None:
-        self._token = place.settings.updater.secret_token()
+    def __init__(self, source: Source) -> None:
+        self._token = source.settings.updater.secret_token()
 
     def routes(self) -> list[Route]:
         """For the application."""

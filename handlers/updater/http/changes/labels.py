@@ -15,11 +15,12 @@ from handlers.bucket.corrections import put_correction
 from handlers.inference.preprocess import BadImageError, decode, file_suffix
 from handlers.labelling.unsure_images import UnsureImages, UnsureRules
 from handlers.sidecar.http import HEADERS, json_answer
-from handlers.updater.http.changes.access import Place, check_access, check_sender
+from handlers.updater.http.changes.access import check_access, check_sender
 from handlers.updater.http.changes.bodies import Body, read_json
 from handlers.updater.http.changes.uploads import checked_class
 from handlers.updater.http.images.thumbnails import AT_ONCE, small
 from handlers.updater.http.query import whole
+from handlers.updater.http.source import Source
 
 LISTED = 100
 
@@ -31,12 +32,12 @@ class _LabelBody(Body):
 class LabelApi:
     """The calls; ``routes`` puts them below ``/api``."""
 
-    def __init__(self, place: Place) -> None:
-        self._objects = place.objects
-        self._limits = place.settings.images
-        self._token = place.settings.updater.secret_token()
+    def __init__(self, source: Source) -> None:
+        self._objects = source.objects
+        self._limits = source.settings.images
+        self._token = source.settings.updater.secret_token()
         self._turns = asyncio.Semaphore(AT_ONCE)
-        self._unsure = UnsureImages(UnsureRules.of(place.settings.labelling, place.settings.data))
+        self._unsure = UnsureImages(UnsureRules.of(source.settings.labelling, source.settings.data))
 
     def routes(self) -> list[Route]:
         """For the application."""

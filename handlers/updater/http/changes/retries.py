@@ -9,9 +9,10 @@ from starlette.routing import Route
 from handlers.bucket.layout import INCOMING, READY_MARKER, REASON_SUFFIX, REJECTED, safe_segment, split_incoming
 from handlers.bucket.update_documents import Reason
 from handlers.sidecar.http import json_answer
-from handlers.updater.http.changes.access import Place, check_access
+from handlers.updater.http.changes.access import check_access
 from handlers.updater.http.changes.bodies import Body, read_json
 from handlers.updater.http.changes.uploads import checked_class
+from handlers.updater.http.source import Source
 from model_store.documents import CorruptVersionError, parse
 from model_store.objects import ObjectNotFoundError
 
@@ -27,9 +28,9 @@ class _RetryBody(Body):
 class RetryApi:
     """The call; ``routes`` puts it below ``/api``."""
 
-    def __init__(self, place: Place) -> None:
-        self._objects = place.objects
-        self._token = place.settings.updater.secret_token()
+    def __init__(self, source: Source) -> None:
+        self._objects = source.objects
+        self._token = source.settings.updater.secret_token()
 
     def routes(self) -> list[Route]:
         """For the application."""

@@ -9,8 +9,9 @@ from starlette.routing import Route
 
 from handlers.bucket.pointer_move import PointerMove, RefusedVersionError, move_pointer
 from handlers.sidecar.http import json_answer
-from handlers.updater.http.changes.access import Place, check_access
+from handlers.updater.http.changes.access import check_access
 from handlers.updater.http.changes.bodies import Body, read_json
+from handlers.updater.http.source import Source
 from model_store.documents import CorruptVersionError, VersionNotFoundError
 from model_store.objects import PreconditionFailedError
 
@@ -23,9 +24,9 @@ class _RollbackBody(Body):
 class RollbackApi:
     """The call; ``routes`` puts it below ``/api``."""
 
-    def __init__(self, place: Place) -> None:
-        self._objects = place.objects
-        self._token = place.settings.updater.secret_token()
+    def __init__(self, source: Source) -> None:
+        self._objects = source.objects
+        self._token = source.settings.updater.secret_token()
 
     def routes(self) -> list[Route]:
         """For the application."""

@@ -18,8 +18,9 @@ from handlers.bucket.dropped_names import why_left_alone
 from handlers.bucket.layout import INCOMING, LONGEST_KEY, READY_MARKER, class_name, has_image_suffix, safe_segment
 from handlers.inference.formats import IMAGE_KINDS, recognise
 from handlers.sidecar.http import json_answer
-from handlers.updater.http.changes.access import FILE, Place, check_access
+from handlers.updater.http.changes.access import FILE, check_access
 from handlers.updater.http.changes.bodies import parts
+from handlers.updater.http.source import Source
 from model_store.manifest import now
 
 HEAD = 64
@@ -31,10 +32,10 @@ AT_ONCE = 8
 class UploadApi:
     """The calls; ``routes`` puts them below ``/api``."""
 
-    def __init__(self, place: Place) -> None:
-        self._objects = place.objects
-        self._limits = place.settings.images
-        self._token = place.settings.updater.secret_token()
+    def __init__(self, source: Source) -> None:
+        self._objects = source.objects
+        self._limits = source.settings.images
+        self._token = source.settings.updater.secret_token()
         self._turns = asyncio.Semaphore(AT_ONCE)
 
     def routes(self) -> list[Route]:

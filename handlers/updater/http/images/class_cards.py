@@ -10,7 +10,7 @@ from starlette.routing import Route
 
 from handlers.updater.http.cached import tagged_json
 from handlers.updater.http.query import whole
-from handlers.updater.http.versions import Shown
+from handlers.updater.http.source import Source
 from lucir_core.frozen.intervals import of_share
 from model_store.documents import VersionNotFoundError
 
@@ -21,8 +21,8 @@ ORDERS = ("name", "accuracy", "images", "newest")
 class ClassApi:
     """The call; ``routes`` puts it below ``/api``."""
 
-    def __init__(self, shown: Shown) -> None:
-        self._shown = shown
+    def __init__(self, source: Source) -> None:
+        self._source = source
 
     def routes(self) -> list[Route]:
         """For the application."""
@@ -39,11 +39,11 @@ class ClassApi:
         order = query.get("order", "name")
         if order not in ORDERS:
             raise HTTPException(400, f"order is {order[:40]!r}: choose of {', '.join(ORDERS)}")
-        number = whole(request, "version") or self._shown.status.snapshot()["current_version"]
+        number = whole(request, "version") or self._source.status.snapshot()["current_version"]
         if number is None:
             return tagged_json(request, {"version": None, "total": 0, "found": 0, "classes": []})
         try:
-            version = await run_in_threadpool(self._shown.view.one, number)
+            version = await run_in_threadpool(self._source.view.one, number)
         except VersionNotFoundError as error:
             raise HTTPException(404, str(error)) from None
         if "error" in version:

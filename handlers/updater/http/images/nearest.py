@@ -8,7 +8,6 @@ import io
 import threading
 from collections import OrderedDict
 from pathlib import Path
-from typing import Protocol
 
 import numpy as np
 from numpy.typing import NDArray
@@ -20,7 +19,6 @@ from starlette.responses import Response
 from starlette.routing import Route
 
 from handlers.inference.preprocess import BadImageError, ImageRules, crop, decode_square
-from handlers.settings import Settings
 from handlers.sidecar.http import json_answer
 from handlers.updater.http.changes.access import FILE, check_own_page
 from handlers.updater.http.changes.bodies import read_body
@@ -28,6 +26,7 @@ from handlers.updater.http.images.network import Network, scaled
 from handlers.updater.http.images.thumbnails import read_exemplars
 from handlers.updater.http.images.version_files import VersionFiles
 from handlers.updater.http.query import whole
+from handlers.updater.http.source import Source
 from lucir_core.memory.feature_memory import read_rows
 from lucir_core.memory.image_blobs import image_digest
 from model_store.documents import VersionNotFoundError
@@ -42,19 +41,12 @@ CLASSES_KEPT = 200
 SHOWN, MOST = 6, 50
 
 
-class Place(Protocol):
-    """What the call needs: ``handlers.updater.service.Updater`` has it."""
-
-    settings: Settings
-    versions: VersionStore
-
-
 class NearestApi:
     """The call; ``routes`` puts it below ``/api``."""
 
-    def __init__(self, place: Place, files: VersionFiles) -> None:
-        self._limits = place.settings.images
-        self._finder = NearestExemplars(place.versions, files, self._limits)
+    def __init__(self, source: Source, files: VersionFiles) -> None:
+        self._limits = source.settings.images
+        self._finder = NearestExemplars(source.versions, files, self._limits)
         self._turns = asyncio.Semaphore(1)
 
     def routes(self) -> list[Route]:

@@ -4,7 +4,7 @@ Updates are read one after the other until a page is full, so that the cost does
 """
 
 from collections.abc import Callable, Iterator
-from typing import Any, Protocol
+from typing import Any
 
 from starlette.concurrency import run_in_threadpool
 from starlette.exceptions import HTTPException
@@ -16,13 +16,12 @@ from handlers.bucket.layout import ARCHIVE, has_image_suffix
 from handlers.bucket.seen_images import FILE as LEARNT
 from handlers.bucket.seen_images import Learnt, short
 from handlers.bucket.update_documents import Entry
-from handlers.bucket.updates import UpdateRecords
 from handlers.parallel import ordered_map
-from handlers.sidecar.status import SidecarStatus
 from handlers.updater.http.cached import tagged_json
 from handlers.updater.http.images.version_files import VersionFiles
 from handlers.updater.http.query import whole
-from model_store.objects import ObjectStore, exists
+from handlers.updater.http.source import Source
+from model_store.objects import exists
 
 SHOWN, MOST = 24, 200
 UPDATES_READ = 100
@@ -30,22 +29,11 @@ UPDATES_READ = 100
 PARALLEL = 8
 
 
-class Place(Protocol):
-    """What the calls read: ``handlers.updater.service.Updater`` has it."""
-
-    objects: ObjectStore
-    records: UpdateRecords
-
-    @property
-    def status(self) -> SidecarStatus:
-        """Tells which version is current."""
-
-
 class StoredImagesApi:
     """The calls; ``routes`` puts them below ``/api``."""
 
-    def __init__(self, place: Place, files: VersionFiles) -> None:
-        self._place = place
+    def __init__(self, source: Source, files: VersionFiles) -> None:
+        self._source = source
         self._files = files
 
     def routes(self) -> list[Route]:
@@ -55,7 +43,7 @@ class StoredImagesApi:
     async def of_class(self, request: Request) -> Response:
         """Stored originals that the current version learnt as the class; ``next`` is the ``?before=`` of the rest."""
         name = request.path_params["name"]
-        number = self._place.status.snapshot()["current_version"]
+        number = self._source.status.snapshot()["current_version"]
         learnt = await run_in_threadpool(self._learnt, number) if number is not None else None
         if learnt is None or name not in learnt.classes:
             raise HTTPException(404, f"nothing is known of images of {name[:200]!r}: see /api/classes")
@@ -98,7 +86,7 @@ class StoredImagesApi:
         self, choose: Callable[[Entry], bool], start: tuple[int, int] | None, limit: int
     ) -> tuple[list[tuple[str, Entry]], str | None]:
         """At most ``limit`` entries whose objects are there, and where to go on, as the next request says it."""
-        ids = [each for each in reversed(self._place.records.ids()) if start is None or int(each) <= start[0]]
+        ids = [each for each in reversed(self._source.records.ids()) if start is None or int(each) <= start[0]]
         found: list[tuple[str, Entry]] = []
         for update in ids[:UPDATES_READ]:
             skipped = start[1] if start is not None and int(update) == start[0] else 0
@@ -110,7 +98,7 @@ class StoredImagesApi:
 
     def _there(self, update: str, choose: Callable[[Entry], bool], skipped: int) -> Iterator[tuple[int, Entry]]:
         """(place among the plan's entries, entry) of those that are chosen and still where the plan put them."""
-        plan = self._place.records.plan(update)
+        plan = self._source.records.plan(update)
         chosen = [
             (position, entry)
             for position, entry in enumerate(plan.entries if plan is not None else ())
@@ -118,7 +106,7 @@ class StoredImagesApi:
         ]
         for first in range(0, len(chosen), SHOWN):
             block = chosen[first : first + SHOWN]
-            there = ordered_map(lambda one: exists(self._place.objects, one[1].target), block, PARALLEL)
+            there = ordered_map(lambda one: exists(self._source.objects, one[1].target), block, PARALLEL)
             yield from (one for one, is_there in zip(block, there, strict=True) if is_there)
 
 

@@ -5,7 +5,6 @@ import io
 import json
 from collections.abc import Callable
 from pathlib import Path
-from typing import Protocol
 
 from PIL import Image
 from safetensors import safe_open
@@ -17,12 +16,12 @@ from starlette.routing import Route
 
 from handlers.bucket.layout import ARCHIVE, REASON_SUFFIX, REJECTED
 from handlers.inference.preprocess import BadImageError, decode
-from handlers.settings import Settings
 from handlers.updater.http.cached import tagged
 from handlers.updater.http.images.version_files import VersionFiles
+from handlers.updater.http.source import Source
 from model_store.documents import VersionNotFoundError
 from model_store.layout import EXEMPLARS
-from model_store.objects import ObjectNotFoundError, ObjectStore, ObjectTooLargeError
+from model_store.objects import ObjectNotFoundError, ObjectTooLargeError
 
 SIDE = 112
 """Pixels of the longer side; a screen of twice the density shows 56 of its own."""
@@ -31,19 +30,12 @@ AT_ONCE = 2
 LIFETIME = "private, max-age=600"
 
 
-class Place(Protocol):
-    """What the calls read: ``handlers.updater.service.Updater`` has it."""
-
-    settings: Settings
-    objects: ObjectStore
-
-
 class ThumbnailApi:
     """The calls; ``routes`` puts them below ``/api``."""
 
-    def __init__(self, place: Place, files: VersionFiles) -> None:
-        self._objects = place.objects
-        self._limits = place.settings.images
+    def __init__(self, source: Source, files: VersionFiles) -> None:
+        self._objects = source.objects
+        self._limits = source.settings.images
         self._files = files
         self._turns = asyncio.Semaphore(AT_ONCE)
 
