@@ -15,7 +15,7 @@ from lucir_core.training.phase_run import PhaseRun
 
 
 class IncrementalMethod(Protocol):
-    """How one phase is learnt. A method shares functions with others, not a base class."""
+    """How one phase is learnt. Methods share functions; what most on the linear head begin with is `OnLinearHead`."""
 
     needs_every_image: bool
     """True where the phase must be given images of all classes (training from scratch), not of the new ones only."""
@@ -66,6 +66,18 @@ def grown_linear_model(
     if config.head != "linear":
         raise ConfigError(f"{config.method} needs the linear head, not head = {config.head!r}")
     return grown_model(config, previous, new_count, seed)
+
+
+class OnLinearHead:
+    """How a method on the linear head begins that trains on the phase's images."""
+
+    needs_every_image = False
+
+    def start(
+        self, config: PhaseConfig, previous: IncrementalModel | None, old_count: int, new_count: int, seed: int
+    ) -> IncrementalModel:
+        """The previous model with a linear row for every new class."""
+        return grown_linear_model(config, previous, new_count, seed)
 
 
 def linear_head(model: IncrementalModel) -> LinearHead:

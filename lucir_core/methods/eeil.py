@@ -26,10 +26,9 @@ import torch
 from torch import Tensor
 
 from lucir_core.config.method_settings import Distillation, Eeil
-from lucir_core.config.phase_config import PhaseConfig
 from lucir_core.losses.distillation import distillation_loss, grouped_distillation_loss
 from lucir_core.losses.rebalancing import cross_entropy_loss
-from lucir_core.methods.base import METHODS, grown_linear_model
+from lucir_core.methods.base import METHODS, OnLinearHead
 from lucir_core.models.model import IncrementalModel, Output, frozen_copy
 from lucir_core.training.phase_run import PhaseRun
 from lucir_core.training.schedule import Schedule, phase_schedule
@@ -39,16 +38,8 @@ NOISE_DECAY = 0.55
 
 
 @METHODS.register("eeil")
-class EndToEnd:
+class EndToEnd(OnLinearHead):
     """Distillation by phase, then a balanced fine-tune."""
-
-    needs_every_image = False
-
-    def start(
-        self, config: PhaseConfig, previous: IncrementalModel | None, old_count: int, new_count: int, seed: int
-    ) -> IncrementalModel:
-        """The previous model with a linear row for every new class."""
-        return grown_linear_model(config, previous, new_count, seed)
 
     def learn(self, run: PhaseRun) -> None:
         """Train, balance."""

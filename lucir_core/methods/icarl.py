@@ -18,10 +18,9 @@ import torch
 from torch import Tensor
 
 from lucir_core.config.method_settings import Distillation
-from lucir_core.config.phase_config import PhaseConfig
 from lucir_core.losses.distillation import distillation_loss, new_class_loss
 from lucir_core.losses.rebalancing import cross_entropy_loss
-from lucir_core.methods.base import METHODS, grown_linear_model
+from lucir_core.methods.base import METHODS, OnLinearHead
 from lucir_core.methods.finetune import train_all
 from lucir_core.models.model import IncrementalModel, Output
 from lucir_core.training.phase_run import PhaseRun
@@ -30,16 +29,8 @@ from lucir_core.training.trainer import LossFunction, LossTerm
 
 
 @METHODS.register("icarl")
-class Icarl:
+class Icarl(OnLinearHead):
     """Cross-entropy and distilled logits, with exemplars."""
-
-    needs_every_image = False
-
-    def start(
-        self, config: PhaseConfig, previous: IncrementalModel | None, old_count: int, new_count: int, seed: int
-    ) -> IncrementalModel:
-        """The previous model with a linear row for every new class."""
-        return grown_linear_model(config, previous, new_count, seed)
 
     def learn(self, run: PhaseRun) -> None:
         """One stage over everything trainable."""

@@ -19,26 +19,17 @@ import torch
 from torch import Tensor
 
 from lucir_core.config.method_settings import IcarlOriginal
-from lucir_core.config.phase_config import PhaseConfig
 from lucir_core.losses.distillation import sigmoid_loss
-from lucir_core.methods.base import METHODS, grown_linear_model
-from lucir_core.models.model import IncrementalModel, Output
+from lucir_core.methods.base import METHODS, OnLinearHead
+from lucir_core.models.model import Output
 from lucir_core.training.phase_run import PhaseRun
 from lucir_core.training.schedule import phase_schedule
 from lucir_core.training.trainer import LossTerm
 
 
 @METHODS.register("icarl_original")
-class IcarlOriginalLoss:
+class IcarlOriginalLoss(OnLinearHead):
     """Sigmoids, with exemplars."""
-
-    needs_every_image = False
-
-    def start(
-        self, config: PhaseConfig, previous: IncrementalModel | None, old_count: int, new_count: int, seed: int
-    ) -> IncrementalModel:
-        """The previous model with a linear row for every new class."""
-        return grown_linear_model(config, previous, new_count, seed)
 
     def learn(self, run: PhaseRun) -> None:
         """One stage over everything trainable."""

@@ -7,24 +7,14 @@ readout that is LwF's own is the head's. Source: LUCIR's paper, which says that 
 Variant `lwf_task`: `distillation: {cross_entropy: new, weight: 3}`, cross-entropy over the new classes only.
 """
 
-from lucir_core.config.phase_config import PhaseConfig
-from lucir_core.methods.base import METHODS, grown_linear_model
+from lucir_core.methods.base import METHODS, OnLinearHead
 from lucir_core.methods.icarl import learn_distilled
-from lucir_core.models.model import IncrementalModel
 from lucir_core.training.phase_run import PhaseRun
 
 
 @METHODS.register("lwf")
-class Lwf:
+class Lwf(OnLinearHead):
     """Cross-entropy and distilled logits, without exemplars."""
-
-    needs_every_image = False
-
-    def start(
-        self, config: PhaseConfig, previous: IncrementalModel | None, old_count: int, new_count: int, seed: int
-    ) -> IncrementalModel:
-        """The previous model with a linear row for every new class."""
-        return grown_linear_model(config, previous, new_count, seed)
 
     def learn(self, run: PhaseRun) -> None:
         """One stage over everything trainable."""
