@@ -35,20 +35,30 @@ class SuiteRun:
 
 
 @dataclass(frozen=True)
-class Suite:
-    """A suite file, read."""
+class Heading:
+    """The keys of a suite file beside its runs."""
 
-    name: str
     description: str
     dataset: str
-    runs: tuple[SuiteRun, ...]
-    settings: tuple[Mapping[str, Any], ...]
-    """Of each run."""
     seeds: tuple[int, ...]
     preset: str = "cifar100"
     order: str = str(PAPERS_SEED)
     validation: int | None = None
     """Training images of each class that are held out and take the place of the test images."""
+
+    def __post_init__(self) -> None:
+        if not self.seeds:
+            raise ConfigError("the suite has no seeds: give at least one")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Suite(Heading):
+    """A suite file, read."""
+
+    name: str
+    runs: tuple[SuiteRun, ...]
+    settings: tuple[Mapping[str, Any], ...]
+    """Of each run."""
 
     @property
     def data_name(self) -> str:
@@ -121,31 +131,5 @@ def _suite(name: str, values: Any) -> Suite:
         own = {key: value for key, value in entry.items() if key != "settings"}
         runs.append(from_mapping(SuiteRun, own, f"runs[{number}]."))
     facts = {key: value for key, value in values.items() if key != "runs"}
-    heading = from_mapping(_Heading, facts)
-    return Suite(
-        name=name,
-        description=heading.description,
-        dataset=heading.dataset,
-        runs=tuple(runs),
-        settings=tuple(settings),
-        seeds=heading.seeds,
-        preset=heading.preset,
-        order=heading.order,
-        validation=heading.validation,
-    )
-
-
-@dataclass(frozen=True)
-class _Heading:
-    """The keys of a suite file beside its runs."""
-
-    description: str
-    dataset: str
-    seeds: tuple[int, ...]
-    preset: str = "cifar100"
-    order: str = str(PAPERS_SEED)
-    validation: int | None = None
-
-    def __post_init__(self) -> None:
-        if not self.seeds:
-            raise ConfigError("the suite has no seeds: give at least one")
+    heading = from_mapping(Heading, facts)
+    return Suite(**vars(heading), name=name, runs=tuple(runs), settings=tuple(settings))
