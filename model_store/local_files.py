@@ -88,3 +88,10 @@ def sibling(path: Path) -> Iterator[Path]:
     finally:
         with suppress(FileNotFoundError):
             temporary.unlink()
+
+
+def write_whole(path: Path, text: str) -> None:
+    """Write a file that is complete before its name appears."""
+    with sibling(path) as temporary:
+        temporary.write_text(text, encoding="utf-8")
+        temporary.replace(path)

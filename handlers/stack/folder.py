@@ -13,6 +13,7 @@ from pydantic import BaseModel, ConfigDict, ValidationError
 
 from handlers.settings import Settings
 from handlers.stack.errors import StackError
+from model_store.local_files import write_whole
 
 RECORD = "stack.json"
 LOCK = "stack.lock"
@@ -55,10 +56,7 @@ def claimed(settings: Settings) -> Iterator[None]:
 
 def write_record(settings: Settings, record: StackRecord) -> None:
     """Replace ``run/stack.json`` in one step."""
-    path = settings.run_folder / RECORD
-    temporary = path.with_suffix(".tmp")
-    temporary.write_text(record.model_dump_json(indent=2) + "\n", encoding="utf-8")
-    temporary.replace(path)
+    write_whole(settings.run_folder / RECORD, record.model_dump_json(indent=2) + "\n")
 
 
 def find_stack(settings: Settings) -> StackRecord | None:

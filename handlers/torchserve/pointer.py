@@ -7,7 +7,7 @@ from pathlib import Path
 
 from pydantic import ValidationError
 
-from model_store.local_files import sibling
+from model_store.local_files import write_whole
 from model_store.manifest import Document, Pointer
 from model_store.objects import StoreError
 from model_store.versions import VersionStore
@@ -83,10 +83,8 @@ class KnownPointer:
         """A disk that is full costs the comfort of a start without the store, nothing else."""
         try:
             self._file.parent.mkdir(parents=True, exist_ok=True)
-            with sibling(self._file) as temporary:
-                remembered = RememberedPointer(store=self._versions.objects.url, pointer=pointer)
-                temporary.write_text(remembered.model_dump_json(indent=2), encoding="utf-8")
-                temporary.replace(self._file)
+            remembered = RememberedPointer(store=self._versions.objects.url, pointer=pointer)
+            write_whole(self._file, remembered.model_dump_json(indent=2))
         except OSError as error:
             logger.warning("the pointer cannot be remembered in %s: %s", self._file, error)
         else:

@@ -1,9 +1,7 @@
 """One JSON file per finished run: written compactly enough to be read and committed, read back with a check."""
 
 import json
-import os
 import re
-import tempfile
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -14,6 +12,7 @@ from lucir_core.bench.phase_accuracy import READOUTS
 from lucir_core.config.phase_config import config_from_dict
 from lucir_core.errors import StateError
 from lucir_core.evaluate import average_incremental_accuracy
+from lucir_core.files import write_whole
 
 FORMAT = "lucir-bench/1"
 
@@ -41,23 +40,12 @@ def _total_flops(phases: Sequence[Mapping[str, Any]]) -> float | None:
 
 
 def write_json(path: Path, value: Any) -> None:
-    """Write under a temporary name, flush, rename; lists of plain values stand on one line."""
-    path.parent.mkdir(parents=True, exist_ok=True)
+    """Write as `write_whole` does, readable for all; lists of plain values stand on one line."""
     text = json.dumps(value, ensure_ascii=False, indent=1)
     # No text of JSON holds a line break, so only lists are folded.
     text = re.sub(r"\[\n[^\[\]{}]*?\n\s*\]", lambda match: re.sub(r"\n\s*", " ", match[0]), text)
-    handle, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
-    temporary = Path(name)
-    try:
-        with os.fdopen(handle, "w", encoding="utf-8") as file:
-            file.write(text + "\n")
-            file.flush()
-            os.fsync(file.fileno())
-        temporary.chmod(0o644)
-        temporary.replace(path)
-    except BaseException:
-        temporary.unlink(missing_ok=True)
-        raise
+    write_whole(path, f"{text}\n".encode())
+    path.chmod(0o644)
 
 
 def read_json(path: Path) -> dict[str, Any]:

@@ -11,6 +11,7 @@ from handlers.updater.release.evaluate import open_model
 from handlers.updater.training.messages import STATE
 from lucir_core.memory.image_blobs import ImageBlobs
 from model_store.layout import EXEMPLARS, MODEL
+from model_store.local_files import write_whole
 
 IMAGES = 8
 """Enough to notice a model or a preprocessing that is not the evaluated one; asked before every swap."""
@@ -38,6 +39,4 @@ def write_canary(spec: VersionSpec, threads: int | None) -> None:
             for index, row in zip(picked, probabilities, strict=True)
         ),
     )
-    partial = spec.folder / "canary.partial"
-    partial.write_text(made.model_dump_json(indent=2), encoding="utf-8")
-    partial.replace(spec.folder / FILE)
+    write_whole(spec.folder / FILE, made.model_dump_json(indent=2))

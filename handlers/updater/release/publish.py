@@ -28,6 +28,7 @@ from model_store.layout import (
     QUANTISED,
     SEEN_IMAGES,
 )
+from model_store.local_files import write_whole
 from model_store.manifest import Calibration, Evaluation, Manifest, Refinement
 from model_store.objects import PreconditionFailedError
 
@@ -63,13 +64,7 @@ def write_evaluation(update: Update, spec: VersionSpec) -> None:
             f"version {spec.number} is served, though too few images tell what it is worth: "
             f"{'; '.join(evaluation.gate.undecided)}",
         )
-    _write_evaluated(spec, evaluation)
-
-
-def _write_evaluated(spec: VersionSpec, evaluation: Evaluation) -> None:
-    partial = spec.folder / "evaluation.partial"
-    partial.write_text(evaluation.model_dump_json(indent=2), encoding="utf-8")
-    partial.replace(spec.folder / EVALUATION)
+    write_whole(spec.folder / EVALUATION, evaluation.model_dump_json(indent=2))
 
 
 def judged(evaluation: Evaluation, found: Refinement, parent: int | None) -> Evaluation:
@@ -83,7 +78,7 @@ def judged(evaluation: Evaluation, found: Refinement, parent: int | None) -> Eva
 
 
 def _refinement(spec: VersionSpec) -> Refinement:
-    result: Result = Result.read(spec.folder / RESULT)
+    result = Result.read(spec.folder / RESULT)
     if result.refinement is None:
         raise ValueError(f"{spec.folder / RESULT} does not say whether the refined backbone of {spec.number} is better")
     return result.refinement
@@ -112,7 +107,7 @@ def remedy(update: Update, spec: VersionSpec) -> str:
 
 def publish(update: Update, spec: VersionSpec) -> None:
     """Upload a version, its manifest last; a refused one too. Raises ``SupersededError``."""
-    result: Result = Result.read(spec.folder / RESULT)
+    result = Result.read(spec.folder / RESULT)
     (spec.folder / CONFIG).write_text(
         yaml.safe_dump(result.config, sort_keys=False, allow_unicode=True), encoding="utf-8"
     )

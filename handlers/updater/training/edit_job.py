@@ -30,7 +30,7 @@ logger = logging.getLogger(__name__)
 
 def run(folder: Path) -> int:
     """Do the task in ``folder``; return the exit status."""
-    task: EditTask = EditTask.read(folder / TASK)
+    task = EditTask.read(folder / TASK)
     setup_logging(LogSettings(level=task.log_level, format=task.log_format), "editing")
     try:
         edit(folder, task)

@@ -63,8 +63,7 @@ def run_child(update: Update, candidate: Candidate) -> Result:
     # The last job. A server is about to start a worker, which wants the memory; a head alone takes little of it.
     if candidate.kind == "learnt" and (update.refines or not update.way.config.frozen):
         services.child.end()
-    result: Result = Result.read(candidate.folder / RESULT)
-    return result
+    return Result.read(candidate.folder / RESULT)
 
 
 def _begin(update: Update, candidate: Candidate) -> None:
@@ -102,7 +101,6 @@ def report_progress(services: Services, progress: ChildProgress) -> None:
 
 def _left_task(folder: Path) -> dict[str, Any] | None:
     try:
-        identity: dict[str, Any] = Task.read(folder / TASK).identity
+        return Task.read(folder / TASK).identity
     except (OSError, ValueError):
         return None
-    return identity

@@ -1,12 +1,13 @@
 """What the updater tells its learning child (``task.json``) and hears from it (``result.json``)."""
 
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, Self
 
 from pydantic import JsonValue
 
 from handlers.bucket.edit_documents import Operation
 from handlers.updater.context.candidate import Kind
+from model_store.local_files import write_whole
 from model_store.manifest import Document, Refinement
 
 TASK, RESULT, STATE = "task.json", "result.json", "state"
@@ -16,15 +17,13 @@ class Message(Document):
     """What one of the two tells the other, as a file."""
 
     @classmethod
-    def read(cls, path: Path) -> Any:
+    def read(cls, path: Path) -> Self:
         """Read a file that ``write`` wrote."""
         return cls.model_validate_json(path.read_bytes())
 
     def write(self, path: Path) -> None:
         """Write the file; it is there whole, or not at all."""
-        partial = path.with_suffix(".partial")
-        partial.write_text(self.model_dump_json(indent=2), encoding="utf-8")
-        partial.replace(path)
+        write_whole(path, self.model_dump_json(indent=2))
 
 
 class Task(Message):
