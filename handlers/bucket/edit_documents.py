@@ -112,15 +112,15 @@ class EditPlan(StoredDocument):
     """``edit.json``: what the request means for the version it was applied to."""
 
     operation: Operation
-    refused: str | None
+    refused: str | None = None
     """Why nothing is done."""
-    digests: tuple[str, ...]
+    digests: tuple[str, ...] = ()
     """``image_digest`` (hex) of the images that leave the exemplars and the held-out images."""
-    learnt: tuple[Sha256, ...]
+    learnt: tuple[Sha256, ...] = ()
     """Of the images to delete, those that the version had learnt."""
-    files: tuple[StoredFile, ...]
+    files: tuple[StoredFile, ...] = ()
     """Stored originals of what is removed."""
-    erases: bool
+    erases: bool = False
     """Whether these files are deleted."""
     notes: tuple[str, ...] = ()
     """What the person who asked is to be told beside the outcome."""
@@ -132,13 +132,13 @@ class EditAnswer(StoredDocument):
     request: str
     operation: Operation
     version: int | None
-    exemplars_removed: int
-    held_out_removed: int
-    files: tuple[str, ...]
+    exemplars_removed: int = 0
+    held_out_removed: int = 0
+    files: tuple[str, ...] = ()
     """Keys of stored originals of what was removed, as far as they are still there."""
-    deleted: tuple[str, ...]
-    left: tuple[str, ...]
+    deleted: tuple[str, ...] = ()
+    left: tuple[str, ...] = ()
     """Keys whose content is not what was stored there: somebody else's now, and left alone."""
-    versions: tuple[int, ...]
+    versions: tuple[int, ...] = ()
     """Earlier versions that still hold such images."""
-    notes: tuple[str, ...]
+    notes: tuple[str, ...] = ()

@@ -7,7 +7,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from handlers.bucket.edit_documents import Relearn
+from handlers.bucket.edit_documents import EditRequest, Relearn
 from handlers.bucket.update_documents import Intent, Plan
 from handlers.bucket.updates import UpdateRecords
 from handlers.settings import Settings
@@ -140,6 +140,13 @@ class Update:
         """What is to be learnt from the archive, where a person asked for that."""
         operation = self.intent.edit.operation if self.intent.edit is not None else None
         return operation if isinstance(operation, Relearn) else None
+
+    @property
+    def request(self) -> EditRequest:
+        """What was asked for. Raises ``StoreError`` for an update that takes up a drop."""
+        if self.intent.edit is None:
+            raise StoreError(f"update {self.id} takes up a drop, not a request")
+        return self.intent.edit
 
     @property
     def requested_at(self) -> float:

@@ -8,7 +8,6 @@ import numpy as np
 from handlers.bucket.edit_documents import ANSWER, DeleteImages, EditAnswer, EditPlan, Merge, Remove, Rename
 from handlers.bucket.layout import EVALUATION, INCOMING
 from handlers.bucket.seen_images import short
-from handlers.bucket.update_documents import Intent
 from handlers.updater.context.parent import ParentVersion
 from handlers.updater.context.update import Update
 from handlers.updater.edits.edited_spec import edit_plan
@@ -16,7 +15,7 @@ from handlers.updater.edits.find_images import erase, versions_holding
 from lucir_core.memory.feature_memory import FeatureMemory
 from model_store.layout import FEATURES
 from model_store.manifest import Counts
-from model_store.objects import ObjectStore, StoreError
+from model_store.objects import ObjectStore
 
 WEIGHTS = (
     "the network was trained with these images and its weights stay as they are: only learning again without them "
@@ -46,7 +45,7 @@ def account(update: Update) -> None:
     removed = _removed(update, parent)
     versions = tuple(_still_holding(update, edit, parent)) if parent is not None else ()
     answer = EditAnswer(
-        request=_request_id(update.intent),
+        request=update.request.id,
         operation=edit.operation,
         version=update.plan.version,
         exemplars_removed=removed[0],
@@ -58,12 +57,6 @@ def account(update: Update) -> None:
         notes=tuple(_notes(services.objects, edit, parent)) if done else (),
     )
     services.records.write_once(update.id, ANSWER, answer)
-
-
-def _request_id(intent: Intent) -> str:
-    if intent.edit is None:
-        raise StoreError(f"update {intent.id} takes up a drop, not a request")
-    return intent.edit.id
 
 
 def _removed(update: Update, parent: ParentVersion | None) -> tuple[int, int]:

@@ -2,7 +2,7 @@
 
 import logging
 
-from handlers.bucket.edit_documents import EDIT, DeleteImages, EditPlan, EditRequest, Merge, Operation, Remove
+from handlers.bucket.edit_documents import EDIT, DeleteImages, EditPlan, Merge, Operation, Remove
 from handlers.bucket.edit_rules import EditError, checked, regrouping
 from handlers.bucket.seen_images import short
 from handlers.bucket.update_documents import Plan
@@ -22,7 +22,6 @@ from handlers.updater.workflow.learn_steps import STEPS
 from handlers.updater.workflow.runner import Step
 from model_store.layout import EVALUATION
 from model_store.manifest import now
-from model_store.objects import StoreError
 
 logger = logging.getLogger(__name__)
 
@@ -32,14 +31,14 @@ LONGEST_REASON = 200
 
 def resolve(update: Update) -> None:
     """Find out what the request means for the version that is served; write that down, and which version it makes."""
-    services, request = update.services, _request(update)
+    services, request = update.services, update.request
     pointer = services.versions.current()
     parent = update.start_from(services.versions.manifest(pointer.version)) if pointer is not None else None
     classes = parent.manifest.classes if parent is not None else ()
     try:
         edit = _resolved(update, checked(request.operation, classes), parent)
     except EditError as error:
-        edit = EditPlan(operation=request.operation, refused=str(error), digests=(), learnt=(), files=(), erases=False)
+        edit = EditPlan(operation=request.operation, refused=str(error))
     services.records.write(update.id, EDIT, edit)
     changes = edit.refused is None and (bool(edit.learnt) or not isinstance(edit.operation, DeleteImages))
     services.records.write_plan(
@@ -59,7 +58,7 @@ def resolve(update: Update) -> None:
 def _resolved(update: Update, operation: Operation, parent: ParentVersion | None) -> EditPlan:
     """Raises ``EditError`` for images that are nowhere."""
     services = update.services
-    edit = EditPlan(operation=operation, refused=None, digests=(), learnt=(), files=(), erases=False)
+    edit = EditPlan(operation=operation)
     if parent is None or not isinstance(operation, Remove | DeleteImages):
         return edit
     learnt = parent.learnt
@@ -126,12 +125,6 @@ def finish(update: Update) -> None:
         note_edited(update.services.records, edit.operation)
     remove_parents(update.services.settings.work_folder)
     end_update(update, outcome, reason)
-
-
-def _request(update: Update) -> EditRequest:
-    if update.intent.edit is None:
-        raise StoreError(f"update {update.id} takes up a drop, not a request")
-    return update.intent.edit
 
 
 def _skip(update: Update) -> bool:

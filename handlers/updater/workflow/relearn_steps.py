@@ -55,7 +55,7 @@ def gather(update: Update) -> None:
     if asked.preset is not None and refused is None:
         chosen = ChosenPreset(update_id=update.id, preset=asked.preset, overrides=asked.overrides)
         services.records.add_presets(update.id, *_way_before(update, served), chosen)
-    edit = EditPlan(operation=asked, refused=refused, digests=(), learnt=(), files=(), erases=False, notes=notes)
+    edit = EditPlan(operation=asked, refused=refused, notes=notes)
     services.records.write(update.id, EDIT, edit)
     services.records.write_plan(plan)
 
@@ -155,20 +155,8 @@ def _nothing(update: Update, parent: ParentVersion | None) -> Plan:
 
 def finish(update: Update) -> None:
     """Write the answer for whoever asked, and how it ended; remove the scratch space."""
-    edit = edit_plan(update)
-    request = update.intent.edit
-    answer = EditAnswer(
-        request=request.id if request is not None else "",
-        operation=edit.operation,
-        version=update.plan.version,
-        exemplars_removed=0,
-        held_out_removed=0,
-        files=(),
-        deleted=(),
-        left=(),
-        versions=(),
-        notes=edit.notes,
-    )
+    edit, version = edit_plan(update), update.plan.version
+    answer = EditAnswer(request=update.request.id, operation=edit.operation, version=version, notes=edit.notes)
     update.services.records.write_once(update.id, ANSWER, answer)
     end_learning(update, edit.refused)
 
