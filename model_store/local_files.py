@@ -6,9 +6,12 @@ import os
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
+from typing import TYPE_CHECKING
 
-from model_store.manifest import FileRecord
 from model_store.objects import StoreError, StoreUnavailableError
+
+if TYPE_CHECKING:
+    from model_store.manifest import FileRecord
 
 CHUNK = 1024 * 1024
 
@@ -68,8 +71,11 @@ def make_folders(folder: Path) -> None:
         sync_folder(new.parent)
 
 
-def record(path: Path) -> FileRecord:
+def record(path: Path) -> "FileRecord":
     """Size and sha256 of a file, read in pieces."""
+    # Imported here: who only writes files, as a server that starts, does not wait for the models of all documents.
+    from model_store.manifest import FileRecord
+
     digest = hashlib.sha256()
     size = 0
     with path.open("rb") as file:

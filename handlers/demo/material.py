@@ -9,7 +9,8 @@ import numpy as np
 from handlers.bucket.layout import class_name, has_image_suffix
 from handlers.demo.digits import PHASES, split_digits
 from handlers.demo.errors import DemoError
-from handlers.inference.image_file import BadImageError, Limits
+from handlers.inference.image_file import BadImageError
+from handlers.inference.image_limits import Limits
 from handlers.inference.preprocess import file_suffix
 
 DROPS = 4

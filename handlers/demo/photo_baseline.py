@@ -9,7 +9,8 @@ from PIL import ImageOps
 from sklearn.linear_model import RidgeClassifier
 
 from handlers.demo.material import Material
-from handlers.inference.image_file import BadImageError, Limits
+from handlers.inference.image_file import BadImageError
+from handlers.inference.image_limits import Limits
 from handlers.inference.preprocess import decode
 
 CELLS, DIRECTIONS, SIDE = 8, 9, 64

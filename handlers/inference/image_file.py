@@ -4,13 +4,14 @@ import io
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cache
-from typing import Final, Protocol, TypeVar
+from typing import Final, TypeVar
 
 from PIL import Image, UnidentifiedImageError
 
 from handlers.inference.bare_image import PackedBombError, without_metadata
 from handlers.inference.colours import UnusableColoursError, raw_mode
 from handlers.inference.formats import FORMATS, readable, recognise, why_unreadable
+from handlers.inference.image_limits import ImageRules
 
 _ORIENTATION: Final = 0x0112
 """EXIF's tag."""
@@ -24,31 +25,6 @@ class BadImageError(ValueError):
 
 class DamagedImageError(BadImageError):
     """An image that is damaged or cut off: it may be whole when it is sent again."""
-
-
-class ImageRules(Protocol):
-    """What counts as an image. ``handlers.settings.ImageLimits`` and ``Limits`` both fit."""
-
-    @property
-    def max_bytes(self) -> int:
-        """Largest file, in bytes."""
-
-    @property
-    def max_pixels(self) -> int:
-        """Largest width times height. Pillow's own bound, 178 million, holds whatever is set here."""
-
-    @property
-    def min_side(self) -> int:
-        """Smallest width and height, in pixels."""
-
-
-@dataclass(frozen=True, slots=True)
-class Limits:
-    """``ImageRules`` with the defaults of the settings tree but without its imports."""
-
-    max_bytes: int = 20 * 1024 * 1024
-    max_pixels: int = 50_000_000
-    min_side: int = 4
 
 
 @dataclass(frozen=True, slots=True)

@@ -14,11 +14,10 @@ from handlers.inference.image_file import (
     BadImageError,
     DamagedImageError,
     ImageFile,
-    ImageRules,
-    Limits,
     header_pixels,
     make_from,
 )
+from handlers.inference.image_limits import ImageRules, Limits
 
 __all__ = [
     "BadImageError",

@@ -2,9 +2,12 @@
 
 import json
 from collections.abc import Mapping, Sequence
-from typing import Any, NamedTuple
+from typing import Any, Final, NamedTuple
 
 from handlers.inference.workers.batch_reports import GivenAnswer
+
+READABLE_HEADERS: Final = ("authorization", "content-type", "top-k", "x-api-key", "x-request-id", "x-top-k")
+"""Headers that a web page of another origin may send."""
 
 
 class RawRequest(NamedTuple):

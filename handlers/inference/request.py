@@ -15,8 +15,6 @@ from handlers.inference.formats import recognise
 IMAGE_FIELDS: Final = ("data", "body")
 TOP_K_FIELD: Final = "top_k"
 TOP_K_HEADERS: Final = frozenset({"top-k", "top_k", "x-top-k"})
-READABLE_HEADERS: Final = ("authorization", "content-type", "top-k", "x-api-key", "x-request-id", "x-top-k")
-"""Headers that a web page of another origin may send."""
 MOST_IMAGES: Final = 32
 """In one request: all of them are in memory at once."""
 _FORM: Final = "application/x-www-form-urlencoded"

@@ -8,8 +8,7 @@ from starlette.responses import Response
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from handlers.inference.api_keys import WITHOUT_KEY, ApiKeys
-from handlers.inference.replies import error_reply
-from handlers.inference.request import READABLE_HEADERS
+from handlers.inference.replies import READABLE_HEADERS, error_reply
 
 OPEN: Final = ("/ping", "/v2/health/", "/openapi.json")
 """Health, and how to ask, are told without a key."""

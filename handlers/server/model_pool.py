@@ -12,7 +12,7 @@ from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Final
+from typing import Any, Final, Self
 
 from handlers.backoff import backoff
 from handlers.inference.replies import RawRequest, Reply
@@ -42,20 +42,45 @@ class LoadError(RuntimeError):
 
 @dataclass(frozen=True, slots=True)
 class PoolRules:
-    """How many processes, their environment, how long any answer may take, and any start or load."""
+    """How many processes, their environment, how long any answer may take, and any start or load.
+
+    ``gpu``: whether a graphics card computes.
+    """
 
     processes: int
     environment: Mapping[str, str]
     answer_seconds: float
     start_seconds: float = STARTUP_SECONDS
+    gpu: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Started:
+    """A model process that nobody has asked anything yet, and this end of its socket. It ends with the socket."""
+
+    process: subprocess.Popen[bytes]
+    connection: socket.socket
+
+    @classmethod
+    def new(cls, environment: Mapping[str, str]) -> Self:
+        """Start one. Raises ``OSError``."""
+        ours, theirs = socket.socketpair()
+        with theirs:
+            command = (sys.executable, "-P", "-m", "handlers.server.model_process", str(theirs.fileno()))
+            return cls(subprocess.Popen(command, env=dict(environment), pass_fds=[theirs.fileno()]), ours)
 
 
 class PooledProcess:
-    """One process. ``folders`` gives what each of them has to have loaded, by version."""
+    """One process. ``folders`` gives what each of them has to have loaded, by version; ``first``: the process itself,
+    where it has been started already.
+    """
 
-    def __init__(self, rules: PoolRules, folders: Callable[[], Mapping[int, Path]]) -> None:
+    def __init__(
+        self, rules: PoolRules, folders: Callable[[], Mapping[int, Path]], first: Started | None = None
+    ) -> None:
         self._rules = rules
         self._folders = folders
+        self._first = first
         self._up = asyncio.Event()
         self._calls: dict[int, asyncio.Future[Any]] = {}
         self._numbers = itertools.count(1)
@@ -125,10 +150,8 @@ class PooledProcess:
             await asyncio.sleep(pause)
 
     async def _live(self) -> None:
-        ours, theirs = socket.socketpair()
-        with theirs:
-            command = (sys.executable, "-P", "-m", "handlers.server.model_process", str(theirs.fileno()))
-            self._process = subprocess.Popen(command, env=dict(self._rules.environment), pass_fds=[theirs.fileno()])
+        started, self._first = self._first or Started.new(self._rules.environment), None
+        self._process = started.process
         loop = asyncio.get_running_loop()
         gone = asyncio.Event()
 
@@ -136,7 +159,9 @@ class PooledProcess:
             self._lost()
             gone.set()
 
-        transport, _ = await loop.create_unix_connection(lambda: Messages(self._received, lost), sock=ours)
+        transport, _ = await loop.create_unix_connection(
+            lambda: Messages(self._received, lost), sock=started.connection
+        )
         self._transport = transport
         self._loaded.clear()
         try:
@@ -212,10 +237,15 @@ class PooledProcess:
 
 
 class ModelPool:
-    """All of them. ``folders``: what a process that starts has to load, by version."""
+    """All of them. ``folders``: what a process that starts has to load, by version; ``first``: the first ones of all
+    that are started already.
+    """
 
-    def __init__(self, rules: PoolRules, folders: Callable[[], Mapping[int, Path]]) -> None:
-        self.processes = tuple(PooledProcess(rules, folders) for _ in range(rules.processes))
+    def __init__(
+        self, rules: PoolRules, folders: Callable[[], Mapping[int, Path]], first: Sequence[Started] = ()
+    ) -> None:
+        pairs = itertools.zip_longest(range(rules.processes), first)
+        self.processes = tuple(PooledProcess(rules, folders, each) for _, each in pairs)
         self._kept: list[asyncio.Task[None]] = []
 
     def start(self) -> None:

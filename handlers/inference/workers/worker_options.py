@@ -1,6 +1,6 @@
 """The settings that a worker is told, whichever engine starts it."""
 
-from handlers.inference.preprocess import Limits
+from handlers.inference.image_limits import Limits
 from handlers.inference.sessions.copy_choice import CopyRules
 from handlers.inference.workers.worker import WorkerOptions
 from handlers.labelling.unsure_images import UnsureRules

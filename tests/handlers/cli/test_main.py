@@ -47,12 +47,20 @@ def test_every_command_has_help_with_an_example_that_it_understands(words: tuple
     COMMANDS[words].make_context(words[-1], given[len(words) :])  # raises for an option or a value that is unknown
 
 
-def test_help_imports_nothing_heavy() -> None:
-    code = (
-        "import sys; from handlers.cli.main import app\n"
-        "heavy = {'torch', 'onnxruntime', 'httpx', 'pydantic', 'numpy', 'sklearn', 'matplotlib', 'minio', 'yaml'}\n"
-        "print(sorted(heavy & set(sys.modules)))"
-    )
+LEARNING = {"torch", "onnxruntime", "numpy", "PIL", "sklearn", "matplotlib"}
+SERVING = {"httpx", "minio", "starlette", "uvicorn", "prometheus_client"}
+
+
+@pytest.mark.parametrize(
+    ("module", "heavy"),
+    [
+        ("handlers.cli.main", LEARNING | SERVING | {"pydantic", "yaml"}),
+        ("handlers.cli.foreground", LEARNING | SERVING),  # what `lucir up` reads before it starts anything
+        ("handlers.server.__main__", LEARNING | SERVING),  # and the server, before it starts its model processes
+    ],
+)
+def test_what_somebody_waits_for_imports_nothing_heavy(module: str, heavy: set[str]) -> None:
+    code = f"import sys, {module}; print(sorted({heavy} & set(sys.modules)))"
     answer = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert answer.stdout.strip() == "[]"
 
