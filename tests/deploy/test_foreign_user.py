@@ -13,7 +13,7 @@ import pytest
 
 from handlers.stack.ports import free_ports
 from tests.support.foreign_user import FOREIGN_MISSING, UID, can_be_foreign, start_foreign
-from tests.support.waiting import wait_for
+from tests.support.waiting import PATIENCE, wait_for
 
 pytestmark = [pytest.mark.slow, pytest.mark.skipif(not can_be_foreign(), reason=FOREIGN_MISSING)]
 
@@ -35,7 +35,7 @@ class Pair:
         assert self.serving.poll() is None, self.log.read_text(encoding="utf-8")[-3000:]
         assert self.updater.poll() is None, self.log.read_text(encoding="utf-8")[-3000:]
         try:
-            answer = httpx.post(f"{self.serving_url}/predictions/lucir", content=image, timeout=30)
+            answer = httpx.post(f"{self.serving_url}/predictions/lucir", content=image, timeout=60, trust_env=False)
         except httpx.TransportError:
             return None
         return answer.json()["model_version"] if answer.status_code == 200 else None
@@ -64,14 +64,14 @@ def pair(tmp_path: Path) -> Iterator[Pair]:
         for process in started:
             process.terminate()
         for process in started:
-            process.wait(60)
+            process.wait(PATIENCE)
 
 
 def test_it_serves_and_learns_as_a_foreign_user(pair: Pair, tmp_path: Path) -> None:
     image = next(OLD.glob("archive/000001/zero/*.png")).read_bytes()
     # The old store has a request that still waits: carrying it out takes a child, and makes version 5.
     assert wait_for(lambda: (version := pair.answer(image)) is not None and version >= 5)
-    assert httpx.get(f"{pair.updater_url}/readyz", timeout=30).status_code == 200
+    assert httpx.get(f"{pair.updater_url}/readyz", timeout=60, trust_env=False).status_code == 200
     for process in (pair.serving, pair.updater):
         status = Path(f"/proc/{process.pid}/status").read_text(encoding="utf-8")
         fields = dict(line.split(":\t", 1) for line in status.splitlines() if ":\t" in line)

@@ -9,6 +9,7 @@ import pytest
 import yaml
 
 from model_store.versions import VersionStore
+from tests.support.published import pointed
 from tests.support.stack import DIGITS
 from tools.servers.minio_server import MINIO_MISSING, find_minio, minio_server
 from tools.servers.server import SECRET_KEY
@@ -71,7 +72,5 @@ def test_the_job_learns_what_waits_and_ends(root: Path, tmp_path: Path) -> None:
                 check=False,
             )
             assert job.returncode == 0, job.stderr[-3000:]
-        pointer = VersionStore(store).current()
-        assert pointer is not None
-        assert pointer.version == 1
+        assert pointed(VersionStore(store)) == 1
         assert list(store.list("incoming/")) == []

@@ -1,6 +1,5 @@
 """``lucir demo --photos`` on a tiny folder: real stack, real drops, the baseline beside it."""
 
-import io
 import json
 import subprocess
 import sys
@@ -11,6 +10,8 @@ import pytest
 from PIL import Image
 from sklearn.datasets import load_sample_image
 
+from tests.support.images import encoded
+
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(300)]
 
 
@@ -20,9 +21,7 @@ def parts(name: str, count: int, turned: bool) -> list[bytes]:
     for _ in range(count):
         top, left = random.integers(0, 200), random.integers(0, 400)
         part = photograph[top : top + 220, left : left + 220]
-        buffer = io.BytesIO()
-        Image.fromarray(255 - part[::-1] if turned else part).save(buffer, "JPEG")
-        files.append(buffer.getvalue())
+        files.append(encoded(Image.fromarray(255 - part[::-1] if turned else part), "JPEG"))
     return files
 
 

@@ -1,6 +1,5 @@
 """The service as it is without any setting: photographs, a few images per class, answers that say "unknown"."""
 
-import io
 import json
 from collections.abc import Iterator
 from importlib import import_module
@@ -13,6 +12,7 @@ from PIL import Image
 from safetensors.torch import save_file
 from sklearn.datasets import load_sample_image
 
+from tests.support.images import encoded
 from tests.support.stack import Stack, digit_image, running
 
 pytestmark = pytest.mark.slow
@@ -29,9 +29,7 @@ def crops(name: str, count: int, seed: int) -> list[bytes]:
     files = []
     for _ in range(count):
         left, top = (int(random.integers(0, room - SIDE)) for room in photograph.size)
-        buffer = io.BytesIO()
-        photograph.crop((left, top, left + SIDE, top + SIDE)).save(buffer, "JPEG")
-        files.append(buffer.getvalue())
+        files.append(encoded(photograph.crop((left, top, left + SIDE, top + SIDE)), "JPEG"))
     return files
 
 

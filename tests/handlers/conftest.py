@@ -3,6 +3,7 @@
 import subprocess
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 from sklearn.datasets import load_digits
@@ -12,12 +13,13 @@ from handlers.settings import Settings
 from handlers.stack.ports import free_ports
 from model_store.directory.directory_store import DirectoryStore
 from tests.support.bucket import BUCKET
-from tests.support.quick_settings import quick_settings
+from tests.support.quick_settings import changed, quick_settings
+from tests.support.updater_process import start
 from tools.servers.server import ACCESS_KEY, REGION, SECRET_KEY
 
 Drop = Callable[..., Path]
 DigitFiles = dict[int, list[bytes]]
-Processes = list["subprocess.Popen[bytes]"]
+Launch = Callable[..., "subprocess.Popen[bytes]"]
 
 
 @pytest.fixture(scope="session")
@@ -62,10 +64,15 @@ def settings(tmp_path: Path) -> Settings:
 
 
 @pytest.fixture
-def running() -> Iterator[Processes]:
-    """A list for the processes that a test starts: what still runs at its end is killed."""
-    processes: Processes = []
-    yield processes
+def launch() -> Iterator[Launch]:
+    """Start updaters as ``updater_process.start`` does; what still runs at the end of the test is killed."""
+    processes: list[subprocess.Popen[bytes]] = []
+
+    def run(*arguments: Any, **options: Any) -> "subprocess.Popen[bytes]":
+        processes.append(start(*arguments, **options))
+        return processes[-1]
+
+    yield run
     for process in processes:
         if process.poll() is None:
             process.kill()
@@ -79,5 +86,5 @@ def bucket_settings(settings: Settings, monkeypatch: pytest.MonkeyPatch) -> Sett
     values = {"endpoint": f"http://127.0.0.1:{minio_port}", "region": REGION}
     for name, value in (values | {"access_key": ACCESS_KEY, "secret_key": SECRET_KEY}).items():
         monkeypatch.setenv(f"LUCIR_S3__{name.upper()}", value)
-    updater = settings.updater.model_copy(update={"port": port, "lease_seconds": 3})
-    return settings.model_copy(update={"store": f"s3://{BUCKET}", "updater": updater})
+    made = changed(settings, updater={"port": port, "lease_seconds": 3})
+    return made.model_copy(update={"store": f"s3://{BUCKET}"})

@@ -7,10 +7,11 @@ import pytest
 
 from handlers.backoff import backoff
 from handlers.parallel import AHEAD, ordered_map
+from tests.support.waiting import PATIENCE
 
 
 def test_results_come_in_order_and_several_are_under_way() -> None:
-    together = threading.Barrier(3, timeout=30)
+    together = threading.Barrier(3, timeout=PATIENCE)
 
     def work(number: int) -> int:
         together.wait()

@@ -5,8 +5,9 @@ import logging
 import threading
 import uuid
 from collections.abc import Callable, Iterator
-from contextlib import AbstractContextManager
+from contextlib import ExitStack
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -68,35 +69,38 @@ def moto() -> Iterator[Server]:
         server.stop()
 
 
-@pytest.fixture(scope="session")
-def minio(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
-    """The reference. Tests that want a server are skipped where it was not installed."""
-    yield from _running(find_minio(), minio_server, tmp_path_factory, MINIO_MISSING)
+INSTALLED = {
+    "minio": (find_minio, minio_server, MINIO_MISSING),  # the reference
+    "ceph": (find_ceph, ceph_server, CEPH_MISSING),  # a second real implementation
+    "swift": (find_swift, swift_server, SWIFT_MISSING),  # refuses preconditions
+    "rclone": (find_rclone, rclone_server, RCLONE_MISSING),  # ignores preconditions
+}
 
 
 @pytest.fixture(scope="session")
-def ceph(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
-    """A second real implementation."""
-    yield from _running(find_ceph(), ceph_server, tmp_path_factory, CEPH_MISSING)
+def installed(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Callable[[str], Server]]:
+    """Start a real server when it is first asked for. Tests that want one are skipped where it was not installed."""
+    with ExitStack() as kept:
+
+        @cache
+        def start(kind: str) -> Server:
+            find, run, missing = INSTALLED[kind]
+            if find() is None:
+                pytest.skip(missing)
+            return kept.enter_context(run(tmp_path_factory.mktemp(kind)))
+
+        yield start
 
 
-@pytest.fixture(scope="session")
-def swift(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
-    """A real server that refuses preconditions."""
-    yield from _running(find_swift(), swift_server, tmp_path_factory, SWIFT_MISSING)
-
-
-@pytest.fixture(scope="session")
-def rclone(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
-    """A bad server, which ignores preconditions."""
-    yield from _running(find_rclone(), rclone_server, tmp_path_factory, RCLONE_MISSING)
+@pytest.fixture
+def minio(installed: Callable[[str], Server]) -> Server:
+    return installed("minio")
 
 
 @pytest.fixture(params=SERVERS)
 def server(request: pytest.FixtureRequest) -> Server:
     """Every S3 server in turn."""
-    found: Server = request.getfixturevalue(request.param)
-    return found
+    return server_named(request.param, request)
 
 
 @pytest.fixture(params=["directory", *SERVERS])
@@ -104,8 +108,12 @@ def place(request: pytest.FixtureRequest, tmp_path: Path) -> Place:
     """Every kind of store in turn, empty."""
     if request.param == "directory":
         return directory_place(tmp_path / "store")
-    found: Server = request.getfixturevalue(request.param)
-    return bucket_place(found)
+    return bucket_place(server_named(request.param, request))
+
+
+def server_named(kind: str, request: pytest.FixtureRequest) -> Server:
+    found: Server = request.getfixturevalue("moto") if kind == "moto" else request.getfixturevalue("installed")(kind)
+    return found
 
 
 @pytest.fixture
@@ -169,15 +177,3 @@ def bucket_place(server: Server) -> Place:
         lambda key: admin.remove_object(bucket, key),
         lambda key: put(f"{key}/", b""),
     )
-
-
-def _running(
-    program: str | None,
-    start: Callable[[Path], AbstractContextManager[Server]],
-    folders: pytest.TempPathFactory,
-    missing: str,
-) -> Iterator[Server]:
-    if program is None:
-        pytest.skip(missing)
-    with start(folders.mktemp("server")) as server:
-        yield server

@@ -4,7 +4,6 @@ import threading
 import time
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import pytest
 
@@ -16,9 +15,7 @@ from model_store.objects import (
     PreconditionFailedError,
     StoreError,
 )
-
-if TYPE_CHECKING:
-    from conftest import Place
+from tests.model_store.conftest import Place
 
 NAMES = [
     "a b.png",
@@ -45,8 +42,7 @@ class TestReading:
         info = store.write("a/b.bin", b"\0\xff" * 1000)
         assert store.read("a/b.bin") == b"\0\xff" * 1000
         assert described(store.stat("a/b.bin")) == described(info)
-        assert info.size == 2000
-        assert info.key == "a/b.bin"
+        assert (info.key, info.size) == ("a/b.bin", 2000)
         assert abs(info.modified - started) < 60
 
     def test_an_empty_object_is_an_object(self, store: ObjectStore) -> None:
@@ -54,15 +50,22 @@ class TestReading:
         assert store.read("a/_READY") == b""
         assert [info.size for info in store.list("a/")] == [0]
 
-    @pytest.mark.parametrize("key", ["nothing", "a/nothing", "a/b/nothing", "a"])
-    def test_what_is_not_there_is_not_found(self, store: ObjectStore, tmp_path: Path, key: str) -> None:
+    @pytest.mark.parametrize("key", ["nothing", "a/nothing", "a/b/nothing", "a", "vanished"])
+    def test_what_is_not_there_or_has_just_vanished_is_not_found(self, place: Place, tmp_path: Path, key: str) -> None:
+        store = place.store
         store.write("a/b", b"1")
-        with pytest.raises(ObjectNotFoundError, match=key):
-            store.stat(key)
-        with pytest.raises(ObjectNotFoundError, match=key):
-            store.read(key)
-        with pytest.raises(ObjectNotFoundError, match=key):
-            store.download(key, tmp_path / "copy", limit=10)
+        if key == "vanished":
+            place.put(key, b"1")
+            assert key in [info.key for info in store.list("")]
+            place.remove(key)
+        for call in (
+            lambda: store.stat(key),
+            lambda: store.read(key),
+            lambda: store.download(key, tmp_path / "copy", limit=10),
+            lambda: store.move(key, "archive/1"),
+        ):
+            with pytest.raises(ObjectNotFoundError, match=key):
+                call()
         assert not list(tmp_path.glob("*copy*"))
 
     def test_limits_are_kept(self, store: ObjectStore, tmp_path: Path) -> None:
@@ -78,7 +81,7 @@ class TestReading:
         assert (tmp_path / "copy").read_bytes() == b"12345"
         assert not list(tmp_path.glob(".*"))
 
-    def test_a_tag_changes_with_the_content(self, place: "Place") -> None:
+    def test_a_tag_changes_with_the_content(self, place: Place) -> None:
         first = place.store.write("a", b"1").etag
         place.put("a", b"2")
         assert place.store.stat("a").etag != first
@@ -106,7 +109,7 @@ class TestFiles:
 
 
 class TestListing:
-    def test_is_in_key_order_and_by_prefix(self, place: "Place") -> None:
+    def test_is_in_key_order_and_by_prefix(self, place: Place) -> None:
         keys = ["a-b/1", "a/1", "a/2/3", "a0/1", "é/1", "Z"]
         for key in keys:
             place.put(key, key.encode())
@@ -118,7 +121,7 @@ class TestListing:
         assert not list(place.store.list("nothing/"))
         assert {info.key: info.size for info in place.store.list("")} == {key: len(key.encode()) for key in keys}
 
-    def test_every_name_comes_back(self, place: "Place") -> None:
+    def test_every_name_comes_back(self, place: Place) -> None:
         for name in NAMES:
             place.put(f"incoming/{name}", name.encode())
         assert sorted(info.key for info in place.store.list("incoming/")) == sorted(f"incoming/{n}" for n in NAMES)
@@ -127,14 +130,14 @@ class TestListing:
             place.store.move(info.key, info.key.replace("incoming", "archive/1"))
         assert sorted(info.key for info in place.store.list("")) == sorted(f"archive/1/{name}" for name in NAMES)
 
-    def test_agrees_with_stat(self, place: "Place") -> None:
+    def test_agrees_with_stat(self, place: Place) -> None:
         place.put("incoming/cat/1.png", b"1")
         (listed,) = place.store.list("")
         found = place.store.stat("incoming/cat/1.png")
         assert (listed.key, listed.size, listed.etag) == (found.key, found.size, found.etag)
         assert int(listed.modified) == int(found.modified)
 
-    def test_folders_are_those_directly_below(self, place: "Place") -> None:
+    def test_folders_are_those_directly_below(self, place: Place) -> None:
         for key in ["incoming/cat/1", "incoming/dog/x/1", "incoming/loose.png", "other/1"]:
             place.put(key, b"1")
         if place.server is None or place.server.flat:
@@ -148,12 +151,12 @@ class TestListing:
         if place.server is None or place.server.flat:
             assert [info.key for info in place.store.list("incoming/empty")] == []
 
-    def test_more_than_a_page(self, place: "Place") -> None:
+    def test_more_than_a_page(self, place: Place) -> None:
         with ThreadPoolExecutor(4) as pool:
             list(pool.map(lambda number: place.put(f"incoming/c/{number:04}", b""), range(1005)))
         assert [info.key for info in place.store.list("incoming/")] == [f"incoming/c/{n:04}" for n in range(1005)]
 
-    def test_is_lazy(self, place: "Place") -> None:
+    def test_is_lazy(self, place: Place) -> None:
         for number in range(3):
             place.put(f"a/{number}", b"")
         listing = place.store.list("a/")
@@ -169,7 +172,7 @@ class TestListing:
 
 
 class TestConditions:
-    def test_are_found_out(self, place: "Place") -> None:
+    def test_are_found_out(self, place: Place) -> None:
         assert place.store.conditional_writes == (place.server is None or place.server.conditional)
 
     def test_create_once(self, store: ObjectStore) -> None:
@@ -218,62 +221,45 @@ class TestConditions:
         assert winners == [store.read("a")]
 
 
+@pytest.mark.parametrize("exactly", [False, True], ids=["whatever is there", "what was seen"])
 class TestMoving:
-    def test_moves(self, store: ObjectStore) -> None:
-        store.write("incoming/cat/1.png", b"1")
-        store.move("incoming/cat/1.png", "archive/u1/cat/1.png")
-        assert [info.key for info in store.list("")] == ["archive/u1/cat/1.png"]
-        assert store.read("archive/u1/cat/1.png") == b"1"
-        assert list(store.folders("incoming/")) == []
+    """``expected_etag`` promises: a late move takes nothing else along, and replaces nothing else."""
 
-    def test_again_changes_nothing(self, store: ObjectStore) -> None:
-        store.write("a/1", b"1")
-        store.move("a/1", "b/1")
-        store.move("a/1", "b/1")
-        assert store.read("b/1") == b"1"
+    def tag(self, store: ObjectStore, key: str, *, exactly: bool) -> str | None:
+        return store.stat(key).etag if exactly else None
 
-    def test_completes_after_a_crash_between_copy_and_delete(self, store: ObjectStore) -> None:
-        store.write("a/1", b"1")
-        store.write("b/1", b"1")
-        store.move("a/1", "b/1")
-        assert [info.key for info in store.list("")] == ["b/1"]
+    def test_moves_and_again_changes_nothing(self, place: Place, *, exactly: bool) -> None:
+        source, target = "incoming/cat/1.png", "archive/u1/cat/1.png"
+        place.put(source, b"1")
+        seen = self.tag(place.store, source, exactly=exactly)
+        for _ in range(2):
+            place.store.move(source, target, expected_etag=seen)
+            assert [info.key for info in place.store.list("")] == [target]
+            assert place.store.read(target) == b"1"
+            assert list(place.store.folders("incoming/")) == []
 
-    def test_to_itself_keeps_it(self, store: ObjectStore) -> None:
-        store.write("a/1", b"1")
-        store.move("a/1", "a/1")
-        assert store.read("a/1") == b"1"
-
-    def test_of_nothing_is_an_error(self, store: ObjectStore) -> None:
-        with pytest.raises(ObjectNotFoundError):
-            store.move("a/1", "b/1")
-
-
-class TestMovingOneContent:
-    """What ``expected_etag`` promises: a late move takes nothing else along, and replaces nothing else."""
-
-    def test_moves_what_was_seen(self, place: "Place") -> None:
-        place.put("incoming/cat/1.png", b"1")
-        seen = place.store.stat("incoming/cat/1.png").etag
-        place.store.move("incoming/cat/1.png", "archive/u1/cat/1.png", expected_etag=seen)
-        place.store.move("incoming/cat/1.png", "archive/u1/cat/1.png", expected_etag=seen)
-        assert [info.key for info in place.store.list("")] == ["archive/u1/cat/1.png"]
-        assert place.store.read("archive/u1/cat/1.png") == b"1"
-
-    def test_another_content_stays_where_it_is(self, place: "Place") -> None:
-        place.put("incoming/cat/1.png", b"1")
-        seen = place.store.stat("incoming/cat/1.png").etag
-        place.store.move("incoming/cat/1.png", "archive/u1/cat/1.png", expected_etag=seen)
-        place.put("incoming/cat/1.png", b"another")
-        with pytest.raises(PreconditionFailedError, match=r"1\.png"):
-            place.store.move("incoming/cat/1.png", "archive/u1/cat/1.png", expected_etag=seen)
-        assert place.store.read("incoming/cat/1.png") == b"another"
-        assert place.store.read("archive/u1/cat/1.png") == b"1"
-
-    def test_completes_after_a_crash_between_copy_and_delete(self, place: "Place") -> None:
+    def test_completes_after_a_crash_between_copy_and_delete(self, place: Place, *, exactly: bool) -> None:
         place.put("a/1", b"1")
         place.put("b/1", b"1")
-        place.store.move("a/1", "b/1", expected_etag=place.store.stat("a/1").etag)
+        place.store.move("a/1", "b/1", expected_etag=self.tag(place.store, "a/1", exactly=exactly))
         assert [info.key for info in place.store.list("")] == ["b/1"]
+
+    def test_to_itself_keeps_it(self, store: ObjectStore, *, exactly: bool) -> None:
+        store.write("a/1", b"1")
+        store.move("a/1", "a/1", expected_etag=self.tag(store, "a/1", exactly=exactly))
+        assert store.read("a/1") == b"1"
+
+
+def test_another_content_than_was_seen_stays_where_it_is(place: Place) -> None:
+    source, target = "incoming/cat/1.png", "archive/u1/cat/1.png"
+    place.put(source, b"1")
+    seen = place.store.stat(source).etag
+    place.store.move(source, target, expected_etag=seen)
+    place.put(source, b"another")
+    with pytest.raises(PreconditionFailedError, match=r"1\.png"):
+        place.store.move(source, target, expected_etag=seen)
+    assert place.store.read(source) == b"another"
+    assert place.store.read(target) == b"1"
 
 
 class TestCreatingFromAFile:
@@ -294,7 +280,7 @@ class TestCreatingFromAFile:
 
 
 class TestDeleting:
-    def test_deletes_one_and_only_once(self, place: "Place") -> None:
+    def test_deletes_one_and_only_once(self, place: Place) -> None:
         store = place.store
         store.write("a/1", b"1")
         store.write("a/10", b"1")

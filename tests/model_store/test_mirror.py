@@ -4,7 +4,6 @@ import os
 import shutil
 from collections.abc import Callable
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import pytest
 
@@ -14,15 +13,13 @@ from model_store.manifest import FileRecord, Manifest
 from model_store.mirror import is_intact, mirror
 from model_store.objects import StoreError
 from model_store.versions import CorruptVersionError, VersionNotFoundError, VersionStore
-
-if TYPE_CHECKING:
-    from conftest import Place
+from tests.model_store.conftest import Place
 
 Publish = Callable[..., Manifest]
 
 
 @pytest.fixture
-def versions(directory: "Place", publish: Publish) -> VersionStore:
+def versions(directory: Place, publish: Publish) -> VersionStore:
     """Holds version 1, in a folder."""
     found = VersionStore(directory.store)
     publish(found)
@@ -39,7 +36,7 @@ def add_archive_marks(folder: Path) -> None:
     (folder / "MAR-INF/MANIFEST.json").write_text("{}")
 
 
-def test_from_every_store(place: "Place", publish: Publish, target: Path) -> None:
+def test_from_every_store(place: Place, publish: Publish, target: Path) -> None:
     versions = VersionStore(place.store)
     manifest = publish(versions)
     assert mirror(versions, 1, target) == target
@@ -50,7 +47,7 @@ def test_from_every_store(place: "Place", publish: Publish, target: Path) -> Non
 
 
 def test_what_lies_here_is_linked_and_verified_all_the_same(
-    versions: VersionStore, directory: "Place", target: Path, tmp_path: Path
+    versions: VersionStore, directory: Place, target: Path, tmp_path: Path
 ) -> None:
     made = tmp_path / "made.onnx"
     made.write_bytes(b"model 1")
@@ -133,7 +130,7 @@ def test_a_copy_of_another_store_is_replaced(
     assert (target / "model.onnx").read_bytes() == b"model 1"
 
 
-def test_what_does_not_verify_never_arrives(versions: VersionStore, directory: "Place", target: Path) -> None:
+def test_what_does_not_verify_never_arrives(versions: VersionStore, directory: Place, target: Path) -> None:
     directory.put("versions/1/model.onnx", b"model X")
     with pytest.raises(CorruptVersionError, match=r"model\.onnx"):
         mirror(versions, 1, target)
@@ -142,7 +139,7 @@ def test_what_does_not_verify_never_arrives(versions: VersionStore, directory: "
         mirror(versions, 9, target)
 
 
-def test_what_was_there_stays_when_the_new_one_fails(versions: VersionStore, directory: "Place", target: Path) -> None:
+def test_what_was_there_stays_when_the_new_one_fails(versions: VersionStore, directory: Place, target: Path) -> None:
     mirror(versions, 1, target)
     (target / "mirror.json").unlink()
     directory.put("versions/1/model.onnx", b"model X")

@@ -4,7 +4,7 @@ import contextlib
 import random
 from collections.abc import Callable
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import pytest
 
@@ -15,43 +15,12 @@ from model_store.objects import ObjectStore, PreconditionFailedError, StoreError
 from model_store.pointer_file import PointerFile
 from model_store.removal import VersionRemover
 from model_store.versions import VersionStore
+from tests.model_store.conftest import Place
+from tests.support.acted_on import Killed, before, fail
+from tests.support.present import present
 from tools.manifests import make_manifest
 
-if TYPE_CHECKING:
-    from conftest import Place
-
 MANIFEST_KEY = "versions/1/manifest.json"
-
-
-class Killed(BaseException):
-    """The process ends here."""
-
-
-class Interrupted:
-    """A store that runs ``act`` before its ``number``-th call, from 0 on."""
-
-    def __init__(self, store: ObjectStore, number: int, act: Callable[[], None]) -> None:
-        self._store, self._number, self._act = store, number, act
-        self.calls = 0
-
-    @property
-    def url(self) -> str:
-        return self._store.url
-
-    @property
-    def conditional_writes(self) -> bool:
-        return self._store.conditional_writes
-
-    def __getattr__(self, name: str) -> Any:
-        method = getattr(self._store, name)
-
-        def call(*arguments: Any, **options: Any) -> Any:
-            self.calls += 1
-            if self.calls == self._number + 1:
-                self._act()
-            return method(*arguments, **options)
-
-        return call
 
 
 @pytest.fixture
@@ -69,12 +38,13 @@ def attempt(tmp_path: Path) -> Callable[..., Manifest]:
     return run
 
 
-def fail() -> None:
-    raise Killed
-
-
 def contents(store: ObjectStore) -> dict[str, bytes]:
     return {info.key: store.read(info.key) for info in store.list("")}
+
+
+def emptied(store: ObjectStore) -> None:
+    for info in list(store.list("")):
+        store.delete(info.key)
 
 
 def whole(store: ObjectStore) -> None:
@@ -85,10 +55,9 @@ def whole(store: ObjectStore) -> None:
 
 
 @pytest.mark.usefixtures("several_writers")
-def test_asleep_before_any_call_it_changes_nothing_when_it_wakes(place: "Place", attempt: Callable[..., Any]) -> None:
+def test_asleep_before_any_call_it_changes_nothing_when_it_wakes(place: Place, attempt: Callable[..., Any]) -> None:
     for number in range(100):
-        for info in list(place.store.list("")):
-            place.store.delete(info.key)
+        emptied(place.store)
         after: dict[str, bytes] = {}
         tag: list[str] = []
 
@@ -97,7 +66,7 @@ def test_asleep_before_any_call_it_changes_nothing_when_it_wakes(place: "Place",
             after.update(contents(place.store))
             tag.append(place.store.stat(MANIFEST_KEY).etag)
 
-        sleeper = Interrupted(place.store, number, overtake)
+        sleeper = before(place.store, number, overtake)
         try:
             attempt(sleeper, "first", 1)
         except StoreError:
@@ -110,12 +79,11 @@ def test_asleep_before_any_call_it_changes_nothing_when_it_wakes(place: "Place",
     assert number > 5
 
 
-def test_killed_before_any_call_the_next_attempt_completes_it(place: "Place", attempt: Callable[..., Any]) -> None:
+def test_killed_before_any_call_the_next_attempt_completes_it(place: Place, attempt: Callable[..., Any]) -> None:
     for number in range(100):
-        for info in list(place.store.list("")):
-            place.store.delete(info.key)
+        emptied(place.store)
         try:
-            attempt(Interrupted(place.store, number, fail), "first", 1)
+            attempt(before(place.store, number, fail), "first", 1)
         except Killed:
             pass
         else:
@@ -139,14 +107,14 @@ def test_three_attempts_asleep_and_killed_at_any_call(tmp_path: Path, attempt: C
 
         def second(store: DirectoryStore = store, third: Callable[[], None] = third) -> None:
             try:
-                attempt(Interrupted(store, draw.randrange(16), draw.choice([third, third, fail])), "second", 2)
+                attempt(before(store, draw.randrange(16), draw.choice([third, third, fail])), "second", 2)
             except (StoreError, Killed):
                 assert True
             if not VersionStore(store).numbers():
                 third()
 
         try:
-            attempt(Interrupted(store, draw.randrange(12), second), "first", 1)
+            attempt(before(store, draw.randrange(12), second), "first", 1)
         except StoreError:
             assert VersionStore(store).numbers()
         manifest = VersionStore(store).verify(1)
@@ -158,7 +126,7 @@ def test_three_attempts_asleep_and_killed_at_any_call(tmp_path: Path, attempt: C
 
 @pytest.mark.parametrize("claim", [None, b'{"update_id": "000001"}'], ids=["somebody", "an earlier release"])
 def test_what_somebody_put_in_the_place_of_a_file_is_replaced(
-    place: "Place", attempt: Callable[..., Any], claim: bytes | None
+    place: Place, attempt: Callable[..., Any], claim: bytes | None
 ) -> None:
     if claim is not None:
         place.put("versions/1/claim.json", claim)
@@ -167,16 +135,16 @@ def test_what_somebody_put_in_the_place_of_a_file_is_replaced(
     whole(place.store)
 
 
-def test_an_earlier_epoch_takes_nothing_over(place: "Place", attempt: Callable[..., Any]) -> None:
+def test_an_earlier_epoch_takes_nothing_over(place: Place, attempt: Callable[..., Any]) -> None:
     with pytest.raises(Killed):
-        attempt(Interrupted(place.store, 4, fail), "second", 2)
+        attempt(before(place.store, 4, fail), "second", 2)
     with pytest.raises(PreconditionFailedError, match=r"claimed in epoch 2, after this updater's \(1\)"):
         attempt(place.store, "first", 1)
     claim = Claim.model_validate_json(place.store.read("versions/1/claim.json"))
     assert (claim.epoch, claim.manifest) == (2, None)
 
 
-def test_a_number_of_another_update_is_not_taken(place: "Place", attempt: Callable[..., Any]) -> None:
+def test_a_number_of_another_update_is_not_taken(place: Place, attempt: Callable[..., Any]) -> None:
     place.put("versions/1/claim.json", b'{"update_id": "000002"}')
     with pytest.raises(PreconditionFailedError, match="belongs to update '000002'"):
         attempt(place.store, "first", 1)
@@ -190,14 +158,13 @@ def test_a_claim_that_was_taken_over_before_it_was_read_back(tmp_path: Path, att
 
     def claim() -> None:
         with pytest.raises(Killed):
-            attempt(Interrupted(store, 5, fail), "second", 2)
+            attempt(before(store, 5, fail), "second", 2)
         claimed.append(store.read("versions/1/claim.json"))
 
     for number in range(20):
-        for info in list(store.list("")):
-            store.delete(info.key)
+        emptied(store)
         with contextlib.suppress(PreconditionFailedError):
-            attempt(Interrupted(store, number, claim), "first", 1)
+            attempt(before(store, number, claim), "first", 1)
             break  # it had sealed
         assert store.read("versions/1/claim.json") == claimed[-1], number
     assert number > 5
@@ -206,7 +173,7 @@ def test_a_claim_that_was_taken_over_before_it_was_read_back(tmp_path: Path, att
 
 class TestPointer:
     def test_of_a_later_epoch_is_not_moved_by_an_earlier_one(
-        self, place: "Place", publish: Callable[..., Manifest]
+        self, place: Place, publish: Callable[..., Manifest]
     ) -> None:
         person, old, new = (VersionStore(place.store, lambda epoch=epoch: epoch) for epoch in (None, 1, 2))
         publish(person)
@@ -221,20 +188,19 @@ class TestPointer:
         assert new.point_to(1, "learnt").epoch == 2
 
     @pytest.mark.usefixtures("several_writers")
-    def test_a_move_that_slept_fails(self, place: "Place", publish: Callable[..., Manifest]) -> None:
+    def test_a_move_that_slept_fails(self, place: Place, publish: Callable[..., Manifest]) -> None:
         """Before every call of the move in turn another updater begins its epoch: the version stays."""
-        store, present = place.store, VersionStore(place.store)
-        publish(present)
-        publish(present)
-        present.point_to(1, "first")
+        store, now = place.store, VersionStore(place.store)
+        publish(now)
+        publish(now)
+        now.point_to(1, "first")
         for number in range(20):
             epoch = 2 * number + 1
-            sleeper = Interrupted(store, number, VersionStore(store, lambda epoch=epoch: epoch + 1).begin_epoch)
+            sleeper = before(store, number, VersionStore(store, lambda epoch=epoch: epoch + 1).begin_epoch)
             try:
                 VersionStore(sleeper, lambda epoch=epoch: epoch).point_to(2, "late")  # type: ignore[arg-type]
             except PreconditionFailedError:
-                pointer = present.current()
-                assert pointer is not None
+                pointer = present(now.current())
                 assert (pointer.version, pointer.epoch) == (1, epoch + 1)
             else:
                 assert sleeper.calls <= number

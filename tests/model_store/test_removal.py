@@ -3,7 +3,6 @@
 import shutil
 from collections.abc import Callable
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
 
 import pytest
 
@@ -13,40 +12,11 @@ from model_store.mirror import mirror
 from model_store.objects import ObjectStore
 from model_store.removal import Outcome, VersionRemover
 from model_store.versions import CorruptVersionError, VersionNotFoundError, VersionStore
-
-if TYPE_CHECKING:
-    from conftest import Place
+from tests.model_store.conftest import Place
+from tests.support.acted_on import Killed, versions_of
+from tests.support.present import present
 
 Publish = Callable[..., Manifest]
-
-
-class Killed(BaseException):
-    """The process ends here."""
-
-
-class Hooked:
-    """A store that calls ``hook(operation, key)`` before each operation."""
-
-    def __init__(self, store: ObjectStore, hook: Callable[[str, str], None]) -> None:
-        self._store = store
-        self._hook = hook
-
-    @property
-    def url(self) -> str:
-        return self._store.url
-
-    def __getattr__(self, name: str) -> Any:
-        method = getattr(self._store, name)
-
-        def call(key: str, *arguments: Any, **options: Any) -> Any:
-            self._hook(name, key)
-            return method(key, *arguments, **options)
-
-        return call
-
-
-def hooked(store: ObjectStore, hook: Callable[[str, str], None]) -> VersionStore:
-    return VersionStore(Hooked(store, hook))  # type: ignore[arg-type]  # it answers by __getattr__
 
 
 def keys(store: ObjectStore) -> list[str]:
@@ -62,7 +32,7 @@ def four(store: ObjectStore, publish: Publish) -> VersionStore:
     return versions
 
 
-def test_removed_versions_leave_nothing(place: "Place", publish: Publish) -> None:
+def test_removed_versions_leave_nothing(place: Place, publish: Publish) -> None:
     versions = four(place.store, publish)
     outcome = VersionRemover(versions).remove({1: "old", 2: "old", 9: "never was"})
     assert [removal.version for removal in outcome.removed] == [1, 2]
@@ -74,7 +44,7 @@ def test_removed_versions_leave_nothing(place: "Place", publish: Publish) -> Non
     assert versions.next_number() == 5
 
 
-def test_what_the_pointer_names_stays(place: "Place", publish: Publish) -> None:
+def test_what_the_pointer_names_stays(place: Place, publish: Publish) -> None:
     versions = four(place.store, publish)
     outcome = VersionRemover(versions).remove({3: "x", 4: "x"})
     assert outcome.left == dict.fromkeys([3, 4], "the pointer names it")
@@ -83,7 +53,7 @@ def test_what_the_pointer_names_stays(place: "Place", publish: Publish) -> None:
         versions.verify(number)
 
 
-def test_objects_of_others_stay_and_are_named(place: "Place", publish: Publish) -> None:
+def test_objects_of_others_stay_and_are_named(place: Place, publish: Publish) -> None:
     versions = four(place.store, publish)
     place.put("versions/1/notes.txt", b"mine")
     place.put("versions/1/deep/model.onnx", b"mine")
@@ -93,7 +63,7 @@ def test_objects_of_others_stay_and_are_named(place: "Place", publish: Publish) 
     assert versions.used() == [1, 2, 3, 4]
 
 
-def test_a_damaged_version_is_left(directory: "Place", publish: Publish) -> None:
+def test_a_damaged_version_is_left(directory: Place, publish: Publish) -> None:
     versions = four(directory.store, publish)
     directory.put("versions/1/manifest.json", b"{")
     outcome = VersionRemover(versions).remove({1: "old", 2: "old"})
@@ -119,7 +89,7 @@ def test_a_removal_is_completed_wherever_it_was_cut_short(tmp_path: Path, publis
             calls += 1
 
         try:
-            VersionRemover(hooked(store, count)).remove({1: "old", 2: "old"})
+            VersionRemover(versions_of(store, count)).remove({1: "old", 2: "old"})
         except Killed:
             pass
         else:
@@ -137,23 +107,22 @@ def test_a_removal_is_completed_wherever_it_was_cut_short(tmp_path: Path, publis
     assert calls > 20
 
 
-def test_a_rollback_that_comes_before_the_decision_wins(directory: "Place", publish: Publish) -> None:
+def test_a_rollback_that_comes_before_the_decision_wins(directory: Place, publish: Publish) -> None:
     versions = four(directory.store, publish)
 
     def roll_back(name: str, key: str) -> None:
         if (name, key) == ("replace", "versions/current.json"):
             versions.rollback(1)
 
-    outcome = VersionRemover(hooked(directory.store, roll_back)).remove({1: "old", 2: "old"})
+    outcome = VersionRemover(versions_of(directory.store, roll_back)).remove({1: "old", 2: "old"})
     assert outcome.left == {1: "the pointer names it"}
     assert [removal.version for removal in outcome.removed] == [2]
     versions.verify(1)
-    pointer = versions.current()
-    assert pointer is not None
+    pointer = present(versions.current())
     assert (pointer.version, pointer.removing) == (1, ())
 
 
-def test_a_rollback_that_comes_after_the_decision_is_refused(directory: "Place", publish: Publish) -> None:
+def test_a_rollback_that_comes_after_the_decision_is_refused(directory: Place, publish: Publish) -> None:
     """Not one file is gone yet, but whoever decided it may be asleep and go on at any time."""
     versions = four(directory.store, publish)
     refused = []
@@ -165,7 +134,7 @@ def test_a_rollback_that_comes_after_the_decision_is_refused(directory: "Place",
             refused.append(key)
 
     before = versions.current()
-    outcome = VersionRemover(hooked(directory.store, roll_back)).remove({1: "old", 2: "old"})
+    outcome = VersionRemover(versions_of(directory.store, roll_back)).remove({1: "old", 2: "old"})
     assert [removal.version for removal in outcome.removed] == [1, 2]
     assert refused
     assert versions.current() == before
@@ -187,19 +156,18 @@ def test_a_remover_that_sleeps_deletes_nothing_that_is_wanted_when_it_wakes(tmp_
                 for number in (2, 3, 4):
                     versions.rollback(number)
 
-        outcome = VersionRemover(hooked(store, meanwhile)).remove({1: "old"})
+        outcome = VersionRemover(versions_of(store, meanwhile)).remove({1: "old"})
         assert (outcome.left, versions.numbers()) == ({}, [2, 3, 4])
         for number in (2, 3, 4):
             versions.verify(number)
-        pointer = versions.current()
-        assert pointer is not None
+        pointer = present(versions.current())
         assert (pointer.version, pointer.removing) == (4, ())
         if calls <= nap:
             break
     assert nap > 10
 
 
-def test_a_rollback_that_comes_last_fails_and_changes_nothing(directory: "Place", publish: Publish) -> None:
+def test_a_rollback_that_comes_last_fails_and_changes_nothing(directory: Place, publish: Publish) -> None:
     """The version is removed between the rollback's look at it and its move of the pointer."""
     versions = four(directory.store, publish)
     before = versions.current()
@@ -209,12 +177,12 @@ def test_a_rollback_that_comes_last_fails_and_changes_nothing(directory: "Place"
             VersionRemover(versions).remove({1: "old"})
 
     with pytest.raises(VersionNotFoundError, match="version 1 was removed while it was being used"):
-        hooked(directory.store, remove).rollback(1)
+        versions_of(directory.store, remove).rollback(1)
     assert versions.current() == before
     assert versions.numbers() == [2, 3, 4]
 
 
-def test_a_mirror_under_way_says_that_the_version_is_gone(directory: "Place", publish: Publish, tmp_path: Path) -> None:
+def test_a_mirror_under_way_says_that_the_version_is_gone(directory: Place, publish: Publish, tmp_path: Path) -> None:
     versions = four(directory.store, publish)
 
     def remove(name: str, _key: str) -> None:
@@ -222,11 +190,11 @@ def test_a_mirror_under_way_says_that_the_version_is_gone(directory: "Place", pu
             VersionRemover(versions).remove({1: "old"})
 
     with pytest.raises(VersionNotFoundError, match="removed while it was being used: look at the pointer again"):
-        mirror(hooked(directory.store, remove), 1, tmp_path / "copy")
+        mirror(versions_of(directory.store, remove), 1, tmp_path / "copy")
     assert not (tmp_path / "copy").exists()
 
 
-def test_an_edited_record_stops_everything(directory: "Place", publish: Publish) -> None:
+def test_an_edited_record_stops_everything(directory: Place, publish: Publish) -> None:
     versions = four(directory.store, publish)
     directory.put("versions/removed.json", b'{"pending": "all"}')
     with pytest.raises(CorruptVersionError, match=r"versions/removed\.json.*move it away"):
@@ -234,7 +202,7 @@ def test_an_edited_record_stops_everything(directory: "Place", publish: Publish)
     assert versions.numbers() == [1, 2, 3, 4]
 
 
-def test_only_unfinished_numbers_are_removed_as_such(place: "Place", publish: Publish) -> None:
+def test_only_unfinished_numbers_are_removed_as_such(place: Place, publish: Publish) -> None:
     versions, outcome = VersionStore(place.store), Outcome()
     publish(versions)
     for name in ("claim.json", "model.onnx", "notes.txt"):
@@ -260,7 +228,7 @@ def test_what_an_unfinished_update_left_keeps_its_claim_until_the_end(tmp_path: 
                 raise Killed
 
         try:
-            VersionRemover(hooked(store, kill)).remove_unfinished(2, {"model.onnx", "config.yaml"}, Outcome())
+            VersionRemover(versions_of(store, kill)).remove_unfinished(2, {"model.onnx", "config.yaml"}, Outcome())
         except Killed:
             assert "versions/2/claim.json" in keys(store)
         else:
@@ -268,11 +236,11 @@ def test_what_an_unfinished_update_left_keeps_its_claim_until_the_end(tmp_path: 
     assert (keys(store), cut) == ([], 5)
 
 
-def test_thousands_of_versions_are_listed_without_a_call_for_each(directory: "Place", publish: Publish) -> None:
+def test_thousands_of_versions_are_listed_without_a_call_for_each(directory: Place, publish: Publish) -> None:
     counted: list[str] = []
     for number in range(1, 2001):
         directory.put(f"versions/{number}/manifest.json", b"{}")
-    versions = hooked(directory.store, lambda name, _: counted.append(name))
+    versions = versions_of(directory.store, lambda name, _: counted.append(name))
     assert versions.numbers() == list(range(1, 2001))
     assert versions.next_number() == 2001
     assert counted == ["list", "folders", "read"]

@@ -1,22 +1,14 @@
 """S3 servers that do not honour conditions, or that change an object while it is moved."""
 
-from typing import TYPE_CHECKING, Any, ClassVar
+from typing import Any, ClassVar
 
 import pytest
 from minio import Minio
 
-from model_store.objects import (
-    ObjectNotFoundError,
-    ObjectTooLargeError,
-    PreconditionFailedError,
-    StoreError,
-)
+from model_store.objects import ObjectNotFoundError, ObjectTooLargeError, PreconditionFailedError, StoreError
 from model_store.s3.s3_store import COPY_LIMIT
-
-if TYPE_CHECKING:
-    from tools.servers.server import Server
-
 from tests.support.bad_s3 import Fake, connect, etag_of, fake, raw, serving
+from tools.servers.server import Server
 
 
 class TestConditions:
@@ -81,7 +73,7 @@ class TestMoving:
             connect(endpoint).move("a", "b")
         assert Huge.objects == {"/lucir/a": b"1"}
 
-    def test_new_bytes_that_come_in_meanwhile_are_not_lost(self, server: "Server") -> None:
+    def test_new_bytes_that_come_in_meanwhile_are_not_lost(self, server: Server) -> None:
         bucket = server.bucket()
         store, other = server.open(bucket), server.open(bucket)
         store.write("a", b"old")

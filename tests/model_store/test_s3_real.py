@@ -5,7 +5,6 @@ import io
 import ipaddress
 from collections.abc import Iterator
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import pytest
 from cryptography import x509
@@ -15,12 +14,9 @@ from minio import MinioAdmin
 from minio.credentials import StaticProvider
 from minio.error import MinioException
 
-from model_store.objects import ObjectNotFoundError, ObjectStore, StoreError
+from model_store.objects import ObjectStore, StoreError
 from tools.servers.minio_server import MINIO_MISSING, find_minio, minio_server
 from tools.servers.server import ACCESS_KEY, REGION, SECRET_KEY, Server
-
-if TYPE_CHECKING:
-    from conftest import Place
 
 READ_ONLY = {
     "Version": "2012-10-17",
@@ -151,15 +147,6 @@ class TestForeign:
             assert store.read(key) == b"1"
             store.move(key, f"archive/1/{number}")
         assert [info.key for info in store.list("incoming/")] == []
-
-    def test_what_vanishes_after_the_listing_is_not_found(self, place: "Place") -> None:
-        for name in ("1", "2"):
-            place.put(f"incoming/cat/{name}", b"1")
-        for info in list(place.store.list("incoming/")):
-            place.remove(info.key)
-            for call in (place.store.read, place.store.stat, lambda key: place.store.move(key, "archive/1")):
-                with pytest.raises(ObjectNotFoundError, match="cat"):
-                    call(info.key)
 
     def test_objects_of_others_stay_as_they_are(self, server: Server) -> None:
         bucket, admin = server.bucket(), server.admin()

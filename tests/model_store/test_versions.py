@@ -5,29 +5,27 @@ import threading
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import pytest
 
 from model_store.manifest import Manifest
 from model_store.objects import ObjectNotFoundError, PreconditionFailedError, StoreError
 from model_store.versions import CorruptVersionError, VersionNotFoundError, VersionStore
+from tests.model_store.conftest import Place
 from tests.support.documents import make_evaluation
 from tools.manifests import make_manifest
-
-if TYPE_CHECKING:
-    from conftest import Place
 
 Publish = Callable[..., Manifest]
 
 
 @pytest.fixture
-def versions(place: "Place") -> VersionStore:
+def versions(place: Place) -> VersionStore:
     return VersionStore(place.store)
 
 
 @pytest.fixture
-def local(directory: "Place") -> VersionStore:
+def local(directory: Place) -> VersionStore:
     """In a folder only: for what does not depend on the store."""
     return VersionStore(directory.store)
 
@@ -60,14 +58,14 @@ def test_the_whole_life(versions: VersionStore, publish: Publish, tmp_path: Path
 
 
 class TestNumbers:
-    def test_of_a_half_written_version_is_not_used_again(self, versions: VersionStore, place: "Place") -> None:
+    def test_of_a_half_written_version_is_not_used_again(self, versions: VersionStore, place: Place) -> None:
         place.put("versions/7/model.onnx", b"half")
         place.put("versions/notes/x", b"")
         place.put("versions/007/x", b"")
         assert versions.numbers() == []
         assert versions.next_number() == 8
 
-    def test_of_the_pointer_is_not_used_again(self, versions: VersionStore, publish: Publish, place: "Place") -> None:
+    def test_of_the_pointer_is_not_used_again(self, versions: VersionStore, publish: Publish, place: Place) -> None:
         publish(versions)
         versions.point_to(1, "x")
         for name in ("manifest.json", "claim.json", "model.onnx", "checkpoint.safetensors"):
@@ -75,7 +73,7 @@ class TestNumbers:
         assert versions.numbers() == []
         assert versions.next_number() == 2
 
-    def test_sort_as_numbers(self, local: VersionStore, directory: "Place", publish: Publish) -> None:
+    def test_sort_as_numbers(self, local: VersionStore, directory: Place, publish: Publish) -> None:
         directory.put("versions/8/x", b"")
         publish(local)
         publish(local)
@@ -85,19 +83,19 @@ class TestNumbers:
 class TestPublishing:
     def test_again_changes_nothing(self, versions: VersionStore, tmp_path: Path) -> None:
         (tmp_path / "model.onnx").write_bytes(b"1")
-        manifest = make_manifest(1)
-        first = versions.publish(manifest, {"model.onnx": tmp_path / "model.onnx"})
-        assert versions.publish(manifest, {"model.onnx": tmp_path / "model.onnx"}) == first
+        manifest, files = make_manifest(1), {"model.onnx": tmp_path / "model.onnx"}
+        first = versions.publish(manifest, files)
+        assert versions.publish(manifest, files) == first
 
     def test_a_crash_before_the_manifest_is_completed_by_the_same_update(
-        self, local: VersionStore, directory: "Place", tmp_path: Path
+        self, local: VersionStore, directory: Place, tmp_path: Path
     ) -> None:
         (tmp_path / "model.onnx").write_bytes(b"1")
-        manifest = make_manifest(1)
-        local.publish(manifest, {"model.onnx": tmp_path / "model.onnx"})
+        manifest, files = make_manifest(1), {"model.onnx": tmp_path / "model.onnx"}
+        local.publish(manifest, files)
         directory.remove("versions/1/manifest.json")
         assert local.numbers() == []
-        local.publish(manifest, {"model.onnx": tmp_path / "model.onnx"})
+        local.publish(manifest, files)
         assert local.verify(1).files["model.onnx"].size == 1
 
     def test_versions_are_immutable(self, versions: VersionStore, tmp_path: Path) -> None:
@@ -175,7 +173,7 @@ class TestPointing:
         assert len(set(previous)) == len(previous)
 
     def test_rollback_to_a_damaged_version_is_refused(
-        self, versions: VersionStore, publish: Publish, place: "Place"
+        self, versions: VersionStore, publish: Publish, place: Place
     ) -> None:
         publish(versions)
         publish(versions)
@@ -187,7 +185,7 @@ class TestPointing:
 
     @pytest.mark.parametrize("content", [b"", b"{", b"[]", b'{"version": 0}', b"\xff\xfe"])
     def test_a_damaged_pointer_is_named_and_can_be_replaced(
-        self, local: VersionStore, publish: Publish, directory: "Place", content: bytes
+        self, local: VersionStore, publish: Publish, directory: Place, content: bytes
     ) -> None:
         publish(local)
         directory.put("versions/current.json", content)
@@ -199,13 +197,13 @@ class TestPointing:
 
 
 class TestDamage:
-    def edit(self, directory: "Place", **fields: Any) -> None:
+    def edit(self, directory: Place, **fields: Any) -> None:
         data = json.loads(directory.store.read("versions/1/manifest.json"))
         directory.put("versions/1/manifest.json", json.dumps(data | fields).encode())
 
     @pytest.mark.parametrize("content", [b"", b'{"format": 1, "ver', b"null", b"\0" * 100, b"[" * 100_000])
     def test_a_truncated_manifest(
-        self, local: VersionStore, publish: Publish, directory: "Place", content: bytes
+        self, local: VersionStore, publish: Publish, directory: Place, content: bytes
     ) -> None:
         publish(local)
         directory.put("versions/1/manifest.json", content)
@@ -225,7 +223,7 @@ class TestDamage:
         ],
     )
     def test_an_edited_manifest(
-        self, local: VersionStore, publish: Publish, directory: "Place", fields: dict[str, Any]
+        self, local: VersionStore, publish: Publish, directory: Place, fields: dict[str, Any]
     ) -> None:
         publish(local)
         self.edit(directory, **fields)
@@ -234,7 +232,7 @@ class TestDamage:
 
     @pytest.mark.parametrize("content", [b"mode", b"model 1 and more", b"model 2", b"", None])
     def test_a_damaged_model(
-        self, versions: VersionStore, publish: Publish, place: "Place", tmp_path: Path, content: bytes | None
+        self, versions: VersionStore, publish: Publish, place: Place, tmp_path: Path, content: bytes | None
     ) -> None:
         publish(versions)
         if content is None:
@@ -254,7 +252,7 @@ class TestDamage:
         with pytest.raises(ObjectNotFoundError, match=r"holdout\.safetensors.*model\.onnx"):
             local.fetch(1, tmp_path, ["holdout.safetensors"])
 
-    def test_an_edited_evaluation(self, local: VersionStore, publish: Publish, directory: "Place") -> None:
+    def test_an_edited_evaluation(self, local: VersionStore, publish: Publish, directory: Place) -> None:
         publish(local, {"evaluation.json": evaluation(1)})
         directory.put("versions/1/evaluation.json", evaluation(1).replace(b"0.9", b"1.0"))
         with pytest.raises(CorruptVersionError, match=r"versions/1/evaluation\.json"):

@@ -11,7 +11,7 @@ from starlette.types import ASGIApp
 
 from handlers.server.connections import QuietServer, make_config
 from handlers.web_address import listening_socket
-from tests.support.waiting import wait_for
+from tests.support.waiting import PATIENCE, wait_for
 
 
 @contextmanager
@@ -31,9 +31,9 @@ def serving(app: ASGIApp, start: Callable[[], None], **listener: Any) -> Iterato
         thread = threading.Thread(target=lambda: asyncio.run(run()), daemon=True)
         thread.start()
         try:
-            wait_for(lambda: server.started, patience=30)
-            with httpx.Client(base_url=address, trust_env=False, timeout=30) as client:
+            wait_for(lambda: server.started)
+            with httpx.Client(base_url=address, trust_env=False, timeout=60) as client:
                 yield client
         finally:
             server.should_exit = True
-            thread.join(10)
+            thread.join(PATIENCE)

@@ -13,10 +13,7 @@ from urllib.parse import urlsplit
 import pytest
 
 from model_store.connect import open_store
-from model_store.objects import (
-    ObjectStore,
-    StoreError,
-)
+from model_store.objects import ObjectStore, StoreError
 
 SECRET = "hush-hush-secret"
 

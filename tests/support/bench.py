@@ -1,12 +1,14 @@
 """An updater in the process of a test: a real store, real learning, no server and no threads of its own."""
 
 import hashlib
+import shutil
 from collections.abc import Iterable, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Literal
 
 import numpy as np
+import pytest
 
 from handlers.bucket.edit_documents import EditRequest, Operation
 from handlers.bucket.edit_requests import RequestState
@@ -15,6 +17,7 @@ from handlers.bucket.update_documents import Done
 from handlers.bucket.updates import DONE
 from handlers.inference.preprocess import crop
 from handlers.settings import Settings
+from handlers.updater import service
 from handlers.updater.context.update import Update
 from handlers.updater.release.evaluate import open_model
 from handlers.updater.service import Updater
@@ -27,7 +30,9 @@ from lucir_core.memory.image_blobs import ImageBlobs
 from model_store.directory.directory_store import DirectoryStore
 from model_store.manifest import Pointer
 from model_store.versions import VersionStore
-from tests.support.quick_settings import quick_settings
+from tests.support.present import present
+from tests.support.quick_settings import changed, quick_settings
+from tests.support.waiting import PATIENCE
 
 
 class Killed(BaseException):
@@ -49,7 +54,7 @@ class Bench:
         self.updater = Updater(self.settings, config, DirectoryStore(self.root))
         self.updater._leadership.start()
         self.updater._services.wait_served = lambda version, dropped: True
-        assert self.updater._leadership.wait_active(30)
+        assert self.updater._leadership.wait_active(PATIENCE)
 
     def restart(self) -> None:
         self.close()
@@ -57,6 +62,11 @@ class Bench:
 
     def close(self) -> None:
         self.updater._leadership.stop()
+
+    def change(self, **sections: dict[str, object]) -> None:
+        """Begin anew with other settings, named as ``quick_settings.changed`` takes them."""
+        self.settings = changed(self.settings, **sections)
+        self.restart()
 
     def run(self, update_id: str) -> Done:
         """Go on until an update has ended, and what it leaves has been settled."""
@@ -97,9 +107,7 @@ class Bench:
         return [key for info in self.store.list("requests/") if (key := info.key) != "requests/last.json"]
 
     def served(self) -> Pointer:
-        pointer = self.versions.current()
-        assert pointer is not None
-        return pointer
+        return present(self.versions.current())
 
     def counted(self, result: str) -> float | None:
         """What ``lucir_versions_total`` counts of edited versions."""
@@ -156,6 +164,26 @@ def dying(steps: Sequence[Step], name: str, when: When, runs: list[str]) -> tupl
         return replace(step, run=run) if step.name == name else step
 
     return tuple(map(wrap, steps))
+
+
+def killed_at_every_step(bench: Bench, monkeypatch: pytest.MonkeyPatch, name: str, update_id: str) -> None:
+    """Let the process end before and after each step of ``service.NAME``, and the next one go on, to a version.
+
+    Every step runs once.
+    """
+    steps: tuple[Step, ...] = getattr(service, name)
+    runs: list[str] = []
+    for step in steps:
+        for when in BOTH:
+            monkeypatch.setattr(service, name, dying(steps, step.name, when, runs))
+            if (step.name, when) == ("swap", "before"):
+                shutil.rmtree(bench.settings.work_folder)  # another machine goes on
+            with pytest.raises(Killed):
+                bench.run(update_id)
+            bench.restart()
+    monkeypatch.setattr(service, name, steps)
+    assert bench.run(update_id).result == "published"
+    assert runs == [step.name for step in steps]
 
 
 def drop_digits(root: Path, name: str, files: Iterable[bytes]) -> None:

@@ -53,6 +53,11 @@ def opened(browser: Browser, url: str, **context: object) -> Iterator[Page]:
         assert complaints == []
 
 
+def look(page: Page) -> None:
+    """Our page asks now, not with its next turn."""
+    page.evaluate("document.dispatchEvent(new Event('visibilitychange'))")
+
+
 def findings(page: Page) -> list[str]:
     """What axe-core finds serious or critical, in a line each."""
     result = Axe().run(page)

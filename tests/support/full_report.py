@@ -26,7 +26,7 @@ from handlers.updater.release.report.html import render
 from model_store.documents import encode
 from model_store.manifest import Gate, now
 from model_store.versions import VersionStore
-from tests.handlers.cli.test_versions import make_evaluation
+from tests.support.documents import make_evaluation
 from tools.manifests import make_manifest
 
 SHARES = tuple(range(0, 101, 14))

@@ -4,19 +4,21 @@ import hashlib
 import io
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from PIL import Image
 
 from handlers.bucket.seen_images import FILE as LEARNT
 from handlers.bucket.seen_images import Learnt
-from handlers.bucket.update_documents import Entry, Intent, Plan, Reason, Role
+from handlers.bucket.update_documents import Entry, Intent, Reason, Role
 from handlers.bucket.updates import UpdateRecords
 from lucir_core.memory.image_blobs import ImageBlobs
 from model_store.documents import encode
-from model_store.manifest import Accuracy, Counts, Evaluation, Gate, now
+from model_store.manifest import Accuracy, Counts, now
 from model_store.objects import ObjectStore
 from model_store.versions import VersionStore
+from tests.support.documents import make_entry, make_evaluation, make_plan
 from tools.manifests import make_manifest
 
 CLASSES = ("zero", "one")
@@ -44,9 +46,9 @@ def publish_learnt(objects: ObjectStore, files: dict[int, list[bytes]], folder: 
         f"rejected/{UPDATE}/zero/broken.png": ("incoming/zero/broken.png", b"not an image", "the file is not an image"),
         f"rejected/{UPDATE}/_no_class/loose.png": ("incoming/loose.png", files[2][0], "lies directly in incoming/"),
     }
-    entries = [_entry(f"incoming/{_tail(key)}", data, "train", key) for key, data in archived.items()]
+    entries = [_entry(f"incoming/{_tail(key)}", data, key, "train") for key, data in archived.items()]
     for key, (origin, data, reason) in refused.items():
-        entries.append(_entry(origin, data, "rejected", key, reason))
+        entries.append(_entry(origin, data, key, "rejected", reason=reason))
         objects.write(key, data)
         note = Reason(key=origin, sha256=_sha(data), size=len(data), reason=reason, update_id=UPDATE, rejected_at=now())
         objects.write(f"{key}.reason.json", encode(note))
@@ -54,7 +56,7 @@ def publish_learnt(objects: ObjectStore, files: dict[int, list[bytes]], folder: 
         objects.write(key, data)
     records = UpdateRecords(objects)
     records.write(UPDATE, "intent.json", Intent(id=UPDATE, created_at=now(), folders={}))
-    records.write_plan(_plan(entries))
+    records.write_plan(make_plan(UPDATE, tuple(entries), classes=CLASSES, new_classes=CLASSES, resize=16))
     first, last = refused
     return LearntStore(_publish(objects, archived, folder), archived, (first, last))
 
@@ -67,20 +69,13 @@ def _publish(objects: ObjectStore, archived: dict[str, bytes], folder: Path) -> 
     names = [CLASSES[label] for label in labels.tolist()]
     Learnt.empty().extended([_sha(data) for data in archived.values()], names, CLASSES).save(files[LEARNT])
     files["model.onnx"].write_bytes(b"model")
-    evaluation = Evaluation(
-        version=1,
-        parent=None,
+    evaluation = make_evaluation(
+        1,
+        CLASSES,
         images=20,
         cnn=Accuracy(all=0.95, old=None, new=0.95),
-        nme=Accuracy(all=0.9, old=None, new=0.9),
         class_accuracy={"zero": 1.0, "one": 0.9},
-        class_best={"zero": 1.0, "one": 0.9},
-        old_as_new=None,
-        forgetting=0.0,
-        history=(0.95,),
-        parent_old=None,
         confusion=((10, 0), (1, 9)),
-        gate=Gate(passed=True),
     )
     files["evaluation.json"].write_text(evaluation.model_dump_json(), encoding="utf-8")
     counts = Counts(
@@ -93,35 +88,10 @@ def _publish(objects: ObjectStore, archived: dict[str, bytes], folder: Path) -> 
     return versions
 
 
-def _entry(key: str, data: bytes, role: Role, target: str, reason: str | None = None) -> Entry:
+def _entry(key: str, data: bytes, target: str, role: Role, **values: Any) -> Entry:
     folder = _tail(target).partition("/")[0]
-    return Entry(
-        key=key,
-        etag="etag",
-        size=len(data),
-        modified=0.0,
-        sha256=_sha(data),
-        role=role,
-        class_name=None if folder.startswith("_") else folder,
-        reason=reason,
-        target=target,
-    )
-
-
-def _plan(entries: list[Entry]) -> Plan:
-    return Plan(
-        id=UPDATE,
-        created_at=now(),
-        parent=None,
-        version=1,
-        classes=CLASSES,
-        new_classes=CLASSES,
-        updated_classes=(),
-        own_evaluation=(),
-        resize=16,
-        dropped_at=0.0,
-        entries=tuple(entries),
-    )
+    named = None if folder.startswith("_") else folder
+    return make_entry(key, role, size=len(data), sha256=_sha(data), class_name=named, target=target, **values)
 
 
 def _tail(key: str) -> str:

@@ -5,6 +5,12 @@ from pathlib import Path
 from handlers.settings import Settings
 
 
+def changed(settings: Settings, **sections: dict[str, object]) -> Settings:
+    """The same but for single values: ``changed(settings, updater={"port": 1})``."""
+    made = {name: getattr(settings, name).model_copy(update=values) for name, values in sections.items()}
+    return settings.model_copy(update=made)
+
+
 def quick_settings(data: Path, **overrides: object) -> Settings:
     """Folders settle at once, one thread, whatever is learnt passes; ``overrides``: of ``learning.overrides``."""
     return Settings.model_validate(

@@ -18,13 +18,11 @@ from handlers.demo.digits import split_digits
 from handlers.settings import Settings
 from handlers.stack.folder import StackRecord, find_stack
 from model_store.directory.directory_store import DirectoryStore
-from tests.support.waiting import PATIENCE, lives, wait_for
+from tests.support.waiting import PATIENCE, STOP_SECONDS, lives, wait_for
 
 LUCIR = (sys.executable, "-m", "handlers.cli.main")
 DIGITS = split_digits(0)
 
-STOP_SECONDS = 30.0
-"""Ten are meant: all that runs is killed after eight. A busy machine may take three times as long."""
 
 # A tiny network, hardly trained: what is tested is that each step happens, not how good the result is.
 FAST = (

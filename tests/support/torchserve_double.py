@@ -17,12 +17,9 @@ from urllib.parse import parse_qs, urlsplit
 from handlers.settings import Settings
 from handlers.sockets import management_socket
 from handlers.torchserve.folders import folder_name
+from tests.support.small_server import Asked, UnixServer, handler_of
 
 Answer = tuple[int, Any]
-
-
-class _UnixServer(socketserver.ThreadingMixIn, socketserver.UnixStreamServer):
-    daemon_threads = True
 
 
 class TorchServeDouble:
@@ -39,7 +36,7 @@ class TorchServeDouble:
         path.parent.mkdir(parents=True, exist_ok=True)
         path.unlink(missing_ok=True)
         self._servers: list[socketserver.BaseServer] = [
-            _UnixServer(str(path), _handler(self._manage)),
+            UnixServer(str(path), _handler(self._manage)),
             ThreadingHTTPServer((settings.serving.host, settings.serving.port), _handler(self._infer)),
         ]
         for server in self._servers:
@@ -107,30 +104,13 @@ class TorchServeDouble:
 
 
 def _handler(answer: Callable[[str, str, dict[str, str]], Answer]) -> type[BaseHTTPRequestHandler]:
-    class Handler(BaseHTTPRequestHandler):
-        protocol_version = "HTTP/1.1"
+    def run(asked: Asked) -> tuple[int, bytes]:
+        parts = urlsplit(asked.path)
+        query = {name: values[0] for name, values in parse_qs(parts.query).items()}
+        status, document = answer(asked.method, parts.path, query)
+        return status, json.dumps(document).encode()
 
-        def setup(self) -> None:
-            super().setup()
-            self.client_address = ("local", 0)  # a Unix socket gives an empty string, which the base class indexes
-
-        def _do(self) -> None:
-            self.rfile.read(int(self.headers.get("content-length", 0)))
-            parts = urlsplit(self.path)
-            query = {name: values[0] for name, values in parse_qs(parts.query).items()}
-            status, document = answer(self.command, parts.path, query)
-            data = json.dumps(document).encode()
-            self.send_response(status)
-            self.send_header("content-length", str(len(data)))
-            self.end_headers()
-            self.wfile.write(data)
-
-        do_GET = do_POST = do_PUT = do_DELETE = _do  # noqa: N815 (the names that http.server looks for)
-
-        def log_message(self, *_: object) -> None:
-            """Say nothing."""
-
-    return Handler
+    return handler_of(run)
 
 
 def version_folders(models: Path) -> set[str]:

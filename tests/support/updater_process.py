@@ -42,7 +42,7 @@ def log_of(settings: Settings) -> str:
 def status_of(settings: Settings) -> dict[str, Any]:
     """``/api/status``, or nothing while the updater does not answer."""
     try:
-        status: dict[str, Any] = httpx.get(f"{settings.updater_url}/api/status", timeout=5).json()
+        status: dict[str, Any] = httpx.get(f"{settings.updater_url}/api/status", timeout=60, trust_env=False).json()
     except httpx.HTTPError:
         return {}
     return status

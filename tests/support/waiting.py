@@ -13,6 +13,11 @@ PATIENCE = 240.0
 """Seconds. Much longer than anything takes: what is tested is that it happens, on a machine that may be busy."""
 
 
+STOP_SECONDS = 60.0
+"""For the end of what was told to end. Ten are meant: all that runs is killed after eight. A busy machine may take
+several times as long."""
+
+
 def wait_for(
     what: Callable[[], Found | None], process: "subprocess.Popen[bytes] | None" = None, *, patience: float = PATIENCE
 ) -> Found:

@@ -4,29 +4,15 @@ from pathlib import Path
 
 import pytest
 
-from handlers.bucket.update_documents import Attempts, FolderIntent, Plan
+from handlers.bucket.update_documents import Attempts, FolderIntent
 from handlers.bucket.updates import UpdateRecords
 from model_store.directory.directory_store import DirectoryStore
 from model_store.objects import PreconditionFailedError
+from tests.support.documents import make_plan
 
 
 def intended(name: str) -> dict[str, FolderIntent]:
     return {name: FolderIntent(fingerprint="0", limit=1, marked=True)}
-
-
-def planned(classes: tuple[str, ...]) -> Plan:
-    return Plan.model_validate(
-        {
-            "id": "000001",
-            "created_at": "2026-11-27T08:00:00Z",
-            "parent": None,
-            "version": 1,
-            "classes": classes,
-            "resize": 32,
-            "dropped_at": 0.0,
-            "entries": (),
-        }
-    )
 
 
 def test_of_two_updaters_that_begin_an_update_one_does(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -42,10 +28,11 @@ def test_of_two_updaters_that_begin_an_update_one_does(tmp_path: Path, monkeypat
 
 def test_a_plan_is_made_once(tmp_path: Path) -> None:
     records = UpdateRecords(DirectoryStore(tmp_path))
-    records.write_plan(planned(("cat", "dog")))
+    plan = make_plan("000001")
+    records.write_plan(plan)
     with pytest.raises(PreconditionFailedError):
-        records.write_plan(planned(("cat",)))
-    assert records.plan("000001") == planned(("cat", "dog"))
+        records.write_plan(make_plan("000001", classes=("cat", "dog")))
+    assert records.plan("000001") == plan
 
 
 @pytest.mark.parametrize("before", [None, Attempts(begun={"ingest": 1})], ids=["none yet", "one is there"])

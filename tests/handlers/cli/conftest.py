@@ -4,15 +4,14 @@ import io
 import os
 import subprocess
 import sys
-import threading
 from collections.abc import Callable, Iterator
-from contextlib import redirect_stderr, redirect_stdout
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from contextlib import ExitStack, redirect_stderr, redirect_stdout
 from pathlib import Path
 
 import pytest
 
 from handlers.cli.main import main
+from tests.support.small_server import serving
 from tests.support.waiting import PATIENCE
 
 Answer = Callable[[str, str, bytes], tuple[int, bytes]]
@@ -68,32 +67,17 @@ def lucir_process(tmp_path: Path) -> Run:
 @pytest.fixture
 def serve() -> Iterator[Callable[[Answer], str]]:
     """Start servers on free ports; each answers requests with a function. Gives the address."""
-    servers: list[ThreadingHTTPServer] = []
+    with ExitStack() as kept:
 
-    def start(answer: Answer) -> str:
-        class Handler(BaseHTTPRequestHandler):
-            protocol_version = "HTTP/1.1"
+        def start(answer: Answer) -> str:
+            port = kept.enter_context(serving(lambda asked: answer(asked.method, asked.path, asked.body)))
+            return f"http://127.0.0.1:{port}"
 
-            def _do(self) -> None:
-                body = self.rfile.read(int(self.headers.get("content-length", 0)))
-                status, data = answer(self.command, self.path, body)
-                self.send_response(status)
-                self.send_header("content-length", str(len(data)))
-                self.end_headers()
-                self.wfile.write(data)
+        yield start
 
-            do_GET = do_POST = _do  # noqa: N815 (the names that http.server looks for)
 
-            def log_message(self, *_: object) -> None:
-                """Say nothing."""
-
-        server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
-        server.daemon_threads = True
-        threading.Thread(target=server.serve_forever, daemon=True).start()
-        servers.append(server)
-        return f"http://127.0.0.1:{server.server_address[1]}"
-
-    yield start
-    for server in servers:
-        server.shutdown()
-        server.server_close()
+def refusal(answer: subprocess.CompletedProcess[str], status: int = 1) -> str:
+    """What a command that has failed says."""
+    assert answer.returncode == status, answer.stdout
+    assert "Traceback" not in answer.stderr
+    return answer.stderr

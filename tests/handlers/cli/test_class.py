@@ -4,8 +4,6 @@ import hashlib
 import io
 import json
 import re
-import subprocess
-from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -17,20 +15,16 @@ from handlers.bucket.updates import UpdateRecords
 from handlers.cli.output import edit_output
 from model_store.directory.directory_store import DirectoryStore
 from model_store.versions import VersionStore
-from tests.handlers.cli.test_versions import publish
+from tests.handlers.cli.conftest import Run, refusal
 from tests.support.documents import make_done
-
-Run = Callable[..., subprocess.CompletedProcess[str]]
+from tests.support.published import publish, publish_first
 
 
 @pytest.fixture
 def store(tmp_path: Path) -> DirectoryStore:
     """Version 2 knows cat, dog and owl."""
     objects = DirectoryStore(tmp_path / "lucir-data" / "store")
-    versions = VersionStore(objects)
-    for number in (1, 2):
-        publish(versions, number, tmp_path)
-        versions.point_to(number, "published")
+    publish_first(VersionStore(objects), 2, tmp_path, 1, 2)
     return objects
 
 
@@ -83,9 +77,7 @@ def test_an_image_is_named_by_key_by_hash_or_by_file(lucir: Run, store: Director
 )
 @pytest.mark.usefixtures("store")
 def test_what_cannot_be_done_is_said_in_a_line(words: list[str], status: int, message: str, lucir: Run) -> None:
-    answer = lucir(*words)
-    assert answer.returncode == status
-    assert message in answer.stderr
+    assert message in refusal(lucir(*words), status)
 
 
 def test_a_store_that_no_stack_here_works_on_is_left_to_its_updater(

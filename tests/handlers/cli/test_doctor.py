@@ -2,8 +2,6 @@
 
 import json
 import socket
-import subprocess
-from collections.abc import Callable
 from importlib import metadata
 from pathlib import Path
 
@@ -14,8 +12,7 @@ from handlers.cli import doctor_checks
 from handlers.cli.doctor_checks import check_disk, check_packages, check_stack_ports, check_store, check_weights
 from handlers.settings import Settings
 from handlers.stack.ports import free_ports
-
-Run = Callable[..., subprocess.CompletedProcess[str]]
+from tests.handlers.cli.conftest import Run
 
 
 def test_a_named_store_gets_a_certificate(lucir: Run, tmp_path: Path) -> None:

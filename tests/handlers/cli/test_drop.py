@@ -2,8 +2,6 @@
 
 import json
 import os
-import subprocess
-from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -12,9 +10,8 @@ from handlers.client.class_folders import find_classes, read_layout
 from handlers.client.drop_upload import plan_uploads, upload
 from handlers.client.errors import ClientError
 from model_store.directory.directory_store import DirectoryStore
+from tests.handlers.cli.conftest import Run, refusal
 from tests.support.images import colourful, encoded
-
-Run = Callable[..., subprocess.CompletedProcess[str]]
 
 
 def make(folder: Path, *files: str) -> Path:
@@ -206,7 +203,5 @@ def test_lucir_drop_copies_and_reports(lucir: Run, tmp_path: Path) -> None:
 
 def test_waiting_for_nobody_is_refused_before_anything_is_copied(lucir: Run, tmp_path: Path) -> None:
     make(tmp_path / "animals", "cat/1.jpg")
-    answer = lucir("drop", "animals", "--wait", LUCIR_UPDATER__PORT="1")
-    assert answer.returncode == 1
-    assert "no stack answers" in answer.stderr
+    assert "no stack answers" in refusal(lucir("drop", "animals", "--wait", LUCIR_UPDATER__PORT="1"))
     assert not (tmp_path / "lucir-data").exists()

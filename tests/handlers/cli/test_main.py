@@ -4,7 +4,7 @@ import re
 import shlex
 import subprocess
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -14,8 +14,7 @@ from typer.main import get_command
 from handlers.cli.main import app
 from handlers.settings import Settings
 from handlers.stack.ports import free_ports
-
-Run = Callable[..., subprocess.CompletedProcess[str]]
+from tests.handlers.cli.conftest import Run, refusal
 
 
 def commands(command: Any, *words: str) -> Iterator[tuple[tuple[str, ...], Any]]:
@@ -80,37 +79,30 @@ def test_what_somebody_waits_for_imports_nothing_heavy(module: str, heavy: set[s
     ],
 )
 def test_wrong_usage_is_said_in_a_line_with_status_2(arguments: list[str], message: str, lucir: Run) -> None:
-    answer = lucir(*arguments)
-    assert answer.returncode == 2
-    assert message in answer.stderr
-    assert "Traceback" not in answer.stderr
+    assert message in refusal(lucir(*arguments), 2)
 
 
 def test_an_unknown_key_in_the_environment_or_the_file_is_an_error(lucir: Run, tmp_path: Path) -> None:
     assert "did you mean LUCIR_STORE?" in lucir("status", LUCIR_STOER="file:///x").stderr
     (tmp_path / "lucir.yaml").write_text("serving: {prot: 1}\n")
-    answer = lucir("status", "--config", tmp_path / "lucir.yaml")
-    assert answer.returncode == 2
-    assert "unknown setting serving.prot: did you mean serving.port?" in answer.stderr
+    said = refusal(lucir("status", "--config", tmp_path / "lucir.yaml"), 2)
+    assert "unknown setting serving.prot: did you mean serving.port?" in said
 
 
 @pytest.mark.parametrize("arguments", [["status"], ["predict", "image.png"]])
 def test_without_a_stack_the_remedy_is_named(arguments: list[str], lucir: Run, tmp_path: Path) -> None:
     (tmp_path / "image.png").write_bytes(b"anything")
     serving, updater = free_ports(2)
-    answer = lucir(*arguments, LUCIR_SERVING__PORT=str(serving), LUCIR_UPDATER__PORT=str(updater))
-    assert answer.returncode == 1
-    assert "no stack answers at http://127.0.0.1:" in answer.stderr
-    assert "`lucir up`" in answer.stderr
-    assert len(answer.stderr.splitlines()) == 1
+    said = refusal(lucir(*arguments, LUCIR_SERVING__PORT=str(serving), LUCIR_UPDATER__PORT=str(updater)))
+    assert "no stack answers at http://127.0.0.1:" in said
+    assert "`lucir up`" in said
+    assert len(said.splitlines()) == 1
 
 
 def test_up_refuses_a_store_that_cannot_be_written(lucir_process: Run, tmp_path: Path) -> None:
     (tmp_path / "file").write_text("in the way")
-    answer = lucir_process(
-        "up", "--data", tmp_path / "data", "--free-ports", "--store", (tmp_path / "file" / "x").as_uri()
-    )
-    assert answer.returncode == 1
-    assert "the store cannot be used" in answer.stderr
-    assert "--store" in answer.stderr
+    store = (tmp_path / "file" / "x").as_uri()
+    said = refusal(lucir_process("up", "--data", tmp_path / "data", "--free-ports", "--store", store))
+    assert "the store cannot be used" in said
+    assert "--store" in said
     assert not (Settings(data=tmp_path / "data").run_folder / "stack.json").exists()

@@ -1,15 +1,13 @@
 """``lucir predict`` against a real HTTP server."""
 
 import json
-import subprocess
 from collections import Counter
 from collections.abc import Callable
 from pathlib import Path
 
 from handlers.client.asking import TRIES
 from handlers.client.predictions import classify
-
-Run = Callable[..., subprocess.CompletedProcess[str]]
+from tests.handlers.cli.conftest import Run, refusal
 
 
 def answer(method: str, path: str, body: bytes) -> tuple[int, bytes]:
@@ -127,6 +125,4 @@ def test_an_image_whose_worker_was_killed_is_asked_about_again(serve: Callable[.
 
 def test_what_is_no_address_is_said(lucir: Run, tmp_path: Path) -> None:
     (tmp_path / "good").write_text("good")
-    result = lucir("predict", "good", "--url", "localhost:8080")
-    assert result.returncode == 1
-    assert "write http://host:port" in result.stderr
+    assert "write http://host:port" in refusal(lucir("predict", "good", "--url", "localhost:8080"))

@@ -1,17 +1,14 @@
 """``lucir prune`` on a real store without a running stack."""
 
 import json
-import subprocess
-from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
 from model_store.versions import VersionStore
-from tests.handlers.cli.test_versions import publish as publish_version
+from tests.handlers.cli.conftest import Run, refusal
 from tests.handlers.cli.test_versions import versions
-
-Run = Callable[..., subprocess.CompletedProcess[str]]
+from tests.support.published import publish as publish_version
 
 __all__ = ["versions"]  # the fixture: 1 and 2 are learnt, 3 is provisional; 2 is served
 
@@ -47,7 +44,5 @@ def test_removes_what_it_told(lucir: Run, versions: VersionStore, tmp_path: Path
     [("retention.keep_versions=1", "greater than or equal to 2"), ("gate.min_new_accuracy=0", "only retention.*")],
 )
 def test_wrong_values_remove_nothing(lucir: Run, versions: VersionStore, value: str, message: str) -> None:
-    answer = lucir("prune", "--set", value)
-    assert answer.returncode == 2
-    assert message in answer.stderr
+    assert message in refusal(lucir("prune", "--set", value), 2)
     assert versions.numbers() == [1, 2, 3, 4, 5]

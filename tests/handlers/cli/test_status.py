@@ -1,14 +1,12 @@
 """``lucir status`` shows what the updater's own status object says."""
 
 import json
-import subprocess
 from collections.abc import Callable
 
 from handlers.updater.intake.listing import Folder
 from handlers.updater.intake.readiness import FolderState, waiting_folders
 from handlers.updater.status import Phase, Status
-
-Run = Callable[..., subprocess.CompletedProcess[str]]
+from tests.handlers.cli.conftest import Run
 
 
 def test_everything_the_status_holds(lucir: Run, serve: Callable[..., str]) -> None:

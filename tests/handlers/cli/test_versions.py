@@ -1,11 +1,8 @@
 """``lucir versions`` and ``lucir rollback`` on a real store without a running stack."""
 
 import json
-import subprocess
-from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
 
 import pytest
 
@@ -17,10 +14,9 @@ from handlers.inference.sessions.copy_choice import Choice, CopyRules, MeasuredC
 from model_store.directory.directory_store import DirectoryStore
 from model_store.manifest import Gate, now
 from model_store.versions import VersionStore
-from tests.support.documents import make_evaluation
-from tools.manifests import make_manifest
-
-Run = Callable[..., subprocess.CompletedProcess[str]]
+from tests.handlers.cli.conftest import Run, refusal
+from tests.support.present import present
+from tests.support.published import pointed, publish, publish_first
 
 
 def test_nothing_is_cut_off_beside_names_of_usual_length(
@@ -36,28 +32,11 @@ def test_nothing_is_cut_off_beside_names_of_usual_length(
     ] == []
 
 
-def publish(
-    versions: VersionStore, number: int, folder: Path, *, passed: bool = True, gate: Gate | None = None, **values: Any
-) -> None:
-    classes = ("cat", "dog", "owl")[: number + 1]
-    files = {"model.onnx": folder / f"model-{number}", "evaluation.json": folder / f"evaluation-{number}"}
-    files["model.onnx"].write_bytes(b"model %d" % number)
-    evaluation = make_evaluation(number, classes, passed=passed)
-    evaluation = evaluation if gate is None else evaluation.model_copy(update={"gate": gate})
-    files["evaluation.json"].write_text(evaluation.model_dump_json())
-    facts = {"kind": "learnt" if number < 3 else "provisional", "classes": classes, "new_classes": classes[-1:]}
-    versions.publish(make_manifest(number, **(facts | values)), files)
-
-
 @pytest.fixture
 def versions(tmp_path: Path) -> VersionStore:
     """Three versions, the last one refused; the second is served."""
     store = VersionStore(DirectoryStore(tmp_path / "lucir-data" / "store"))
-    for number in (1, 2, 3):
-        publish(store, number, tmp_path, passed=number < 3)
-    store.point_to(1, "published")
-    store.point_to(2, "published")
-    return store
+    return publish_first(store, 3, tmp_path, 1, 2)
 
 
 @pytest.mark.usefixtures("versions")
@@ -71,13 +50,9 @@ def test_versions_with_their_figures(lucir: Run) -> None:
     assert rows[1]["images"] == 10
     assert [round(bound, 3) for bound in rows[1]["interval"]] == [0.596, 0.982]
     table = lucir("versions").stdout
-    assert "90.0%" in table
-    assert "(59.6-98.2," in table
-    assert "10 images)" in table
     assert "lost" in table.splitlines()[0]  # 80 columns hold the table
-    assert "85.0%" in table
-    assert "refused" in table
-    assert "provisional" in table
+    for words in ("90.0%", "(59.6-98.2,", "10 images)", "85.0%", "refused", "provisional"):
+        assert words in table, words
 
 
 @pytest.mark.usefixtures("versions")
@@ -127,9 +102,8 @@ def test_versions_say_what_too_few_images_leave_open(lucir: Run, versions: Versi
 def test_a_store_that_is_not_there_is_a_wrong_name_and_is_not_made(
     command: list[str], lucir: Run, tmp_path: Path
 ) -> None:
-    answer = lucir(*command)
-    assert answer.returncode == 1
-    assert f"there is no store in {tmp_path / 'lucir-data' / 'store'}: name the stack's folder" in answer.stderr
+    said = refusal(lucir(*command))
+    assert f"there is no store in {tmp_path / 'lucir-data' / 'store'}: name the stack's folder" in said
     assert list(tmp_path.iterdir()) == []
 
 
@@ -143,37 +117,25 @@ def test_rollback_moves_the_pointer(lucir: Run, versions: VersionStore) -> None:
     answer = lucir("rollback", "1", "--json")
     assert answer.returncode == 0, answer.stderr
     assert json.loads(answer.stdout) == {"version": 1, "previous": 2, "served": None, "forced": False}
-    pointer = versions.current()
-    assert pointer is not None
-    assert (pointer.version, pointer.reason) == (1, "rollback")
+    assert (pointed(versions), present(versions.current()).reason) == (1, "rollback")
 
 
 def test_a_refused_version_is_served_only_by_force(lucir: Run, versions: VersionStore) -> None:
-    refused = lucir("rollback", "3")
-    assert refused.returncode == 1
-    assert "the gate refused version 3: too bad" in refused.stderr
-    assert "lucir rollback 3 --force" in refused.stderr
-    pointer = versions.current()
-    assert pointer is not None
-    assert pointer.version == 2
+    said = refusal(lucir("rollback", "3"))
+    assert "the gate refused version 3: too bad" in said
+    assert "lucir rollback 3 --force" in said
+    assert pointed(versions) == 2
     forced = lucir("rollback", "3", "--force", "--json")
     assert json.loads(forced.stdout) == {"version": 3, "previous": 2, "served": None, "forced": True}
-    pointer = versions.current()
-    assert pointer is not None
-    assert (pointer.version, pointer.reason) == (3, "rollback, forced: too bad")
+    assert (pointed(versions), present(versions.current()).reason) == (3, "rollback, forced: too bad")
 
 
 def test_rollback_to_what_is_not_there_or_damaged_changes_nothing(
     lucir: Run, versions: VersionStore, tmp_path: Path
 ) -> None:
-    missing = lucir("rollback", "9")
-    assert missing.returncode == 1
-    assert "there is no version 9" in missing.stderr
-    assert "there are: 1, 2, 3" in missing.stderr
+    missing = refusal(lucir("rollback", "9"))
+    assert "there is no version 9" in missing
+    assert "there are: 1, 2, 3" in missing
     (tmp_path / "lucir-data" / "store" / "versions" / "1" / "model.onnx").write_bytes(b"model x")
-    damaged = lucir("rollback", "1")
-    assert damaged.returncode == 1
-    assert "model.onnx" in damaged.stderr
-    pointer = versions.current()
-    assert pointer is not None
-    assert pointer.version == 2
+    assert "model.onnx" in refusal(lucir("rollback", "1"))
+    assert pointed(versions) == 2

@@ -7,11 +7,12 @@ import pytest
 
 from handlers.client import Client, ClientError
 from model_store.objects import StoreError
-from tests.handlers.cli.test_versions import publish, versions
+from tests.handlers.cli.test_versions import versions
+from tests.support.present import present
 from tests.support.stack import digit_image, folders, running
 from tests.support.waiting import PATIENCE
 
-__all__ = ["publish", "versions"]
+__all__ = ["versions"]
 
 
 @pytest.fixture
@@ -69,8 +70,7 @@ def test_a_wrong_address_and_a_missing_store_name_the_remedy(serve: Callable[...
 def test_every_call_against_a_running_stack(tmp_path: Path) -> None:
     with running(tmp_path / "data") as stack, Client(stack.data) as client:
         steps = list(client.follow(client.drop(folders(tmp_path / "first", "01")), PATIENCE))
-        outcome = steps[-1].outcome
-        assert outcome is not None
+        outcome = present(steps[-1].outcome)
         assert (outcome.version, outcome.failure) == (1, "")
         assert any(step.text.startswith("update ") for step in steps)
         assert client.wait(client.drop(folders(tmp_path / "second", "2") / "2", "two"), PATIENCE).version == 2
@@ -84,11 +84,9 @@ def test_every_call_against_a_running_stack(tmp_path: Path) -> None:
             assert 0 < answer.best.probability <= 1
 
         def carried_out(request: object) -> int:
-            state = client.wait_edit(request, PATIENCE)  # type: ignore[arg-type]
-            assert state.done is not None
-            assert state.done.result == "published", state.done.reason
-            assert state.done.version is not None
-            return client.wait_served(state.done.version, PATIENCE)
+            done = present(client.wait_edit(request, PATIENCE).done)  # type: ignore[arg-type]
+            assert done.result == "published", done.reason
+            return client.wait_served(present(done.version), PATIENCE)
 
         assert carried_out(client.rename("two", "2")) == 3
         assert carried_out(client.delete_images(str(tmp_path / "first" / "0" / "0.png"))) == 4

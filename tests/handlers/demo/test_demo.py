@@ -23,6 +23,7 @@ from handlers.demo.plot import save_plot
 from handlers.demo.results_text import document, facts, tables
 from handlers.demo.service_accuracy import Measured, ask_service, measured
 from handlers.demo.verdict import StoryResult, shortcomings
+from tests.support.present import present
 from tests.support.waiting import PATIENCE, wait_for
 
 
@@ -100,8 +101,7 @@ def test_the_client_tells_failures_from_nothing_learnt_yet(serve: Callable[..., 
     assert traffic.failed == 1
     assert client.problems() == ['503: {"error": "worker died"}']
     assert sum(request.result == "nothing learnt" for request in client.requests()) == 5
-    first = client.first_answer(2)
-    assert first is not None
+    first = present(client.first_answer(2))
     assert all(request.version != 2 or ended(request) >= ended(first) for request in client.requests())
     assert client.traffic(0, first.began - 3600) == Traffic(0, 0, 0.0)
 

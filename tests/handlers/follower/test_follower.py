@@ -16,6 +16,15 @@ Start = Callable[..., Replica]
 Publish = Callable[..., int]
 
 
+@pytest.fixture
+def replica(start: Start, publish: Publish) -> Replica:
+    """One that serves version 1."""
+    publish()
+    replica = start()
+    replica.wait_serves(1)
+    return replica
+
+
 def test_from_an_empty_store_to_the_first_version(start: Start, publish: Publish) -> None:
     replica = start()
     wait_for(lambda: replica.get("/readyz").status_code == 200)  # it answers "nothing learnt yet"
@@ -26,10 +35,7 @@ def test_from_an_empty_store_to_the_first_version(start: Start, publish: Publish
     assert replica.predict() == 1
 
 
-def test_a_key_that_may_only_read_is_enough(start: Start, publish: Publish, writer: VersionStore) -> None:
-    publish()
-    replica = start()
-    replica.wait_serves(1)
+def test_a_key_that_may_only_read_is_enough(replica: Replica, publish: Publish, writer: VersionStore) -> None:
     publish()
     replica.wait_serves(2)
     writer.rollback(1)
@@ -48,10 +54,7 @@ def test_a_key_that_may_only_read_is_enough(start: Start, publish: Publish, writ
     }  # what only an updater has: a lease, a phase, what waits
 
 
-def test_an_idle_follower_asks_for_the_pointer_and_for_nothing_else(start: Start, publish: Publish) -> None:
-    publish()
-    replica = start()
-    replica.wait_serves(1)
+def test_an_idle_follower_asks_for_the_pointer_and_for_nothing_else(replica: Replica) -> None:
     wait_for(lambda: replica.server.registered == [1])
     replica.store.calls.clear()
     wait_for(lambda: len(replica.store.calls) >= 10)
@@ -70,10 +73,7 @@ def test_a_swap_reads_the_pointer_no_more_often_than_an_idle_follower(start: Sta
     assert counted == {("read", "versions/1/manifest.json"): 3, ("download", "versions/1/model.onnx"): 1}
 
 
-def test_an_unreachable_store_changes_nothing_and_is_shown(start: Start, publish: Publish) -> None:
-    publish()
-    replica = start()
-    replica.wait_serves(1)
+def test_an_unreachable_store_changes_nothing_and_is_shown(replica: Replica, publish: Publish) -> None:
     replica.store.away = True
     wait_for(lambda: not replica.get("/api/status").json()["store"]["ok"])
     assert "cannot be reached" in replica.get("/api/status").json()["store"]["error"]
@@ -111,11 +111,8 @@ def test_a_replica_that_never_reached_the_store_says_so(start: Start, publish: P
 
 
 def test_a_damaged_version_is_never_served(
-    start: Start, publish: Publish, writer: VersionStore, tmp_path: Path
+    replica: Replica, publish: Publish, writer: VersionStore, tmp_path: Path
 ) -> None:
-    publish()
-    replica = start()
-    replica.wait_serves(1)
     publish(point=False)
     (tmp_path / "store/versions/2/model.onnx").write_bytes(b"model 3" * 1000)
     writer.point_to(2, "test")
@@ -143,21 +140,14 @@ def test_local_copies_are_bounded(start: Start, publish: Publish) -> None:
     wait_for(lambda: version_folders(models) == {"lucir-3", "lucir-4"})
 
 
-def test_metrics(start: Start, publish: Publish) -> None:
-    publish()
-    replica = start()
-    replica.wait_serves(1)
+def test_metrics(replica: Replica) -> None:
     answer = replica.get("/metrics")
     assert answer.headers["content-type"].startswith("text/plain; version=")
     families = {family.name: family for family in text_string_to_metric_families(answer.text)}
     assert families["lucir_current_version"].samples[0].value == 1
     assert families["lucir_served_version"].samples[0].value == 1
-    assert {
-        sample.labels["result"]: sample.value for sample in families["lucir_swaps"].samples if "_total" in sample.name
-    } == {
-        "succeeded": 1,
-        "failed": 0,
-    }
+    swaps = [sample for sample in families["lucir_swaps"].samples if "_total" in sample.name]
+    assert {sample.labels["result"]: sample.value for sample in swaps} == {"succeeded": 1, "failed": 0}
     assert "lucir_swap_duration_seconds" in families
     assert "process_resident_memory_bytes" in families
 

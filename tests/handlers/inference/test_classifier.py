@@ -3,7 +3,6 @@ import json
 import subprocess
 import sys
 import warnings
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -15,19 +14,18 @@ from handlers import classifier
 from handlers.classifier import Classifier
 from handlers.inference.version_model import UnusableVersionError, VersionModel
 from handlers.inference.workers.worker import NOTHING_LEARNT_FILE
+from tests.handlers.inference.conftest import Classify
+from tests.handlers.torchserve.conftest import MakeImage, MakeVersion
 from tests.support.asked_classifier import ask, started
+from tests.support.images import encoded
 
 with warnings.catch_warnings():
     warnings.simplefilter("ignore")  # TorchServe leaves a file open when it is imported
     from ts.context import Context, RequestProcessor
 
-MakeVersion = Callable[..., Path]
-MakeImage = Callable[..., bytes]
 
-
-def test_answer_has_the_form_of_the_contract(tmp_path: Path, make_version: MakeVersion, make_image: MakeImage) -> None:
-    instance = started(make_version(tmp_path, version=7))
-    ((status, document),) = ask(instance, {"body": make_image("青")})
+def test_answer_has_the_form_of_the_contract(classify: Classify, make_image: MakeImage) -> None:
+    ((status, document),) = classify({"body": make_image("青")}, version=7)
     assert status == 200
     assert list(document) == ["model_version", "predictions"]
     assert document["model_version"] == 7
@@ -38,13 +36,10 @@ def test_answer_has_the_form_of_the_contract(tmp_path: Path, make_version: MakeV
     assert sum(probabilities) == pytest.approx(1, abs=1e-5)
 
 
-def test_values_agree_with_arithmetic(tmp_path: Path, make_version: MakeVersion) -> None:
+def test_values_agree_with_arithmetic(classify: Classify) -> None:
     """A flat colour: cosines and softmax can be written down without the model."""
     colour = np.array([200.0, 100.0, 40.0])
-    path = tmp_path / "flat.png"
-    Image.new("RGB", (20, 20), (200, 100, 40)).save(path)
-    instance = started(make_version(tmp_path / "version"))
-    ((_, document),) = ask(instance, {"data": path.read_bytes()})
+    ((_, document),) = classify({"data": encoded(Image.new("RGB", (20, 20), (200, 100, 40)), "PNG")})
     cosines = colour / np.linalg.norm(colour)
     probabilities = np.exp(10 * cosines) / np.exp(10 * cosines).sum()
     assert [item["class"] for item in document["predictions"]] == ["rot", "grün", "青"]
@@ -52,10 +47,9 @@ def test_values_agree_with_arithmetic(tmp_path: Path, make_version: MakeVersion)
     np.testing.assert_allclose([item["probability"] for item in document["predictions"]], probabilities, atol=1e-5)
 
 
-def test_readout_comes_from_the_manifest(tmp_path: Path, make_version: MakeVersion, make_image: MakeImage) -> None:
+def test_readout_comes_from_the_manifest(classify: Classify, make_image: MakeImage) -> None:
     """The prototypes of the fixture are turned by one class."""
-    instance = started(make_version(tmp_path, readout="nme"))
-    ((_, document),) = ask(instance, {"body": make_image("rot")})
+    ((_, document),) = classify({"body": make_image("rot")}, readout="nme")
     assert document["predictions"][0]["class"] == "grün"
     cosines = [item["cosine"] for item in document["predictions"]]
     assert cosines == sorted(cosines, reverse=True)
@@ -69,27 +63,16 @@ def test_class_names_survive_as_utf8(tmp_path: Path, make_version: MakeVersion, 
     assert "青".encode() in answer
 
 
-def test_bad_image_harms_no_neighbour(tmp_path: Path, make_version: MakeVersion, make_image: MakeImage) -> None:
-    instance = started(make_version(tmp_path))
+def test_bad_image_harms_no_neighbour(classify: Classify, make_image: MakeImage) -> None:
     good = make_image("grün")
-    alone = ask(instance, {"body": good})
-    answers = ask(
-        instance,
-        {"body": b"no image"},
-        {"body": good},
-        {"body": good[:200]},
-        {"other": b"x"},
-        {"data": bytearray(good)},
-    )
+    alone = classify({"body": good})
+    bad = [{"body": b"no image"}, {"body": good[:200]}, {"other": b"x"}]
+    answers = classify(bad[0], {"body": good}, *bad[1:], {"data": bytearray(good)})
     assert [status for status, _ in answers] == [400, 200, 400, 400, 200]
     assert answers[1] == answers[4] == alone[0]
     for index in (0, 2, 3):
         assert list(answers[index][1]) == ["error"]
-
-
-def test_whole_batch_of_bad_images(tmp_path: Path, make_version: MakeVersion) -> None:
-    answers = ask(started(make_version(tmp_path)), {"body": b""}, {"body": b"x"})
-    assert [status for status, _ in answers] == [400, 400]
+    assert [status for status, _ in classify({"body": b""}, {"body": b"x"})] == [400, 400]
 
 
 @pytest.mark.parametrize(
@@ -105,56 +88,34 @@ def test_whole_batch_of_bad_images(tmp_path: Path, make_version: MakeVersion) ->
     ],
 )
 def test_top_k(
-    fields: dict[str, Any],
-    headers: dict[str, Any],
-    count: int,
-    tmp_path: Path,
-    make_version: MakeVersion,
-    make_image: MakeImage,
+    fields: dict[str, Any], headers: dict[str, Any], count: int, classify: Classify, make_image: MakeImage
 ) -> None:
-    ((status, document),) = ask(started(make_version(tmp_path)), {"data": make_image(), **fields}, headers=headers)
-    assert status == 200
-    assert len(document["predictions"]) == count
+    ((status, document),) = classify({"data": make_image(), **fields}, headers=headers)
+    assert (status, len(document["predictions"])) == (200, count)
 
 
 @pytest.mark.parametrize("value", [b"0", b"-1", b"many", "1.5", b"\xff", "٣"])
-def test_top_k_without_meaning(value: object, tmp_path: Path, make_version: MakeVersion, make_image: MakeImage) -> None:
-    ((status, document),) = ask(started(make_version(tmp_path)), {"data": make_image(), "top_k": value})
-    assert status == 400
-    assert "top_k" in document["error"]
+def test_top_k_without_meaning(value: object, classify: Classify, make_image: MakeImage) -> None:
+    ((status, document),) = classify({"data": make_image(), "top_k": value})
+    assert (status, "top_k" in document["error"]) == (400, True)
 
 
-def test_top_k_of_each_request_is_its_own(tmp_path: Path, make_version: MakeVersion, make_image: MakeImage) -> None:
-    image = make_image()
-    answers = ask(started(make_version(tmp_path)), {"data": image, "top_k": "1"}, {"data": image, "top_k": "2"})
+def test_top_k_of_each_request_is_its_own(classify: Classify, make_image: MakeImage) -> None:
+    answers = classify(*({"data": make_image(), "top_k": count} for count in ("1", "2")))
     assert [len(document["predictions"]) for _, document in answers] == [1, 2]
 
 
 @pytest.mark.parametrize("body", [b'{"a": 1}', b"{broken", b'{"inputs": []}', b'{"inputs": [{"data": ["?"]}]}'])
-def test_json_body_is_no_image(body: bytes, tmp_path: Path, make_version: MakeVersion) -> None:
-    ((status, document),) = ask(started(make_version(tmp_path)), {"body": body})
-    assert status == 400
-    assert "image" in document["error"]
+def test_json_body_is_no_image(body: bytes, classify: Classify) -> None:
+    ((status, document),) = classify({"body": body})
+    assert (status, "image" in document["error"]) == (400, True)
 
 
-def test_open_inference_protocol(tmp_path: Path, make_version: MakeVersion, make_image: MakeImage) -> None:
-    request = {
-        "id": "42",
-        "parameters": {"top_k": 2},
-        "inputs": [
-            {
-                "name": "image",
-                "datatype": "BYTES",
-                "shape": [1],
-                "data": [base64.b64encode(make_image("青")).decode()],
-            }
-        ],
-    }
-    plain, wrapped = ask(
-        started(make_version(tmp_path, version=3)),
-        {"body": make_image("青"), "top_k": "2"},
-        {"body": json.dumps(request).encode()},
-    )
+def test_open_inference_protocol(classify: Classify, make_image: MakeImage) -> None:
+    image = base64.b64encode(make_image("青")).decode()
+    inputs = [{"name": "image", "datatype": "BYTES", "shape": [1], "data": [image]}]
+    request = json.dumps({"id": "42", "parameters": {"top_k": 2}, "inputs": inputs}).encode()
+    plain, wrapped = classify({"body": make_image("青"), "top_k": "2"}, {"body": request}, version=3)
     assert wrapped[0] == 200
     assert (wrapped[1]["id"], wrapped[1]["model_name"], wrapped[1]["model_version"]) == ("42", "lucir", "3")
     outputs = {output["name"]: output for output in wrapped[1]["outputs"]}

@@ -23,6 +23,7 @@ from handlers.inference.sessions.copy_choice import (
 from handlers.inference.sessions.onnx_session import OnnxSession, Session, UnusableVersionError
 from handlers.inference.sessions.openvino_session import Bfloat16Session, why_no_bfloat16
 from handlers.inference.sessions.serving_copy import choose, compare
+from tests.support.present import present
 
 SIDE = 32
 RULES = CopyRules()
@@ -147,8 +148,7 @@ def test_a_network_that_differs_in_its_numbers_only_is_compared_and_not_timed(sl
     assert chosen_alike(second, RULES, 2, "family") is None
     remember(first, choice, RULES, 1, "digest")
     assert chosen_alike(second, RULES, 1, "") is None
-    found = compare(published, IMAGES[:4], RULES, copy, choice)
-    assert found is not None
+    found = present(compare(published, IMAGES[:4], RULES, copy, choice))
     assert (found.copy, found.speed, found.images) == ("int8", choice.speed, 4)
     wrong = OnnxSession(write_network(tmp_path / "wrong.onnx", shift=-30.0), 1)
     assert compare(published, np.zeros_like(IMAGES) + np.array([64, 32, 0], np.uint8), RULES, wrong, choice) is None

@@ -27,9 +27,11 @@ def versions(store: DirectoryStore) -> VersionStore:
 
 @pytest.fixture
 def publish(versions: VersionStore, tmp_path: Path) -> Publish:
-    """Publish a version made by the update of its number; ``days`` ago."""
+    """Publish a version made by the update of its number; ``days`` ago. Gives its number, the last of ``times``."""
 
-    def run(*, point: bool = True, days: float = 1, **fields: Any) -> int:
+    def run(times: int = 1, *, point: bool = True, days: float = 1, **fields: Any) -> int:
+        for _ in range(times - 1):
+            run(point=point, days=days, **fields)
         number = versions.next_number()
         file = tmp_path / "model"
         file.write_bytes(b"model %d" % number)

@@ -17,8 +17,9 @@ from model_store.directory.directory_store import DirectoryStore
 from model_store.objects import ObjectStore
 from model_store.removal import VersionRemover
 from model_store.versions import VersionStore
+from tests.handlers.conftest import Launch
 from tests.handlers.retention.conftest import Prune, Publish, Record
-from tests.support.updater_process import start
+from tests.support.quick_settings import changed
 from tests.support.waiting import wait_for
 
 
@@ -126,31 +127,23 @@ def bucket_like(store: DirectoryStore, port: int) -> ObjectStore:
 
 @pytest.mark.slow
 def test_the_updater_prunes_when_an_update_has_ended(
-    settings: Settings, publish: Publish, versions: VersionStore, root: Path
+    settings: Settings, publish: Publish, versions: VersionStore, root: Path, launch: Launch
 ) -> None:
-    for _ in range(5):
-        publish(point=False)
+    publish(5, point=False)
     (port,) = free_ports(1)
-    changes = {"retention": RetentionSettings(keep_versions=3)}
-    updater = settings.updater.model_copy(update={"port": port})
-    process = start(settings.model_copy(update={**changes, "updater": updater}))
-    try:
-        for name in ("cat", "dog"):
-            (root / "incoming" / name).mkdir(parents=True)
-            for number in range(5):
-                (root / "incoming" / name / f"{number}.png").write_bytes(f"no image {name} {number}".encode())
-        wait_for(lambda: versions.numbers() == [3, 4, 5], process)
-        assert UpdateRecords(versions.objects).done("000001") is not None
-        # The manifests go first, what went is noted last.
-        wait_for(lambda: [entry.version for entry in VersionRemover(versions).log().removed] == [1, 2], process)
-    finally:
-        process.terminate()
-        process.wait(20)
+    process = launch(changed(settings, retention={"keep_versions": 3}, updater={"port": port}))
+    for name in ("cat", "dog"):
+        (root / "incoming" / name).mkdir(parents=True)
+        for number in range(5):
+            (root / "incoming" / name / f"{number}.png").write_bytes(f"no image {name} {number}".encode())
+    wait_for(lambda: versions.numbers() == [3, 4, 5], process)
+    assert UpdateRecords(versions.objects).done("000001") is not None
+    # The manifests go first, what went is noted last.
+    wait_for(lambda: [entry.version for entry in VersionRemover(versions).log().removed] == [1, 2], process)
 
 
 def test_batches_end_where_one_run_does(publish: Publish, store: DirectoryStore, versions: VersionStore) -> None:
-    for _ in range(9):
-        publish()
+    publish(9)
     retention = Retention(store, RetentionSettings(keep_versions=2))
     counts = [len(retention.run(limit=3).versions) for _ in range(4)]
     assert counts == [3, 3, 1, 0]
@@ -165,8 +158,7 @@ def test_a_run_costs_few_calls_however_many_versions_are_kept(publish: Publish, 
             calls.append(name)
             return getattr(store, name)
 
-    for _ in range(30):
-        publish()
+    publish(30)
     retention = Retention(Counting(), RetentionSettings(keep_versions=2, keep_days=100))  # type: ignore[arg-type]  # it answers by __getattr__
     assert not retention.run().anything
     assert calls.count("read") < 10

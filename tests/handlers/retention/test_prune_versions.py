@@ -15,8 +15,7 @@ class TestVersions:
     def test_the_oldest_go_and_leave_nothing(
         self, publish: Publish, prune: Prune, versions: VersionStore, root: Path
     ) -> None:
-        for _ in range(5):
-            publish()
+        publish(5)
         pruned = prune()
         assert pruned.versions == dict.fromkeys([1, 2, 3], "older than the 2 that are kept")
         assert versions.numbers() == versions.used() == [4, 5]
@@ -25,8 +24,7 @@ class TestVersions:
         assert prune().versions == {}
 
     def test_the_audit_trail(self, publish: Publish, prune: Prune, versions: VersionStore) -> None:
-        for _ in range(4):
-            publish()
+        publish(4)
         size = prune().size
         log = VersionRemover(versions).log()
         assert [(one.version, one.update_id, one.files) for one in log.removed] == [
@@ -37,8 +35,7 @@ class TestVersions:
         assert size == sum(one.size for one in log.removed) == 14
 
     def test_a_dry_run_only_tells(self, publish: Publish, prune: Prune, versions: VersionStore, root: Path) -> None:
-        for _ in range(4):
-            publish()
+        publish(4)
         before = sorted(root.rglob("*"))
         pruned = prune(dry=True)
         assert list(pruned.versions) == [1, 2]
@@ -49,8 +46,7 @@ class TestVersions:
     def test_the_served_one_its_parent_and_its_line_stay_after_a_rollback(
         self, publish: Publish, prune: Prune, versions: VersionStore
     ) -> None:
-        for _ in range(9):
-            publish()
+        publish(9)
         versions.rollback(4)
         pruned = prune(keep_versions=3)
         # 4 is served, 3 its parent, 2 still of its line; 9 was served before; 7, 8 and 9 are the newest.
@@ -74,10 +70,8 @@ class TestVersions:
 
     def test_recent_refused_ones_stay(self, publish: Publish, prune: Prune, versions: VersionStore) -> None:
         """They were never pointed to; a person may still force them."""
-        for _ in range(4):
-            publish()
-        for _ in range(2):
-            publish(point=False)
+        publish(4)
+        publish(2, point=False)
         prune()
         assert versions.numbers() == [3, 4, 5, 6]
         versions.rollback(5)
@@ -85,8 +79,7 @@ class TestVersions:
     def test_the_highest_number_is_never_used_again(
         self, publish: Publish, prune: Prune, versions: VersionStore, store: DirectoryStore
     ) -> None:
-        for _ in range(3):
-            publish()
+        publish(3)
         store.write("versions/9/claim.json", b'{"update_id": "000000"}')
         prune()
         assert versions.used() == [2, 3, 9]
@@ -115,8 +108,7 @@ class TestVersions:
     def test_what_an_unfinished_update_needs_stays(
         self, publish: Publish, prune: Prune, versions: VersionStore, record: Record
     ) -> None:
-        for _ in range(6):
-            publish(update_id="000000")
+        publish(6, update_id="000000")
         publish(update_id="000001", kind="provisional")
         versions.rollback(6)
         versions.rollback(5)
@@ -127,8 +119,7 @@ class TestVersions:
     def test_a_damaged_one_is_left_to_a_person(
         self, publish: Publish, prune: Prune, versions: VersionStore, root: Path
     ) -> None:
-        for _ in range(4):
-            publish()
+        publish(4)
         (root / "versions/1/manifest.json").write_text("{")
         pruned = prune()
         assert list(pruned.versions) == [2]
@@ -139,8 +130,7 @@ class TestVersions:
     def test_a_pointer_that_is_damaged_or_leads_nowhere_removes_nothing_it_could_mean(
         self, publish: Publish, prune: Prune, versions: VersionStore, root: Path, pointer: str
     ) -> None:
-        for _ in range(4):
-            publish()
+        publish(4)
         (root / "versions/current.json").write_text(pointer)
         try:
             prune()
@@ -153,8 +143,7 @@ class TestVersions:
     def test_what_others_put_there_is_left_and_reported(
         self, publish: Publish, prune: Prune, store: DirectoryStore, root: Path
     ) -> None:
-        for _ in range(3):
-            publish()
+        publish(3)
         store.write("versions/1/notes.txt", b"mine")
         store.write("versions/1/deep/model.onnx", b"mine")
         store.write("versions/notes/1/model.onnx", b"mine")

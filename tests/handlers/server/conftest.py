@@ -1,5 +1,13 @@
 """Both engines are tested with the versions, images and stacks of TorchServe's tests."""
 
-from tests.handlers.torchserve.conftest import engine, make_image, make_version, new_stack, reconciler, stack
+import pytest
 
-__all__ = ["engine", "make_image", "make_version", "new_stack", "reconciler", "stack"]
+from tests.handlers.torchserve.conftest import begun, make_image, make_version, new_stack, reconciler, stack
+
+__all__ = ["begun", "make_image", "make_version", "new_stack", "reconciler", "stack"]
+
+
+@pytest.fixture(params=["torchserve", "uvicorn"])
+def engine(request: pytest.FixtureRequest) -> str:
+    """Each test of a stack runs with each."""
+    return str(request.param)

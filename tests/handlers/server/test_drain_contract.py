@@ -1,36 +1,23 @@
 """An engine stopped while clients that keep their connections alive send one request after the other."""
 
 import signal
-from collections.abc import Callable
-from typing import Any
 
 import httpx
 import pytest
 
 from handlers.sockets import management_socket
 from handlers.stack.probe import socket_problem
-from handlers.torchserve.reconcile import Reconciler
+from tests.handlers.torchserve.conftest import Begun, MakeImage, Stack
 from tests.support.kept_alive import answered_meanwhile, check_none_was_cut, under_way
+from tests.support.present import present
 from tests.support.waiting import PATIENCE, wait_for
 
 pytestmark = pytest.mark.slow
 
-Stack = Any  # the one of conftest.py, which pytest imports by no name
 
-
-@pytest.fixture(params=["torchserve", "uvicorn"])
-def engine(request: pytest.FixtureRequest) -> str:
-    """Each test runs with each."""
-    return str(request.param)
-
-
-def test_no_request_is_cut(new_stack: Callable[..., Stack], make_image: Callable[..., bytes], engine: str) -> None:
-    stack = new_stack(drain_seconds=10)  # much longer than the questions below take
-    stack.start()
-    process = stack.process
-    stack.publish(1)
-    with Reconciler(stack.settings, stack.versions) as reconciler:
-        stack.serve(reconciler, 1)
+def test_no_request_is_cut(begun: Begun, make_image: MakeImage, engine: str) -> None:
+    stack, _ = begun(drain_seconds=10)  # much longer than the questions below take
+    process = present(stack.process)
     socket = str(management_socket(stack.settings))
     assert socket_problem(socket) == ""
     clients = under_way(f"{stack.settings.inference_url}/predictions/lucir", make_image())

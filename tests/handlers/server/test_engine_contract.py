@@ -4,9 +4,8 @@ import base64
 import io
 import os
 import signal
-import threading
 from collections.abc import Callable
-from typing import Any
+from concurrent.futures import ThreadPoolExecutor
 
 import httpx
 import numpy as np
@@ -20,19 +19,12 @@ from handlers.sockets import management_socket
 from handlers.torchserve.canary import Canary, CanaryImage
 from handlers.torchserve.management import ManagementClient, ManagementUnavailableError
 from handlers.torchserve.reconcile import Reconciler, SwapResult
-from tests.support.waiting import lives, wait_for
+from tests.handlers.torchserve.conftest import Begun, MakeImage, Stack
+from tests.support.waiting import STOP_SECONDS, lives, wait_for
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(600)]
 
-Stack = Any  # the one of conftest.py, which pytest imports by no name
 MakeStack = Callable[..., Stack]
-MakeImage = Callable[..., bytes]
-
-
-@pytest.fixture(params=["torchserve", "uvicorn"])
-def engine(request: pytest.FixtureRequest) -> str:
-    """Each test runs with each."""
-    return str(request.param)
 
 
 def under_load(stack: Stack, image: bytes, threads: int = 4) -> LoadClient:
@@ -50,8 +42,7 @@ def answers(stack: Stack) -> bool:
 
 def worker_pid(stack: Stack, version: int) -> int | None:
     """Of the first worker, when it is ready."""
-    with ManagementClient(management_socket(stack.settings)) as management:
-        worker = management.versions()[version].workers[0]
+    worker = stack.loaded()[version].workers[0]
     return worker.pid if worker.ready else None
 
 
@@ -65,31 +56,17 @@ def test_from_nothing_to_the_first_version(stack: Stack, reconciler: Reconciler,
     stack.serve(reconciler, 1)
     assert stack.post(make_image("grün")).json()["predictions"][0]["class"] == "grün"
     assert stack.post(make_image(), "/predictions/lucir/0").status_code == 404
-    with ManagementClient(management_socket(stack.settings)) as management:
-        assert list(management.versions()) == [1]
+    assert list(stack.loaded()) == [1]
 
 
-def test_bad_requests_get_their_codes_and_harm_nobody(new_stack: MakeStack, make_image: MakeImage) -> None:
-    stack = new_stack(batch_delay_ms=100, max_request_mb=1)
-    stack.start()
-    stack.publish(1)
-    with Reconciler(stack.settings, stack.versions) as reconciler:
-        stack.serve(reconciler, 1)
+def test_bad_requests_get_their_codes_and_harm_nobody(begun: Begun, make_image: MakeImage) -> None:
+    stack, _ = begun(batch_delay_ms=100, max_request_mb=1)
     good = make_image()
     bodies = [good, b"no image", good[:300], b'{"a": 1}', good, b"", good, b'{"a":' + b"[" * 200_000]
-    answers: list[httpx.Response | None] = [None] * len(bodies)
-
-    def post(index: int) -> None:
-        answers[index] = stack.post(bodies[index])
-
-    threads = [threading.Thread(target=post, args=(index,)) for index in range(len(bodies))]
-    for thread in threads:
-        thread.start()
-    for thread in threads:
-        thread.join()
-    assert [a.status_code for a in answers if a] == [200, 400, 400, 400, 200, 400, 200, 400]
+    with ThreadPoolExecutor(len(bodies)) as pool:
+        answers = list(pool.map(stack.post, bodies))
+    assert [answer.status_code for answer in answers] == [200, 400, 400, 400, 200, 400, 200, 400]
     for answer in answers:
-        assert answer is not None
         assert answer.headers["content-type"] == "application/json"
         assert list(answer.json()) == (["error"] if answer.status_code == 400 else ["model_version", "predictions"])
     assert stack.post(good, "/predictions/unknown").status_code == 404
@@ -120,10 +97,9 @@ def test_swap_under_load_loses_nothing(stack: Stack, make_image: MakeImage) -> N
 
 @pytest.mark.parametrize("engine", ["uvicorn"])
 def test_a_new_process_answers_with_the_last_version_before_anybody_told_it(
-    stack: Stack, reconciler: Reconciler, make_image: MakeImage
+    begun: Begun, make_image: MakeImage
 ) -> None:
-    stack.publish(1)
-    stack.serve(reconciler, 1)
+    stack, reconciler = begun()
     stack.stop(signal.SIGKILL)
     stack.start()
     wait_for(lambda: answers(stack))
@@ -132,9 +108,8 @@ def test_a_new_process_answers_with_the_last_version_before_anybody_told_it(
     stack.serve(reconciler, 2)
 
 
-def test_killed_worker_comes_back(stack: Stack, reconciler: Reconciler, make_image: MakeImage) -> None:
-    stack.publish(1)
-    stack.serve(reconciler, 1)
+def test_killed_worker_comes_back(begun: Begun, make_image: MakeImage) -> None:
+    stack, reconciler = begun()
     pid = wait_for(lambda: worker_pid(stack, 1))
     os.kill(pid, signal.SIGKILL)
     wait_for(lambda: reconciler.step().served == 1 and worker_pid(stack, 1) not in (pid, None))
@@ -142,19 +117,15 @@ def test_killed_worker_comes_back(stack: Stack, reconciler: Reconciler, make_ima
 
 
 @pytest.mark.parametrize("engine", ["uvicorn"])  # TorchServe's worker takes the requests that it holds with it
-def test_a_killed_model_process_costs_no_request(new_stack: MakeStack, make_image: MakeImage) -> None:
-    stack = new_stack(workers=2)
-    stack.start()
-    stack.publish(1)
-    with Reconciler(stack.settings, stack.versions) as reconciler:
-        stack.serve(reconciler, 1)
-        with under_load(stack, make_image()) as clients:
-            for _ in range(2):
-                pid = wait_for(lambda: worker_pid(stack, 1))
-                os.kill(pid, signal.SIGKILL)
-                wait_for(lambda pid=pid: worker_pid(stack, 1) not in (pid, None))
-            stack.publish(2)
-            stack.serve(reconciler, 2)
+def test_a_killed_model_process_costs_no_request(begun: Begun, make_image: MakeImage) -> None:
+    stack, reconciler = begun(workers=2)
+    with under_load(stack, make_image()) as clients:
+        for _ in range(2):
+            pid = wait_for(lambda: worker_pid(stack, 1))
+            os.kill(pid, signal.SIGKILL)
+            wait_for(lambda pid=pid: worker_pid(stack, 1) not in (pid, None))
+        stack.publish(2)
+        stack.serve(reconciler, 2)
     assert clients.problems() == []
     assert {request.version for request in clients.requests()} == {1, 2}
 
@@ -170,10 +141,9 @@ def test_restarted_engine_is_healed(stack: Stack, reconciler: Reconciler, make_i
     assert stack.post(make_image()).json()["model_version"] == 2
 
 
-def test_half_registered_version_is_completed(stack: Stack, reconciler: Reconciler) -> None:
+def test_half_registered_version_is_completed(begun: Begun) -> None:
     """What a reconciler leaves that died between two calls, in two ways."""
-    stack.publish(1)
-    stack.serve(reconciler, 1)
+    stack, _ = begun()
     stack.publish(2, point=False)
     with (
         Reconciler(stack.settings, stack.versions) as other,
@@ -190,9 +160,8 @@ def test_half_registered_version_is_completed(stack: Stack, reconciler: Reconcil
         stack.serve(successor, 3)
 
 
-def test_damaged_version_is_never_served(stack: Stack, reconciler: Reconciler, make_image: MakeImage) -> None:
-    stack.publish(1)
-    stack.serve(reconciler, 1)
+def test_damaged_version_is_never_served(begun: Begun, make_image: MakeImage) -> None:
+    stack, reconciler = begun()
     stack.publish(2, point=False)
     model = stack.settings.data / "store" / "versions" / "2" / "model.onnx"
     model.write_bytes(model.read_bytes()[:-1] + b"x")
@@ -249,8 +218,7 @@ def test_version_whose_worker_dies_leaves_the_old_one(stack: Stack, make_image: 
             stack.serve(reconciler, 1)
     assert clients.problems() == []
     assert "2 classes" in stack.log()
-    with ManagementClient(management_socket(stack.settings)) as management:
-        assert list(management.versions()) == [1]
+    assert list(stack.loaded()) == [1]
 
 
 def test_two_stacks_side_by_side(new_stack: MakeStack, make_image: MakeImage) -> None:
@@ -265,35 +233,31 @@ def test_two_stacks_side_by_side(new_stack: MakeStack, make_image: MakeImage) ->
     assert [stack.post(make_image()).json()["model_version"] for stack in stacks] == [1, 2]
 
 
-def test_stop_leaves_no_process_and_no_log_files(stack: Stack, reconciler: Reconciler) -> None:
-    stack.publish(1)
-    stack.serve(reconciler, 1)
+def test_stop_leaves_no_process_and_no_log_files(begun: Begun) -> None:
+    stack, _ = begun()
     worker = psutil.Process(wait_for(lambda: worker_pid(stack, 1)))
     stack.stop()
-    wait_for(lambda: not lives(worker), patience=10)
+    wait_for(lambda: not lives(worker), patience=STOP_SECONDS)
     run = stack.settings.run_folder
     assert not [path for path in run.rglob("*") if path.suffix == ".log" or path.name == "key_file.json"]
-    with ManagementClient(management_socket(stack.settings)) as management, pytest.raises(ManagementUnavailableError):
-        management.versions()
+    with pytest.raises(ManagementUnavailableError):
+        stack.loaded()
 
 
-def test_unreadable_store_changes_nothing(stack: Stack, make_image: MakeImage) -> None:
-    stack.publish(1)
-    with Reconciler(stack.settings, stack.versions) as reconciler:
-        stack.serve(reconciler, 1)
+def test_unreadable_store_changes_nothing(begun: Begun, make_image: MakeImage) -> None:
+    stack, _ = begun()
     pointer = stack.settings.data / "store" / "versions" / "current.json"
     pointer.write_text("broken")
-    with Reconciler(stack.settings, stack.versions) as reconciler:
-        state = stack.settle(reconciler, lambda state: state.phase == "serving")
+    with Reconciler(stack.settings, stack.versions) as later:
+        state = stack.settle(later, lambda state: state.phase == "serving")
         assert (state.wanted, state.served, state.stale) == (1, 1, True)
         assert "the pointer cannot be read" in state.message
     assert stack.post(make_image()).json()["model_version"] == 1
 
 
-def test_lost_pointer_changes_nothing(stack: Stack, reconciler: Reconciler, make_image: MakeImage) -> None:
+def test_lost_pointer_changes_nothing(begun: Begun, make_image: MakeImage) -> None:
     """An unmounted store looks empty."""
-    stack.publish(1)
-    stack.serve(reconciler, 1)
+    stack, reconciler = begun()
     versions = stack.settings.data / "store" / "versions"
     versions.rename(versions.with_name("elsewhere"))
     for _ in range(3):
@@ -303,16 +267,11 @@ def test_lost_pointer_changes_nothing(stack: Stack, reconciler: Reconciler, make
     assert stack.post(make_image()).json()["model_version"] == 1
 
 
-def test_several_workers(new_stack: MakeStack, make_image: MakeImage) -> None:
-    stack = new_stack(workers=2)
-    stack.start()
-    stack.publish(1)
-    with Reconciler(stack.settings, stack.versions) as reconciler:
-        stack.serve(reconciler, 1)
-        with under_load(stack, make_image()) as clients:
-            stack.publish(2)
-            stack.serve(reconciler, 2)
-        with ManagementClient(management_socket(stack.settings)) as management:
-            assert {number: version.ready_workers for number, version in management.versions().items()} == {2: 2}
+def test_several_workers(begun: Begun, make_image: MakeImage) -> None:
+    stack, reconciler = begun(workers=2)
+    with under_load(stack, make_image()) as clients:
+        stack.publish(2)
+        stack.serve(reconciler, 2)
+    assert {number: version.ready_workers for number, version in stack.loaded().items()} == {2: 2}
     assert clients.problems() == []
     assert {request.version for request in clients.requests()} == {1, 2}

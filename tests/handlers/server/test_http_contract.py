@@ -5,23 +5,20 @@ import os
 import shutil
 import subprocess
 import tempfile
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
 
 import httpx
 import psutil
 import pytest
 
 from handlers.sockets import management_socket
-from handlers.torchserve.reconcile import Reconciler
+from tests.handlers.torchserve.conftest import Begun, MakeImage, Stack
+from tests.support.present import present
 from tests.support.stack import tree
 from tests.support.waiting import wait_for
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(600)]
-
-Stack = Any  # the one of conftest.py, which pytest imports by no name
-MakeImage = Callable[..., bytes]
 
 PATH = "/predictions/lucir"
 INFER = "/v2/models/lucir/infer"
@@ -30,23 +27,12 @@ NOBODY = 65534
 CONNECT = "import socket, sys; socket.socket(socket.AF_UNIX).connect(sys.argv[1])"
 
 
-@pytest.fixture(params=["torchserve", "uvicorn"])
-def engine(request: pytest.FixtureRequest) -> str:
-    """Each test runs with each."""
-    return str(request.param)
-
-
 @pytest.fixture
-def served(new_stack: Callable[..., Stack]) -> Iterator[Stack]:
+def served(begun: Begun) -> Iterator[Stack]:
     """Version 1, with the management socket in a folder that anybody may look for."""
     with tempfile.TemporaryDirectory() as folder:
         Path(folder).chmod(0o755)
-        stack = new_stack(management_socket=Path(folder) / "private" / "management.sock", cors_origins=(PAGE,))
-        stack.start()
-        stack.publish(1)
-        with Reconciler(stack.settings, stack.versions) as reconciler:
-            stack.serve(reconciler, 1)
-        yield stack
+        yield begun(management_socket=Path(folder) / "private" / "management.sock", cors_origins=(PAGE,))[0]
 
 
 def test_every_way_to_send_an_image_and_nothing_else(served: Stack, make_image: MakeImage, engine: str) -> None:
@@ -149,7 +135,7 @@ def check_ports(stack: Stack) -> None:
     serving = stack.settings.serving
 
     def open_ports() -> set[int]:
-        found = [item for process in tree(stack.process.pid) for item in process.net_connections("tcp")]
+        found = [item for process in tree(present(stack.process).pid) for item in process.net_connections("tcp")]
         return {item.laddr.port for item in found if item.status == psutil.CONN_LISTEN}
 
     wait_for(lambda: open_ports() == {serving.port, serving.metrics_port})

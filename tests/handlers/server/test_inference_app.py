@@ -1,30 +1,28 @@
 """The inference port in this process: addresses, methods, limits and ids, with a real model behind them."""
 
 import base64
-import json
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 
 import httpx
 import pytest
+from starlette.types import ASGIApp
 
 from handlers.inference.api_keys import ApiKeys
 from handlers.inference.traffic_metrics import TrafficMetrics
 from handlers.labelling.unsure_images import UnsureImages, UnsureRules
 from handlers.server.admission import WithKeys, with_origins
 from handlers.server.batches import Batcher, BatchRules
-from handlers.server.gateway import Gateway
 from handlers.server.inference_app import RequestLimits, make_inference_app
 from handlers.server.loaded_versions import LoadedVersions
+from tests.handlers.torchserve.conftest import MakeImage, MakeVersion
 from tests.support.asgi_server import serving
 from tests.support.in_thread import InThread
+from tests.support.inference_server import answering_with
 from tests.support.waiting import wait_for
 
 PATH = "/predictions/lucir"
 LARGEST = 100_000
-
-MakeVersion = Callable[..., Path]
-MakeImage = Callable[..., bytes]
 
 
 @pytest.fixture
@@ -47,12 +45,11 @@ def statuses() -> list[tuple[str, int]]:
 
 @pytest.fixture
 def client(versions: LoadedVersions, models: InThread, statuses: list[tuple[str, int]]) -> Iterator[httpx.Client]:
-    batcher = Batcher(versions, BatchRules(8, 50), TrafficMetrics(), [models])
-    app = make_inference_app(versions, batcher, RequestLimits(LARGEST, 10, 30))
-    gateway = Gateway(app, lambda target, status, _: statuses.append((target, status)))
-    with serving(gateway, batcher.start) as client:
+    def answered(target: str, status: int, _seconds: float) -> None:
+        statuses.append((target, status))
+
+    with answering_with(versions, models, body_bytes=LARGEST, answered=answered) as client:
         yield client
-    batcher.stop()
 
 
 def test_a_version_is_named_by_path(client: httpx.Client, make_image: MakeImage) -> None:
@@ -190,16 +187,11 @@ def test_a_full_queue_says_so(versions: LoadedVersions, make_image: MakeImage) -
 
 def test_nested_json_is_the_clients_fault(client: httpx.Client) -> None:
     answer = client.post("/v2/models/lucir/infer", content=b'{"inputs":' + b"[" * 40_000)
-    assert answer.status_code == 400
-    assert isinstance(answer, httpx.Response)
-    assert json.loads(answer.content)["error"]
+    assert (answer.status_code, bool(answer.json()["error"])) == (400, True)
 
 
 def test_keys(versions: LoadedVersions, models: InThread, make_image: MakeImage) -> None:
-    batcher = Batcher(versions, BatchRules(8, 50), TrafficMetrics(), [models])
-    app = make_inference_app(versions, batcher, RequestLimits(LARGEST, 10, 30))
-    gateway = Gateway(WithKeys(app, ApiKeys.of(["old", "ключ"])), lambda *_: None)
-    with serving(gateway, batcher.start) as client:
+    with answering_with(versions, models, wrap=lambda app: WithKeys(app, ApiKeys.of(["old", "ключ"]))) as client:
         for headers in ({}, {"x-api-key": "new"}, {"authorization": "Bearer"}, {"authorization": "Basic old"}):
             answer = client.post(PATH, content=make_image(), headers=headers)
             assert answer.status_code == 401
@@ -209,14 +201,13 @@ def test_keys(versions: LoadedVersions, models: InThread, make_image: MakeImage)
             assert client.post(PATH, content=make_image(), headers=headers).status_code == 200
         assert client.get("/models/lucir").status_code == 401
         assert client.get("/ping").status_code == client.get("/v2/health/ready").status_code == 200
-    batcher.stop()
 
 
 def test_web_pages_of_chosen_origins(versions: LoadedVersions, models: InThread, make_image: MakeImage) -> None:
-    batcher = Batcher(versions, BatchRules(8, 50), TrafficMetrics(), [models])
-    app = make_inference_app(versions, batcher, RequestLimits(LARGEST, 10, 30))
-    gateway = Gateway(with_origins(WithKeys(app, ApiKeys.of(["key"])), ("https://a.example",)), lambda *_: None)
-    with serving(gateway, batcher.start) as client:
+    def wrap(app: ASGIApp) -> ASGIApp:
+        return with_origins(WithKeys(app, ApiKeys.of(["key"])), ("https://a.example",))
+
+    with answering_with(versions, models, wrap=wrap) as client:
         asked = {"Origin": "https://a.example", "Access-Control-Request-Method": "POST"}
         answer = client.options(PATH, headers={**asked, "Access-Control-Request-Headers": "x-api-key"})
         assert answer.status_code == 200
@@ -228,16 +219,13 @@ def test_web_pages_of_chosen_origins(versions: LoadedVersions, models: InThread,
         refused = client.post(PATH, content=make_image(), headers={"Origin": "https://a.example"})
         assert refused.status_code == 401
         assert refused.headers["access-control-allow-origin"] == "https://a.example"  # or no page could read it
-    batcher.stop()
 
 
 def test_what_an_answer_was_unsure_of_is_kept(make_version: MakeVersion, make_image: MakeImage, tmp_path: Path) -> None:
     rules = UnsureRules(tmp_path / "unsure", images=5, below=1.0)
     models = InThread(unsure=UnsureImages(rules))
     versions = models.known({1: make_version(tmp_path / "lucir-1", 1)}, tmp_path / "answering.json")
-    batcher = Batcher(versions, BatchRules(8, 50), TrafficMetrics(), [models])
-    with serving(make_inference_app(versions, batcher, RequestLimits(LARGEST, 10, 30)), batcher.start) as client:
+    with answering_with(versions, models) as client:
         client.post("/predictions/lucir", content=make_image("rot"))
         client.post("/predictions/lucir", content=make_image("grün"), headers={"x-do-not-keep": "1"})
-    batcher.stop()
     assert [one.guess.class_name for one in UnsureImages(rules).newest(5)] == ["rot"]

@@ -3,7 +3,7 @@
 import json
 import socket
 import struct
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
 from typing import Any
@@ -13,19 +13,16 @@ import pytest
 
 from handlers.server import connections
 from handlers.server.gateway import LONGEST_TARGET, MOST_HEADERS
+from tests.handlers.torchserve.conftest import MakeImage, MakeVersion
 from tests.support.inference_server import LARGEST_BODY, answering
-from tests.support.waiting import wait_for
+from tests.support.waiting import PATIENCE, wait_for
 
 PATH = "/predictions/lucir"
-PATIENCE = 20.0
-
-MakeVersion = Callable[..., Path]
-MakeImage = Callable[..., bytes]
 
 
 @pytest.fixture(scope="module")
 def client(tmp_path_factory: pytest.TempPathFactory, make_version: MakeVersion) -> Iterator[httpx.Client]:
-    with answering(tmp_path_factory.mktemp("limits"), make_version, body_seconds=0.3) as client:
+    with answering(tmp_path_factory.mktemp("limits"), make_version) as client:
         yield client
 
 
@@ -109,7 +106,7 @@ def test_slow_headers_end_their_connection(client: httpx.Client, monkeypatch: py
                 assert connection.recv(100) == b""
     with connected(client) as connection:  # a header now and then is not enough
         connection.sendall(b"GET /ping HTTP/1.1\r\n")
-        wait_for(lambda: refused(connection, b"x: 1\r\n"), patience=PATIENCE)
+        wait_for(lambda: refused(connection, b"x: 1\r\n"))
 
 
 def refused(connection: socket.socket, more: bytes) -> bool:
@@ -120,12 +117,13 @@ def refused(connection: socket.socket, more: bytes) -> bool:
     return False
 
 
-def test_a_slow_body_is_408(client: httpx.Client) -> None:
-    for begun in (head("Content-Length: 100") + b"abc", head("Transfer-Encoding: chunked") + b"3\r\nabc\r\n"):
-        with connected(client) as connection:
-            status, headers, document = answer_to(connection, begun)
-        assert (status, headers["connection"]) == (408, "close")
-        assert "within 0.3 s" in document["error"]
+def test_a_slow_body_is_408(tmp_path: Path, make_version: MakeVersion) -> None:
+    with answering(tmp_path, make_version, body_seconds=0.3) as client:
+        for begun in (head("Content-Length: 100") + b"abc", head("Transfer-Encoding: chunked") + b"3\r\nabc\r\n"):
+            with connected(client) as connection:
+                status, headers, document = answer_to(connection, begun)
+            assert (status, headers["connection"]) == (408, "close")
+            assert "within 0.3 s" in document["error"]
 
 
 def test_a_client_that_leaves_is_not_an_error(client: httpx.Client, caplog: pytest.LogCaptureFixture) -> None:

@@ -4,7 +4,7 @@ import asyncio
 import json
 import os
 import signal
-from collections.abc import AsyncIterator, Callable, Sequence
+from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from pathlib import Path
 
@@ -16,12 +16,10 @@ from handlers.inference.workers.worker import WorkerOptions
 from handlers.server.batches import Batcher, BatchRules
 from handlers.server.frames import LogWords, model_environment
 from handlers.server.model_pool import LoadError, ModelPool, PoolRules, ProcessLostError
+from tests.handlers.torchserve.conftest import MakeImage, MakeVersion
 from tests.support.in_thread import InThread
-
-MakeVersion = Callable[..., Path]
-MakeImage = Callable[..., bytes]
-
-PATIENCE = 60.0
+from tests.support.present import present
+from tests.support.waiting import PATIENCE
 
 
 @asynccontextmanager
@@ -51,7 +49,7 @@ def test_a_process_answers_is_replaced_and_ended_when_it_is_stuck(
     folders = {1: make_version(tmp_path / "lucir-1", 1)}
 
     async def story() -> None:
-        async with pool_of(1, folders, answer_seconds=3) as pool:
+        async with pool_of(1, folders, answer_seconds=8) as pool:
             (process,) = pool.processes
             await asyncio.wait_for(process.ready(), PATIENCE)
             replies = await process.answer(1, requests_of(make_image("青"), b"no image"))
@@ -60,8 +58,7 @@ def test_a_process_answers_is_replaced_and_ended_when_it_is_stuck(
             assert (facts.version, facts.classes, facts.size) == (2, ("rot", "grün", "青"), 16)
             with pytest.raises(LoadError, match="manifest"):
                 await pool.load(3, tmp_path / "lucir-3")
-            first = process.pid
-            assert first is not None
+            first = present(process.pid)
             os.kill(first, signal.SIGSTOP)
             with pytest.raises(ProcessLostError):
                 await process.answer(2, requests_of(make_image()))

@@ -17,6 +17,7 @@ from handlers.inference.traffic_metrics import TrafficMetrics
 from handlers.server.batches import Batcher, BatchRules
 from handlers.server.description import openapi
 from handlers.server.inference_app import RequestLimits, make_inference_app
+from tests.handlers.torchserve.conftest import MakeImage
 from tests.support.in_thread import InThread
 from tests.support.inference_server import answering
 
@@ -24,8 +25,6 @@ EXAMPLES = 6
 """Of each operation, of right ones and of wrong ones."""
 OLDER = {"/lucir/predict", "/lucir/{version}/predict", "/models/lucir/invoke", "/invocations"}
 """Other servers' addresses of the same, which nobody has to know."""
-
-MakeImage = Callable[..., bytes]
 
 
 @pytest.fixture(scope="module")

@@ -82,7 +82,7 @@ def serving(settings: Settings, sink: LogSink) -> Iterator[None]:
         yield
     finally:
         stop.set()
-        thread.join(60)
+        thread.join(PATIENCE)
 
 
 def test_it_is_ready_with_its_bucket_and_keeps_its_key_to_itself(tmp_path: Path) -> None:

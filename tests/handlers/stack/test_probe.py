@@ -1,9 +1,6 @@
 """The health check of a container, against servers that answer as TorchServe and the updater do."""
 
 import json
-import socketserver
-import threading
-from collections.abc import Callable, Iterator
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
@@ -11,47 +8,22 @@ import pytest
 
 from handlers.stack import probe
 from handlers.stack.probe import main
+from tests.support.small_server import UnixServer, handler_of, running
 
 Answer = tuple[int, object]
 
 
-def handler(answers: dict[str, Answer]) -> type[BaseHTTPRequestHandler]:
-    class Handler(BaseHTTPRequestHandler):
-        def do_GET(self) -> None:
-            status, document = answers.get(self.path, (404, {"code": 404}))
-            body = document if isinstance(document, bytes) else json.dumps(document).encode()
-            self.send_response(status)
-            self.send_header("Content-Length", str(len(body)))
-            self.end_headers()
-            self.wfile.write(body)
-
-        def address_string(self) -> str:  # a unix socket's client has no address
-            return "client"
-
-        def log_message(self, *_: object) -> None:
-            pass
-
-    return Handler
+def handler(path: str, answer: Answer) -> type[BaseHTTPRequestHandler]:
+    """Knows this path alone."""
+    status, document = answer
+    body = document if isinstance(document, bytes) else json.dumps(document).encode()
+    return handler_of(lambda asked: (status, body) if asked.path == path else (404, b'{"code": 404}'))
 
 
 @pytest.fixture(autouse=True)
 def _patient(monkeypatch: pytest.MonkeyPatch) -> None:
     """The answers are judged here, not how quickly a busy machine gives them."""
     monkeypatch.setattr(probe, "TIMEOUT_SECONDS", 60.0)
-
-
-@pytest.fixture
-def serve() -> Iterator[Callable[[socketserver.BaseServer], None]]:
-    servers: list[socketserver.BaseServer] = []
-
-    def start(server: socketserver.BaseServer) -> None:
-        servers.append(server)
-        threading.Thread(target=server.serve_forever, args=(0.01,)).start()
-
-    yield start
-    for server in servers:
-        server.shutdown()
-        server.server_close()
 
 
 @pytest.mark.parametrize(
@@ -66,28 +38,20 @@ def serve() -> Iterator[Callable[[socketserver.BaseServer], None]]:
     ],
 )
 def test_a_worker_is_judged_by_its_status(
-    serve: Callable[[socketserver.BaseServer], None],
-    tmp_path: Path,
-    capsys: pytest.CaptureFixture[str],
-    answer: Answer,
-    status: int,
-    reason: str,
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], answer: Answer, status: int, reason: str
 ) -> None:
     path = str(tmp_path / "management.sock")
-    serve(socketserver.ThreadingUnixStreamServer(path, handler({"/models/lucir": answer})))
-    assert main(["worker", path]) == status
+    with running(UnixServer(path, handler("/models/lucir", answer))):
+        assert main(["worker", path]) == status
     assert reason in capsys.readouterr().err
 
 
-def test_a_server_that_is_about_to_stop_is_not_ready(
-    serve: Callable[[socketserver.BaseServer], None], tmp_path: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
-    path = tmp_path / "management.sock"
-    ready = (200, [{"workers": [{"status": "READY"}]}])
-    serve(socketserver.ThreadingUnixStreamServer(str(path), handler({"/models/lucir": ready})))
-    assert main(["worker", str(path)]) == 0
-    (tmp_path / "draining").touch()
-    assert main(["worker", str(path)]) == 1
+def test_a_server_that_is_about_to_stop_is_not_ready(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    path = str(tmp_path / "management.sock")
+    with running(UnixServer(path, handler("/models/lucir", (200, [{"workers": [{"status": "READY"}]}])))):
+        assert main(["worker", path]) == 0
+        (tmp_path / "draining").touch()
+        assert main(["worker", path]) == 1
     assert "is draining" in capsys.readouterr().err
 
 
@@ -96,15 +60,11 @@ def test_a_server_that_is_about_to_stop_is_not_ready(
     [((200, {}), 0, ""), ((503, b"the store does not answer"), 1, "status 503: the store does not answer")],
 )
 def test_a_page_is_judged_by_its_status(
-    serve: Callable[[socketserver.BaseServer], None],
-    capsys: pytest.CaptureFixture[str],
-    answer: Answer,
-    status: int,
-    reason: str,
+    capsys: pytest.CaptureFixture[str], answer: Answer, status: int, reason: str
 ) -> None:
-    server = ThreadingHTTPServer(("127.0.0.1", 0), handler({"/readyz": answer}))
-    serve(server)
-    assert main(["page", f"http://127.0.0.1:{server.server_port}/readyz"]) == status
+    server = ThreadingHTTPServer(("127.0.0.1", 0), handler("/readyz", answer))
+    with running(server):
+        assert main(["page", f"http://127.0.0.1:{server.server_port}/readyz"]) == status
     assert reason in capsys.readouterr().err
 
 

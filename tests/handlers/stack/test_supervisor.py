@@ -5,7 +5,7 @@ import signal
 import sys
 import threading
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 import httpx
@@ -64,12 +64,19 @@ def supervised(supervisor: Supervisor) -> Iterator[threading.Event]:
         yield ready
     finally:
         stop.set()
-        thread.join(60)
+        thread.join(PATIENCE)
     assert not thread.is_alive()
 
 
 def ask_pid(url: str) -> int:
     return int(httpx.get(url, timeout=60, trust_env=False).text)
+
+
+def answering(url: str) -> int | None:
+    """The same, or nothing while it is being started: a busy machine may make it hang once more."""
+    with suppress(httpx.TransportError):
+        return ask_pid(url)
+    return None
 
 
 def test_ready_then_a_crash_is_healed_then_all_is_gone(tmp_path: Path, sink: LogSink) -> None:
@@ -98,8 +105,7 @@ def test_a_hanging_service_is_restarted(tmp_path: Path, sink: LogSink) -> None:
         hang.touch()
         wait_for(lambda: supervisor.running("one").restarts)
         hang.unlink()
-        wait_for(lambda: supervisor.ready)
-        assert ask_pid(url) != before
+        wait_for(lambda: answering(url) not in (None, before))
 
 
 def test_pauses_grow_and_a_service_that_never_answers_is_given_up(sink: LogSink) -> None:

@@ -1,10 +1,10 @@
 import hashlib
-import io
 import json
 import signal
 import subprocess
 import time
 from collections.abc import Callable, Iterator
+from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -18,13 +18,16 @@ from onnx import TensorProto, helper, numpy_helper
 from PIL import Image
 
 from handlers.settings import Settings
+from handlers.sockets import management_socket
 from handlers.stack.ports import free_ports
 from handlers.stack.service_list import serving_service
 from handlers.torchserve.canary import Canary
+from handlers.torchserve.management import ManagementClient, RegisteredVersion
 from handlers.torchserve.reconcile import Reconciler, ServingState
 from model_store.directory.directory_store import DirectoryStore
 from model_store.manifest import Manifest
 from model_store.versions import VersionStore
+from tests.support.images import encoded
 from tests.support.waiting import PATIENCE
 
 COLOURS = {"rot": (255, 0, 0), "grün": (0, 255, 0), "青": (0, 0, 255)}
@@ -32,6 +35,7 @@ COLOURS = {"rot": (255, 0, 0), "grün": (0, 255, 0), "青": (0, 0, 255)}
 
 MakeVersion = Callable[..., Path]
 MakeImage = Callable[..., bytes]
+Begun = Callable[..., tuple["Stack", Reconciler]]
 
 
 def colour_model(weights: NDArray[np.float32], prototypes: NDArray[np.float32], size: int) -> onnx.ModelProto:
@@ -114,9 +118,7 @@ def make_image() -> MakeImage:
     def make(name: str = "rot", form: str = "JPEG", side: int = 40, seed: int = 0) -> bytes:
         noise = np.random.default_rng(seed).integers(-20, 20, (side, side, 3))
         pixels = np.clip(np.array(COLOURS[name]) * 0.8 + 25 + noise, 0, 255).astype(np.uint8)
-        buffer = io.BytesIO()
-        Image.fromarray(pixels).save(buffer, form)
-        return buffer.getvalue()
+        return encoded(Image.fromarray(pixels), form)
 
     return make
 
@@ -188,6 +190,11 @@ class Stack:
     def serve(self, reconciler: Reconciler, version: int, timeout: float = PATIENCE) -> ServingState:
         return self.settle(reconciler, lambda s: s.phase == "serving" and s.served == version, timeout)
 
+    def loaded(self) -> dict[int, RegisteredVersion]:
+        """The versions that the engine has loaded."""
+        with ManagementClient(management_socket(self.settings)) as management:
+            return management.versions()
+
     def log(self) -> str:
         return (self.scratch / "engine.log").read_text(errors="replace")
 
@@ -236,3 +243,19 @@ def stack(new_stack: Callable[..., Stack]) -> Stack:
 def reconciler(stack: Stack) -> Iterator[Reconciler]:
     with Reconciler(stack.settings, stack.versions) as reconciler:
         yield reconciler
+
+
+@pytest.fixture
+def begun(new_stack: Callable[..., Stack]) -> Iterator[Begun]:
+    """Make stacks of their own that serve their version 1."""
+    with ExitStack() as kept:
+
+        def make(**serving: Any) -> tuple[Stack, Reconciler]:
+            stack = new_stack(**serving)
+            stack.start()
+            stack.publish(1)
+            reconciler = kept.enter_context(Reconciler(stack.settings, stack.versions))
+            stack.serve(reconciler, 1)
+            return stack, reconciler
+
+        yield make

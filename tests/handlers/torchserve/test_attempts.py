@@ -8,18 +8,11 @@ from handlers.torchserve.attempts import (
     WORKER_DEATHS,
     Attempts,
 )
-
-
-class Clock:
-    def __init__(self) -> None:
-        self.now = 1000.0
-
-    def __call__(self) -> float:
-        return self.now
+from tests.support.clock import Clock
 
 
 def test_pauses_grow_and_end() -> None:
-    clock = Clock()
+    clock = Clock(1000.0)
     attempts = Attempts(clock)
     pauses = []
     for _ in range(MOST_ATTEMPTS - 1):
@@ -40,7 +33,7 @@ def test_pauses_grow_and_end() -> None:
 
 
 def test_failures_of_one_version_say_nothing_of_another_and_another_wish_forgets() -> None:
-    attempts = Attempts(Clock())
+    attempts = Attempts(Clock(1000.0))
     attempts.failed(2, "broken")
     assert (attempts.may_try(1), attempts.message(1)) == (True, "")
     attempts.forget()
@@ -48,7 +41,7 @@ def test_failures_of_one_version_say_nothing_of_another_and_another_wish_forgets
 
 
 def test_slow_start_is_overdue() -> None:
-    clock = Clock()
+    clock = Clock(1000.0)
     attempts = Attempts(clock)
     attempts.begin(1)
     clock.now += STARTUP_SECONDS
@@ -58,7 +51,7 @@ def test_slow_start_is_overdue() -> None:
 
 
 def test_dying_workers_are_counted_by_their_process_ids() -> None:
-    attempts = Attempts(Clock())
+    attempts = Attempts(Clock(1000.0))
     attempts.begin(1)
     for pid in range(1, WORKER_DEATHS + 1):
         assert attempts.overdue(1, frozenset({pid})) == ""
@@ -67,7 +60,7 @@ def test_dying_workers_are_counted_by_their_process_ids() -> None:
 
 
 def test_arrival_ends_the_count() -> None:
-    attempts = Attempts(Clock())
+    attempts = Attempts(Clock(1000.0))
     attempts.begin(1)
     for pid in range(WORKER_DEATHS):
         attempts.overdue(1, frozenset({pid + 1}))
@@ -76,7 +69,7 @@ def test_arrival_ends_the_count() -> None:
 
 
 def test_postponing_is_no_failure() -> None:
-    clock = Clock()
+    clock = Clock(1000.0)
     attempts = Attempts(clock)
     for _ in range(2 * MOST_ATTEMPTS):
         attempts.postpone(1)

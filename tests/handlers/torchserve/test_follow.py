@@ -16,11 +16,10 @@ import pytest
 from handlers.demo.load import LoadClient
 from handlers.settings import Settings
 from handlers.stack.folder import StackRecord, find_stack
-from tests.support.waiting import PATIENCE, lives, wait_for
+from tests.handlers.torchserve.conftest import Stack
+from tests.support.waiting import PATIENCE, STOP_SECONDS, lives, wait_for
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(600)]
-
-Stack = Any  # the one of conftest.py, which pytest imports by no name
 
 
 def load(url: str, image: bytes) -> LoadClient:
@@ -113,6 +112,6 @@ def test_two_replicas_follow_one_writer_and_lose_no_request(
 
     tree = psutil.Process(replicas[0].process.pid).children(recursive=True)
     replicas[0].process.send_signal(signal.SIGINT)
-    assert replicas[0].process.wait(30) == 0
-    wait_for(lambda: not any(map(lives, tree)), patience=3)
+    assert replicas[0].process.wait(STOP_SECONDS) == 0
+    wait_for(lambda: not any(map(lives, tree)), patience=STOP_SECONDS)
     assert replicas[1].answers_with(3, image)

@@ -14,6 +14,7 @@ from handlers.updater.training.process import Child
 from lucir_core.config.phase_config import load_preset
 from model_store.directory.directory_store import DirectoryStore
 from model_store.versions import VersionStore
+from tests.support.waiting import PATIENCE
 
 
 @pytest.fixture
@@ -22,7 +23,7 @@ def services(settings: Settings, store: DirectoryStore) -> Iterator[Services]:
     metrics, status = Metrics(), Status(store.url)
     leadership = Leadership(settings, store, metrics, status)
     leadership.start()
-    assert leadership.wait_active(30)
+    assert leadership.wait_active(PATIENCE)
     yield Services(
         settings=settings,
         config=load_preset("digits"),

@@ -14,7 +14,8 @@ from model_store.directory.directory_store import DirectoryStore
 from model_store.versions import VersionStore
 from tests.handlers.conftest import Drop
 from tests.support.bench import InProcess, digit_settings
-from tests.support.waiting import wait_for
+from tests.support.present import present
+from tests.support.waiting import STOP_SECONDS, wait_for
 
 pytestmark = [pytest.mark.slow, pytest.mark.usefixtures("in_process")]
 
@@ -39,7 +40,7 @@ def running(service: Updater) -> Iterator[Updater]:
         yield service
     finally:
         service.stopping.set()
-        thread.join(30)
+        thread.join(STOP_SECONDS)
 
 
 def shown_active(service: Updater) -> float | None:
@@ -56,9 +57,8 @@ def test_it_learns_what_is_there_and_ends(tmp_path: Path, root: Path, drop: Drop
         job = updater(tmp_path / "job", root, once=True)
         job.run()
         assert not job.gave_up
-        current = VersionStore(DirectoryStore(root)).current()
-        assert current is not None
-        assert VersionStore(DirectoryStore(root)).manifest(current.version).classes == ("one", "zero")
+        versions = VersionStore(DirectoryStore(root))
+        assert versions.manifest(present(versions.current()).version).classes == ("one", "zero")
         assert [path.name for path in (root / "incoming").iterdir() if any(path.iterdir())] == ["two"]
         updater(tmp_path / "job", root, once=True).run()  # nothing is left, so nothing is done
         assert VersionStore(DirectoryStore(root)).numbers() == [1]

@@ -11,7 +11,7 @@ from handlers.settings import LabellingSettings, Settings
 from handlers.updater.service import Updater
 from lucir_core.config.phase_config import load_preset
 from model_store.directory.directory_store import DirectoryStore
-from tests.support.waiting import wait_for
+from tests.support.waiting import STOP_SECONDS, wait_for
 
 
 def test_an_idle_updater_deletes_what_is_too_old(settings: Settings, store: DirectoryStore) -> None:
@@ -29,7 +29,7 @@ def test_an_idle_updater_deletes_what_is_too_old(settings: Settings, store: Dire
         wait_for(lambda: len(_images(settings.data)) == 1)
     finally:
         updater.stopping.set()
-        thread.join(30)
+        thread.join(STOP_SECONDS)
     assert [unsure.data(one.id) for one in unsure.newest(5)] == [b"fresh"]
 
 

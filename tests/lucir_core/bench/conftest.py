@@ -5,7 +5,6 @@ from typing import Any
 
 import numpy as np
 import pytest
-import torch
 
 from lucir_core.bench.datasets.dataset import Dataset, Split
 from lucir_core.bench.protocol import Protocol
@@ -44,12 +43,3 @@ def make_spec() -> Callable[..., RunSpec]:
         return RunSpec("tiny", protocol, method, "cifar100", {**TINY, **(settings or {})}, **facts)
 
     return make
-
-
-@pytest.fixture(autouse=True)
-def one_thread() -> Any:
-    """Bit-identical results need the same number of threads, also in child processes."""
-    before = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(before)

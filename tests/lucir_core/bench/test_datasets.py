@@ -124,16 +124,17 @@ def test_damaged_strips(strips: Path, damage: Callable[[Path], object], message:
         load_cifar("cifar100", strips)
 
 
-def save_image(path: Path, colour: int, size: tuple[int, int] = (20, 12)) -> None:
-    path.parent.mkdir(parents=True, exist_ok=True)
-    Image.new("RGB", size, (colour, colour, colour)).save(path)
+def save_images(folder: Path, *colours: int, side: int = 20) -> None:
+    """0.png, 1.png, ... of one grey each."""
+    folder.mkdir(parents=True, exist_ok=True)
+    for number, colour in enumerate(colours):
+        Image.new("RGB", (side, 12), (colour, colour, colour)).save(folder / f"{number}.png")
 
 
 def test_folders_with_train_and_val(tmp_path: Path) -> None:
     for part, count in (("train", 3), ("val", 2)):
-        for number, name in enumerate(("b", "a")):
-            for i in range(count):
-                save_image(tmp_path / "data" / part / name / f"{i}.png", 100 * number + i)
+        save_images(tmp_path / "data" / part / "b", *range(count))
+        save_images(tmp_path / "data" / part / "a", *range(100, 100 + count))
     loaded = load_folder("photos", tmp_path / "data", tmp_path / "cache", FolderOptions(8))
     assert loaded.classes == ("a", "b")
     assert loaded.train.images.shape == (6, 8, 8, 3)
@@ -143,29 +144,26 @@ def test_folders_with_train_and_val(tmp_path: Path) -> None:
 
 
 def test_any_folder_is_split_by_name(tmp_path: Path) -> None:
-    for i in range(7):
-        save_image(tmp_path / "data" / "a" / f"{i}.png", i)
+    save_images(tmp_path / "data" / "a", *range(7))
     loaded = load_folder("photos", tmp_path / "data", tmp_path / "cache", FolderOptions(8, test_every=3))
     assert loaded.test.images[:, 0, 0, 0].tolist() == [2, 5]
     assert loaded.train.images[:, 0, 0, 0].tolist() == [0, 1, 3, 4, 6]
 
 
 def test_the_cache_follows_the_files(tmp_path: Path) -> None:
-    for i in range(2):
-        save_image(tmp_path / "data" / "a" / f"{i}.png", 10)
+    save_images(tmp_path / "data" / "a", 10, 10)
     options = FolderOptions(8, test_every=2)
     load_folder("photos", tmp_path / "data", tmp_path / "cache", options)
     before = sorted((tmp_path / "cache").iterdir())
     load_folder("photos", tmp_path / "data", tmp_path / "cache", options)
     assert sorted((tmp_path / "cache").iterdir()) == before
-    save_image(tmp_path / "data" / "a" / "0.png", 200, (30, 30))
+    save_images(tmp_path / "data" / "a", 200, side=30)
     loaded = load_folder("photos", tmp_path / "data", tmp_path / "cache", options)
     assert loaded.train.images[0, 0, 0, 0] == 200
 
 
 def test_an_image_that_is_none_is_named(tmp_path: Path) -> None:
-    for i in range(2):
-        save_image(tmp_path / "data" / "a" / f"{i}.png", 10)
+    save_images(tmp_path / "data" / "a", 10, 10)
     (tmp_path / "data" / "a" / "0.png").write_bytes(b"no image")
     with pytest.raises(DataError, match=r"0\.png cannot be read as an image"):
         load_folder("photos", tmp_path / "data", tmp_path / "cache", FolderOptions(8, test_every=2))
@@ -173,8 +171,7 @@ def test_an_image_that_is_none_is_named(tmp_path: Path) -> None:
 
 def test_a_subset_of_classes(tmp_path: Path) -> None:
     for name in "abcdef":
-        for i in range(2):
-            save_image(tmp_path / "data" / name / f"{i}.png", i)
+        save_images(tmp_path / "data" / name, 0, 1)
     options = FolderOptions(8, test_every=2, subset=3)
     loaded = load_folder("photos", tmp_path / "data", tmp_path / "cache", options)
     drawn = np.random.RandomState(1993).choice(["a", "b", "c", "d", "e", "f"], 3, replace=False)

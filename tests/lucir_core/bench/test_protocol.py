@@ -1,6 +1,8 @@
 """Protocols and class orders: the published ones, unequal ones, and every way to get them wrong."""
 
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -44,7 +46,7 @@ def test_b0(steps: int) -> None:
 
 
 def test_a_memory_of_ones_own_replaces_that_of_the_protocol() -> None:
-    config = RunSpec("cifar100", make_protocol("b0", 5, HUNDRED), "lucir", settings={"exemplars_per_class": 7}).config
+    config = spec(settings={"exemplars_per_class": 7}).config
     assert (config.memory_total, config.exemplars_per_class) == (None, 7)
 
 
@@ -62,55 +64,35 @@ def test_orders_as_people_write_them(text: str, expected: tuple[int, ...]) -> No
     assert parse_order(text, 5, run_seed=8) == expected
 
 
-@pytest.mark.parametrize("text", ["[2, 0, 1]", "2 0\n1\n", "2,0,1"])
-def test_order_files(tmp_path: Path, text: str) -> None:
+def test_order_files(tmp_path: Path) -> None:
     path = tmp_path / "order.txt"
-    path.write_text(text)
-    assert parse_order(str(path), 3, 0) == (2, 0, 1)
+    for text in ("[2, 0, 1]", "2 0\n1\n", "2,0,1"):
+        path.write_text(text)
+        assert parse_order(str(path), 3, 0) == (2, 0, 1), text
+    for text in ("2 zero 1", "[2, 0.5]", "[true]", "[2,"):
+        path.write_text(text)
+        with pytest.raises(ConfigError, match="whole numbers"):
+            parse_order(str(path), 3, 0)
 
 
-@pytest.mark.parametrize("text", ["2 zero 1", "[2, 0.5]", "[true]", "[2,"])
-def test_order_files_that_are_none(tmp_path: Path, text: str) -> None:
-    path = tmp_path / "order.txt"
-    path.write_text(text)
-    with pytest.raises(ConfigError, match="whole numbers"):
-        parse_order(str(path), 3, 0)
+def spec(method: str = "lucir", **facts: Any) -> RunSpec:
+    return RunSpec("cifar100", make_protocol("b0", 5, HUNDRED), method, **facts)
 
 
-def test_a_missing_order_file() -> None:
-    with pytest.raises(ConfigError, match=r"nowhere\.txt cannot be read"):
-        parse_order("nowhere.txt", 3, 0)
-
-
-def test_a_repeated_class() -> None:
-    with pytest.raises(ConfigError, match="repeats class 7"):
-        Protocol("custom", (2, 1), (7, 3, 7))
-
-
-def test_more_classes_than_the_order_has() -> None:
-    with pytest.raises(ConfigError, match="need 5 classes, the order has 3"):
-        Protocol("custom", (2, 3), (0, 1, 2))
-
-
-def test_an_empty_phase() -> None:
-    with pytest.raises(ConfigError, match="at least one new class"):
-        Protocol("custom", (2, 0), (0, 1, 2))
-
-
-def test_phases_that_do_not_divide() -> None:
-    with pytest.raises(ConfigError, match="7 phases: choose one of 1, 2, 5, 10, 25, 50"):
-        make_protocol("b50", 7, HUNDRED)
-
-
-def test_memory_smaller_than_the_number_of_classes() -> None:
-    with pytest.raises(ConfigError, match="memory_total is 99 for 100 classes"):
-        RunSpec("cifar100", make_protocol("b0", 5, HUNDRED), "lucir", settings={"memory_total": 99})
-
-
-def test_unknown_names() -> None:
-    with pytest.raises(ConfigError, match="unknown protocol 'b51'"):
-        make_protocol("b51", 5, HUNDRED)
-    with pytest.raises(ConfigError, match="did you mean lucir"):
-        RunSpec("cifar100", make_protocol("b50", 5, HUNDRED), "lucia")
-    with pytest.raises(ConfigError, match="becomes a file name"):
-        RunSpec("cifar100", make_protocol("b50", 5, HUNDRED), "lucir", label="../lucir")
+@pytest.mark.parametrize(
+    ("make", "message"),
+    [
+        (lambda: parse_order("nowhere.txt", 3, 0), r"nowhere\.txt cannot be read"),
+        (lambda: Protocol("custom", (2, 1), (7, 3, 7)), r"repeats class 7 \(again at place 2\)"),
+        (lambda: Protocol("custom", (2, 3), (0, 1, 2)), "need 5 classes, the order has 3"),
+        (lambda: Protocol("custom", (2, 0), (0, 1, 2)), "at least one new class"),
+        (lambda: make_protocol("b50", 7, HUNDRED), "7 phases: choose one of 1, 2, 5, 10, 25, 50"),
+        (lambda: make_protocol("b51", 5, HUNDRED), "unknown protocol 'b51'"),
+        (lambda: spec(settings={"memory_total": 99}), "memory_total is 99 for 100 classes"),
+        (lambda: spec("lucia"), "did you mean lucir"),
+        (lambda: spec(label="../lucir"), "becomes a file name"),
+    ],
+)
+def test_what_cannot_be_run_is_named(make: Callable[[], object], message: str) -> None:
+    with pytest.raises(ConfigError, match=message):
+        make()

@@ -12,6 +12,7 @@ from lucir_core.memory.image_blobs import ImageBlobs
 from lucir_core.phase import PhaseData, run_phase
 from lucir_core.state import LearnerState
 from lucir_core.weights import pretrained
+from tests.support.present import present
 
 CLASSES = ("flower", "palace")
 
@@ -41,8 +42,7 @@ def held(count: int = 20) -> ImageBlobs:
 
 
 def test_what_the_frozen_backbone_would_reach_is_said_with_its_images(untrained: LearnerState) -> None:
-    found = compare_with_frozen(untrained, held())
-    assert found is not None
+    found = present(compare_with_frozen(untrained, held()))
     assert found.images == 40
     assert found.frozen >= 0.9
     assert found.is_better == (found.own < 0.85)

@@ -18,6 +18,7 @@ from lucir_core.memory.image_blobs import image_digest
 from lucir_core.models.heads import AnalyticHead, Concepts
 from lucir_core.phase import PhaseData, run_phase
 from lucir_core.state import LearnerState, load_state, save_state
+from tests.support.present import present
 
 CLASSES = ("flower", "palace", "sky")
 PLACES = {"flower": ("flower.jpg", 100, 260), "palace": ("china.jpg", 150, 200), "sky": ("china.jpg", 0, 20)}
@@ -43,16 +44,15 @@ def state() -> LearnerState:
 def concepts(state: LearnerState) -> Concepts:
     head = state.model.head
     assert isinstance(head, AnalyticHead)
-    assert head.concepts is not None
-    return head.concepts
+    return present(head.concepts)
 
 
 def test_the_served_score_is_the_one_that_was_calibrated(state: LearnerState, tmp_path: Path) -> None:
     images = parts(3, 2)
     export_onnx(state, tmp_path / "model.onnx")
     known, features = open_session(tmp_path / "model.onnx").run([KNOWN, "features"], {"images": images})
-    assert state.calibration is not None
-    ridge = state.model.head(torch.from_numpy(features)).logits.numpy() * state.calibration.temperature
+    temperature = present(state.calibration).temperature
+    ridge = state.model.head(torch.from_numpy(features)).logits.numpy() * temperature
     cosine = (unit_rows(features) @ state.prototypes.numpy().T).max(axis=1)
     concept = concepts(state).cosines(torch.from_numpy(features)).numpy().max(axis=1)
     np.testing.assert_allclose(known[:, 0], known_score(cosine, ridge.max(axis=1), concept), atol=1e-5)

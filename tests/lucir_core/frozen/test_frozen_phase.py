@@ -23,9 +23,8 @@ from lucir_core.memory.image_blobs import ImageBlobs, image_digest
 from lucir_core.models.heads import AnalyticHead
 from lucir_core.phase import PhaseData, run_phase
 from lucir_core.state import LearnerState, load_state, save_state
-from lucir_core.testing import synthetic_phase
-
-CLASSES = ("ant", "bee", "cat", "dog", "elk")
+from tests.lucir_core.frozen.conftest import CLASSES
+from tests.support.present import present
 
 
 @pytest.fixture(scope="module", params=[0, 200], ids=["features", "expanded"])
@@ -33,13 +32,6 @@ def config(request: pytest.FixtureRequest) -> PhaseConfig:
     """A backbone with drawn weights: what is tested here holds for any that stays as it is."""
     overrides = {"network": "resnet8", "weights": None, "size": 32, "resize": 32, "exemplars_per_class": 3}
     return load_preset("photo", {**overrides, "analytic.expansion": request.param})
-
-
-@pytest.fixture(scope="module")
-def data() -> PhaseData:
-    made = synthetic_phase(dict.fromkeys(range(5), 8), 5)
-    images = made.images if made.images.shape[1] == 32 else np.kron(made.images, np.ones((1, 2, 2, 1), np.uint8))
-    return PhaseData(np.ascontiguousarray(images[:, :32, :32]), made.labels, CLASSES)
 
 
 def part(data: PhaseData, labels: tuple[int, ...], known: int) -> PhaseData:
@@ -109,9 +101,8 @@ def test_merging_is_learning_under_one_name(config: PhaseConfig, data: PhaseData
 
 
 def test_two_stores_of_features_add_up(config: PhaseConfig, data: PhaseData, at_once: LearnerState) -> None:
-    one = run_phase(config, part(data, (0, 1), 2), None).features
+    one = present(run_phase(config, part(data, (0, 1), 2), None).features)
     rest = np.isin(data.labels, (2, 3, 4))
-    assert one is not None
     features = FeatureExtractor(at_once.model, config.size)(data.images[rest])
     digests = [image_digest(image) for image in data.images[rest]]
     union = one.extended(features, data.labels[rest].astype(np.int64), 1, digests)
@@ -125,10 +116,9 @@ def test_a_state_reads_back_and_its_onnx_agrees(
     read = load_state(tmp_path)
     same(read, at_once)
     assert read.calibration == at_once.calibration
-    assert read.features is not None
-    assert at_once.features is not None
-    np.testing.assert_array_equal(read.features.features, at_once.features.features)
-    assert read.features.answers is not None
+    memory = present(read.features)
+    np.testing.assert_array_equal(memory.features, present(at_once.features).features)
+    assert memory.answers is not None
     assert read.exemplars.counts().tolist() == [3] * 5
     export_onnx(read, tmp_path / "model.onnx")
     check = compare_onnx(read, tmp_path / "model.onnx", data.images)
@@ -141,9 +131,7 @@ def test_serving_sees_the_features_that_were_learnt_from_to_the_bit(
     export_onnx(at_once, tmp_path / "model.onnx")
     session = open_session(tmp_path / "model.onnx")
     (served,) = session.run(["features"], {"images": data.images[:8]})
-    learnt = at_once.features
-    assert learnt is not None
-    np.testing.assert_array_equal(served, learnt.features[:8])
+    np.testing.assert_array_equal(served, present(at_once.features).features[:8])
 
 
 def test_the_served_graph_scores_what_is_known_as_the_bound_was_made(
@@ -152,16 +140,14 @@ def test_the_served_graph_scores_what_is_known_as_the_bound_was_made(
     export_onnx(at_once, tmp_path / "model.onnx")
     (known,) = open_session(tmp_path / "model.onnx").run(["known"], {"images": data.images})
     assert known.shape == (len(data.images), 1)
-    calibration, head = at_once.calibration, at_once.model.head
-    assert calibration is not None
+    calibration, head = present(at_once.calibration), at_once.model.head
     assert isinstance(head, AnalyticHead)
-    assert at_once.features is not None
-    units = unit_rows(at_once.features.features)
-    ridge = head(torch.from_numpy(at_once.features.features)).logits.numpy() * calibration.temperature
+    features = present(at_once.features).features
+    units = unit_rows(features)
+    ridge = head(torch.from_numpy(features)).logits.numpy() * calibration.temperature
     expected = known_score((units @ at_once.prototypes.numpy().T).max(axis=1), ridge.max(axis=1))
     np.testing.assert_allclose(known[:, 0], expected, atol=1e-5)
-    assert calibration.known_cosine is not None
-    assert (known[:, 0] < calibration.known_cosine).mean() < 0.1
+    assert (known[:, 0] < present(calibration.known_cosine)).mean() < 0.1
 
 
 def test_exemplars_of_classes_that_nothing_came_for_are_not_looked_at(config: PhaseConfig, data: PhaseData) -> None:
@@ -176,12 +162,9 @@ def test_exemplars_of_classes_that_nothing_came_for_are_not_looked_at(config: Ph
 def test_one_image_is_enough_for_a_class_and_is_not_counted(config: PhaseConfig, data: PhaseData) -> None:
     chosen = np.concatenate([np.flatnonzero(data.labels == 0), np.flatnonzero(data.labels == 1)[:1]])
     state = run_phase(config, PhaseData(data.images[chosen], data.labels[chosen], CLASSES[:2]), None)
-    assert state.features is not None
-    answers = state.features.answers
-    assert answers is not None
-    assert answers.served.tolist()[-1] == -1
-    assert state.calibration is not None
-    assert (state.calibration.images, state.calibration.known_cosine) == (8, None)
+    assert present(present(state.features).answers).served.tolist()[-1] == -1
+    calibration = present(state.calibration)
+    assert (calibration.images, calibration.known_cosine) == (8, None)
 
 
 def test_a_class_without_images_is_named(config: PhaseConfig, data: PhaseData) -> None:

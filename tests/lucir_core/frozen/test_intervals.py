@@ -5,20 +5,22 @@ from lucir_core.errors import DataError
 from lucir_core.frozen.intervals import of_share, wilson
 
 
-def test_published_values() -> None:
-    # Newcombe, Statistics in Medicine 17 (1998), table I, method 3 (Wilson without continuity correction).
-    for right, count, low, high in ((81, 263, 0.2553, 0.3662), (15, 148, 0.0624, 0.1605), (1, 29, 0.0061, 0.1718)):
-        interval = wilson(right, count)
-        assert (round(interval.low, 4), round(interval.high, 4)) == (low, high)
-
-
-def test_few_images_and_the_ends() -> None:
-    assert wilson(0, 0).low == 0.0
-    assert wilson(0, 0).high == 1.0
-    assert wilson(0, 20).low == 0.0
-    assert wilson(0, 20).high == pytest.approx(0.1611, abs=1e-4)
-    assert wilson(1, 1).high == 1.0
-    assert wilson(1, 1).low == pytest.approx(0.2065, abs=1e-4)
+@pytest.mark.parametrize(
+    ("right", "count", "low", "high"),
+    [
+        # Newcombe, Statistics in Medicine 17 (1998), table I, method 3 (Wilson without continuity correction).
+        (81, 263, 0.2553, 0.3662),
+        (15, 148, 0.0624, 0.1605),
+        (1, 29, 0.0061, 0.1718),
+        # Few images, and the ends.
+        (0, 0, 0.0, 1.0),
+        (0, 20, 0.0, 0.1611),
+        (1, 1, 0.2065, 1.0),
+    ],
+)
+def test_known_values(right: int, count: int, low: float, high: float) -> None:
+    interval = wilson(right, count)
+    assert (round(interval.low, 4), round(interval.high, 4)) == (low, high)
 
 
 def test_it_holds_the_true_share_about_95_times_in_100() -> None:

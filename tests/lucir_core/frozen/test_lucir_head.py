@@ -16,9 +16,9 @@ from lucir_core.frozen.lucir_head import FOLDS, folds_of, learn_rows, left_out_s
 from lucir_core.memory.image_blobs import image_digest
 from lucir_core.phase import PhaseData, run_phase
 from lucir_core.state import LearnerState, load_state, save_state
-from lucir_core.testing import synthetic_phase
+from tests.lucir_core.frozen.conftest import CLASSES
+from tests.support.present import present
 
-CLASSES = ("ant", "bee", "cat", "dog", "elk")
 DROPS = ((0, 1), (2,), (3, 4))
 
 
@@ -26,13 +26,6 @@ DROPS = ((0, 1), (2,), (3, 4))
 def config() -> PhaseConfig:
     overrides = {"network": "resnet8", "weights": None, "size": 32, "resize": 32, "exemplars_per_class": 5}
     return load_preset("photo_lucir", overrides)
-
-
-@pytest.fixture(scope="module")
-def data() -> PhaseData:
-    made = synthetic_phase(dict.fromkeys(range(5), 8), 5)
-    images = made.images if made.images.shape[1] == 32 else np.kron(made.images, np.ones((1, 2, 2, 1), np.uint8))
-    return PhaseData(np.ascontiguousarray(images[:, :32, :32]), made.labels, CLASSES)
 
 
 def dropped(config: PhaseConfig, data: PhaseData, folder: Path | None = None) -> LearnerState:
@@ -95,10 +88,7 @@ def test_an_image_is_answered_by_a_head_that_never_saw_it(config: PhaseConfig) -
 def test_a_replay_is_what_the_phases_gave_one_by_one(learnt: LearnerState) -> None:
     replayed = with_head(learnt)
     np.testing.assert_array_equal(rows(replayed), rows(learnt))
-    assert replayed.features is not None
-    assert learnt.features is not None
-    assert learnt.features.folds is not None
-    np.testing.assert_array_equal(replayed.features.folds, learnt.features.folds)
+    np.testing.assert_array_equal(present(replayed.features).folds, present(present(learnt.features).folds))
     assert replayed.calibration == learnt.calibration
     assert replayed.eta == pytest.approx(learnt.eta)
 
@@ -140,8 +130,7 @@ def test_serving_sees_the_features_and_cosines_that_were_learnt(
     assert (check.top1_disagreements, check.max_cosine_difference < 1e-5) == (0, True)
     session = open_session(tmp_path / "model.onnx")
     features, cosines = session.run(["features", "cosines"], {"images": data.images[:8]})
-    assert learnt.features is not None
-    np.testing.assert_array_equal(features, learnt.features.features[:8])
+    np.testing.assert_array_equal(features, present(learnt.features).features[:8])
     np.testing.assert_allclose(cosines, unit_rows(features) @ rows(learnt).T, atol=1e-5)
 
 
@@ -160,9 +149,7 @@ def test_a_class_of_one_image_is_learnt_and_not_counted(config: PhaseConfig, dat
     chosen = np.concatenate([np.flatnonzero(data.labels == 0), np.flatnonzero(data.labels == 1)[:1]])
     state = run_phase(config, PhaseData(data.images[chosen], data.labels[chosen], CLASSES[:2]), None)
     assert np.isfinite(rows(state)).all()
-    assert state.features is not None
-    assert state.features.answers is not None
-    assert state.features.answers.served.tolist()[-1] == -1
+    assert present(present(state.features).answers).served.tolist()[-1] == -1
 
 
 def test_what_does_not_go_with_a_frozen_backbone_is_named() -> None:

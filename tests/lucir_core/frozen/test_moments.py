@@ -15,6 +15,7 @@ from lucir_core.memory.feature_memory import FeatureMemory
 from lucir_core.memory.image_blobs import ImageBlobs
 from lucir_core.models.model import create_model
 from lucir_core.state import LearnerState
+from tests.support.present import present
 
 DIM, DROPS = 64, ((0, 0, 1, 1, 1), (2, 2, 2), (1, 3, 3, 3, 0))
 """Labels of each drop; the last one has images of classes that are known already."""
@@ -36,8 +37,7 @@ def memory(*, at_once: bool, save: Path | None = None) -> FeatureMemory:
         digests = [row.to_bytes(16, "big") for row in range(start, end)]
         made, start = made.extended(features[start:end], labels[start:end], phase, digests), end
         if not at_once:
-            learnt = headed(made).features
-            assert learnt is not None
+            learnt = present(headed(made).features)
             if save is not None:
                 learnt.save(save)
                 learnt = FeatureMemory.load(save)
@@ -56,9 +56,7 @@ def headed(rows: FeatureMemory) -> LearnerState:
 
 
 def same(one: LearnerState, other: LearnerState) -> None:
-    assert one.calibration is not None
-    assert other.calibration is not None
-    assert one.calibration.temperature == other.calibration.temperature
+    assert present(one.calibration).temperature == present(other.calibration).temperature
     for name, value in one.model.head.state_dict().items():
         np.testing.assert_allclose(value.numpy(), other.model.head.state_dict()[name].numpy(), rtol=1e-6, atol=1e-6)
     np.testing.assert_allclose(one.prototypes.numpy(), other.prototypes.numpy(), atol=1e-6)
@@ -68,8 +66,7 @@ def test_added_drop_by_drop_the_head_is_the_one_from_all_rows(tmp_path: Path, mo
     exact = headed(memory(at_once=True))
     monkeypatch.setattr(analytic, "MANY_ROWS", 10)
     added = memory(at_once=False, save=tmp_path / "features.safetensors")
-    assert added.moments is not None
-    assert added.moments.counts.tolist() == np.bincount(added.labels).tolist()
+    assert present(added.moments).counts.tolist() == np.bincount(added.labels).tolist()
     same(headed(added), exact)
 
 

@@ -15,9 +15,9 @@ from lucir_core.bench.datasets.dataset import Dataset, Split
 from lucir_core.bench.protocol import Protocol
 from lucir_core.bench.run_protocol import run_benchmark
 from lucir_core.bench.spec import RunSpec
-from lucir_core.errors import ConfigError, DataError, DeviceMemoryError, DivergedError, StateError
+from lucir_core.errors import ConfigError, DataError, DeviceMemoryError, DivergedError
 from lucir_core.methods import METHODS
-from lucir_core.phase import PhaseData, Progress, run_phase
+from lucir_core.phase import Progress, run_phase
 from lucir_core.state import load_state
 from lucir_core.testing import synthetic_images, synthetic_phase, tiny_config
 from lucir_core.training.step import Step
@@ -125,28 +125,10 @@ def test_out_of_memory_in_a_later_stage_goes_on_from_there(tmp_path: Path, monke
 
 
 @pytest.mark.parametrize("method", EVERY)
-def test_a_memory_smaller_than_the_number_of_classes(method: str) -> None:
+def test_a_memory_smaller_than_the_number_of_classes_is_refused_before_training(method: str) -> None:
     config = short_config(method, exemplars_per_class=None, memory_total=4)
     with pytest.raises(ConfigError, match="memory_total is 4 for 5 classes: give at least one exemplar per class"):
-        run_phase(config, second_phase(method), learnt(method)[0])
-
-
-def test_an_order_that_repeats_a_class() -> None:
-    with pytest.raises(ConfigError, match=r"the class order repeats class 3 \(again at place 2\)"):
-        Protocol("custom", (2, 2), (3, 1, 3, 0))
-
-
-def test_a_checkpoint_of_another_network() -> None:
-    config = short_config("icarl", network="resnet14")
-    with pytest.raises(ConfigError, match="network is 'resnet14', but the previous phases were learnt with 'resnet8'"):
-        run_phase(config, second_phase("icarl"), learnt("icarl")[0])
-
-
-def test_a_checkpoint_of_another_class_list() -> None:
-    data = second_phase("icarl")
-    renamed = PhaseData(data.images, data.labels, ("class-1", "class-0", *data.classes[2:]))
-    with pytest.raises(StateError, match="must begin with the 3 known classes in their order"):
-        run_phase(short_config("icarl"), renamed, learnt("icarl")[0])
+        run_phase(config, second_phase(method), learnt(method)[0], report=lambda _: pytest.fail("training has begun"))
 
 
 @pytest.mark.filterwarnings("ignore:overflow")

@@ -16,6 +16,7 @@ from lucir_core.methods.lucir_boost import Pair, boost_loss, compression_loss
 from lucir_core.phase import run_phase
 from lucir_core.state import load_state, save_state
 from lucir_core.training.checkpoint import Checkpoint
+from tests.support.present import present
 from tests.support.tiny import (
     about_to_learn,
     first_phase,
@@ -101,8 +102,7 @@ def test_importance_is_the_squared_gradient_of_each_channel() -> None:
     stages = channel_importance(run)
     assert [len(stage) for stage in stages] == [16, 32, 64]
     assert all(stage.mean() == pytest.approx(1.0) and (stage >= 0).all() for stage in stages)
-    term = importance_term(run)
-    assert term is not None
+    term = present(importance_term(run))
     terms = incremental_loss(run, term)(some_images(), LABELS)
     # sqrt(5 classes / 2 new ones) times the setting
     assert terms["importance"].weight == pytest.approx(4.0 * 2.5**0.5)

@@ -16,7 +16,7 @@ from lucir_core.phase import Progress, run_phase
 from lucir_core.state import LearnerState
 from lucir_core.testing import synthetic_phase, tiny_config
 from lucir_core.training.phase_run import PhaseRun
-from tests.support.tiny import learnt, run_of, short_config
+from tests.support.tiny import learnt, run_of, short_config, weights_equal
 
 TwoPhases = tuple[LearnerState, LearnerState]
 
@@ -37,11 +37,9 @@ def test_old_rows_are_bit_identical_after_a_phase_and_the_rest_moves(two_phases:
 
 def test_the_previous_state_is_left_as_it_was(two_phases: TwoPhases) -> None:
     first = two_phases[0]
-    before = copy.deepcopy(first.model.state_dict())
+    before = copy.deepcopy(first.model)
     second_phase(first)
-    after = first.model.state_dict()
-    assert before.keys() == after.keys()
-    assert all(torch.equal(before[name], after[name]) for name in before)
+    assert weights_equal(first.model, before)
 
 
 def test_without_freezing_old_rows_move(two_phases: TwoPhases) -> None:
@@ -64,11 +62,10 @@ def test_balanced_finetune_moves_both_kinds_of_rows_and_nothing_else(two_phases:
 def test_seeds_decide_and_the_global_generator_does_not(two_phases: TwoPhases) -> None:
     torch.manual_seed(1)
     state = torch.get_rng_state()
-    one = second_phase(two_phases[0]).model.state_dict()
+    one = second_phase(two_phases[0])
     assert torch.equal(torch.get_rng_state(), state)
     torch.manual_seed(2)
-    two = second_phase(two_phases[0]).model.state_dict()
-    assert all(torch.equal(one[name], two[name]) for name in one)
+    assert weights_equal(second_phase(two_phases[0]).model, one.model)
 
 
 def begun(first: LearnerState, overrides: dict[str, Any] | None = None) -> PhaseRun:
@@ -86,27 +83,26 @@ def test_imprinting_means_are_of_normalised_features_of_new_images_only(two_phas
         torch.testing.assert_close(means[row], expected)
 
 
-def terms(run: PhaseRun, images: torch.Tensor, labels: torch.Tensor) -> dict[str, float]:
+def terms(run: PhaseRun) -> dict[str, float]:
+    """Of all images at once."""
     run.model.eval()
-    return {name: term.value.item() for name, term in incremental_loss(run)(images, labels).items()}
+    images = run.images.gather(torch.arange(39)).permute(0, 3, 1, 2)
+    return {name: term.value.item() for name, term in incremental_loss(run)(images, run.images.labels).items()}
 
 
 def test_the_ranking_term_does_not_know_eta(two_phases: TwoPhases) -> None:
     # A margin that no cosine can satisfy, so that the term is never zero.
     run = begun(two_phases[0], {"margin": 2.0})
-    images, labels = run.images.gather(torch.arange(39)).permute(0, 3, 1, 2), run.images.labels
-    before = terms(run, images, labels)
+    before = terms(run)
     with torch.no_grad():
         run.model.get_parameter("head.eta").mul_(3.0)
-    after = terms(run, images, labels)
+    after = terms(run)
     assert after["margin_ranking"] == before["margin_ranking"] > 0
     assert after["cross_entropy"] != before["cross_entropy"]
 
 
 def test_the_less_forget_term_starts_at_zero(two_phases: TwoPhases) -> None:
-    run = begun(two_phases[0])
-    images = run.images.gather(torch.arange(39)).permute(0, 3, 1, 2)
-    assert terms(run, images, run.images.labels)["less_forget"] == pytest.approx(0.0, abs=1e-6)
+    assert terms(begun(two_phases[0]))["less_forget"] == pytest.approx(0.0, abs=1e-6)
 
 
 @pytest.mark.parametrize(
@@ -120,18 +116,15 @@ def test_the_less_forget_term_starts_at_zero(two_phases: TwoPhases) -> None:
     ],
 )
 def test_ablations_choose_the_terms(two_phases: TwoPhases, overrides: dict[str, Any], expected: set[str]) -> None:
-    run = begun(two_phases[0], overrides)
-    images = run.images.gather(torch.arange(39)).permute(0, 3, 1, 2)
-    assert set(terms(run, images, run.images.labels)) == expected
+    assert set(terms(begun(two_phases[0], overrides))) == expected
 
 
 def test_the_teacher_keeps_its_statistics_and_takes_no_gradient(two_phases: TwoPhases) -> None:
     run = begun(two_phases[0])
     assert run.teacher is not None
-    before = copy.deepcopy(run.teacher.state_dict())
+    before = copy.deepcopy(run.teacher)
     Lucir().learn(run)
-    after = run.teacher.state_dict()
-    assert all(torch.equal(before[name], after[name]) for name in before)
+    assert weights_equal(run.teacher, before)
     assert not run.teacher.training
     assert not any(parameter.requires_grad for parameter in run.teacher.parameters())
 

@@ -10,7 +10,7 @@ from lucir_core.config.phase_config import load_preset, preset_names
 from lucir_core.errors import ConfigError, StateError
 from lucir_core.export.onnx_export import compare_onnx, export_onnx
 from lucir_core.methods import METHODS
-from lucir_core.phase import Progress, run_phase
+from lucir_core.phase import run_phase
 from lucir_core.state import CHECKPOINT, load_state, save_state
 from lucir_core.testing import synthetic_phase
 from lucir_core.training.checkpoint import Checkpoint
@@ -68,13 +68,6 @@ def test_a_phase_without_new_classes(method: str) -> None:
     assert not weights_equal(state.model.backbone, learnt(method)[1].model.backbone)
 
 
-@pytest.mark.parametrize("method", [name for name in METHODS.names() if name != "joint"])
-def test_one_new_class_of_one_image(method: str) -> None:
-    state = run_phase(short_config(method), synthetic_phase({3: 1}, 4), learnt(method)[0], seed=1)
-    assert state.exemplars.labels.tolist().count(3) == 1
-    assert all(value.isfinite().all() for value in state.model.state_dict().values())
-
-
 @pytest.mark.parametrize("method", EVERY)
 def test_a_checkpoint_of_another_method_is_refused(method: str) -> None:
     other = "icarl" if method != "icarl" else "lwf"
@@ -95,15 +88,6 @@ def test_a_checkpoint_whose_facts_do_not_fit_its_weights_is_refused(tmp_path: Pa
     path.write_bytes(path.read_bytes().replace(rb"\"branches\": 2", rb"\"branches\": 3"))
     with pytest.raises(StateError, match="does not fit the network"):
         load_state(tmp_path)
-
-
-def test_a_memory_smaller_than_the_classes_is_refused_before_training() -> None:
-    def report(progress: Progress) -> None:
-        raise AssertionError("training has begun")
-
-    config = short_config("icarl", exemplars_per_class=None, memory_total=4)
-    with pytest.raises(ConfigError, match="memory_total is 4 for 5 classes"):
-        run_phase(config, second_phase("icarl"), learnt("icarl")[0], report=report)
 
 
 @pytest.mark.parametrize("method", ["icarl", "icarl_original", "lwf", "eeil", "bic", "der"])

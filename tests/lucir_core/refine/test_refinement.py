@@ -1,6 +1,5 @@
 """A frozen backbone whose last stages are refined: what changes, what must not, and what is said of it."""
 
-from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 
@@ -21,17 +20,9 @@ from lucir_core.refine.held_back import held_back_by
 from lucir_core.refine.maps import spread_over_classes
 from lucir_core.refine.refinement import Refined, refine_state
 from lucir_core.state import LearnerState, load_state, save_state
+from tests.support.present import present
 from tests.support.refined import SIDE, digit_images, digit_phase, drawn_weights, frozen_config, frozen_overrides
 from tests.support.tiny import weights_equal
-
-
-@pytest.fixture(scope="module", autouse=True)
-def one_thread() -> Iterator[None]:
-    """The bits of the weights depend on the number of threads."""
-    threads = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(threads)
 
 
 @pytest.fixture(scope="module")
@@ -84,19 +75,16 @@ def test_the_frozen_part_and_the_state_before_stay_to_the_bit(
 
 
 def test_no_image_that_decides_is_learnt_from(config: PhaseConfig, data: PhaseData, refined: Refined) -> None:
-    memory = refined.state.features
-    assert memory is not None
-    assert memory.seen is not None
-    assert memory.answers is not None
+    memory = present(refined.state.features)
+    seen, served = present(memory.seen), present(memory.answers).served
     held_back = held_back_by(memory.digests, config.refine.validation_share)
     assert held_back.sum() == refined.comparison.images
-    np.testing.assert_array_equal(memory.seen, ~held_back)
-    assert memory.seen.sum() == refined.learnt_from
+    np.testing.assert_array_equal(seen, ~held_back)
+    assert seen.sum() == refined.learnt_from
     # What it says of an image that it was trained on is no figure to show.
-    assert set(memory.answers.served[memory.seen]) == {-1}
-    assert (memory.answers.served[held_back] >= 0).all()
-    assert refined.state.calibration is not None
-    assert refined.state.calibration.images == refined.comparison.images
+    assert set(served[seen]) == {-1}
+    assert (served[held_back] >= 0).all()
+    assert present(refined.state.calibration).images == refined.comparison.images
 
 
 @pytest.mark.slow
@@ -104,15 +92,12 @@ def test_other_images_held_back_leave_the_same_weights(
     config: PhaseConfig, data: PhaseData, frozen: LearnerState, refined: Refined
 ) -> None:
     """Whatever the images that decide look like, the backbone does not know."""
-    memory = frozen.features
-    assert memory is not None
-    held_back = held_back_by(memory.digests, config.refine.validation_share)
+    held_back = held_back_by(present(frozen.features).digests, config.refine.validation_share)
     images = data.images.copy()
     images[held_back, 0, 0, 0] ^= 1
     changed = replace(data, images=images)
     again = run_phase(config, changed, None)
-    assert again.features is not None
-    kept = held_back_by(again.features.digests, config.refine.validation_share) & held_back
+    kept = held_back_by(present(again.features).digests, config.refine.validation_share) & held_back
     # Those that another content has made learnable are left out of both.
     rows = ~held_back | kept
     few = PhaseData(images[rows], data.labels[rows], data.classes)
@@ -148,11 +133,8 @@ def test_what_is_saved_is_learnt_on_with_the_refined_backbone(
     more = digit_phase(range(3), 8, first=60, known=10)
     after = run_phase(config, more, rename_class(rename_class(read, "3", "drei"), "drei", "3"))
     assert weights_equal(after.model.backbone, refined.state.model.backbone)
-    assert after.features is not None
-    assert after.features.seen is not None
-    assert after.features.seen.tolist()[-24:] == [False] * 24, "what comes later is honest again"
-    assert after.calibration is not None
-    assert after.calibration.images == refined.comparison.images + 24
+    assert present(present(after.features).seen).tolist()[-24:] == [False] * 24, "what comes later is honest again"
+    assert present(after.calibration).images == refined.comparison.images + 24
 
 
 def test_images_that_are_gone_or_too_few_are_named(config: PhaseConfig, data: PhaseData, frozen: LearnerState) -> None:
@@ -208,7 +190,7 @@ def test_lucirs_own_head_is_made_anew_on_the_refined_features(config: PhaseConfi
     both = run_phase(lucir, PhaseData(images[rest], labels[rest], tuple(map(str, range(10)))), first)
     made = refine_state(lucir, digit_phase(range(10), 24), both)
     assert made.comparison.is_surely_better
-    assert made.state.features is not None
-    assert made.state.features.folds is not None
-    assert made.state.features.phases.tolist() == [0] * 144 + [1] * 96, "each image keeps the phase that it came with"
+    memory = present(made.state.features)
+    assert memory.folds is not None
+    assert memory.phases.tolist() == [0] * 144 + [1] * 96, "each image keeps the phase that it came with"
     assert right(made.state) > right(both)

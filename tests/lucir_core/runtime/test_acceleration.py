@@ -25,6 +25,7 @@ from lucir_core.testing import synthetic_phase, tiny_config
 from lucir_core.training import step as step_module
 from lucir_core.training.checkpoint import Checkpoint
 from lucir_core.training.step import CapturedStep, LossTerm, Step
+from tests.support.tiny import weights_equal
 
 OFF = Acceleration.parse("off")
 
@@ -39,6 +40,11 @@ def test_texts() -> None:
         Acceleration.parse("fast")
     with pytest.raises(ConfigError, match="did you mean bfloat16"):
         Acceleration.parse("auto,-bfloat")
+
+
+def assert_close(one: LearnerState, other: LearnerState) -> None:
+    """The weights of both, by name."""
+    torch.testing.assert_close(one.model.state_dict(), other.model.state_dict(), rtol=1e-3, atol=1e-3)
 
 
 def used_model(network: str = "resnet8") -> IncrementalModel:
@@ -68,19 +74,18 @@ def test_a_folded_network_computes_the_same_without_normalisations(network: str)
 
 def test_the_teacher_is_the_frozen_model() -> None:
     model, images = used_model(), torch.rand(5, 3, 16, 16, generator=torch.Generator().manual_seed(1)) * 255
-    before = copy.deepcopy(model.state_dict())
+    before = copy.deepcopy(model)
     plain, quick = frozen_copy(model)(images), teacher_of(model, "cpu")(images)
     torch.testing.assert_close(quick.features, plain.features, rtol=1e-4, atol=1e-4)
     torch.testing.assert_close(quick.cosines, plain.cosines, rtol=1e-4, atol=1e-5)
-    assert all(torch.equal(before[name], value) for name, value in model.state_dict().items())
+    assert weights_equal(model, before)
 
 
 def test_a_phase_with_everything_off_learns_the_same(two_phases: tuple[LearnerState, LearnerState]) -> None:
     config = tiny_config({"epochs": 2, "lr": 0.002})
     data = synthetic_phase({3: 20, 4: 20}, 5)
     quick, plain = (run_phase(config, data, two_phases[0], acceleration=choice) for choice in (AUTO, OFF))
-    for name, value in plain.model.state_dict().items():
-        torch.testing.assert_close(quick.model.state_dict()[name], value, rtol=1e-3, atol=1e-3)
+    assert_close(quick, plain)
     start = two_phases[0].model.state_dict()["backbone.conv1.weight"]
     assert (plain.model.state_dict()["backbone.conv1.weight"] - start).abs().max() > 0.005
 
@@ -115,9 +120,7 @@ def test_a_compiled_phase_learns_the_same(
     assert made == []
     compiled = run_phase(config, data, two_phases[0], acceleration=Acceleration(compiled=True))
     assert made == [CifarResNet, CifarResNet]  # student and teacher
-    assert compiled.model.state_dict().keys() == plain.model.state_dict().keys()
-    for name, value in plain.model.state_dict().items():
-        torch.testing.assert_close(compiled.model.state_dict()[name], value, rtol=1e-3, atol=1e-3)
+    assert_close(compiled, plain)
 
 
 def test_without_a_compiler_nothing_is_compiled(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -127,15 +130,10 @@ def test_without_a_compiler_nothing_is_compiled(monkeypatch: pytest.MonkeyPatch)
         pass
 
 
-def test_processors_compute_in_float32() -> None:
-    cpu = torch.device("cpu")
-    assert OFF.backbone_type(cpu) is None
-    assert AUTO.backbone_type(cpu) is None
-
-
-def test_switches_of_torch_are_left_alone_on_a_cpu() -> None:
-    before = torch.get_float32_matmul_precision()
-    with accelerated(AUTO, torch.device("cpu")):
+def test_on_a_cpu_all_is_float32_and_switches_of_torch_are_left_alone() -> None:
+    cpu, before = torch.device("cpu"), torch.get_float32_matmul_precision()
+    assert (OFF.backbone_type(cpu), AUTO.backbone_type(cpu)) == (None, None)
+    with accelerated(AUTO, cpu):
         assert torch.get_float32_matmul_precision() == before
     assert keep_freed_memory() in (True, False)
 
@@ -220,8 +218,7 @@ def test_epochs_in_the_shape_of_graphs_are_the_plain_ones(
     for choice, reports in seen.items():
         tell = partial(lambda progress, told: told.append(progress), told=reports)
         states.append(run_phase(config, data, two_phases[0], acceleration=choice, report=tell, counts_flops=True))
-    for name, value in states[0].model.state_dict().items():
-        assert torch.equal(value, states[1].model.state_dict()[name]), name
+    assert weights_equal(states[0].model, states[1].model)
     assert seen[AUTO] == seen[GRAPHS]
 
 
@@ -239,7 +236,7 @@ def test_a_phase_cut_off_goes_on_in_the_shape_of_graphs(
     with pytest.raises(KeyboardInterrupt):
         learn(resume=tmp_path / "resume", report=stop)
     resumed, whole = learn(resume=tmp_path / "resume"), run_phase(config, data, two_phases[0])
-    assert all(torch.equal(value, whole.model.state_dict()[name]) for name, value in resumed.model.state_dict().items())
+    assert weights_equal(resumed.model, whole.model)
 
 
 @pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a GPU")
@@ -258,5 +255,4 @@ def test_on_a_gpu_a_phase_learns_the_same(
     data = synthetic_phase({3: 20, 4: 20}, 5)
     choices = (Acceleration(bfloat16=False, tensor_float32=False, **each) for each in (off, on))
     one, two = (run_phase(config, data, two_phases[0], device="cuda", acceleration=choice) for choice in choices)
-    for name, value in one.model.state_dict().items():
-        torch.testing.assert_close(two.model.state_dict()[name], value, rtol=1e-3, atol=1e-3)
+    assert_close(two, one)

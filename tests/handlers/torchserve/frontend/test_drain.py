@@ -9,6 +9,7 @@ import pytest
 from handlers.torchserve.launch import management_socket, prepare_launch
 from handlers.torchserve.model_status import DRAINING_MARKER
 from tests.handlers.torchserve.conftest import Stack
+from tests.support.present import present
 from tests.support.waiting import PATIENCE, wait_for
 
 pytestmark = pytest.mark.slow
@@ -34,8 +35,7 @@ def drained(new_stack: Callable[..., Stack]) -> Iterator[Stack]:
 
 def test_nobody_waits_for_clients_that_are_not_there(drained: Stack) -> None:
     """Without a client it ends at once, and it takes its marker along."""
-    process = drained.process
-    assert process is not None
+    process = present(drained.process)
     wait_for(lambda: management_socket(drained.settings).exists(), process)
     process.send_signal(signal.SIGTERM)
     assert process.wait(PATIENCE) == 143

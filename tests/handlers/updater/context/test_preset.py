@@ -14,6 +14,7 @@ from lucir_core.weights.pretrained import IMAGENET
 from model_store.directory.directory_store import DirectoryStore
 from model_store.objects import StoreUnavailableError
 from model_store.versions import VersionStore
+from tests.support.present import present
 
 OVERRIDES = {"network": "resnet8", "size": 8, "resize": 8}
 OLD_STORE = Path(__file__).parents[3] / "data" / "store_a175682"
@@ -31,17 +32,9 @@ def old(tmp_path: Path) -> VersionStore:
     return VersionStore(DirectoryStore(tmp_path / "old"))
 
 
-def test_an_empty_store_learns_photographs(empty: VersionStore) -> None:
-    settings = resolved(Settings(), empty)
-    assert settings.learning.preset == "photo"
-
-
-def test_a_store_goes_on_with_what_it_was_learnt_with(old: VersionStore) -> None:
-    settings = resolved(Settings(learning=LearningSettings(overrides=OVERRIDES)), old)
-    assert settings.learning.preset == "digits"
-
-
-def test_what_somebody_chose_stays(old: VersionStore) -> None:
+def test_what_somebody_chose_stays_else_the_store_decides(empty: VersionStore, old: VersionStore) -> None:
+    assert resolved(Settings(), empty).learning.preset == "photo"
+    assert resolved(Settings(learning=LearningSettings(overrides=OVERRIDES)), old).learning.preset == "digits"
     chosen = Settings(learning=LearningSettings(preset="small"), updater=UpdaterSettings(min_images=7))
     assert resolved(chosen, old) == chosen
 
@@ -81,6 +74,5 @@ def test_weights_that_a_learnt_store_does_not_start_from_are_told(old: VersionSt
     served = old.manifest(4)
     assert unused_weights(load_preset("digits", OVERRIDES), served) is None
     told = unused_weights(load_preset("digits", {**OVERRIDES, "weights": "mine.pth"}), served)
-    assert told is not None
-    assert "mine.pth is used by lucir relearn --preset" in told
+    assert "mine.pth is used by lucir relearn --preset" in present(told)
     assert unused_weights(load_preset("photo"), served) is None  # `difference` tells more

@@ -1,6 +1,7 @@
 """The updater's HTTP over a real directory store: no update runs, and nothing is served."""
 
 from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import httpx
@@ -15,10 +16,11 @@ from handlers.updater.service import Updater
 from lucir_core.config.phase_config import load_preset
 from model_store.directory.directory_store import DirectoryStore
 from model_store.manifest import Gate
-from tests.handlers.cli.test_versions import publish
 from tests.handlers.conftest import DigitFiles
 from tests.support.browser import chromium
 from tests.support.learnt_store import LearntStore, publish_learnt
+from tests.support.published import publish
+from tests.support.quick_settings import changed
 
 
 @pytest.fixture(scope="module")
@@ -34,6 +36,7 @@ def updater(settings: Settings, store: DirectoryStore) -> Updater:
     return Updater(settings, load_preset("digits"), store)
 
 
+@contextmanager
 def serving(updater: Updater) -> Iterator[httpx.Client]:
     """Somebody who asks its web server."""
     server = WebServer(make_app(updater), "127.0.0.1", 0)
@@ -46,8 +49,16 @@ def serving(updater: Updater) -> Iterator[httpx.Client]:
 
 
 @pytest.fixture
+def guarded(settings: Settings, tmp_path: Path) -> Settings:
+    """Of an updater that asks for the token "secret"."""
+    (tmp_path / "token").write_text("secret\n", encoding="utf-8")
+    return changed(settings, updater={"token_file": tmp_path / "token"})
+
+
+@pytest.fixture
 def client(updater: Updater) -> Iterator[httpx.Client]:
-    yield from serving(updater)
+    with serving(updater) as http:
+        yield http
 
 
 @pytest.fixture
@@ -79,9 +90,5 @@ def full(
 @pytest.fixture
 def full_address(full: Updater) -> Iterator[str]:
     """Where that page is."""
-    server = WebServer(make_app(full), "127.0.0.1", 0)
-    server.start()
-    try:
-        yield f"http://127.0.0.1:{server.port}"
-    finally:
-        server.stop()
+    with serving(full) as http:
+        yield str(http.base_url)

@@ -6,28 +6,18 @@ from pathlib import Path
 import httpx
 import pytest
 
-from handlers.settings import Settings
-from handlers.sidecar.http import WebServer
-from handlers.updater.http.app import make_app
 from handlers.updater.service import Updater
-from lucir_core.config.phase_config import load_preset
-from model_store.directory.directory_store import DirectoryStore
 from tests.handlers.conftest import DigitFiles
+from tests.handlers.updater.http.conftest import serving
 
 FILE = {"content-type": "application/octet-stream"}
 
 
 @pytest.fixture
-def client(settings: Settings, store: DirectoryStore) -> Iterator[httpx.Client]:
-    server = WebServer(make_app(Updater(settings, load_preset("digits"), store)), "127.0.0.1", 0)
-    server.start()
-    try:
-        with httpx.Client(
-            base_url=f"http://127.0.0.1:{server.port}", timeout=10, trust_env=False, headers=FILE
-        ) as http:
-            yield http
-    finally:
-        server.stop()
+def client(updater: Updater) -> Iterator[httpx.Client]:
+    with serving(updater) as http:
+        http.headers.update(FILE)
+        yield http
 
 
 def test_the_image_is_put_into_its_class(client: httpx.Client, digit_files: DigitFiles, root: Path) -> None:
@@ -53,11 +43,4 @@ def test_what_cannot_be_learnt_is_refused(
 ) -> None:
     answer = client.post("/api/corrections", params=parameters, content=body)
     assert (answer.status_code, words in answer.json()["error"]) == (status, True), answer.text
-    assert not (root / "incoming" / "three").exists()
-
-
-def test_a_page_of_somebody_else_may_not(client: httpx.Client, digit_files: DigitFiles, root: Path) -> None:
-    for headers, status in (({"origin": "http://example.org"}, 403), ({"content-type": "text/plain"}, 415)):
-        answer = client.post("/api/corrections", params={"class": "three"}, content=digit_files[3][0], headers=headers)
-        assert answer.status_code == status
     assert not (root / "incoming" / "three").exists()

@@ -15,8 +15,8 @@ from handlers.updater.service import Updater
 from lucir_core.config.phase_config import load_preset
 from model_store.directory.directory_store import DirectoryStore
 from model_store.versions import VersionStore
-from tests.handlers.cli.test_versions import publish
 from tests.handlers.updater.http.conftest import serving
+from tests.support.published import publish_first
 
 SHA = "ab" * 32
 
@@ -24,10 +24,7 @@ SHA = "ab" * 32
 @pytest.fixture
 def updater(settings: Settings, store: DirectoryStore, tmp_path: Path) -> Updater:
     """Version 2 knows cat, dog and owl."""
-    versions = VersionStore(store)
-    for number in (1, 2):
-        publish(versions, number, tmp_path)
-        versions.point_to(number, "published")
+    publish_first(VersionStore(store), 2, tmp_path, 1, 2)
     return Updater(settings, load_preset("digits"), store)
 
 
@@ -131,11 +128,35 @@ def test_a_large_body_is_refused(client: httpx.Client) -> None:
     assert answer.status_code == 413
 
 
-def test_with_a_token_only_who_sends_it(settings: Settings, updater: Updater, tmp_path: Path) -> None:
-    (tmp_path / "token").write_text("secret\n")
-    guarded = settings.updater.model_copy(update={"token_file": tmp_path / "token"})
-    updater.settings = settings.model_copy(update={"updater": guarded})
-    for client in serving(updater):
+FILE, JSON = "application/octet-stream", "application/json"
+CALLS = [
+    ("PUT", "/api/incoming/owl/x/1.png", FILE),
+    ("POST", "/api/corrections?class=owl", FILE),
+    ("POST", "/api/predict", FILE),
+    ("POST", "/api/versions/1/nearest", FILE),
+    ("POST", "/api/rollback", JSON),
+    ("POST", "/api/layout", JSON),
+]
+
+
+@pytest.mark.parametrize(("method", "path", "kind"), CALLS)
+def test_every_other_call_refuses_them_too(
+    client: httpx.Client, store: DirectoryStore, method: str, path: str, kind: str
+) -> None:
+    before = list(store.list(""))
+    only_reads = path in ("/api/predict", "/api/versions/1/nearest")
+    refused = [({"content-type": kind, "origin": "http://example.org"}, 403), ({"content-type": "text/plain"}, 415)]
+    if not only_reads:
+        refused.append(({"content-type": kind, "x-forwarded-for": "203.0.113.5"}, 403))
+    for headers, status in refused:
+        answer = client.request(method, path, content=b'{"to": 1}', headers=headers)
+        assert answer.status_code == status, (headers, answer.text)
+    assert list(store.list("")) == before
+
+
+def test_with_a_token_only_who_sends_it(guarded: Settings, updater: Updater) -> None:
+    updater.settings = guarded
+    with serving(updater) as client:
         assert client.get("/api/status").status_code == 200
         assert client.delete("/api/classes/cat").status_code == 401
         assert client.delete("/api/classes/cat", headers={"authorization": "Bearer wrong"}).status_code == 401

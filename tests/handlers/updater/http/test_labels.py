@@ -9,12 +9,11 @@ from playwright.sync_api import Browser, expect
 
 from handlers.labelling.unsure_images import Guess, UnsureImages, UnsureRules
 from handlers.settings import LabellingSettings, Settings
-from handlers.sidecar.http import WebServer
-from handlers.updater.http.app import make_app
 from handlers.updater.service import Updater
 from lucir_core.config.phase_config import load_preset
 from model_store.directory.directory_store import DirectoryStore
 from tests.handlers.conftest import DigitFiles
+from tests.handlers.updater.http.conftest import serving
 from tests.support.browser import findings, needs_browser, opened
 
 TOKEN = {"authorization": "Bearer secret"}
@@ -34,17 +33,11 @@ def unsure(settings: Settings, digit_files: DigitFiles) -> UnsureImages:
 
 
 @pytest.fixture
-def guarded(settings: Settings, store: DirectoryStore, tmp_path: Path) -> Iterator[str]:
-    """The address of an updater that keeps images to label, and asks for a token."""
-    (tmp_path / "token").write_text("secret\n", encoding="utf-8")
-    updater = settings.updater.model_copy(update={"token_file": tmp_path / "token"})
-    changed = settings.model_copy(update={"updater": updater, "labelling": LabellingSettings(keep_images=10)})
-    server = WebServer(make_app(Updater(changed, load_preset("digits"), store)), "127.0.0.1", 0)
-    server.start()
-    try:
-        yield f"http://127.0.0.1:{server.port}"
-    finally:
-        server.stop()
+def address(guarded: Settings, store: DirectoryStore) -> Iterator[str]:
+    """Of an updater that keeps images to label, and asks for a token."""
+    keeping = guarded.model_copy(update={"labelling": LabellingSettings(keep_images=10)})
+    with serving(Updater(keeping, load_preset("digits"), store)) as http:
+        yield str(http.base_url)
 
 
 def test_off_by_default(client: httpx.Client) -> None:
@@ -53,9 +46,9 @@ def test_off_by_default(client: httpx.Client) -> None:
 
 
 def test_an_image_is_labelled_or_let_go(
-    guarded: str, unsure: UnsureImages, root: Path, digit_files: DigitFiles
+    address: str, unsure: UnsureImages, root: Path, digit_files: DigitFiles
 ) -> None:
-    with httpx.Client(base_url=guarded, trust_env=False, timeout=60) as client:
+    with httpx.Client(base_url=address, trust_env=False, timeout=60) as client:
         for method, path in (("GET", ""), ("GET", "/x/thumbnail"), ("POST", "/x/label"), ("DELETE", "/x")):
             json = {"class_name": "cat"} if method == "POST" else None
             assert client.request(method, "/api/unsure" + path, json=json).status_code == 401
@@ -81,8 +74,8 @@ def test_an_image_is_labelled_or_let_go(
 
 
 @needs_browser
-def test_one_click_labels_an_image(browser: Browser, guarded: str, unsure: UnsureImages, root: Path) -> None:
-    with opened(browser, guarded + "/#files") as page:
+def test_one_click_labels_an_image(browser: Browser, address: str, unsure: UnsureImages, root: Path) -> None:
+    with opened(browser, address + "/#files") as page:
         page.locator("#token-open").click()
         page.locator("#token-text").fill("secret")
         page.get_by_role("button", name="Keep").click()

@@ -1,6 +1,5 @@
 """The exemplars most like an image: by features that learning kept, else by what the network makes of them."""
 
-import io
 from pathlib import Path
 
 import httpx
@@ -17,6 +16,7 @@ from model_store.directory.directory_store import DirectoryStore
 from model_store.manifest import Preprocessing
 from model_store.versions import VersionStore
 from tests.handlers.torchserve.conftest import COLOURS, colour_model
+from tests.support.images import encoded
 from tools.manifests import make_manifest
 
 FILE = {"content-type": "application/octet-stream"}
@@ -31,9 +31,7 @@ def exemplar(colour: tuple[int, int, int], shade: int) -> np.ndarray:
 
 
 def png(pixels: np.ndarray) -> bytes:
-    buffer = io.BytesIO()
-    Image.fromarray(pixels).save(buffer, "PNG")
-    return buffer.getvalue()
+    return encoded(Image.fromarray(pixels), "PNG")
 
 
 def publish(store: DirectoryStore, folder: Path, *, features: FeatureMemory | None, told: bool = True) -> None:
@@ -85,11 +83,9 @@ def test_features_that_learning_kept_are_believed(client: httpx.Client, store: D
 
 
 NOT_POSSIBLE = [
-    ("/api/versions/1/nearest", b"no image", FILE, 400, "not an image"),
-    ("/api/versions/9/nearest", b"", FILE, 404, "no version 9"),
-    ("/api/versions/1/nearest?count=x", b"", FILE, 400, "count is 'x'"),
-    ("/api/versions/1/nearest", b"x", {"content-type": "text/plain"}, 415, "content-type"),
-    ("/api/versions/1/nearest", b"x", FILE | {"origin": "http://example.org"}, 403, "example.org"),
+    ("/api/versions/1/nearest", b"no image", 400, "not an image"),
+    ("/api/versions/9/nearest", b"", 404, "no version 9"),
+    ("/api/versions/1/nearest?count=x", b"", 400, "count is 'x'"),
 ]
 
 
@@ -98,8 +94,8 @@ def test_without_features_there_is_none_and_mistakes_are_said(
 ) -> None:
     publish(store, tmp_path, features=None, told=False)
     assert ask(client, png(exemplar(COLOURS["rot"], 90))).json() == {"version": 1, "nearest": []}
-    for path, body, headers, status, words in NOT_POSSIBLE:
-        answer = client.post(path, content=body, headers=headers)
+    for path, body, status, words in NOT_POSSIBLE:
+        answer = client.post(path, content=body, headers=FILE)
         assert (answer.status_code, words in answer.json()["error"]) == (status, True), answer.text
 
 

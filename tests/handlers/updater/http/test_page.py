@@ -12,15 +12,14 @@ from handlers.updater.pace import Pace
 from handlers.updater.service import Updater
 from handlers.updater.status import Phase
 from model_store.directory.directory_store import DirectoryStore
-from tests.support.browser import findings, needs_browser, opened
+from tests.support.browser import findings, look, needs_browser, opened
+from tests.support.hands import DESKTOP, PHONE
 from tests.support.learnt_store import LearntStore
 from tools.large_store import fill_store
 
 pytestmark = needs_browser
 
 VIEWS = ("home", "classes", "versions", "files")
-DESKTOP: dict[str, Any] = {"viewport": {"width": 1280, "height": 900}}
-PHONE: dict[str, Any] = {"viewport": {"width": 390, "height": 844}, "has_touch": True, "is_mobile": True}
 
 
 @pytest.fixture
@@ -43,11 +42,6 @@ def loaded(page: Page, view: str) -> None:
     page.get_by_role("navigation").get_by_role("link", name=view.capitalize()).click()
     first = {"home": "#tiles dd", "classes": ".card img", "versions": ".version", "files": "#rejected form"}[view]
     page.locator(first).first.wait_for()
-
-
-def look(page: Page) -> None:
-    """The page asks now, not with its next turn."""
-    page.evaluate("document.dispatchEvent(new Event('visibilitychange'))")
 
 
 @pytest.mark.parametrize(
@@ -119,7 +113,7 @@ def test_the_keyboard_reaches_everything(browser: Browser, address: str) -> None
         expect(page.locator("#class-dialog")).to_be_visible()
         page.keyboard.press("Escape")
         expect(page.locator("#class-dialog")).to_be_hidden()
-        assert page.evaluate("document.activeElement.textContent") == "zero"
+        expect(page.get_by_role("button", name="zero")).to_be_focused()
 
 
 def test_an_empty_store_says_how_to_begin(browser: Browser, client: httpx.Client) -> None:
@@ -142,12 +136,11 @@ def test_the_first_view_of_a_large_store(
         page.on("requestfinished", lambda request: sizes.append(sum_of(request.sizes())))
         page.goto(str(client.base_url))
         page.locator("#chart svg[role=img]").wait_for()
-        milliseconds = page.evaluate("performance.now()")
         page.wait_for_load_state("networkidle")
         assert "classes\n1000" in page.locator("#tiles").inner_text()
+        # How long that takes depends on the machine and on its other work; what it takes does not.
         assert sum(sizes) < 200_000
-        # 1 s is promised; here the versions were never read before, and the machine has other work.
-        assert milliseconds < 3000
+        assert len(sizes) < 40
 
 
 def sum_of(sizes: Any) -> int:

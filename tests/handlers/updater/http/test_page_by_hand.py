@@ -11,6 +11,7 @@ from handlers.updater.service import Updater
 from tests.handlers.conftest import DigitFiles
 from tests.support.browser import needs_browser, opened
 from tests.support.hands import DESKTOP, PHONE, Hands, Keyboard, Touch, forget_folders
+from tests.support.published import pointed
 
 pytestmark = [needs_browser, pytest.mark.slow]
 
@@ -75,6 +76,7 @@ def test_classes_are_taught_and_changed(
     hands.kept()
     hands.write(page.get_by_label("New name"), "one")
     hands.press(page.get_by_role("button", name="Rename"))
+    expect(page.locator("#notices")).to_contain_text("lucir class merge")
     hands.press(page.get_by_role("button", name="Dismiss: there is a class 'one' already"))
     hands.write(page.get_by_label("New name"), "none")
     hands.press(page.get_by_role("button", name="Rename"))
@@ -110,12 +112,11 @@ def test_versions_are_gone_back_to_and_their_classes_changed(person: tuple[Page,
     full.status.set_versions(3, 3, None)
     expect(back).to_be_hidden()
     hands.kept()
-    pointer = full.versions.current()
-    assert pointer is not None
-    assert pointer.version == 3
+    assert pointed(full.versions) == 3
     open_class(page, hands, "owl")
     hands.write(page.get_by_label("Merge into"), "cat")
     hands.press(page.get_by_role("button", name="Merge …"))
+    expect(page.locator("#confirm-title")).to_have_text("Merge “owl” into “cat”?")
     hands.press(page.locator("#confirm-yes"))
     expect(page.locator("#class-dialog")).to_be_hidden()
     hands.kept()
@@ -125,7 +126,11 @@ def test_versions_are_gone_back_to_and_their_classes_changed(person: tuple[Page,
     hands.press(page.locator("#confirm-yes"))
     expect(page.locator("#class-dialog")).to_be_hidden()
     hands.kept()
-    assert [type(request.operation) for request in full.edits.pending()] == [Relearn, Merge, Remove]
+    assert [request.operation for request in full.edits.pending()] == [
+        Relearn(classes=("owl",)),
+        Merge(names=("owl", "cat"), into="cat"),
+        Remove(name="dog", delete_originals=True),
+    ]
 
 
 def test_files_are_labelled_and_tried_again(person: tuple[Page, Hands], root: Path) -> None:
@@ -142,11 +147,13 @@ def test_files_are_labelled_and_tried_again(person: tuple[Page, Hands], root: Pa
     hands.press(page.get_by_role("button", name="Try bat again"))
     hands.kept()
     row = page.locator("#rejected > li", has_text="loose.png")
+    expect(row).to_contain_text("lies directly in incoming/")
     hands.write(row.get_by_label("Class"), "two")
     hands.press(row.get_by_role("button", name="Try loose.png again"))
     expect(row).to_have_count(0)
     hands.kept()
     assert {path.name for path in (root / "incoming").iterdir()} == {"seven", "two"}
+    assert (root / "incoming/two/retried/000001/loose.png").is_file()
 
 
 @pytest.mark.parametrize("person", ["keyboard"], indirect=True)

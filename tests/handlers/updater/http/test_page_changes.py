@@ -7,18 +7,17 @@ import httpx
 import pytest
 from playwright.sync_api import Browser, Page, expect
 
-from handlers.bucket.edit_documents import DeleteImages, Merge, Remove, Rename
+from handlers.bucket.edit_documents import DeleteImages, Rename
 from handlers.settings import Settings
-from handlers.sidecar.http import WebServer
-from handlers.updater.http.app import make_app
 from handlers.updater.service import Updater
 from lucir_core.config.phase_config import load_preset
 from model_store.directory.directory_store import DirectoryStore
 from model_store.manifest import Gate
-from tests.handlers.cli.test_versions import publish
 from tests.handlers.conftest import DigitFiles
+from tests.handlers.updater.http.conftest import serving
 from tests.support.browser import needs_browser, opened
 from tests.support.learnt_store import LearntStore
+from tests.support.published import pointed, publish
 
 pytestmark = needs_browser
 
@@ -114,36 +113,6 @@ def test_a_class_is_renamed_merged_and_an_image_deleted(
     expect(page.locator("#request-list > li")).to_have_count(2)
 
 
-@pytest.mark.slow
-def test_classes_are_merged_and_removed_when_that_is_confirmed(
-    browser: Browser, client: httpx.Client, updater: Updater, store: DirectoryStore, tmp_path: Path
-) -> None:
-    for number in (1, 2):
-        publish(updater.versions, number, tmp_path)
-    updater.versions.point_to(2, "published")
-    updater.status.set_versions(2, 2, None)
-    with opened(browser, str(client.base_url)) as page:
-        open_class(page, "owl")
-        page.get_by_label("Merge into").fill("cat")
-        page.get_by_role("button", name="Merge …").click()
-        expect(page.locator("#confirm-title")).to_have_text("Merge “owl” into “cat”?")
-        page.locator("#confirm-yes").click()
-        expect(page.locator("#request-list > li")).to_have_count(1)
-        open_class(page, "dog")
-        page.get_by_role("button", name="Remove the class …").click()
-        page.get_by_label("delete its stored images as well").check()
-        page.locator("#confirm-yes").click()
-        expect(page.locator("#request-list > li")).to_have_count(2)
-        open_class(page, "owl")
-        page.get_by_label("New name").fill("cat")
-        page.get_by_role("button", name="Rename").click()
-        expect(page.locator("#notices")).to_contain_text("lucir class merge")
-    assert [request.operation for request in updater.edits.pending()] == [
-        Merge(names=("owl", "cat"), into="cat"),
-        Remove(name="dog", delete_originals=True),
-    ]
-
-
 def test_versions_are_compared_and_gone_back_to(
     browser: Browser, client: httpx.Client, updater: Updater, tmp_path: Path
 ) -> None:
@@ -175,53 +144,7 @@ def test_versions_are_compared_and_gone_back_to(
         page.get_by_role("button", name="Roll back to version 1").click()
         page.locator("#confirm-yes").click()
         expect(page.locator("#notices")).to_contain_text("Version 1 is the current one now; before it was 2.")
-    pointer = updater.versions.current()
-    assert pointer is not None
-    assert pointer.version == 1
-
-
-def press_until(page: Page, name: str) -> None:
-    """Go on with Tab until what has this name or these words has the focus."""
-    for _ in range(60):
-        page.keyboard.press("Tab")
-        if page.evaluate("document.activeElement.ariaLabel || document.activeElement.textContent.trim()") == name:
-            return
-    raise AssertionError(f"the keyboard does not reach {name!r}")
-
-
-@pytest.mark.slow
-def test_a_version_is_gone_back_to_by_keyboard_alone(
-    browser: Browser, client: httpx.Client, updater: Updater, tmp_path: Path
-) -> None:
-    for number in (1, 2):
-        publish(updater.versions, number, tmp_path)
-    updater.versions.point_to(2, "published")
-    updater.status.set_versions(2, 2, None)
-    with opened(browser, str(client.base_url)) as page:
-        page.locator("#tiles dd").first.wait_for()
-        press_until(page, "Versions")
-        page.keyboard.press("Enter")
-        page.locator(".version").first.wait_for()
-        press_until(page, "Roll back to version 1")
-        page.keyboard.press("Enter")
-        expect(page.locator("#confirm-no")).to_be_focused()
-        press_until(page, "Roll back")
-        page.keyboard.press("Enter")
-        expect(page.locator("#notices")).to_contain_text("Version 1 is the current one now")
-    pointer = updater.versions.current()
-    assert pointer is not None
-    assert pointer.version == 1
-
-
-@pytest.mark.slow
-def test_a_rejected_file_gets_its_class(page: Page, root: Path) -> None:
-    page.get_by_role("link", name="Files").click()
-    row = page.locator("#rejected > li", has_text="loose.png")
-    expect(row).to_contain_text("lies directly in incoming/")
-    row.get_by_label("Class").fill("two")
-    row.get_by_role("button").click()
-    expect(row).to_have_count(0)
-    assert incoming(root) == {"two/000001/loose.png", "two/_READY"}
+    assert pointed(updater.versions) == 1
 
 
 @pytest.mark.slow
@@ -232,24 +155,17 @@ def test_an_engine_that_is_away_is_said(page: Page, tmp_path: Path, digit_files:
 
 
 def test_a_token_is_asked_for_and_kept_in_the_tab(
-    browser: Browser, settings: Settings, store: DirectoryStore, learnt: LearntStore, tmp_path: Path
+    browser: Browser, guarded: Settings, store: DirectoryStore, learnt: LearntStore
 ) -> None:
-    (tmp_path / "token").write_text("secret\n", encoding="utf-8")
-    guarded = settings.updater.model_copy(update={"token_file": tmp_path / "token"})
-    updater = Updater(settings.model_copy(update={"updater": guarded}), load_preset("digits"), store)
+    updater = Updater(guarded, load_preset("digits"), store)
     updater.status.set_versions(1, 1, None)
-    server = WebServer(make_app(updater), "127.0.0.1", 0)
-    server.start()
-    try:
-        with opened(browser, f"http://127.0.0.1:{server.port}") as page:
-            open_class(page, "zero")
-            page.get_by_label("New name").fill("none")
-            page.get_by_role("button", name="Rename").click()
-            page.locator("#token-text").fill("secret")
-            page.get_by_role("button", name="Keep").click()
-            expect(page.locator("#request-list > li")).to_have_count(1)
-            page.reload()
-            expect(page.locator("#token-open")).to_have_text("Token ✓")
-    finally:
-        server.stop()
+    with serving(updater) as client, opened(browser, str(client.base_url)) as page:
+        open_class(page, "zero")
+        page.get_by_label("New name").fill("none")
+        page.get_by_role("button", name="Rename").click()
+        page.locator("#token-text").fill("secret")
+        page.get_by_role("button", name="Keep").click()
+        expect(page.locator("#request-list > li")).to_have_count(1)
+        page.reload()
+        expect(page.locator("#token-open")).to_have_text("Token ✓")
     assert len(updater.edits.pending()) == 1

@@ -9,17 +9,12 @@ from handlers.updater.pace import Pace
 from handlers.updater.service import Updater
 from handlers.updater.status import Phase
 from tests.support.accessibility_tree import faults, heard
-from tests.support.browser import findings, needs_browser, opened
+from tests.support.browser import findings, look, needs_browser, opened
 from tests.support.hands import DESKTOP, PHONE
 
 pytestmark = needs_browser
 
 VIEWS = {"Classes": ".card img", "Versions": ".version", "Files": "#rejected form", "Home": "#tiles dd"}
-
-
-def look(page: Page) -> None:
-    """The page asks now, not with its next turn."""
-    page.evaluate("document.dispatchEvent(new Event('visibilitychange'))")
 
 
 def view(page: Page, name: str) -> None:

@@ -15,31 +15,21 @@ from PIL import Image
 
 from handlers.client import Client, ClientError
 from handlers.settings import Settings
-from handlers.sidecar.http import WebServer
-from handlers.updater.http.app import make_app
 from handlers.updater.service import Updater
 from lucir_core.config.phase_config import load_preset
 from model_store.directory.directory_store import DirectoryStore
 from model_store.manifest import Preprocessing
 from model_store.versions import VersionStore
-from tests.handlers.cli.test_versions import publish
 from tests.handlers.torchserve.conftest import COLOURS, colour_model
+from tests.handlers.updater.http.conftest import serving
+from tests.support.published import pointed, publish_first
 from tools.manifests import make_manifest
 
 
 @pytest.fixture
 def versions(store: DirectoryStore, tmp_path: Path) -> VersionStore:
     """Versions 1 to 3, the last one refused; the second is current."""
-    made = VersionStore(store)
-    for number in (1, 2, 3):
-        publish(made, number, tmp_path, passed=number < 3)
-    made.point_to(2, "published")
-    return made
-
-
-def pointed(versions: VersionStore) -> int | None:
-    pointer = versions.current()
-    return pointer.version if pointer is not None else None
+    return publish_first(VersionStore(store), 3, tmp_path, 2)
 
 
 def test_the_pointer_moves_back(client: httpx.Client, versions: VersionStore) -> None:
@@ -90,24 +80,10 @@ def test_the_python_client_goes_back_without_the_store(
     assert pointed(versions) == 1
 
 
-@pytest.mark.parametrize("headers", [{"origin": "http://example.org"}, {"x-forwarded-for": "203.0.113.5"}])
-def test_others_may_not(client: httpx.Client, versions: VersionStore, headers: dict[str, str]) -> None:
-    assert client.post("/api/rollback", json={"to": 1}, headers=headers).status_code == 403
-    assert pointed(versions) == 2
-
-
-def test_access_says_whether_a_token_would_help(settings: Settings, store: DirectoryStore, tmp_path: Path) -> None:
-    (tmp_path / "token").write_text("secret\n", encoding="utf-8")
-    guarded = settings.updater.model_copy(update={"token_file": tmp_path / "token"})
-    settings = settings.model_copy(update={"updater": guarded})
-    server = WebServer(make_app(Updater(settings, load_preset("digits"), store)), "127.0.0.1", 0)
-    server.start()
-    try:
-        url = f"http://127.0.0.1:{server.port}/api/access"
-        without = httpx.get(url, trust_env=False).json()
-        right = httpx.get(url, headers={"authorization": "Bearer secret"}, trust_env=False).json()
-    finally:
-        server.stop()
+def test_access_says_whether_a_token_would_help(guarded: Settings, store: DirectoryStore) -> None:
+    with serving(Updater(guarded, load_preset("digits"), store)) as client:
+        without = client.get("/api/access").json()
+        right = client.get("/api/access", headers={"authorization": "Bearer secret"}).json()
     assert (without["allowed"], without["token"], "LUCIR_UPDATER__TOKEN" in without["why"]) == (False, True, True)
     assert right == {"allowed": True, "token": True, "why": ""}
 

@@ -3,7 +3,6 @@
 from pathlib import Path
 
 import httpx
-import pytest
 
 from handlers.client.class_folders import find_classes
 from handlers.client.drop_upload import plan_uploads
@@ -81,13 +80,6 @@ def test_too_large_a_file_leaves_nothing(client: httpx.Client, settings: Setting
     assert [answer.status_code for answer in (told, untold, empty)] == [413, 413, 400]
     assert "images.max_bytes" in untold.json()["error"]
     assert not (root / "incoming" / "owl").exists()
-
-
-@pytest.mark.parametrize("headers", [{"content-type": "text/plain"}, FILE | {"origin": "http://example.org"}])
-def test_pages_of_others_may_not(client: httpx.Client, headers: dict[str, str], root: Path) -> None:
-    answer = client.put("/api/incoming/owl/x/1.png", content=b"x", headers=headers)
-    assert answer.status_code in {403, 415}
-    assert not (root / "incoming").exists()
 
 
 def test_a_folder_that_was_set_aside_changes(client: httpx.Client, digit_files: DigitFiles, root: Path) -> None:

@@ -11,7 +11,7 @@ from handlers.updater.service import Updater
 from model_store.directory.directory_store import DirectoryStore
 from model_store.manifest import Counts, now
 from model_store.versions import VersionStore
-from tests.handlers.cli.test_versions import publish
+from tests.support.published import publish_first
 from tools.large_store import fill_store
 from tools.manifests import make_manifest
 
@@ -19,10 +19,7 @@ from tools.manifests import make_manifest
 @pytest.fixture
 def three(store: DirectoryStore, tmp_path: Path) -> VersionStore:
     """Versions 1 to 3; the third is refused."""
-    versions = VersionStore(store)
-    for number in (1, 2, 3):
-        publish(versions, number, tmp_path, passed=number < 3)
-    return versions
+    return publish_first(VersionStore(store), 3, tmp_path)
 
 
 @pytest.mark.usefixtures("three")

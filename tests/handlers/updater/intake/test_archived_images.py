@@ -6,7 +6,7 @@ import pytest
 
 from handlers.bucket.edit_documents import EditRequest, Merge, Operation, Remove, Rename
 from handlers.bucket.seen_images import Learnt, short
-from handlers.bucket.update_documents import Done, Entry, Intent, Plan, Result
+from handlers.bucket.update_documents import Result
 from handlers.bucket.updates import UpdateRecords
 from handlers.updater.intake.archived_images import (
     all_learnt,
@@ -20,26 +20,11 @@ from handlers.updater.intake.archived_images import (
 from handlers.updater.intake.uploaded_file import UploadedFile
 from model_store.directory.directory_store import DirectoryStore
 from model_store.manifest import now
+from tests.support.documents import make_done, make_entry, make_plan
 
 
 def sha(text: str) -> str:
     return hashlib.sha256(text.encode()).hexdigest()
-
-
-def end(records: UpdateRecords, intent: Intent, result: Result) -> None:
-    records.write_done(
-        Done(
-            id=intent.id,
-            result=result,
-            version=None,
-            reason=None,
-            finished_at=now(),
-            images={},
-            moved=0,
-            left=(),
-            timings={},
-        )
-    )
 
 
 def drop(store: DirectoryStore, records: UpdateRecords, name: str, contents: str, result: Result) -> None:
@@ -49,33 +34,19 @@ def drop(store: DirectoryStore, records: UpdateRecords, name: str, contents: str
     for letter in contents:
         target = f"archive/{intent.id}/{name}/{letter}.png"
         store.write(target, letter.encode())
-        entries.append(
-            Entry(
-                key=f"incoming/{name}/{letter}.png",
-                etag="",
-                size=1,
-                modified=0.0,
-                sha256=sha(letter),
-                role="train",
-                class_name=name,
-                reason=None,
-                target=target,
-            )
-        )
-    plan = Plan(
-        id=intent.id, created_at=now(), parent=None, version=1, classes=(), resize=8, dropped_at=0.0, entries=entries
-    )
-    records.write_plan(plan)
+        key = f"incoming/{name}/{letter}.png"
+        entries.append(make_entry(key, size=1, sha256=sha(letter), class_name=name, target=target))
+    records.write_plan(make_plan(intent.id, tuple(entries), classes=(), new_classes=()))
     if result == "refused":
         note_refused(records, intent.id, [name])
-    end(records, intent, result)
+    records.write_done(make_done(intent.id, result))
 
 
 def edit(records: UpdateRecords, operation: Operation) -> None:
     request = EditRequest(id="000000-0000000000001-00000000", created_at=now(), operation=operation)
     intent = records.begin({}, request)
     note_edited(records, operation)
-    end(records, intent, "published")
+    records.write_done(make_done(intent.id))
 
 
 def told(files: list[UploadedFile]) -> list[tuple[str | None, str]]:

@@ -1,25 +1,16 @@
 """Copies into ``incoming/`` follow the rule of ``lucir drop``: what is not meant to be learnt stays, and is named."""
 
-import os
 from pathlib import Path
 
-from handlers.settings import Settings, UpdaterSettings
+from handlers.settings import UpdaterSettings
 from handlers.updater.intake.listing import scan
 from handlers.updater.intake.readiness import FolderState, Readiness
 from model_store.directory.directory_store import DirectoryStore
 from tests.handlers.conftest import DigitFiles
-from tests.handlers.updater.intake.test_plan import ingest, reasons
+from tests.handlers.updater.intake.conftest import MakePlan, put, reasons
 
 LEFT = [".ipynb_checkpoints/1.png", ".Trash-1000/files/2.png", "__MACOSX/zero/._3.png", "zero/.thumbnails/4.png"]
 LEFT += ["zero/sub/@eaDir/5.png", "zero/Thumbs.db", "one/6.png.part", ".DS_Store"]
-
-
-def put(root: Path, files: dict[str, bytes]) -> None:
-    for name, data in files.items():
-        path = root / "incoming" / name
-        path.parent.mkdir(parents=True, exist_ok=True)
-        path.write_bytes(data)
-        os.utime(path, (1, 1))
 
 
 def judged(store: DirectoryStore) -> dict[str, FolderState]:
@@ -30,16 +21,10 @@ def judged(store: DirectoryStore) -> dict[str, FolderState]:
 
 
 def test_what_is_left_alone_is_not_learnt_and_is_named(
-    store: DirectoryStore, root: Path, settings: Settings, digit_files: DigitFiles, tmp_path: Path
+    store: DirectoryStore, root: Path, digit_files: DigitFiles, make_plan: MakePlan
 ) -> None:
-    put(
-        root,
-        {
-            f"{name}/{index}.png": digit_files[digit][index]
-            for digit, name in enumerate(("zero", "one"))
-            for index in range(6)
-        },
-    )
+    for digit, name in enumerate(("zero", "one")):
+        put(root, {f"{name}/{index}.png": digit_files[digit][index] for index in range(6)})
     put(root, {name: digit_files[2][index] for index, name in enumerate(LEFT)})
     states = judged(store)
     assert [states[name].state for name in ("zero", "one")] == ["ready", "ready"]
@@ -47,7 +32,7 @@ def test_what_is_left_alone_is_not_learnt_and_is_named(
     for name in (".ipynb_checkpoints", ".Trash-1000", "__MACOSX", ""):
         assert states[name].state == "waiting"
         assert "left alone" in states[name].reason
-    plan = ingest(store, settings, tmp_path / "work")
+    plan = make_plan()
     assert plan.classes == ("one", "zero")
     assert {entry.key for entry in plan.entries}.isdisjoint(f"incoming/{name}" for name in LEFT)
     assert len(plan.entries) == 12
@@ -55,14 +40,14 @@ def test_what_is_left_alone_is_not_learnt_and_is_named(
 
 
 def test_the_content_decides_what_an_image_is(
-    store: DirectoryStore, root: Path, settings: Settings, digit_files: DigitFiles, tmp_path: Path
+    store: DirectoryStore, root: Path, digit_files: DigitFiles, make_plan: MakePlan
 ) -> None:
     names = ["a.jpe", "b.jfif", "c", "d.dat", "e.png", "f.txt"]
     put(root, {f"zero/{name}": digit_files[0][index] for index, name in enumerate(names)})
     put(root, {f"one/{name}": digit_files[1][index] for index, name in enumerate(names)})
     put(root, {"zero/notes.txt": b"hello", "zero/noname": b"hello"})
     assert scan(store)["zero"].images == 6
-    plan = ingest(store, settings, tmp_path / "work")
+    plan = make_plan()
     assert set(reasons(plan)) == {"incoming/zero/notes.txt", "incoming/zero/noname"}
     assert len(plan.of_role("train", "holdout")) == 12
 

@@ -5,17 +5,17 @@ import os
 from pathlib import Path
 
 from handlers.bucket.updates import UpdateRecords
-from handlers.settings import Settings
 from handlers.updater.intake.originals import move_all, write_reasons
 from handlers.updater.metrics import Metrics
 from model_store.directory.directory_store import DirectoryStore
 from tests.handlers.conftest import DigitFiles
+from tests.handlers.updater.intake.conftest import MakePlan, reasons
 from tests.handlers.updater.intake.test_left_alone import judged
-from tests.handlers.updater.intake.test_plan import contents, ingest, reasons
+from tests.handlers.updater.intake.test_plan import contents
 
 
 def test_a_folder_and_a_file_that_are_no_utf8(
-    store: DirectoryStore, root: Path, settings: Settings, digit_files: DigitFiles, tmp_path: Path
+    store: DirectoryStore, root: Path, digit_files: DigitFiles, make_plan: MakePlan
 ) -> None:
     for digit, folder in enumerate((b"zero", b"one", b"caf\xe9", b"right \xe2\x80\xae left")):
         for index in range(6):
@@ -28,7 +28,7 @@ def test_a_folder_and_a_file_that_are_no_utf8(
     json.dumps([[state.folder.name, state.reason] for state in states.values()], ensure_ascii=False).encode()
     metrics = Metrics()
     metrics.show_waiting({name: state.folder.images for name, state in states.items()})
-    plan = ingest(store, settings, tmp_path / "work")
+    plan = make_plan()
     assert plan.classes == ("one", "right \u202e left", "zero")
     assert {reason for reason in reasons(plan).values() if "not UTF-8" in reason} == set(reasons(plan).values())
     assert len(reasons(plan)) == 6

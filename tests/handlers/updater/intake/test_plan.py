@@ -9,30 +9,14 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from handlers.bucket.update_documents import Plan
-from handlers.bucket.updates import UpdateRecords
 from handlers.settings import Settings
 from handlers.updater.context.decoded_images import open_decoded
-from handlers.updater.intake.listing import scan
 from handlers.updater.intake.originals import move_all, write_reasons
-from handlers.updater.intake.plan import Ingest
-from handlers.updater.intake.selection import select
 from model_store.directory.directory_store import DirectoryStore
-from model_store.objects import PreconditionFailedError
-from model_store.versions import VersionStore
 from tests.handlers.conftest import DigitFiles, Drop
+from tests.handlers.updater.intake.conftest import SIDE, MakePlan, put, reasons
 from tests.support.images import encoded, header_only
-
-SIDE = 16
-
-
-def ingest(store: DirectoryStore, settings: Settings, work: Path, *, first: bool = True) -> Plan:
-    intent = UpdateRecords(store).begin(select(list(scan(store).values()), 10_000, first=first))
-    return Ingest(store, VersionStore(store), settings, SIDE).run(intent, None, work, lambda: None)
-
-
-def reasons(plan: Plan) -> dict[str, str]:
-    return {entry.key: entry.reason or "" for entry in plan.of_role("rejected")}
+from tests.support.present import present
 
 
 def contents(store: DirectoryStore, *prefixes: str) -> list[str]:
@@ -49,10 +33,10 @@ def small(side: int) -> bytes:
     return encoded(Image.new("RGB", (side, side), "red"), "PNG")
 
 
-def test_a_plan_names_every_object_once(store: DirectoryStore, settings: Settings, drop: Drop, tmp_path: Path) -> None:
+def test_a_plan_names_every_object_once(store: DirectoryStore, drop: Drop, make_plan: MakePlan) -> None:
     drop("zero", 0, 12)
     drop("one", 1, 12, marked=True)
-    plan = ingest(store, settings, tmp_path / "work")
+    plan = make_plan()
     assert plan.classes == plan.new_classes == ("one", "zero")
     assert (plan.version, plan.parent) == (1, None)
     assert len(plan.of_role("train")) == 20
@@ -65,27 +49,20 @@ def test_a_plan_names_every_object_once(store: DirectoryStore, settings: Setting
 
 
 def test_decoded_images_are_those_of_the_files(
-    store: DirectoryStore, settings: Settings, drop: Drop, tmp_path: Path
+    store: DirectoryStore, drop: Drop, make_plan: MakePlan, tmp_path: Path
 ) -> None:
     drop("zero", 0, 5)
     drop("one", 1, 5)
-    plan = ingest(store, settings, tmp_path / "work")
+    plan = make_plan()
     decoded = open_decoded(tmp_path / "work", SIDE)
     for entry in plan.entries:
         expected = Image.open(io.BytesIO(store.read(entry.key))).convert("RGB")
-        found = decoded.find(entry.key, entry.sha256)
-        assert found is not None
-        np.testing.assert_array_equal(found, np.asarray(expected))
+        np.testing.assert_array_equal(present(decoded.find(entry.key, entry.sha256)), np.asarray(expected))
     assert len(decoded) == 10
 
 
 def test_every_bad_file_is_rejected_with_its_reason_and_nothing_is_lost(
-    store: DirectoryStore,
-    settings: Settings,
-    root: Path,
-    drop: Drop,
-    digit_files: DigitFiles,
-    tmp_path: Path,
+    store: DirectoryStore, settings: Settings, root: Path, drop: Drop, digit_files: DigitFiles, make_plan: MakePlan
 ) -> None:
     zero = drop("zero", 0, 6)
     drop("one", 1, 6)
@@ -106,12 +83,9 @@ def test_every_bad_file_is_rejected_with_its_reason_and_nothing_is_lost(
         "incoming/one/both.png": (digit_files[3][0], "more than one class"),
         "incoming/zero/both.png": (digit_files[3][0], "more than one class"),
     }
-    for key, (data, _) in bad.items():
-        path = root / key
-        path.parent.mkdir(parents=True, exist_ok=True)
-        path.write_bytes(data)
+    put(root, {key: data for key, (data, _) in bad.items()}, folder="")
     before = contents(store, "incoming/")
-    plan = ingest(store, settings, tmp_path / "work")
+    plan = make_plan()
     found = reasons(plan)
     assert set(found) == set(bad)
     for key, (_, words) in bad.items():
@@ -156,46 +130,40 @@ def odd_images() -> dict[str, tuple[bytes, tuple[int, int, int]]]:
 
 
 def test_images_of_unusual_kinds_are_learnt_as_they_are_seen(
-    store: DirectoryStore, settings: Settings, root: Path, drop: Drop, tmp_path: Path
+    root: Path, drop: Drop, make_plan: MakePlan, tmp_path: Path
 ) -> None:
     drop("zero", 0, 6)
-    (root / "incoming" / "odd").mkdir()
     images = odd_images()
-    for name, (data, _) in images.items():
-        (root / "incoming" / "odd" / name).write_bytes(data)
-    plan = ingest(store, settings, tmp_path / "work")
+    put(root, {f"odd/{name}": data for name, (data, _) in images.items()})
+    plan = make_plan()
     assert reasons(plan) == {}
     decoded = open_decoded(tmp_path / "work", SIDE)
     for name, (data, colour) in images.items():
-        got = decoded.find(f"incoming/odd/{name}", hashlib.sha256(data).hexdigest())
-        assert got is not None
+        got = present(decoded.find(f"incoming/odd/{name}", hashlib.sha256(data).hexdigest()))
         assert abs(got[1, 1].astype(int) - colour).max() <= 12, name
         (entry,) = [entry for entry in plan.entries if entry.key == f"incoming/odd/{name}"]
         assert entry.sha256 == hashlib.sha256(data).hexdigest()
 
 
 def test_what_measures_accuracy_is_not_learnt(
-    store: DirectoryStore, settings: Settings, root: Path, drop: Drop, digit_files: DigitFiles, tmp_path: Path
+    root: Path, drop: Drop, digit_files: DigitFiles, make_plan: MakePlan
 ) -> None:
     drop("zero", 0, 10)
     drop("one", 1, 10)
-    (root / "evaluation" / "null").mkdir(parents=True)  # under another name, even
-    (root / "evaluation" / "null" / "x.png").write_bytes(digit_files[0][4])
-    found = reasons(ingest(store, settings, tmp_path / "work"))
+    put(root, {"null/x.png": digit_files[0][4]}, "evaluation")  # under another name, even
+    found = reasons(make_plan())
     assert list(found) == ["incoming/zero/0-004.png"]
     assert "evaluation/null/x.png" in found["incoming/zero/0-004.png"]
 
 
 def test_one_class_spelt_in_two_ways_is_one_class(
-    store: DirectoryStore, settings: Settings, root: Path, drop: Drop, digit_files: DigitFiles, tmp_path: Path
+    root: Path, drop: Drop, digit_files: DigitFiles, make_plan: MakePlan
 ) -> None:
     drop("zero", 0, 6)
     composed, decomposed = "caf\u00e9", "cafe\u0301"
     for name, first in ((composed, 0), (decomposed, 3)):
-        (root / "incoming" / name).mkdir(parents=True)
-        for index in range(first, first + 4):
-            (root / "incoming" / name / f"{index}.png").write_bytes(digit_files[1][index])
-    plan = ingest(store, settings, tmp_path / "work")
+        put(root, {f"{name}/{index}.png": digit_files[1][index] for index in range(first, first + 4)})
+    plan = make_plan()
     assert plan.classes == (composed, "zero")
     assert [entry.reason for entry in plan.of_role("rejected")] == [
         f"an exact duplicate of incoming/{decomposed}/3.png"
@@ -203,50 +171,33 @@ def test_one_class_spelt_in_two_ways_is_one_class(
     assert len({entry.target for entry in plan.entries}) == len(plan.entries)
 
 
-def test_one_usable_class_is_no_first_phase(
-    store: DirectoryStore, settings: Settings, root: Path, drop: Drop, tmp_path: Path
-) -> None:
+def test_one_usable_class_is_no_first_phase(root: Path, drop: Drop, make_plan: MakePlan) -> None:
     drop("zero", 0, 6)
-    drop("one", 1, 0)
-    for index in range(5):
-        (root / "incoming" / "one" / f"{index}.png").write_bytes(b"no image %d" % index)
-    plan = ingest(store, settings, tmp_path / "work")
+    put(root, {f"one/{index}.png": b"no image %d" % index for index in range(5)})
+    plan = make_plan()
     assert plan.version is None
     assert {entry.role for entry in plan.entries} == {"rejected"}
     assert len(plan.entries) == 5
 
 
 def test_own_test_images_replace_the_held_out_share(
-    store: DirectoryStore,
-    settings: Settings,
-    root: Path,
-    drop: Drop,
-    digit_files: DigitFiles,
-    tmp_path: Path,
+    root: Path, drop: Drop, digit_files: DigitFiles, make_plan: MakePlan
 ) -> None:
     drop("zero", 0, 10)
     drop("one", 1, 10)
-    (root / "evaluation" / "zero").mkdir(parents=True)
-    (root / "evaluation" / "zero" / "bad.png").write_bytes(b"no image")
-    (root / "evaluation" / "zero" / "good.png").write_bytes(digit_files[0][50])
-    (root / "evaluation" / "one").mkdir()
-    (root / "evaluation" / "one" / "bad.png").write_bytes(b"no image")
-    plan = ingest(store, settings, tmp_path / "work")
+    own = {"zero/bad.png": b"no image", "zero/good.png": digit_files[0][50], "one/bad.png": b"no image"}
+    put(root, own, "evaluation")
+    plan = make_plan()
     assert plan.own_evaluation == ("zero",)
     assert {entry.class_name for entry in plan.of_role("holdout")} == {"one"}
 
 
 def test_an_original_that_was_replaced_is_left_alone(
-    store: DirectoryStore,
-    settings: Settings,
-    root: Path,
-    drop: Drop,
-    digit_files: DigitFiles,
-    tmp_path: Path,
+    store: DirectoryStore, drop: Drop, digit_files: DigitFiles, make_plan: MakePlan
 ) -> None:
     folder = drop("zero", 0, 5)
     drop("one", 1, 5)
-    plan = ingest(store, settings, tmp_path / "work")
+    plan = make_plan()
     (folder / "0-000.png").write_bytes(digit_files[0][40])
     (folder / "0-001.png").unlink()
     (folder / "0-002.png").chmod(0o600)  # its tag changes, its content does not
@@ -256,21 +207,10 @@ def test_an_original_that_was_replaced_is_left_alone(
     assert store.read("incoming/zero/0-000.png") == digit_files[0][40]
 
 
-def test_a_second_updater_cannot_take_the_same_number(store: DirectoryStore) -> None:
-    records = UpdateRecords(store)
-    assert records.begin({}).id == "000001"
-    assert records.unfinished() is not None
-    with pytest.raises(PreconditionFailedError, match="update 000001 has been begun and has no end yet"):
-        records.begin({})
-
-
 @pytest.mark.parametrize("limit", [3, 7])
-def test_a_large_folder_is_taken_in_parts(
-    store: DirectoryStore, settings: Settings, drop: Drop, tmp_path: Path, limit: int
-) -> None:
+def test_a_large_folder_is_taken_in_parts(drop: Drop, make_plan: MakePlan, limit: int) -> None:
     drop("zero", 0, 10, marked=True)
     drop("one", 1, 10, marked=True)
-    intent = UpdateRecords(store).begin(select(list(scan(store).values()), 2 * limit, first=True))
-    plan = Ingest(store, VersionStore(store), settings, SIDE).run(intent, None, tmp_path / "work", lambda: None)
+    plan = make_plan(limit=2 * limit)
     assert len(plan.of_role("train", "holdout")) == 2 * limit
     assert not plan.of_role("marker")  # the rest is still marked

@@ -1,9 +1,12 @@
+import pytest
+
 from handlers.bucket.update_documents import FailedFolder
 from handlers.settings import UpdaterSettings
 from handlers.updater.intake.listing import Folder
 from handlers.updater.intake.readiness import LEAST_GAP, FolderState, Readiness
 from handlers.updater.intake.selection import select
 from model_store.objects import ObjectInfo
+from tests.support.present import present
 
 NOW = 1_000_000.0
 
@@ -44,15 +47,43 @@ def test_two_equal_listings_make_a_quiet_folder_ready() -> None:
     looks = Looks()
     first = looks.at(0, folder("cat"))["cat"]
     assert first.state == "settling"
-    assert first.due_in is not None
-    assert looks.at(first.due_in, folder("cat"))["cat"].state == "ready"
+    assert looks.at(present(first.due_in), folder("cat"))["cat"].state == "ready"
 
 
-def test_a_folder_that_still_grows_is_not_ready() -> None:
+STEPS: dict[str, list[tuple[float, list[Folder], dict[str, str]]]] = {
+    "it still grows": [
+        (0, [folder("cat", 12)], {"cat": "settling"}),
+        (5, [folder("cat", 13)], {"cat": "settling"}),
+        (5.2, [folder("cat", 13)], {"cat": "settling"}),
+    ],
+    "the store's clock is ahead": [
+        (0, [folder("cat", age=-3600)], {"cat": "settling"}),
+        (9, [folder("cat", age=-3600)], {"cat": "settling"}),
+        (10, [folder("cat", age=-3600)], {"cat": "ready"}),
+    ],
+    "a marker": [(0, [folder("cat", 1, age=0, marked=True)], {"cat": "ready"})],
+    "a marker waits a moment for folders that keep arriving": [
+        (0, [folder("cat", age=0, marked=True), folder("dog", age=0)], {"cat": "settling"}),
+        (LEAST_GAP, [folder("cat", age=0, marked=True), folder("dog", 13, age=0)], {"cat": "ready"}),
+    ],
+    "other files are taken up to be rejected": [
+        (0, [folder("docs", 0, others=2)], {}),
+        (20, [folder("docs", 0, others=2)], {"docs": "ready"}),
+    ],
+    "bad names do not wait for many images": [
+        (0, [folder("_x", 1), folder("", 1)], {}),
+        (20, [folder("_x", 1), folder("", 1)], {"_x": "ready", "": "ready"}),
+    ],
+}
+"""What is listed at a second, and the states that follow."""
+
+
+@pytest.mark.parametrize("steps", STEPS.values(), ids=STEPS.keys())
+def test_when_a_folder_is_ready(steps: list[tuple[float, list[Folder], dict[str, str]]]) -> None:
     looks = Looks()
-    looks.at(0, folder("cat", 12))
-    assert looks.at(5, folder("cat", 13))["cat"].state == "settling"
-    assert looks.at(5.2, folder("cat", 13))["cat"].state == "settling"
+    for seconds, folders, expected in steps:
+        states = looks.at(seconds, *folders)
+        assert {name: states[name].state for name in expected} == expected, seconds
 
 
 def test_a_recent_object_waits_until_it_has_settled() -> None:
@@ -61,17 +92,6 @@ def test_a_recent_object_waits_until_it_has_settled() -> None:
     state = looks.at(4, folder("cat", age=0))["cat"]
     assert (state.state, state.due_in) == ("settling", 6)
     assert looks.at(10, folder("cat", age=0))["cat"].state == "ready"
-
-
-def test_a_store_whose_clock_is_ahead_does_not_hold_a_drop_up() -> None:
-    looks = Looks()
-    looks.at(0, folder("cat", age=-3600))
-    assert looks.at(9, folder("cat", age=-3600))["cat"].state == "settling"
-    assert looks.at(10, folder("cat", age=-3600))["cat"].state == "ready"
-
-
-def test_the_marker_makes_a_folder_ready_at_once() -> None:
-    assert Looks().at(0, folder("cat", 1, age=0, marked=True))["cat"].state == "ready"
 
 
 def test_a_listing_between_the_markers_of_one_drop_does_not_split_it() -> None:
@@ -83,13 +103,6 @@ def test_a_listing_between_the_markers_of_one_drop_does_not_split_it() -> None:
     assert [state.state for state in after.values()] == ["ready", "ready"]
 
 
-def test_a_marker_waits_but_a_moment_for_folders_that_keep_arriving() -> None:
-    looks = Looks()
-    looks.at(0, folder("cat", age=0, marked=True), folder("dog", age=0))
-    state = looks.at(LEAST_GAP, folder("cat", age=0, marked=True), folder("dog", 13, age=0))["cat"]
-    assert state.state == "ready"
-
-
 def test_waiting_folders_say_why() -> None:
     looks = Looks()
     looks.at(0, folder("few", 3), folder("empty", 0), folder("marked", 0, marked=True))
@@ -98,19 +111,6 @@ def test_waiting_folders_say_why() -> None:
     assert "empty" in states["empty"].reason
     assert "marker" in states["marked"].reason
     assert {state.state for state in states.values()} == {"waiting"}
-
-
-def test_a_folder_of_other_files_is_taken_up_to_be_rejected() -> None:
-    looks = Looks()
-    looks.at(0, folder("docs", 0, others=2))
-    assert looks.at(20, folder("docs", 0, others=2))["docs"].state == "ready"
-
-
-def test_bad_names_do_not_wait_for_many_images() -> None:
-    looks = Looks()
-    looks.at(0, folder("_x", 1), folder("", 1))
-    states = looks.at(20, folder("_x", 1), folder("", 1))
-    assert {state.state for state in states.values()} == {"ready"}
 
 
 def test_the_first_phase_needs_two_classes() -> None:
@@ -165,9 +165,3 @@ def test_folders_of_one_drop_wait_for_each_other_but_not_for_ever() -> None:
     assert looks.at(12, folder("a", age=0), folder("b", 13, age=-12))["a"].reason.startswith("settled")
     grown = looks.at(41, folder("a", age=0), folder("b", 14, age=-40))
     assert (grown["a"].state, grown["b"].state) == ("ready", "settling")
-
-
-def test_a_marked_folder_waits_half_a_second_at_most() -> None:
-    looks = Looks()
-    assert looks.at(0, folder("a", age=0, marked=True), folder("b", age=0))["a"].state == "settling"
-    assert looks.at(0.5, folder("a", age=0, marked=True), folder("b", 13, age=0))["a"].state == "ready"

@@ -2,6 +2,8 @@ import hashlib
 from dataclasses import replace
 from typing import Any
 
+import pytest
+
 from handlers.settings import UpdaterSettings
 from handlers.updater.intake.roles import Rules, held_out
 from handlers.updater.intake.roles import decide as give_roles
@@ -69,64 +71,89 @@ def test_held_out_bounds() -> None:
     assert held_out([sha("a"), sha("b")], 0.5, 0) == frozenset()
 
 
-def test_duplicates_within_a_class_keep_the_first() -> None:
-    verdicts = decide(candidates("cat", "a", "a", "b"), rules())
-    assert roles(verdicts)[1] == "rejected"
-    assert "duplicate of incoming/cat/0.png" in (verdicts[1].reason or "")
-    assert roles(verdicts).count("rejected") == 1
+FATES = {
+    None: "waits",
+    "train": "learnt",
+    "holdout": "learnt",
+    "rejected": "rejected",
+    "marker": "marker",
+}
+CAT_AND_DOG = candidates("cat", "a", "b", "c") + candidates("dog", "a", "d", "e")
+MARKER = uploaded("cat/_READY", "", "cat")
+NO_IMAGE = "no image"
 
 
-def test_the_same_image_under_two_classes_is_rejected_in_both() -> None:
-    verdicts = decide(candidates("cat", "a", "b", "c") + candidates("dog", "a", "d", "e"), rules())
-    assert [role == "rejected" for role in roles(verdicts)] == [True, False, False, True, False, False]
-    assert "'cat', 'dog'" in (verdicts[0].reason or "")
-
-
-def test_what_was_learnt_before_is_rejected() -> None:
-    verdicts = decide(candidates("cat", "a", "b", "c"), rules(learnt={sha("a"): "lynx"}))
-    assert verdicts[0].role == "rejected"
-    assert "'lynx'" in (verdicts[0].reason or "")
-
-
-def test_what_measures_accuracy_is_never_trained_on() -> None:
-    verdicts = decide(candidates("cat", "a", "b", "c"), rules(evaluation={sha("b"): "evaluation/cat/b.png"}))
-    assert roles(verdicts)[1] == "rejected"
-    assert "evaluation/cat/b.png" in (verdicts[1].reason or "")
-
-
-def test_the_same_folder_again_is_rejected_as_a_whole() -> None:
-    verdicts = decide(candidates("cat", "a", "b"), rules(learnt={sha("a"): "cat", sha("b"): "cat"}))
-    assert roles(verdicts) == ["rejected"] * 2
-
-
-def test_a_class_left_with_too_few_waits_for_more() -> None:
-    found = [*candidates("cat", "a", "b"), uploaded("cat/x.png", "x", "cat", "no image")]
-    verdicts = decide(found, rules(settings=UpdaterSettings(min_images=3)))
-    assert roles(verdicts) == [None, None, "rejected"]
-
-
-def test_a_marked_new_class_needs_two_images() -> None:
-    marker = uploaded("cat/_READY", "", "cat")
-    verdicts = decide([*candidates("cat", "a"), marker], rules(marked=("cat",)))
-    assert roles(verdicts) == ["rejected", "marker"]
-    assert "at least two" in (verdicts[0].reason or "")
-
-
-def test_a_marked_known_class_needs_one_image() -> None:
-    assert roles(decide(candidates("old", "a"), rules(marked=("old",)))) == ["train"]
-
-
-def test_the_first_phase_waits_when_one_class_is_left() -> None:
-    bad = [uploaded("dog/x.png", "x", "dog", "no image")]
-    verdicts = decide(candidates("cat", "a", "b") + bad, rules(known=()))
-    assert roles(verdicts) == [None, None, "rejected"]
+@pytest.mark.parametrize(
+    ("files", "changes", "fates", "reason"),
+    [
+        pytest.param(
+            candidates("cat", "a", "b", "a"),
+            {},
+            "learnt learnt rejected",
+            "duplicate of incoming/cat/0.png",
+            id="twice",
+        ),
+        pytest.param(
+            CAT_AND_DOG, {}, "rejected learnt learnt rejected learnt learnt", "'cat', 'dog'", id="in two classes"
+        ),
+        pytest.param(
+            candidates("cat", "a", "b", "c"),
+            {"learnt": {sha("a"): "lynx"}},
+            "rejected learnt learnt",
+            "'lynx'",
+            id="learnt before",
+        ),
+        pytest.param(
+            candidates("cat", "a", "b", "c"),
+            {"evaluation": {sha("b"): "evaluation/cat/b.png"}},
+            "learnt rejected learnt",
+            "evaluation/cat/b.png",
+            id="measures accuracy",
+        ),
+        pytest.param(
+            candidates("cat", "a", "b"),
+            {"learnt": {sha("a"): "cat", sha("b"): "cat"}},
+            "rejected rejected",
+            "'cat'",
+            id="the same folder again",
+        ),
+        pytest.param(
+            [*candidates("cat", "a", "b"), uploaded("cat/x.png", "x", "cat", NO_IMAGE)],
+            {"settings": UpdaterSettings(min_images=3)},
+            "waits waits rejected",
+            NO_IMAGE,
+            id="too few are left",
+        ),
+        pytest.param(
+            [*candidates("cat", "a"), MARKER],
+            {"marked": ("cat",)},
+            "rejected marker",
+            "at least two",
+            id="a marked new class of one",
+        ),
+        pytest.param(
+            [*candidates("cat", "a", "b"), uploaded("dog/x.png", "x", "dog", NO_IMAGE)],
+            {"known": ()},
+            "waits waits rejected",
+            NO_IMAGE,
+            id="one class of a first phase is left",
+        ),
+        pytest.param(
+            [uploaded("x.png", "x", None, "directly in incoming/")],
+            {},
+            "rejected",
+            "directly in incoming/",
+            id="a bad name",
+        ),
+    ],
+)
+def test_what_becomes_of_each_file(files: list[UploadedFile], changes: dict[str, Any], fates: str, reason: str) -> None:
+    verdicts = decide(files, rules(**changes))
+    assert " ".join(FATES[verdict.role] for verdict in verdicts) == fates
+    assert all(reason in (verdict.reason or "") for verdict in verdicts if verdict.role == "rejected")
 
 
 def test_nothing_is_held_out_where_the_user_has_test_images_or_enough_are_held() -> None:
     assert set(roles(decide(candidates("cat", *"abcd"), rules(own_evaluation=("cat",))))) == {"train"}
     assert set(roles(decide(candidates("old", *"abcd"), rules(held_already={"old": 50})))) == {"train"}
-
-
-def test_bad_names_are_rejected_with_their_reason() -> None:
-    (verdict,) = decide([uploaded("x.png", "x", None, "directly in incoming/")], rules())
-    assert (verdict.role, verdict.reason) == ("rejected", "directly in incoming/")
+    assert roles(decide(candidates("old", "a"), rules(marked=("old",)))) == ["train"]  # of a known class one is enough

@@ -8,21 +8,18 @@ from typing import IO
 import pytest
 
 from handlers.bucket.layout import REASON_SUFFIX
-from handlers.bucket.update_documents import Done, Plan
+from handlers.bucket.update_documents import Plan
 from handlers.bucket.updates import UpdateRecords
 from handlers.settings import Settings
-from handlers.updater.intake.listing import scan
 from handlers.updater.intake.originals import move_all, write_reasons
-from handlers.updater.intake.plan import Ingest
 from handlers.updater.intake.second_look import WATCHED_SECONDS, SecondLook
-from handlers.updater.intake.selection import select
 from model_store.directory.directory_store import DirectoryStore
 from model_store.manifest import now
 from model_store.objects import ObjectStore
-from model_store.versions import VersionStore
 from tests.handlers.conftest import DigitFiles
-from tests.handlers.updater.intake.test_plan import SIDE
-from tests.handlers.updater.intake.test_troubled import Clock
+from tests.handlers.updater.intake.conftest import ingest
+from tests.support.clock import Clock
+from tests.support.documents import make_done
 from tools.simulation.bucket import Bucket, Faults, SimulatedStore
 from tools.simulation.scheduler import Process, Scheduler
 
@@ -48,17 +45,12 @@ class Room:
 
     def update(self) -> Plan:
         """Everything in ``incoming/`` is judged, rejected, archived."""
-        intent = self.records.begin(select(list(scan(self.store).values()), 100, first=True))
-        plan = Ingest(self.store, VersionStore(self.store), self.settings, SIDE).run(intent, None, self.work, tuple)
+        plan = ingest(self.store, self.settings, self.work, limit=100)
         write_reasons(self.store, plan.id, plan.of_role("rejected"))
         move_all(self.store, plan.entries)
         self.records.write_plan(plan)
         images = {"rejected": len(plan.of_role("rejected"))}
-        done = Done(
-            id=plan.id, result="published", version=1, reason=None, finished_at=now(), images=images, moved=0, left=(),
-            timings={},
-        )  # fmt: skip
-        self.records.write_done(done)
+        self.records.write_done(make_done(plan.id, version=1, images=images))
         self.second.watch(plan)
         return plan
 
@@ -193,33 +185,33 @@ def test_both_files_of_a_new_class_go_back_and_one_alone_waits(
     assert room.keys("incoming/two/") == [f"incoming/two/{name}" for name in ("_READY", "a.png", "b.png")]
 
 
-def test_a_file_that_is_sent_again_does_not_wait_for_others(
-    any_store: ObjectStore, settings: Settings, digit_files: DigitFiles, whole: bytes, tmp_path: Path
-) -> None:
+@pytest.fixture
+def sent(any_store: ObjectStore, settings: Settings, digit_files: DigitFiles, whole: bytes, tmp_path: Path) -> Room:
+    """Half of a file has been rejected, in a folder or in a bucket."""
+    dropped(any_store, digit_files, cut=whole[:60])
+    room = Room(any_store, settings, tmp_path / "work")
+    room.update()
+    return room
+
+
+SHORT = frozenset({"zero"})
+
+
+def test_a_file_that_is_sent_again_does_not_wait_for_others(sent: Room, digit_files: DigitFiles, whole: bytes) -> None:
     """In a bucket an object appears whole or as the client sent it; another one may follow under its key."""
-    dropped(any_store, digit_files, cut=whole[:60])
-    room = Room(any_store, settings, tmp_path / "work")
-    room.update()
-    any_store.write(CUT, whole)
-    any_store.write("incoming/zero/late.png", digit_files[0][10])
-    short = frozenset({"zero"})
-    assert room.look(short=short) == []
-    assert room.look(SETTLE - 1, short) == []
-    assert room.look(2, short) == [CUT]
-    assert "incoming/zero/_READY" in room.keys("incoming/")
-    assert any_store.read(REJECTED) == whole[:60]  # what was uploaded stays where it is
-    assert room.update().of_role("rejected") == ()
-    assert room.look(100, short) == []
+    sent.store.write(CUT, whole)
+    sent.store.write("incoming/zero/late.png", digit_files[0][10])
+    assert sent.look(short=SHORT) == []
+    assert sent.look(SETTLE - 1, SHORT) == []
+    assert sent.look(2, SHORT) == [CUT]
+    assert "incoming/zero/_READY" in sent.keys("incoming/")
+    assert sent.store.read(REJECTED) == whole[:60]  # what was uploaded stays where it is
+    assert sent.update().of_role("rejected") == ()
+    assert sent.look(100, SHORT) == []
 
 
-def test_other_files_of_the_folder_wait_as_ever(
-    any_store: ObjectStore, settings: Settings, digit_files: DigitFiles, whole: bytes, tmp_path: Path
-) -> None:
-    dropped(any_store, digit_files, cut=whole[:60])
-    room = Room(any_store, settings, tmp_path / "work")
-    room.update()
-    any_store.write("incoming/zero/other.png", whole)
-    short = frozenset({"zero"})
-    room.look(short=short)
-    assert room.look(100, short) == []
-    assert room.keys("incoming/") == ["incoming/zero/other.png"]
+def test_other_files_of_the_folder_wait_as_ever(sent: Room, whole: bytes) -> None:
+    sent.store.write("incoming/zero/other.png", whole)
+    sent.look(short=SHORT)
+    assert sent.look(100, SHORT) == []
+    assert sent.keys("incoming/") == ["incoming/zero/other.png"]

@@ -5,27 +5,17 @@ from pathlib import Path
 
 import pytest
 
-from handlers.bucket.updates import UpdateRecords
 from handlers.settings import Settings
 from handlers.updater.context.troubled import FIRST_PAUSE, LONGEST_PAUSE, Troubled
 from handlers.updater.intake.listing import scan
 from handlers.updater.intake.originals import move_all
-from handlers.updater.intake.plan import Ingest
-from handlers.updater.intake.selection import select
 from model_store.directory import tree
 from model_store.directory.directory_store import DirectoryStore
 from model_store.objects import READ_LIMIT, StoreError, StoreUnavailableError
-from model_store.versions import VersionStore
 from tests.handlers.conftest import DigitFiles
-from tests.handlers.updater.intake.test_left_alone import judged, put
-from tests.handlers.updater.intake.test_plan import SIDE
-
-
-class Clock:
-    now = 0.0
-
-    def __call__(self) -> float:
-        return self.now
+from tests.handlers.updater.intake.conftest import ingest, put
+from tests.handlers.updater.intake.test_left_alone import judged
+from tests.support.clock import Clock
 
 
 class Refusing(DirectoryStore):
@@ -59,13 +49,9 @@ def test_one_object_that_cannot_be_read_holds_up_nobody(root: Path, settings: Se
     troubled = Troubled(clock)
     store.refused = frozenset({"incoming/zero/3.png"})
 
-    def ingest() -> set[str]:
-        intent = UpdateRecords(store).begin(select(list(scan(store, troubled).values()), 10_000, first=True))
-        maker = Ingest(store, VersionStore(store), settings, SIDE, troubled=troubled)
-        return {entry.key for entry in maker.run(intent, None, tmp_path / intent.id, lambda: None).entries}
-
     everything = {info.key for info in store.list("incoming/")}
-    assert ingest() == everything - store.refused
+    plan = ingest(store, settings, tmp_path / "work", troubled=troubled)
+    assert {entry.key for entry in plan.entries} == everything - store.refused
     zero = scan(store, troubled)["zero"]
     assert (zero.images, zero.held, "access denied" in (zero.held_reason or "")) == (5, 1, True)
     store.refused = frozenset()
@@ -88,16 +74,14 @@ def test_a_mended_object_is_tried_at_once(root: Path) -> None:
 def test_a_store_that_is_away_is_no_verdict(root: Path, settings: Settings, tmp_path: Path) -> None:
     store = Refusing(root)
     store.refused, store.kind = frozenset({"incoming/zero/3.png"}), StoreUnavailableError
-    intent = UpdateRecords(store).begin(select(list(scan(store).values()), 10_000, first=True))
     with pytest.raises(StoreUnavailableError):
-        Ingest(store, VersionStore(store), settings, SIDE).run(intent, None, tmp_path, lambda: None)
+        ingest(store, settings, tmp_path / "work")
 
 
 @pytest.mark.usefixtures("images")
 def test_one_object_that_cannot_be_moved_stays_alone(root: Path, settings: Settings, tmp_path: Path) -> None:
     store, troubled = Refusing(root), Troubled()
-    intent = UpdateRecords(store).begin(select(list(scan(store).values()), 10_000, first=True))
-    plan = Ingest(store, VersionStore(store), settings, SIDE).run(intent, None, tmp_path, lambda: None)
+    plan = ingest(store, settings, tmp_path / "work")
     store.refused = frozenset({"incoming/zero/3.png"})
     moved, left = move_all(store, plan.entries, troubled)
     assert left == ["incoming/zero/3.png"]
@@ -139,12 +123,8 @@ def test_a_folder_that_cannot_be_entered_and_links_are_named(
 
     monkeypatch.setattr(os, "scandir", closed)
     states = judged(store)
-    assert {name: state.folder.images for name, state in states.items()} == {
-        "closed": 0,
-        "linked": 0,
-        "one": 6,
-        "zero": 6,
-    }
+    images = {name: state.folder.images for name, state in states.items()}
+    assert images == {"closed": 0, "linked": 0, "one": 6, "zero": 6}
     assert [states[name].state for name in ("one", "zero")] == ["ready", "ready"]
     assert (states["one"].folder.held, states["zero"].folder.held) == (1, 2)
     assert "Permission denied" in states["closed"].reason

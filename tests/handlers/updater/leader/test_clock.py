@@ -11,19 +11,19 @@ from handlers.settings import Settings
 from handlers.stack.ports import free_ports
 from model_store.directory.directory_store import DirectoryStore
 from model_store.versions import VersionStore
-from tests.handlers.conftest import Drop, Processes
+from tests.handlers.conftest import Drop, Launch
 from tests.support.outcome import ended, hashes, learnt_once
-from tests.support.updater_process import hold_child, start, status_of
-from tests.support.waiting import wait_for
+from tests.support.quick_settings import changed
+from tests.support.updater_process import hold_child, status_of
+from tests.support.waiting import STOP_SECONDS, wait_for
 
 
 @pytest.mark.slow
 def test_jumps_lose_nothing_and_delay_nothing(
-    settings: Settings, root: Path, drop: Drop, running: Processes, tmp_path: Path
+    settings: Settings, root: Path, drop: Drop, launch: Launch, tmp_path: Path
 ) -> None:
     (port,) = free_ports(1)
-    updater = settings.updater.model_copy(update={"port": port, "lease_seconds": 3, "settle_seconds": 2})
-    settings = settings.model_copy(update={"updater": updater})
+    settings = changed(settings, updater={"port": port, "lease_seconds": 3, "settle_seconds": 2})
     clock = tmp_path / "clock"
 
     def set_clock(wrong_by: timedelta) -> None:
@@ -31,8 +31,7 @@ def test_jumps_lose_nothing_and_delay_nothing(
         (tmp_path / "set").replace(clock)
 
     set_clock(timedelta())
-    process = start(settings, clock=clock)
-    running.append(process)
+    process = launch(settings, clock=clock)
 
     # Forward while folders settle, back while they are learnt.
     wait_for(lambda: status_of(settings), process)
@@ -61,4 +60,4 @@ def test_jumps_lose_nothing_and_delay_nothing(
     assert VersionStore(DirectoryStore(root)).numbers() == [1, 2]
     assert status_of(settings)["lease"]["state"] == "active"
     process.terminate()
-    assert process.wait(20) == 0
+    assert process.wait(STOP_SECONDS) == 0

@@ -5,16 +5,15 @@ from pathlib import Path
 
 import pytest
 
-from handlers.bucket.update_documents import Done, Entry, FailedFolder, Reason
+from handlers.bucket.update_documents import Entry, FailedFolder, Reason
 from handlers.bucket.updates import UpdateRecords
 from handlers.updater.intake.originals import move_original, write_reasons
 from handlers.updater.leader.fenced_store import FencedStore
 from handlers.updater.leader.lease import KEY, Lease
 from model_store.directory.directory_store import DirectoryStore
-from model_store.manifest import now
-from model_store.objects import PreconditionFailedError
+from model_store.objects import ObjectInfo, PreconditionFailedError
+from tests.support.documents import make_done, make_entry
 
-ENTRY = {"size": 3, "modified": 0.0, "role": "train", "class_name": "ant", "reason": None}
 SHA_OF_ONE = "7692c3ad3540bb803c020b3aee66cd8887123234ea0c6e7143c0add73ff431ed"
 
 
@@ -23,35 +22,35 @@ def asleep(store: DirectoryStore, meanwhile: Callable[[], object]) -> FencedStor
     return FencedStore(store, lambda: (meanwhile(), None)[1])
 
 
-@pytest.mark.parametrize("before", [None, b"before"])
-def test_what_another_has_written_meanwhile_stays(store: DirectoryStore, before: bytes | None) -> None:
-    if before is not None:
-        store.write("updates/failed.json", before)
-    fenced = asleep(store, lambda: store.write("updates/failed.json", b"another's"))
-    with pytest.raises(PreconditionFailedError):
-        fenced.write("updates/failed.json", b"late")
-    assert store.read("updates/failed.json") == b"another's"
+Late = Callable[[FencedStore, ObjectInfo | None, Path], object]
+KEY_OF_ALL = "updates/failed.json"
 
 
-def test_what_was_read_before_another_wrote_replaces_nothing(store: DirectoryStore) -> None:
-    seen = store.write("updates/000001/attempts.json", b"seen")
-    fenced = asleep(store, lambda: store.write("updates/000001/attempts.json", b"another's"))
-    with pytest.raises(PreconditionFailedError):
-        fenced.replace("updates/000001/attempts.json", b"late", expected_etag=seen.etag)
-    assert store.read("updates/000001/attempts.json") == b"another's"
-
-
-def test_a_file_that_another_has_created_stays(store: DirectoryStore, tmp_path: Path) -> None:
+@pytest.mark.parametrize(
+    ("before", "late"),
+    [
+        (None, lambda fenced, _, __: fenced.write(KEY_OF_ALL, b"late")),
+        (b"seen", lambda fenced, _, __: fenced.write(KEY_OF_ALL, b"late")),
+        (b"seen", lambda fenced, seen, _: fenced.replace(KEY_OF_ALL, b"late", expected_etag=seen.etag)),
+        (None, lambda fenced, _, file: fenced.upload(KEY_OF_ALL, file, only_if_absent=True)),
+    ],
+    ids=["write", "write over", "replace", "upload"],
+)
+def test_what_another_has_written_meanwhile_stays(
+    store: DirectoryStore, tmp_path: Path, before: bytes | None, late: Late
+) -> None:
     (tmp_path / "late").write_bytes(b"late")
-    fenced = asleep(store, lambda: store.write("versions/1/model.onnx", b"another's"))
+    seen = store.write(KEY_OF_ALL, before) if before is not None else None
+    fenced = asleep(store, lambda: store.write(KEY_OF_ALL, b"another's"))
     with pytest.raises(PreconditionFailedError):
-        fenced.upload("versions/1/model.onnx", tmp_path / "late", only_if_absent=True)
-    assert store.read("versions/1/model.onnx") == b"another's"
+        late(fenced, seen, tmp_path / "late")
+    assert store.read(KEY_OF_ALL) == b"another's"
 
 
 def entry_of(store: DirectoryStore) -> Entry:
     info = store.write("incoming/ant/1.png", b"one")
-    return Entry(key=info.key, etag=info.etag, sha256=SHA_OF_ONE, target="archive/000001/ant/1.png", **ENTRY)  # type: ignore[arg-type]
+    target = "archive/000001/ant/1.png"
+    return make_entry(info.key, etag=info.etag, sha256=SHA_OF_ONE, class_name="ant", target=target)
 
 
 def test_a_new_image_under_the_name_of_an_archived_one_is_not_taken_away(store: DirectoryStore) -> None:
@@ -81,14 +80,9 @@ def test_the_reason_of_a_rejection_is_written_once(store: DirectoryStore) -> Non
     assert (reason.reason, reason.update_id) == ("damaged", "000001")
 
 
-def published() -> Done:
-    facts = {"images": {}, "moved": 0, "left": (), "timings": {}}
-    return Done(id="000001", result="published", version=1, reason=None, finished_at=now(), **facts)  # type: ignore[arg-type]
-
-
 def test_an_update_ends_once(store: DirectoryStore) -> None:
     records = UpdateRecords(store)
-    done = published()
+    done = make_done("000001", version=1)
     records.write_done(done)
     records.write_done(done.model_copy(update={"result": "failed", "version": None}))
     assert records.done("000001") == done
@@ -96,9 +90,8 @@ def test_an_update_ends_once(store: DirectoryStore) -> None:
 
 def test_a_folder_is_not_set_aside_for_an_update_that_another_updater_ended_well(store: DirectoryStore) -> None:
     records = UpdateRecords(store)
-    end = published()
-    records.write_done(end)
-    records.write_done(end.model_copy(update={"id": "000002", "result": "failed", "version": None}))
+    records.write_done(make_done("000001", version=1))
+    records.write_done(make_done("000002", "failed"))
     folders = {
         name: FailedFolder(fingerprint="f", update_id=update, reason="r")
         for name, update in (("ant", "000001"), ("bee", "000002"), ("cat", "000003"))
@@ -123,8 +116,9 @@ def test_the_term_goes_on_where_the_lease_was_removed(store: DirectoryStore) -> 
 def test_an_update_that_was_begun_late_is_ended_before_the_next_begins(store: DirectoryStore) -> None:
     """Found by a history: a successor that had seen no update went on to the next number."""
     records = UpdateRecords(store)
-    records.begin({})
-    with pytest.raises(PreconditionFailedError, match="update 000001 has been begun"):
+    assert records.begin({}).id == "000001"
+    assert records.unfinished() is not None
+    with pytest.raises(PreconditionFailedError, match="update 000001 has been begun and has no end yet"):
         records.begin({})
-    records.write_done(published())
+    records.write_done(make_done("000001", version=1))
     assert records.begin({}).id == "000002"

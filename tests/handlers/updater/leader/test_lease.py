@@ -18,24 +18,15 @@ from handlers.updater.leader.fenced_store import FencedStore
 from handlers.updater.leader.lease import KEY, SAFE_SHARE, Lease
 from model_store.directory.directory_store import DirectoryStore
 from model_store.objects import ObjectStore
+from tests.support.clock import Clock
 
 SECONDS = 15.0
 Pair = tuple[Lease, Lease]
 
 
-class Clock:
-    """A clock that moves when it is told to."""
-
-    def __init__(self) -> None:
-        self.time = 1000.0
-
-    def __call__(self) -> float:
-        return self.time
-
-
 @pytest.fixture
 def clock() -> Clock:
-    return Clock()
+    return Clock(1000.0)
 
 
 @pytest.fixture
@@ -67,7 +58,7 @@ def test_who_does_not_learn_never_takes_it(store: DirectoryStore, make: Callable
     job.tend()
     page.tend()
     assert (page.state.state, page.state.holder) == ("standby", "job")
-    clock.time += 10 * SECONDS  # the job is silent for good
+    clock.now += 10 * SECONDS  # the job is silent for good
     page.tend()
     assert not page.active
     with pytest.raises(LeaseLostError, match="job is active"):
@@ -79,7 +70,7 @@ def test_the_first_is_active_and_the_second_stands_by(pair: Pair, clock: Clock) 
     assert (first.state.state, first.state.term) == ("active", 1)
     assert (second.state.state, second.state.holder) == ("standby", "first")
     for _ in range(100):  # as long as the holder renews, nobody takes over
-        clock.time += 1
+        clock.now += 1
         first.tend()
         second.tend()
     assert first.active
@@ -94,12 +85,12 @@ def test_a_silent_holder_is_followed_after_the_time_that_was_watched(
 ) -> None:
     first, second = make("first"), make("second")
     first.tend()
-    clock.time += 3600  # the standby was not there to watch: this hour counts for nothing
+    clock.now += 3600  # the standby was not there to watch: this hour counts for nothing
     second.tend()
-    clock.time += SECONDS - 1
+    clock.now += SECONDS - 1
     second.tend()
     assert not second.active
-    clock.time += 1
+    clock.now += 1
     second.tend()
     assert (second.state.state, second.state.term) == ("active", 2)
     assert record(store).name == "second"
@@ -116,12 +107,12 @@ def test_a_holder_stops_writing_before_anybody_may_take_over(pair: Pair, store: 
     first, second = pair
     fenced = FencedStore(store, first.hold)
     fenced.write("updates/1", b"1")
-    clock.time += SECONDS * SAFE_SHARE - 1
+    clock.now += SECONDS * SAFE_SHARE - 1
     fenced.write("updates/2", b"2")
-    clock.time = clock.time + 2  # its own time is over: the store is asked, which gives new time
+    clock.now = clock.now + 2  # its own time is over: the store is asked, which gives new time
     fenced.write("updates/3", b"3")
     second.tend()
-    clock.time += SECONDS
+    clock.now += SECONDS
     second.tend()
     assert second.active
     for change in (
@@ -169,7 +160,7 @@ def test_of_two_that_follow_a_silent_one_one_is_active(
     slow = make("slow", objects=Overtaken(store, "replace", quick.tend))
     for standby in (quick, slow):
         standby.tend()
-    clock.time += SECONDS
+    clock.now += SECONDS
     slow.tend()
     assert (quick.active, slow.active) == (True, False)
     assert record(store).name == "quick"
@@ -177,7 +168,7 @@ def test_of_two_that_follow_a_silent_one_one_is_active(
 
 def test_a_late_clean_stop_takes_nothing_from_a_successor(pair: Pair, store: DirectoryStore, clock: Clock) -> None:
     first, second = pair
-    clock.time += SECONDS
+    clock.now += SECONDS
     second.tend()
     first.release()
     assert (record(store).name, record(store).released) == ("second", False)
@@ -218,7 +209,7 @@ def test_a_lease_that_somebody_edited_is_written_again(
     assert not second.active  # its holder may be writing still
     with pytest.raises(LeaseLostError):
         first.confirm()
-    clock.time += SECONDS
+    clock.now += SECONDS
     second.tend()
     assert second.active
     assert record(store).term == 2
@@ -258,7 +249,7 @@ def test_a_lost_answer_is_not_taken_for_another_holder(root: Path, make: Callabl
         lease.confirm()
     objects.lost = False
     lease.confirm()
-    clock.time += SECONDS
+    clock.now += SECONDS
     lease.confirm()
     assert (lease.state.state, lease.state.term) == ("active", 1)
 

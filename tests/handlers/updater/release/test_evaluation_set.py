@@ -1,16 +1,13 @@
 """Which images measure a class: those that drops held out, or the user's own; with a real model that sees colours."""
 
-import io
 from pathlib import Path
 
 import numpy as np
-import onnx
 import pytest
-from onnx import TensorProto, helper
 from PIL import Image
 
 from handlers.bucket.layout import EVALUATION
-from handlers.bucket.update_documents import Intent, Plan
+from handlers.bucket.update_documents import Intent
 from handlers.updater.context.candidate import Candidate
 from handlers.updater.context.update import PROVISIONAL, Services, Update
 from handlers.updater.release.evaluation_set import measure
@@ -18,60 +15,33 @@ from handlers.updater.training.learnt_spec import learnt_spec
 from lucir_core.memory.image_blobs import ImageBlobs
 from model_store.layout import HOLDOUT, MODEL
 from model_store.manifest import now
+from tests.handlers.torchserve.conftest import colour_model
 from tests.support.counting_store import CountingStore
+from tests.support.documents import make_plan
 
 CLASSES = ("red", "green", "blue")
 HELD, OWN = 2, 3
 
 
-def model() -> bytes:
-    """Both readouts are the mean of each colour channel: the label of a class is the channel of its colour."""
-    nodes = [
-        helper.make_node("Cast", ["images"], ["levels"], to=TensorProto.FLOAT),
-        helper.make_node("ReduceMean", ["levels", "axes"], ["probabilities"], keepdims=0),
-        helper.make_node("Identity", ["probabilities"], ["prototype_cosines"]),
-    ]
-    graph = helper.make_graph(
-        nodes,
-        "colours",
-        [helper.make_tensor_value_info("images", TensorProto.UINT8, ["n", "h", "w", 3])],
-        [
-            helper.make_tensor_value_info(name, TensorProto.FLOAT, ["n", 3])
-            for name in ("probabilities", "prototype_cosines")
-        ],
-        [helper.make_tensor("axes", TensorProto.INT64, [2], [1, 2])],
-    )
-    made = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 18)], ir_version=10)
-    onnx.checker.check_model(made)
-    return made.SerializeToString()
+def model(side: int) -> bytes:
+    """The label of a class is the channel of its colour, for both readouts."""
+    channels = np.eye(3, dtype=np.float32)
+    return colour_model(channels, channels, side).SerializeToString()
 
 
 def add_own(root: Path, name: str) -> None:
     folder = root / "evaluation" / name
     folder.mkdir(parents=True)
     for index in range(OWN):
-        buffer = io.BytesIO()
-        Image.new("RGB", (16 + index, 16), {"green": "lime"}.get(name, name)).save(buffer, "PNG")
-        (folder / f"{index}.png").write_bytes(buffer.getvalue())
+        Image.new("RGB", (16 + index, 16), {"green": "lime"}.get(name, name)).save(folder / f"{index}.png")
 
 
 @pytest.fixture
 def update(services: Services) -> Update:
     """Every class has images held out; red and green were dropped, green had images of its own when planned."""
     side = services.config.resize
-    plan = Plan(
-        id="000001",
-        created_at=now(),
-        parent=None,
-        version=1,
-        classes=CLASSES,
-        new_classes=("red",),
-        updated_classes=("green",),
-        own_evaluation=("green",),
-        resize=side,
-        dropped_at=0.0,
-        entries=(),
-    )
+    facts = {"classes": CLASSES, "new_classes": ("red",), "updated_classes": ("green",), "own_evaluation": ("green",)}
+    plan = make_plan("000001", resize=side, **facts)
     services.records.write_plan(plan)
     update = Update(services, Intent(id=plan.id, created_at=now(), folders={}))
     update.folder.mkdir(parents=True)
@@ -79,7 +49,7 @@ def update(services: Services) -> Update:
     images = np.zeros((len(labels), side, side, 3), np.uint8)
     images[np.arange(len(labels)), :, :, labels] = 255
     ImageBlobs.from_arrays(images, labels, CLASSES).save(update.folder / HOLDOUT)
-    (update.folder / MODEL).write_bytes(model())
+    (update.folder / MODEL).write_bytes(model(side))
     return update
 
 
@@ -114,7 +84,7 @@ def test_both_candidates_of_an_update_are_shown_own_images_that_were_read_once(u
     update.services.objects = store = CountingStore(root, EVALUATION)
     folder = update.folder / PROVISIONAL
     folder.mkdir()
-    (folder / MODEL).write_bytes(model())
+    (folder / MODEL).write_bytes((update.folder / MODEL).read_bytes())
     provisional = Candidate(update.services.versions, update.id, 2, "provisional", folder, update.folder)
     again = Update(update.services, update.intent)
     assert [measured(update, provisional), measured(update), measured(again)] == 3 * [[HELD, OWN, OWN]]

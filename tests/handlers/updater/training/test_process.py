@@ -27,7 +27,8 @@ from lucir_core.memory.image_blobs import ImageBlobs
 from model_store.directory.directory_store import DirectoryStore
 from model_store.layout import HOLDOUT
 from tests.handlers.conftest import Drop
-from tests.support.waiting import lives, wait_for
+from tests.support.quick_settings import changed
+from tests.support.waiting import STOP_SECONDS, lives, wait_for
 
 CLASSES = ("zero", "one")
 NEVER = threading.Event()
@@ -171,8 +172,7 @@ def test_a_stop_ends_it_at_work_and_idle(
 
 
 def test_an_updater_has_one_while_a_drop_settles(settings: Settings, store: DirectoryStore, drop: Drop) -> None:
-    slow = settings.updater.model_copy(update={"settle_seconds": 600})
-    updater = Updater(settings.model_copy(update={"updater": slow}), load_preset("digits"), store)
+    updater = Updater(changed(settings, updater={"settle_seconds": 600}), load_preset("digits"), store)
     thread = threading.Thread(target=updater.run)
     thread.start()
     try:
@@ -186,7 +186,7 @@ def test_an_updater_has_one_while_a_drop_settles(settings: Settings, store: Dire
         wait_for(lambda: is_gone(pid))
     finally:
         updater.stopping.set()
-        thread.join(60)
+        thread.join(STOP_SECONDS)
     assert not thread.is_alive()
 
 

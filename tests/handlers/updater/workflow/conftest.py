@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 
+from handlers.settings import Settings
 from handlers.updater import service
 from tests.handlers.conftest import DigitFiles
 from tests.support.bench import Bench, InProcess, digit_settings, drop_digits
@@ -31,7 +32,12 @@ def in_process(monkeypatch: pytest.MonkeyPatch) -> None:
 
 @pytest.fixture
 def bench(three_digits: Path, tmp_path: Path) -> Iterator[Bench]:
-    shutil.copytree(three_digits, tmp_path / "data", ignore=shutil.ignore_patterns("*.sock", "work"))
-    made = Bench(digit_settings(tmp_path / "data"))
-    yield made
-    made.close()
+    yield from on_a_copy(three_digits, digit_settings(tmp_path / "data"))
+
+
+def on_a_copy(data: Path, settings: Settings) -> Iterator[Bench]:
+    """A bench whose data folder begins as this one is."""
+    shutil.copytree(data, settings.data, ignore=shutil.ignore_patterns("*.sock", "work"))
+    bench = Bench(settings)
+    yield bench
+    bench.close()

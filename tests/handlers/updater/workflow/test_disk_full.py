@@ -10,6 +10,7 @@ import pytest
 from handlers.settings import Settings
 from tests.handlers.conftest import Drop
 from tests.support.outcome import ended, hashes, learnt_once
+from tests.support.quick_settings import changed
 from tests.support.updater_process import start, status_of
 from tests.support.waiting import wait_for
 from tools.servers.server import free_port
@@ -51,8 +52,7 @@ def fill(disk: Path) -> Path:
 
 
 def test_a_full_disk_is_waited_out(small_disk: Path, settings: Settings, root: Path, drop: Drop) -> None:
-    updater = settings.updater.model_copy(update={"port": free_port()})
-    quick = settings.model_copy(update={"updater": updater})
+    quick = changed(settings, updater={"port": free_port()})
     process = start(quick)
     try:
         wait_for(lambda: status_of(quick).get("lease", {}).get("state") == "active", process)

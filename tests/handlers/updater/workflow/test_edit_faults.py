@@ -1,6 +1,5 @@
 """Edits that are cut short, overtaken, impossible, or fail: each ends, and nothing else is held up by them."""
 
-import shutil
 from dataclasses import replace
 
 import pytest
@@ -10,7 +9,8 @@ from handlers.updater import service
 from handlers.updater.context.update import Update
 from handlers.updater.workflow import edit_steps
 from handlers.updater.workflow.runner import Step
-from tests.support.bench import BOTH, Bench, Killed, dying, sha
+from tests.support.bench import Bench, killed_at_every_step, sha
+from tests.support.present import present
 
 pytestmark = [pytest.mark.slow, pytest.mark.usefixtures("in_process")]
 
@@ -20,26 +20,11 @@ def test_an_edit_survives_a_kill_at_every_step(bench: Bench, monkeypatch: pytest
     doomed = bench.archived("one")[:2]
     operation = DeleteImages(hashes=tuple(sha(bench.store.read(key)) for key in doomed))
     request = bench.updater.edits.submit(operation)
-    original = edit_steps.EDIT_STEPS
-    runs: list[str] = []
-
-    for name in [step.name for step in original]:
-        for when in BOTH:
-            monkeypatch.setattr(service, "EDIT_STEPS", dying(original, name, when, runs))
-            if (name, when) == ("swap", "before"):
-                shutil.rmtree(bench.settings.work_folder)  # another machine goes on
-            with pytest.raises(Killed):
-                bench.run("000002")
-            bench.restart()
-    monkeypatch.setattr(service, "EDIT_STEPS", original)
-    assert bench.run("000002").result == "published"
-    assert runs == [step.name for step in original]
+    killed_at_every_step(bench, monkeypatch, "EDIT_STEPS", "000002")
     bench.look()
     assert (bench.updater.records.latest(), bench.versions.numbers()) == ("000002", [1, 2])
     assert bench.requests_left() == []
-    state = bench.updater.edits.state(request.id)
-    assert state.answer is not None
-    assert sorted(state.answer.deleted) == doomed
+    assert sorted(present(bench.updater.edits.state(request.id).answer).deleted) == doomed
     assert len(bench.archived("one")) == 13
     assert bench.learnt(2).find(operation.hashes) == {}
 
@@ -88,15 +73,12 @@ def test_an_edit_that_fails_is_given_up_and_drops_go_on(bench: Bench, monkeypatc
     assert bench.requests_left() == []
     assert bench.updater.edits.state(request.id).state == "done"
     assert bench.versions.numbers() == [1]
-    state = bench.ask(Remove(name="one"), "000003")
-    assert state.done is not None
-    assert state.done.result == "published"
+    assert present(bench.ask(Remove(name="one"), "000003").done).result == "published"
 
 
 def test_a_damaged_request_and_a_foreign_file_are_left_alone(bench: Bench, caplog: pytest.LogCaptureFixture) -> None:
     bench.store.write("requests/000001-1700000000000-0123abcd.json", b"{")
     bench.store.write("requests/notes.txt", b"mine")
-    state = bench.ask(Rename(name="one", to="uno"), "000002")
-    assert state.done is not None
+    assert bench.ask(Rename(name="one", to="uno"), "000002").done is not None
     assert "a request is left alone" in caplog.text
     assert len(bench.requests_left()) == 2

@@ -4,9 +4,10 @@ import numpy as np
 import pytest
 
 from handlers.bucket.edit_documents import DeleteImages, Merge, Remove, Rename
+from handlers.bucket.edit_requests import EditDesk
 from handlers.bucket.edit_rules import EditError
 from handlers.bucket.seen_images import Learnt
-from handlers.bucket.update_documents import Plan
+from handlers.bucket.updates import UpdateRecords
 from handlers.settings import Settings
 from handlers.torchserve.canary import Canary
 from handlers.updater.intake.reader import Reader
@@ -16,11 +17,11 @@ from model_store.directory.directory_store import DirectoryStore
 from model_store.manifest import Gate
 from tests.handlers.conftest import DigitFiles
 from tests.support.bench import Bench, drop_digits, sha
+from tests.support.present import present
 
-pytestmark = pytest.mark.slow
+pytestmark = [pytest.mark.slow, pytest.mark.usefixtures("in_process")]
 
 
-@pytest.mark.usefixtures("in_process")
 def test_rename_merge_and_remove_make_versions(bench: Bench, digit_files: DigitFiles) -> None:
     before = bench.versions.evaluation(1)
     (bench.root / "evaluation" / "one").mkdir(parents=True)
@@ -38,8 +39,7 @@ def test_rename_merge_and_remove_make_versions(bench: Bench, digit_files: DigitF
     assert evaluation.history == before.history
     assert evaluation.class_best == {"eins" if k == "one" else k: v for k, v in before.class_best.items()}
     assert bench.blobs(2, "holdout").classes == bench.learnt(2).classes == renamed.classes
-    assert state.answer is not None
-    assert any("evaluation/one/" in note for note in state.answer.notes)
+    assert any("evaluation/one/" in note for note in present(state.answer).notes)
     assert (bench.served().version, bench.served().reason) == (2, "rename 'one' to 'eins'")
     assert bench.requests_left() == []
 
@@ -58,44 +58,39 @@ def test_rename_merge_and_remove_make_versions(bench: Bench, digit_files: DigitF
     # Later images join the renamed class; what was learnt under the old name is known.
     drop_digits(bench.root, "eins", (digit_files[1][index] for index in (0, *range(20, 26))))
     assert bench.run("000004").result == "published"
-    plan = bench.updater.records.read(Plan, "000004", "plan.json")
-    assert plan is not None
+    plan = present(bench.updater.records.plan("000004"))
     assert (plan.updated_classes, plan.parent) == (("eins",), 3)
     assert [entry.reason for entry in plan.of_role("rejected")] == ["exactly this image was learnt before, as 'eins'"]
 
 
-@pytest.mark.usefixtures("in_process")
 def test_a_removed_class_is_gone_and_its_files_are_named(bench: Bench, digit_files: DigitFiles) -> None:
     files = bench.archived("two")
-    state = bench.ask(Remove(name="two"), "000002")
+    answer = present(bench.ask(Remove(name="two"), "000002").answer)
     assert bench.versions.manifest(2).classes == ("one", "zero")
     for name in ("exemplars", "holdout"):
         assert bench.blobs(2, name).classes == ("one", "zero")
     assert sorted({*bench.blobs(2, "exemplars").labels.tolist()}) == [0, 1]
     twos = [sha(data) for data in digit_files[2][:15]]
     assert (len(bench.learnt(1).find(twos)), bench.learnt(2).find(twos)) == (15, {})
-    assert state.answer is not None
-    assert list(state.answer.files) == files
-    assert (state.answer.deleted, state.answer.versions) == ((), (1,))
-    assert (state.answer.exemplars_removed, state.answer.held_out_removed) == (4, 3)
+    assert list(answer.files) == files
+    assert (answer.deleted, answer.versions) == ((), (1,))
+    assert (answer.exemplars_removed, answer.held_out_removed) == (4, 3)
     assert bench.archived("two") == files
 
     (bench.root / bench.archived("zero")[0]).write_bytes(b"somebody else's")
-    state = bench.ask(Rename(name="zero", to="null"), "000003")
+    bench.ask(Rename(name="zero", to="null"), "000003")
     drop_digits(bench.root, "two", digit_files[2][:6])  # learnt before, and forgotten
     assert bench.run("000004").result == "published"
     assert bench.versions.manifest(4).classes == ("one", "null", "two")
     foreign, *ours = bench.archived("zero")
-    state = bench.ask(Remove(name="null", delete_originals=True), "000005")
-    assert state.answer is not None
-    assert (list(state.answer.left), state.answer.files) == ([foreign], ())
+    answer = present(bench.ask(Remove(name="null", delete_originals=True), "000005").answer)
+    assert (list(answer.left), answer.files) == ([foreign], ())
     assert bench.archived("zero") == [foreign]
     # The duplicate that had been rejected is the same image: it goes too, with its reason.
-    assert sorted(state.answer.deleted) == sorted([*ours, "rejected/000001/zero/again.png"])
+    assert sorted(answer.deleted) == sorted([*ours, "rejected/000001/zero/again.png"])
     assert list(bench.store.list("rejected/")) == []
 
 
-@pytest.mark.usefixtures("in_process")
 @pytest.mark.parametrize("known", [True, False])
 def test_a_deleted_image_is_nowhere_but_in_older_versions(
     bench: Bench, digit_files: DigitFiles, monkeypatch: pytest.MonkeyPatch, known: bool
@@ -104,11 +99,10 @@ def test_a_deleted_image_is_nowhere_but_in_older_versions(
         monkeypatch.setattr(Learnt, "digests_of", lambda self, hashes: set())
     exemplars, held = bench.blobs(1, "exemplars"), bench.blobs(1, "holdout")
     chosen = [_original_of(bench, blobs, 2) for blobs in (exemplars, held)]
-    state = bench.ask(DeleteImages(hashes=tuple(sha(bench.store.read(key)) for key in chosen)), "000002")
-    assert state.answer is not None
-    assert sorted(state.answer.deleted) == sorted(chosen)
-    assert (state.answer.exemplars_removed, state.answer.held_out_removed) == (1, 1)
-    assert state.answer.versions == (1,)
+    request = DeleteImages(hashes=tuple(sha(bench.store.read(key)) for key in chosen))
+    answer = present(bench.ask(request, "000002").answer)
+    assert sorted(answer.deleted) == sorted(chosen)
+    assert (answer.exemplars_removed, answer.held_out_removed, answer.versions) == (1, 1, (1,))
     assert not {info.key for info in bench.store.list("archive/")} & set(chosen)
     for name, blobs in (("exemplars", exemplars), ("holdout", held)):
         after = bench.blobs(2, name)
@@ -118,10 +112,9 @@ def test_a_deleted_image_is_nowhere_but_in_older_versions(
     assert (counts.train["zero"], counts.holdout["zero"], counts.exemplars["zero"]) == (11, 2, 3)
     assert len(bench.learnt(2).hashes) == len(bench.learnt(1).hashes) - 2
     # Again: nothing knows it any more.
-    again = bench.ask(DeleteImages(hashes=(sha(digit_files[9][0]),)), "000003")
-    assert again.done is not None
-    assert (again.done.result, again.done.version) == ("rejected", None)
-    assert "none of these images" in (again.done.reason or "")
+    again = present(bench.ask(DeleteImages(hashes=(sha(digit_files[9][0]),)), "000003").done)
+    assert (again.result, again.version) == ("rejected", None)
+    assert "none of these images" in (again.reason or "")
     assert bench.versions.numbers() == [1, 2]
 
 
@@ -135,22 +128,17 @@ def _original_of(bench: Bench, blobs: ImageBlobs, label: int) -> str:
     raise AssertionError("no original")
 
 
-@pytest.mark.usefixtures("in_process")
 def test_a_merge_that_the_gate_refuses_is_kept_and_not_served(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
     refused = Gate(passed=False, reasons=("worse than before",))
     monkeypatch.setattr(evaluation_set, "judge", lambda *_: refused)
-    state = bench.ask(Merge(names=("one", "two"), into="both"), "000002")
-    assert state.done is not None
-    assert (state.done.result, state.done.version) == ("refused", 2)
-    assert "worse than before" in (state.done.reason or "")
+    done = present(bench.ask(Merge(names=("one", "two"), into="both"), "000002").done)
+    assert (done.result, done.version) == ("refused", 2)
+    assert "worse than before" in (done.reason or "")
     assert bench.served().version == 1
     assert bench.counted("refused") == 1
 
 
 def test_requests_wait_for_the_first_class(settings: Settings, store: DirectoryStore) -> None:
-    from handlers.bucket.edit_requests import EditDesk
-    from handlers.bucket.updates import UpdateRecords
-
     desk = EditDesk(store, UpdateRecords(store))
     with pytest.raises(EditError, match="nothing has been learnt yet"):
         desk.submit(Remove(name="x"))

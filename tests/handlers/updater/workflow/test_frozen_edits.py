@@ -12,7 +12,8 @@ from handlers.updater.release.report.doubts import WARNED_SHARE
 from lucir_core.memory.feature_memory import FeatureMemory
 from model_store.directory.directory_store import DirectoryStore
 from tests.handlers.conftest import DigitFiles
-from tests.support.bench import Bench, InProcess, digit_settings, sha
+from tests.support.bench import Bench, InProcess, digit_settings, drop_digits, sha
+from tests.support.present import present
 
 pytestmark = pytest.mark.slow
 
@@ -25,10 +26,7 @@ def bench(tmp_path: Path, digit_files: DigitFiles, monkeypatch: pytest.MonkeyPat
     monkeypatch.setattr("handlers.updater.service.Child", InProcess)
     settings = digit_settings(tmp_path / "data", **FROZEN)
     for name, digit in (("zero", 0), ("one", 1), ("two", 2)):
-        folder = settings.data / "store" / "incoming" / name
-        folder.mkdir(parents=True)
-        for index in range(6):
-            (folder / f"{index:03d}.png").write_bytes(digit_files[digit][index])
+        drop_digits(settings.data / "store", name, digit_files[digit][:6])
     bench = Bench(settings)
     assert bench.run("000001").result == "published"
     yield bench
@@ -54,22 +52,18 @@ def test_what_was_made_here_is_not_fetched_for_the_next_update(bench: Bench, mon
 
 def test_the_answer_says_that_nothing_is_left(bench: Bench, digit_files: DigitFiles) -> None:
     gone = digit_files[0][3]
-    state = bench.ask(DeleteImages(hashes=(sha(gone),)), "000002")
-    assert state.answer is not None
-    assert NOTHING_LEFT in state.answer.notes
-    assert WEIGHTS not in state.answer.notes
+    notes = present(bench.ask(DeleteImages(hashes=(sha(gone),)), "000002").answer).notes
+    assert NOTHING_LEFT in notes
+    assert WEIGHTS not in notes
     assert len(_features(bench, 2)) == len(_features(bench, 1)) - 1
 
-    state = bench.ask(Remove(name="two"), "000003")
-    assert state.answer is not None
-    assert NOTHING_LEFT in state.answer.notes
+    assert NOTHING_LEFT in present(bench.ask(Remove(name="two"), "000003").answer).notes
     assert set(_features(bench, 3).labels.tolist()) == {0, 1}
 
 
 def test_the_report_of_a_drop_names_images_to_look_at_by_their_keys(bench: Bench) -> None:
     path = bench.root / "versions" / "1" / "report.json"
-    doubts = Report.model_validate_json(path.read_bytes()).doubts
-    assert doubts is not None
+    doubts = present(Report.model_validate_json(path.read_bytes()).doubts)
     assert doubts.judged == 18
     stored = {info.key for info in bench.store.list("archive/")}
     assert {row.key for row in doubts.mislabelled} <= stored

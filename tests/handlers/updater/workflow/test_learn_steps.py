@@ -21,10 +21,12 @@ from handlers.updater.workflow.provisional_steps import STEPS as PROVISIONAL_STE
 from lucir_core.memory.image_blobs import ImageBlobs
 from model_store.directory.directory_store import DirectoryStore
 from model_store.versions import VersionStore
-from tests.handlers.conftest import DigitFiles, Drop, Processes
+from tests.handlers.conftest import DigitFiles, Drop, Launch
 from tests.support.outcome import ended, hashes, learnt_once
-from tests.support.updater_process import hold_child, log_of, start, status_of
-from tests.support.waiting import wait_for
+from tests.support.present import present
+from tests.support.quick_settings import changed
+from tests.support.updater_process import hold_child, log_of, status_of
+from tests.support.waiting import PATIENCE, STOP_SECONDS, wait_for
 
 pytestmark = pytest.mark.slow
 
@@ -33,7 +35,7 @@ pytestmark = pytest.mark.slow
 def quick(settings: Settings) -> Settings:
     """The settings of a process: a free port, no server to wait for."""
     (port,) = free_ports(1)
-    return settings.model_copy(update={"updater": settings.updater.model_copy(update={"port": port})})
+    return changed(settings, updater={"port": port})
 
 
 @pytest.mark.timeout(900)  # three trainings
@@ -43,14 +45,13 @@ def test_drops_become_versions_and_every_byte_stays(
     root: Path,
     drop: Drop,
     digit_files: DigitFiles,
-    running: Processes,
+    launch: Launch,
 ) -> None:
-    process = start(quick)
-    running.append(process)
     drop("zero", 0)
     bad = drop("one", 1) / "bad.png"
     bad.write_bytes(b"no image")
     dropped = hashes(root, "incoming")
+    process = launch(quick)
     assert wait_for(lambda: ended(root, "000001"), process).result == "published"
     assert hashes(root, "archive", "rejected") == dropped
     assert list(store.list("incoming/")) == []
@@ -98,26 +99,23 @@ def test_drops_become_versions_and_every_byte_stays(
     assert (versions.manifest(3).parent, versions.manifest(3).classes) == (1, ("one", "zero", "two"))
 
     process.terminate()
-    assert process.wait(8) == 0
+    assert process.wait(STOP_SECONDS) == 0
 
 
 @pytest.mark.timeout(900)  # twenty-one starts of a process
-def test_an_update_survives_a_kill_at_every_step(quick: Settings, root: Path, drop: Drop, running: Processes) -> None:
+def test_an_update_survives_a_kill_at_every_step(quick: Settings, root: Path, drop: Drop, launch: Launch) -> None:
     drop("zero", 0)
     drop("one", 1, marked=True)
     dropped = hashes(root, "incoming")
     left_out = {name for name, _, _ in PROVISIONAL_STEPS} | {"fall-back"}  # see test_provisional_loop
     for name in [step.name for step in STEPS if step.name not in left_out]:
         for when in ("before", "after"):
-            process = start(quick, f"{name}:{when}")
-            running.append(process)
-            assert process.wait(120) == -signal.SIGKILL, (name, when)
+            process = launch(quick, f"{name}:{when}")
+            assert process.wait(PATIENCE) == -signal.SIGKILL, (name, when)
             assert hashes(root, "incoming", "archive", "rejected") == dropped, (name, when)
-    process = start(quick)
-    running.append(process)
+    process = launch(quick)
     wait_for(lambda: status_of(quick).get("last_update"), process)
-    done = ended(root, "000001")
-    assert done is not None
+    done = present(ended(root, "000001"))
     assert (done.result, done.version) == ("published", 1)
     assert hashes(root, "archive") == dropped
     assert not (root / "updates" / "000002").exists()
@@ -126,12 +124,11 @@ def test_an_update_survives_a_kill_at_every_step(quick: Settings, root: Path, dr
 
 
 def test_a_killed_child_is_started_again_and_dies_with_its_parent(
-    quick: Settings, root: Path, drop: Drop, running: Processes
+    quick: Settings, root: Path, drop: Drop, launch: Launch
 ) -> None:
     drop("zero", 0)
     drop("one", 1)
-    process = start(quick)
-    running.append(process)
+    process = launch(quick)
     first = hold_child(quick, process)
     os.kill(first, signal.SIGKILL)
     wait_for(lambda: status_of(quick)["errors"], process)
@@ -143,22 +140,20 @@ def test_a_killed_child_is_started_again_and_dies_with_its_parent(
     while Path(f"/proc/{second}").exists():  # the kernel kills it; its new parent reaps it
         if "State:\tZ" in Path(f"/proc/{second}/status").read_text(encoding="utf-8"):
             break
-    process = start(quick)
-    running.append(process)
+    process = launch(quick)
     assert wait_for(lambda: ended(root, "000001"), process).result == "published"
     learnt_once(root, 1)
 
 
 def test_a_drop_that_cannot_be_learnt_is_set_aside_and_others_go_on(
-    quick: Settings, root: Path, drop: Drop, running: Processes
+    quick: Settings, root: Path, drop: Drop, launch: Launch
 ) -> None:
     diverging = {**quick.learning.overrides, "lr": 1e30, "epochs": 6, "batch_size": 8}
-    broken = quick.model_copy(update={"learning": quick.learning.model_copy(update={"overrides": diverging})})
+    broken = changed(quick, learning={"overrides": diverging})
     drop("zero", 0)
     drop("one", 1)
     dropped = hashes(root, "incoming")
-    process = start(broken)
-    running.append(process)
+    process = launch(broken)
     done = wait_for(lambda: ended(root, "000001"), process)
     assert done.result == "failed"
     assert "learn failed 3 times" in (done.reason or "")
@@ -166,10 +161,9 @@ def test_a_drop_that_cannot_be_learnt_is_set_aside_and_others_go_on(
     states = wait_for(lambda: [w for w in status_of(broken)["waiting"] if w["state"] == "failed"], process)
     assert {state["class"] for state in states} == {"zero", "one"}
     process.terminate()
-    assert process.wait(8) == 0
+    assert process.wait(STOP_SECONDS) == 0
     # It stays so after a restart, until something in the folders changes.
-    process = start(quick)
-    running.append(process)
+    process = launch(quick)
     wait_for(lambda: len([w for w in status_of(quick).get("waiting", []) if w["state"] == "failed"]) == 2, process)
     for name in ("zero", "one"):
         (root / "incoming" / name / "_READY").touch()
@@ -177,13 +171,12 @@ def test_a_drop_that_cannot_be_learnt_is_set_aside_and_others_go_on(
 
 
 def test_a_refused_version_is_kept_and_not_served(
-    quick: Settings, root: Path, store: DirectoryStore, drop: Drop, running: Processes
+    quick: Settings, root: Path, store: DirectoryStore, drop: Drop, launch: Launch
 ) -> None:
-    strict = quick.model_copy(update={"gate": quick.gate.model_copy(update={"min_new_accuracy": 1.0})})
+    strict = changed(quick, gate={"min_new_accuracy": 1.0})
     drop("zero", 8, 20)
     drop("one", 1, 20)
-    process = start(strict)
-    running.append(process)
+    process = launch(strict)
     done = wait_for(lambda: ended(root, "000001"), process)
     assert (done.result, done.version) == ("refused", 1)
     assert "gate.min_new_accuracy" in (done.reason or "")
@@ -195,10 +188,9 @@ def test_a_refused_version_is_kept_and_not_served(
 
 
 def test_the_store_going_away_is_shown_and_survived(
-    quick: Settings, root: Path, tmp_path: Path, running: Processes
+    quick: Settings, root: Path, tmp_path: Path, launch: Launch
 ) -> None:
-    process = start(quick)
-    running.append(process)
+    process = launch(quick)
     wait_for(lambda: status_of(quick), process)
     shutil.move(root, tmp_path / "away")
     assert "is gone" in wait_for(lambda: status_of(quick)["store"]["error"], process)

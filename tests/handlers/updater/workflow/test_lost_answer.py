@@ -10,7 +10,8 @@ from lucir_core.config.phase_config import load_preset
 from model_store.directory.directory_store import DirectoryStore
 from model_store.objects import ObjectInfo, StoreUnavailableError
 from tests.handlers.conftest import Drop
-from tests.support.waiting import wait_for
+from tests.support.present import present
+from tests.support.waiting import STOP_SECONDS, wait_for
 
 
 class Forgetful(DirectoryStore):
@@ -39,10 +40,9 @@ def test_an_update_that_was_begun_without_an_answer_is_gone_on_with(settings: Se
         wait_for(lambda: not list(store.list("incoming/")))
     finally:
         updater.stopping.set()
-        thread.join(20)
+        thread.join(STOP_SECONDS)
     assert not thread.is_alive()
     assert not store.answered
     records = UpdateRecords(store)
     assert records.ids() == ["000001"]
-    assert (done := records.done("000001")) is not None
-    assert done.result == "rejected"
+    assert present(records.done("000001")).result == "rejected"

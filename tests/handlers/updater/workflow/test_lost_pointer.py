@@ -9,7 +9,7 @@ from lucir_core.config.phase_config import load_preset
 from model_store.directory.directory_store import DirectoryStore
 from model_store.versions import POINTER
 from tests.handlers.conftest import Drop
-from tests.support.waiting import wait_for
+from tests.support.waiting import STOP_SECONDS, wait_for
 
 
 def test_a_pointer_to_nothing_or_to_no_json_holds_a_drop_up(
@@ -36,5 +36,5 @@ def test_a_pointer_to_nothing_or_to_no_json_holds_a_drop_up(
         assert [info.key for info in store.list("incoming/")] == before
     finally:
         updater.stopping.set()
-        thread.join(20)
+        thread.join(STOP_SECONDS)
     assert not thread.is_alive()

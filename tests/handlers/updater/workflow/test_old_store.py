@@ -12,9 +12,10 @@ from handlers.inference.version_model import VersionModel
 from handlers.settings import Settings
 from model_store.directory.directory_store import DirectoryStore
 from model_store.versions import VersionStore
-from tests.handlers.conftest import Drop, Processes
+from tests.handlers.conftest import Drop, Launch
 from tests.support.outcome import ended, hashes, learnt_once
-from tests.support.updater_process import start
+from tests.support.present import present
+from tests.support.quick_settings import changed
 from tests.support.waiting import wait_for
 
 OLD = Path(__file__).parents[3] / "data" / "store_a175682"
@@ -32,9 +33,7 @@ def old(root: Path) -> Path:
 
 def test_its_version_is_verified_and_answers(old: Path) -> None:
     versions = VersionStore(DirectoryStore(old))
-    pointer = versions.current()
-    assert pointer is not None
-    assert (pointer.version, versions.numbers()) == (4, [1, 3, 4])
+    assert (present(versions.current()).version, versions.numbers()) == (4, [1, 3, 4])
     model = VersionModel.load(old / "versions" / "4")
     assert model.classes == NAMES
     images = [Image.open(path).convert("RGB") for path in sorted((old / "archive").rglob("*.png"))]
@@ -46,22 +45,18 @@ def test_its_version_is_verified_and_answers(old: Path) -> None:
 
 @pytest.mark.slow
 def test_the_waiting_rename_is_done_and_one_more_class_is_learnt(
-    old: Path, drop: Drop, settings: Settings, running: Processes
+    old: Path, drop: Drop, settings: Settings, launch: Launch
 ) -> None:
     overrides = {"network": "resnet8", "size": 8, "resize": 8, "min_steps": 2}
-    learning = settings.learning.model_copy(update={"overrides": settings.learning.overrides | overrides})
     drop("four", 4)
-    process = start(settings.model_copy(update={"learning": learning}))
-    running.append(process)
+    process = launch(changed(settings, learning={"overrides": settings.learning.overrides | overrides}))
 
     def done(update: str) -> Done:
         return wait_for(lambda: ended(old, update), process, patience=LIMIT)
 
     assert (done("000004").result, done("000005").result) == ("published", "published")
     versions = VersionStore(DirectoryStore(old))
-    pointer = versions.current()
-    assert pointer is not None
-    newest = versions.manifest(pointer.version)
+    newest = versions.manifest(present(versions.current()).version)
     assert set(newest.classes) == {"one", "deux", "zero", "trois", "four"}
     assert VersionModel.load(old / "versions" / str(newest.version)).classes == newest.classes
     learnt_once(old, newest.version)

@@ -18,6 +18,7 @@ from handlers.updater.workflow.runner import Runner, Step
 from model_store.directory.directory_store import DirectoryStore
 from model_store.objects import ObjectInfo, StoreError
 from tests.handlers.conftest import Drop
+from tests.support.present import present
 
 UPDATE = "000001"
 SUPERSEDED = GivenUp(result="superseded", reason="version 7 is served now")
@@ -122,7 +123,7 @@ def test_what_was_given_up_stays_so_whoever_ends_it(services: Services) -> None:
     services.records.revise_attempts(UPDATE, lambda _: Attempts(begun={"learn": 1}, given_up=SUPERSEDED))
     ran = list[str]()
     Runner(update, [learning(lambda _: ran.append("learn"))]).run()
-    assert (done := services.records.done(UPDATE)) is not None
+    done = present(services.records.done(UPDATE))
     assert (done.result, done.reason, ran) == ("superseded", SUPERSEDED.reason, [])
 
 

@@ -7,6 +7,7 @@ import pytest
 from handlers.bucket.updates import UpdateRecords
 from tests.handlers.conftest import DigitFiles
 from tests.support.bench import Bench
+from tests.support.present import present
 from tests.support.waiting import wait_for
 
 pytestmark = [pytest.mark.slow, pytest.mark.usefixtures("in_process")]
@@ -30,8 +31,7 @@ def test_a_file_that_was_cut_off_is_learnt_when_it_is_whole(bench: Bench, digit_
         return done.result if done is not None else None
 
     assert wait_for(third) == "published"
-    plan = records.plan("000003")
-    assert plan is not None
+    plan = present(records.plan("000003"))
     assert [(entry.key, entry.role) for entry in plan.entries if entry.role != "marker"] == [
         ("incoming/zero/slow.png", "train")
     ]

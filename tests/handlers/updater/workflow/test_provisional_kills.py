@@ -21,10 +21,11 @@ from lucir_core.memory.image_blobs import ImageBlobs
 from lucir_core.state import load_state
 from model_store.directory.directory_store import DirectoryStore
 from model_store.versions import VersionStore
-from tests.handlers.conftest import Drop, Processes
+from tests.handlers.conftest import Drop, Launch
 from tests.support.outcome import ended, hashes, learnt_once
-from tests.support.updater_process import hold_child, log_of, start, status_of
-from tests.support.waiting import wait_for
+from tests.support.quick_settings import changed
+from tests.support.updater_process import hold_child, log_of, status_of
+from tests.support.waiting import PATIENCE, STOP_SECONDS, wait_for
 
 pytestmark = pytest.mark.slow
 
@@ -33,11 +34,7 @@ pytestmark = pytest.mark.slow
 def quick(settings: Settings) -> Settings:
     """A free port, no server to wait for, a provisional version of every drop."""
     (port,) = free_ports(1)
-    changes = {
-        "updater": settings.updater.model_copy(update={"port": port}),
-        "learning": settings.learning.model_copy(update={"imprint_first": True}),
-    }
-    return settings.model_copy(update=changes)
+    return changed(settings, updater={"port": port}, learning={"imprint_first": True})
 
 
 def pointed(versions: VersionStore) -> int | None:
@@ -47,13 +44,12 @@ def pointed(versions: VersionStore) -> int | None:
 
 @pytest.mark.timeout(600)  # three trainings
 def test_a_provisional_version_answers_until_the_learnt_one_does(
-    quick: Settings, root: Path, store: DirectoryStore, drop: Drop, running: Processes
+    quick: Settings, root: Path, store: DirectoryStore, drop: Drop, launch: Launch
 ) -> None:
     versions = VersionStore(store)
     drop("zero", 0)
     drop("one", 1)
-    process = start(quick)
-    running.append(process)
+    process = launch(quick)
     assert wait_for(lambda: ended(root, "000001"), process).version == 1  # a first phase has nothing to imprint on
 
     drop("two", 2)
@@ -129,39 +125,35 @@ WALKED = (
 
 @pytest.mark.timeout(1500)  # nineteen starts of a process
 def test_kills_around_a_provisional_version_change_nothing(
-    quick: Settings, root: Path, store: DirectoryStore, drop: Drop, running: Processes
+    quick: Settings, root: Path, store: DirectoryStore, drop: Drop, launch: Launch
 ) -> None:
     versions = VersionStore(store)
     drop("zero", 0)
     drop("one", 1, marked=True)
-    process = start(quick)
-    running.append(process)
+    process = launch(quick)
     wait_for(lambda: ended(root, "000001"), process)
     process.terminate()
-    process.wait(10)
+    process.wait(STOP_SECONDS)
     drop("two", 2, marked=True)
     undisturbed = root.with_name("undisturbed")
     shutil.copytree(root, undisturbed)
     dropped = hashes(root, "incoming", "archive")
     for name in WALKED:
         for when in ("before", "after"):
-            process = start(quick, f"{name}:{when}")
-            running.append(process)
-            assert process.wait(300) == -signal.SIGKILL, (name, when)
+            process = launch(quick, f"{name}:{when}")
+            assert process.wait(PATIENCE) == -signal.SIGKILL, (name, when)
             assert hashes(root, "incoming", "archive") == dropped, (name, when)
             offered = WALKED.index(name) > 3 or (name, when) == ("point-provisional", "after")
             expected = 3 if (name, when) == ("point", "after") else 2 if offered else 1
             assert pointed(versions) == expected, (name, when)
-    process = start(quick)
-    running.append(process)
+    process = launch(quick)
     done = wait_for(lambda: ended(root, "000002"), process)
     assert (done.result, done.version, versions.numbers(), pointed(versions)) == ("published", 3, [1, 2, 3], 3)
     assert log_of(quick).count("phase learnt") == 2  # nothing that was durable was done again
     process.terminate()
-    process.wait(10)
+    process.wait(STOP_SECONDS)
 
-    process = start(quick.model_copy(update={"store": undisturbed.as_uri(), "data": root.with_name("other")}))
-    running.append(process)
+    process = launch(quick.model_copy(update={"store": undisturbed.as_uri(), "data": root.with_name("other")}))
     wait_for(lambda: ended(undisturbed, "000002"), process)
     for number in ("2", "3"):
         for name in ("checkpoint.safetensors", "exemplars.safetensors", "model.onnx", "learnt.safetensors"):
@@ -171,7 +163,7 @@ def test_kills_around_a_provisional_version_change_nothing(
 
 @pytest.mark.timeout(600)
 def test_a_refused_learnt_version_leaves_the_provisional_one_in_place(
-    quick: Settings, root: Path, store: DirectoryStore, drop: Drop, running: Processes
+    quick: Settings, root: Path, store: DirectoryStore, drop: Drop, launch: Launch
 ) -> None:
     """Training that forgets everything old: the gate refuses it, and not the imprinted version."""
     forgetful = {
@@ -182,17 +174,11 @@ def test_a_refused_learnt_version_leaves_the_provisional_one_in_place(
         "less_forget": False,
         "ranking_weight": 0,
     }
-    strict = quick.model_copy(
-        update={
-            "learning": quick.learning.model_copy(update={"overrides": forgetful}),
-            "gate": quick.gate.model_copy(update={"max_old_accuracy_loss": 0.4}),
-        }
-    )
+    strict = changed(quick, learning={"overrides": forgetful}, gate={"max_old_accuracy_loss": 0.4})
     versions = VersionStore(store)
     drop("zero", 0, 40)
     drop("one", 1, 40)
-    process = start(strict)
-    running.append(process)
+    process = launch(strict)
     wait_for(lambda: ended(root, "000001"), process)
     assert pointed(versions) == 1
     drop("six", 6, 40)

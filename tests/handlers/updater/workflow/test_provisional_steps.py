@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from handlers.bucket.update_documents import Attempts, Intent, Plan
+from handlers.bucket.update_documents import Attempts, Intent
 from handlers.updater.context.candidate import Candidate, Kind
 from handlers.updater.context.update import Services, Update
 from handlers.updater.errors import LearningError, MachineError, SupersededError
@@ -21,8 +21,10 @@ from handlers.updater.workflow.provisional_steps import (
 )
 from model_store.directory.directory_store import DirectoryStore
 from model_store.layout import EVALUATION
-from model_store.manifest import Accuracy, Evaluation, Gate, now
+from model_store.manifest import Accuracy, Evaluation, now
 from model_store.versions import VersionStore
+from tests.support.documents import make_evaluation, make_plan
+from tests.support.present import present
 from tools.manifests import make_manifest
 
 CLASSES = ("a", "b", "c")
@@ -36,20 +38,16 @@ def evaluation(number: int, right: tuple[int, int, int], *, parent_old: float = 
         confusion[index][index] = count
         confusion[index][(index + 1) % 3] = 10 - count
     shares = [count / 10 for count in right]
-    return Evaluation(
-        version=number,
+    return make_evaluation(
+        number,
+        CLASSES,
+        passed=passed,
         parent=1,
         images=30,
         cnn=Accuracy(all=sum(shares) / 3, old=(shares[0] + shares[1]) / 2, new=shares[2]),
-        nme=Accuracy(all=0.5, old=0.5, new=0.5),
         class_accuracy=dict(zip(CLASSES, shares, strict=True)),
-        class_best={},
-        old_as_new=0.1,
-        forgetting=0.0,
-        history=(0.9,),
         parent_old=parent_old,
-        confusion=tuple(tuple(row) for row in confusion),
-        gate=Gate(passed=passed, reasons=() if passed else ("too bad",)),
+        confusion=tuple(map(tuple, confusion)),
     )
 
 
@@ -74,34 +72,17 @@ def update(services: Services, versions: VersionStore, publish: Publish) -> Upda
     """Update 2 has made the provisional version 2 on top of version 1, which is served, and is to learn version 3."""
     publish(1, "000001", evaluation(1, (9, 9, 0)))
     versions.point_to(1, "learnt")
-    plan = Plan(
-        id="000002",
-        created_at=now(),
-        parent=1,
-        version=3,
-        provisional=2,
-        classes=CLASSES,
-        new_classes=("c",),
-        updated_classes=(),
-        own_evaluation=(),
-        resize=12,
-        dropped_at=0.0,
-        entries=(),
-    )
-    services.records.write_plan(plan)
+    facts = {"parent": 1, "version": 3, "provisional": 2, "classes": CLASSES, "new_classes": ("c",), "resize": 12}
+    services.records.write_plan(make_plan("000002", **facts))
     return Update(services, Intent(id="000002", created_at=now(), folders={}))
 
 
 def offered(update: Update) -> Candidate:
-    candidate = update.provisional
-    assert candidate is not None
-    return candidate
+    return present(update.provisional)
 
 
 def served(versions: VersionStore) -> int:
-    pointer = versions.current()
-    assert pointer is not None
-    return pointer.version
+    return present(versions.current()).version
 
 
 def refuse(update: Update) -> None:
@@ -137,8 +118,7 @@ def test_without_a_learnt_version_the_parent_is_served_again(
     offer(update, offered(update))
     end_update(update, "failed" if outcome == "failed" else "superseded", "a reason")
     assert served(versions) == 1
-    done = update.services.records.done("000002")
-    assert done is not None
+    done = present(update.services.records.done("000002"))
     assert (done.result, done.version, done.provisional) == (outcome, None, None)
 
 

@@ -10,6 +10,7 @@ from handlers.settings import Settings
 from handlers.updater.workflow import refine_due
 from handlers.updater.workflow.refine_due import is_open, wants_refinement
 from model_store.manifest import Refinement
+from tests.support.quick_settings import changed
 from tools.manifests import make_manifest
 
 
@@ -28,8 +29,7 @@ def test_auto_is_where_there_is_a_gpu(
     settings: Settings, monkeypatch: pytest.MonkeyPatch, refine: str, device: str, gpu: bool, wanted: bool
 ) -> None:
     monkeypatch.setattr(refine_due, "has_gpu", lambda: gpu)
-    learning = settings.learning.model_copy(update={"refine": refine, "device": device})
-    assert wants_refinement(settings.model_copy(update={"learning": learning})) is wanted
+    assert wants_refinement(changed(settings, learning={"refine": refine, "device": device})) is wanted
 
 
 @pytest.mark.parametrize(

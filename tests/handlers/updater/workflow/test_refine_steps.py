@@ -1,6 +1,5 @@
 """A frozen backbone is refined while nothing else is to be done: served if surely better, else kept and said."""
 
-import shutil
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -20,7 +19,10 @@ from handlers.updater.workflow.relearn_steps import RELEARN_STEPS
 from lucir_core.memory.feature_memory import FeatureMemory
 from lucir_core.state import load_state
 from tests.handlers.conftest import DigitFiles
+from tests.handlers.updater.workflow.conftest import on_a_copy
 from tests.support.bench import Bench, InProcess, Killed, When, digit_settings, drop_digits, dying, sha
+from tests.support.present import present
+from tests.support.quick_settings import changed
 from tests.support.refined import drawn_weights, frozen_overrides
 from tests.support.tiny import weights_equal
 
@@ -32,10 +34,8 @@ EACH = 24
 def frozen_settings(data: Path, weights: Path, **refine: object) -> Settings:
     """Of a service whose backbone stays as it is; nothing is refined until a test says so."""
     plain = digit_settings(data)
-    learning = plain.learning.model_copy(
-        update={"preset": "photo", "overrides": frozen_overrides(weights, **refine), "refine": "off"}
-    )
-    return plain.model_copy(update={"learning": learning})
+    overrides = frozen_overrides(weights, **refine)
+    return changed(plain, learning={"preset": "photo", "overrides": overrides, "refine": "off"})
 
 
 @pytest.fixture(scope="session")
@@ -59,20 +59,14 @@ def ten_digits(tmp_path_factory: pytest.TempPathFactory, digit_files: DigitFiles
 
 @pytest.fixture
 def bench(ten_digits: Path, weights: Path, tmp_path: Path) -> Iterator[Bench]:
-    shutil.copytree(ten_digits, tmp_path / "data", ignore=shutil.ignore_patterns("*.sock", "work"))
-    made = Bench(frozen_settings(tmp_path / "data", weights))
-    yield made
-    made.close()
+    yield from on_a_copy(ten_digits, frozen_settings(tmp_path / "data", weights))
 
 
 def refining(bench: Bench, **refine: object) -> Bench:
     """The same, with the setting on and single values of the refinement changed."""
-    learning = bench.settings.learning
-    overrides = dict(learning.overrides)
-    overrides["refine"] = overrides["refine"] | refine
-    changed = learning.model_copy(update={"refine": "on", "overrides": overrides})
-    bench.settings = bench.settings.model_copy(update={"learning": changed})
-    bench.restart()
+    overrides = dict(bench.settings.learning.overrides)
+    overrides["refine"] |= refine
+    bench.change(learning={"refine": "on", "overrides": overrides})
     return bench
 
 
@@ -84,8 +78,7 @@ def test_what_is_surely_better_is_served_and_learnt_on(bench: Bench, digit_files
     done = refining(bench).run("000002")
     assert (done.result, bench.served().version, bench.served().reason) == ("published", 2, "refined by update 000002")
     manifest, before = bench.versions.manifest(2), bench.versions.manifest(1)
-    found = manifest.refinement
-    assert found is not None
+    found = present(manifest.refinement)
     assert found.is_surely_better
     assert (manifest.parent, manifest.classes, manifest.counts.train) == (1, before.classes, before.counts.train)
     assert bench.learnt(2).counts() == bench.learnt(1).counts()
@@ -109,14 +102,13 @@ def test_what_is_surely_better_is_served_and_learnt_on(bench: Bench, digit_files
 def test_what_is_not_surely_better_is_kept_and_said_once(bench: Bench) -> None:
     done = refining(bench, steps=1, balanced_steps=0, lr=1e-6).run("000002")
     assert (done.result, done.version, bench.served().version) == ("refused", 2, 1)
-    assert done.reason is not None
-    assert done.reason.startswith("refined: ")
-    assert done.reason.endswith("not surely better, version 1 stays")
+    reason = present(done.reason)
+    assert reason.startswith("refined: ")
+    assert reason.endswith("not surely better, version 1 stays")
     (row,) = [row for row in list_versions(bench.store) if row.version == 2]
-    assert (row.gate, row.gate_reasons, row.current) == ("refused", (done.reason,), False)
-    assert row.refinement is not None
+    assert (row.gate, row.gate_reasons, row.current) == ("refused", (reason,), False)
     shown = VersionsView(bench.versions, bench.updater.records).one(2)
-    assert shown["refinement"]["images"] == row.refinement["images"]
+    assert shown["refinement"]["images"] == present(row.refinement)["images"]
     assert bench.updater.status.snapshot()["errors"] == [], "nothing is wrong"
     assert bench.updater.metrics.registry.get_sample_value("lucir_updates_total", {"result": "refused"}) == 0
     assert counted(bench, "kept") == 1
@@ -155,9 +147,7 @@ def test_it_gives_way_to_a_drop_and_comes_again(
 
 def test_it_gives_way_to_a_request(bench: Bench) -> None:
     refining(bench)
-    request = bench.due_refinement()
-    assert request is not None
-    bench.updater.records.begin({}, request)
+    bench.updater.records.begin({}, present(bench.due_refinement()))
     bench.restart()  # an update in the middle is gone on with first
     asked = bench.updater.edits.submit(Rename(name="d9", to="neun"))
     assert bench.run("000002").reason == "the refinement gives way: a request waits"
@@ -188,8 +178,8 @@ def test_images_that_are_gone_or_too_few_end_it_quietly(bench: Bench) -> None:
     (bench.root / bench.archived("d3")[0]).unlink()
     done = refining(bench).run("000002")
     assert (done.result, done.version) == ("rejected", None)
-    assert done.reason is not None
-    assert "of 240 images that version 1 has learnt, 239 can be read again; 1 learnt image of 'd3'" in done.reason
+    said = "of 240 images that version 1 has learnt, 239 can be read again; 1 learnt image of 'd3'"
+    assert said in present(done.reason)
     assert counted(bench, "not_possible") == 1
     assert bench.due_refinement() is None
 
@@ -197,18 +187,13 @@ def test_images_that_are_gone_or_too_few_end_it_quietly(bench: Bench) -> None:
 def test_a_deleted_image_is_said_to_be_left_in_the_weights(bench: Bench, digit_files: DigitFiles) -> None:
     assert refining(bench).run("000002").result == "published"
     memory = FeatureMemory.load(bench.root / "versions" / "2" / "features.safetensors")
-    assert memory.seen is not None
-    seen = {digest.tobytes() for digest in memory.digests[memory.seen]}
+    seen = {digest.tobytes() for digest in memory.digests[present(memory.seen)]}
     of_image = {name: next(iter(bench.learnt(2).digests_of([name]))) for name in map(sha, digit_files[0][:EACH])}
     learnt_from = next(name for name, digest in of_image.items() if digest in seen)
     held_back = next(name for name, digest in of_image.items() if digest not in seen)
     for update, name, note in (("000003", held_back, NOTHING_LEFT), ("000004", learnt_from, REFINED)):
-        learning = bench.settings.learning.model_copy(update={"refine": "off"})
-        bench.settings = bench.settings.model_copy(update={"learning": learning})
-        bench.restart()
-        answer = bench.ask(DeleteImages(hashes=(name,)), update).answer
-        assert answer is not None
-        assert note in answer.notes
+        bench.change(learning={"refine": "off"})
+        assert note in present(bench.ask(DeleteImages(hashes=(name,)), update).answer).notes
 
 
 def test_what_fails_again_and_again_is_not_tried_for_ever(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:

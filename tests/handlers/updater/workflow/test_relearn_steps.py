@@ -1,22 +1,19 @@
 """What the archive keeps is learnt: of a refused class, a corrected image, or everything with another preset."""
 
-import shutil
-
 import numpy as np
 import pytest
 
 from handlers.bucket.corrections import put_correction
 from handlers.bucket.edit_documents import DeleteImages, Relearn, Rename
 from handlers.bucket.update_documents import Plan
-from handlers.updater import service
 from handlers.updater.errors import BlockedError
 from handlers.updater.intake.listing import scan
 from handlers.updater.intake.selection import select
-from handlers.updater.workflow.relearn_steps import RELEARN_STEPS
 from lucir_core.memory.feature_memory import FeatureMemory
 from lucir_core.memory.image_blobs import image_digest
 from tests.handlers.conftest import DigitFiles
-from tests.support.bench import BOTH, Bench, Killed, drop_digits, dying, sha
+from tests.support.bench import Bench, drop_digits, killed_at_every_step, sha
+from tests.support.present import present
 
 pytestmark = [pytest.mark.slow, pytest.mark.usefixtures("in_process")]
 
@@ -26,9 +23,7 @@ EVERYTHING = Relearn(preset="digits", overrides=FROZEN)
 
 
 def plan_of(bench: Bench, update: str) -> Plan:
-    plan = bench.updater.records.plan(update)
-    assert plan is not None
-    return plan
+    return present(bench.updater.records.plan(update))
 
 
 def archive(bench: Bench) -> dict[str, bytes]:
@@ -37,11 +32,10 @@ def archive(bench: Bench) -> dict[str, bytes]:
 
 def strict(bench: Bench, *, refuses: bool) -> None:
     """From now on the gate refuses every version with a mistake in a new class, or none."""
-    gate = bench.settings.gate.model_copy(
-        update={"min_new_accuracy": 1.0 if refuses else 0.0, "inconclusive": "refuse" if refuses else "serve"}
-    )
-    bench.settings = bench.settings.model_copy(update={"gate": gate})
-    bench.restart()
+    if refuses:
+        bench.change(gate={"min_new_accuracy": 1.0, "inconclusive": "refuse"})
+    else:
+        bench.change(gate={"min_new_accuracy": 0.0, "inconclusive": "serve"})
 
 
 def test_everything_is_learnt_again_as_it_is_by_now(bench: Bench, digit_files: DigitFiles) -> None:
@@ -61,8 +55,7 @@ def test_everything_is_learnt_again_as_it_is_by_now(bench: Bench, digit_files: D
     assert sha(digit_files[0][2]) not in bench.learnt(4).find([sha(digit_files[0][2])])
     assert bench.versions.evaluation(4).parent_old == bench.versions.evaluation(3).cnn.all
     assert archive(bench) == kept, "the originals stay where they are"
-    assert state.answer is not None
-    assert "1 learnt image of 'two' can no longer be found in archive/" in state.answer.notes[0]
+    assert "1 learnt image of 'two' can no longer be found in archive/" in present(state.answer).notes[0]
     assert bench.requests_left() == []
 
     # The settings still name the old way: what a person chose since counts.
@@ -85,31 +78,25 @@ def test_everything_is_learnt_again_as_it_is_by_now(bench: Bench, digit_files: D
 def test_a_class_without_originals_keeps_everything_as_it_is(bench: Bench) -> None:
     for key in bench.archived("two"):
         (bench.root / key).unlink()
-    state = bench.ask(EVERYTHING, "000002")
-    assert state.done is not None
-    assert (state.done.result, bench.served().version) == ("rejected", 1)
-    assert "too few images of 'two'" in (state.done.reason or "")
+    done = present(bench.ask(EVERYTHING, "000002").done)
+    assert (done.result, bench.served().version) == ("rejected", 1)
+    assert "too few images of 'two'" in (done.reason or "")
 
 
 def test_settings_that_do_not_fit_hold_up_no_request(bench: Bench) -> None:
-    learning = bench.settings.learning.model_copy(update={"overrides": FROZEN})
-    bench.settings = bench.settings.model_copy(update={"learning": learning})
-    bench.restart()
+    bench.change(learning={"overrides": FROZEN})
     bench.look()
     assert "lucir relearn --preset digits" in bench.updater.status.snapshot()["errors"][0]["message"]
-    state = bench.ask(Relearn(classes=("one",)), "000002")
-    assert state.done is not None
-    assert (state.done.result, "lucir relearn --preset digits" in (state.done.reason or "")) == ("rejected", True)
-    state = bench.ask(EVERYTHING, "000003")
-    assert (state.done and state.done.result, bench.versions.manifest(2).method) == ("published", "analytic")
+    done = present(bench.ask(Relearn(classes=("one",)), "000002").done)
+    assert (done.result, "lucir relearn --preset digits" in (done.reason or "")) == ("rejected", True)
+    done = present(bench.ask(EVERYTHING, "000003").done)
+    assert (done.result, bench.versions.manifest(2).method) == ("published", "analytic")
 
 
 def test_a_drop_that_was_cut_short_before_its_plan_holds_up_no_request(bench: Bench, digit_files: DigitFiles) -> None:
     drop_digits(bench.root, "three", digit_files[3][:4])
     bench.updater.records.begin(select(list(scan(bench.store).values()), 1000, first=False))
-    learning = bench.settings.learning.model_copy(update={"overrides": FROZEN})
-    bench.settings = bench.settings.model_copy(update={"learning": learning})
-    bench.restart()
+    bench.change(learning={"overrides": FROZEN})
     with pytest.raises(BlockedError, match="lucir relearn --preset digits"):
         bench.look()
     bench.updater.edits.submit(EVERYTHING)
@@ -122,9 +109,7 @@ def test_a_drop_that_was_cut_short_before_its_plan_holds_up_no_request(bench: Be
 def test_after_learning_again_on_a_frozen_backbone_three_images_are_enough(
     bench: Bench, digit_files: DigitFiles
 ) -> None:
-    updater = bench.settings.updater.model_copy(update={"min_images": None})
-    bench.settings = bench.settings.model_copy(update={"updater": updater})
-    bench.restart()
+    bench.change(updater={"min_images": None})
     drop_digits(bench.root, "three", digit_files[3][:3])
     bench.look()
     (waiting,) = bench.updater.status.snapshot()["waiting"]
@@ -135,20 +120,9 @@ def test_after_learning_again_on_a_frozen_backbone_three_images_are_enough(
 
 
 def test_killed_at_every_step_it_goes_on(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
-    kept, runs = archive(bench), list[str]()
+    kept = archive(bench)
     request = bench.updater.edits.submit(EVERYTHING)
-    names = [step.name for step in RELEARN_STEPS]
-    for name in names:
-        for when in BOTH:
-            monkeypatch.setattr(service, "RELEARN_STEPS", dying(RELEARN_STEPS, name, when, runs))
-            if (name, when) == ("swap", "before"):
-                shutil.rmtree(bench.settings.work_folder)  # another machine goes on
-            with pytest.raises(Killed):
-                bench.run("000002")
-            bench.restart()
-    monkeypatch.setattr(service, "RELEARN_STEPS", RELEARN_STEPS)
-    assert bench.run("000002").result == "published"
-    assert runs == names
+    killed_at_every_step(bench, monkeypatch, "RELEARN_STEPS", "000002")
     assert bench.updater.edits.state(request.id).state == "done"
     assert (bench.versions.numbers(), bench.served().version, bench.requests_left()) == ([1, 2], 2, [])
     assert bench.versions.manifest(2).counts.train == {"one": 15, "two": 15, "zero": 15}
@@ -165,15 +139,13 @@ def test_a_refused_class_says_what_helps_and_is_learnt_by_one_command(bench: Ben
     kept = archive(bench)
 
     strict(bench, refuses=False)
-    state = bench.ask(Relearn(classes=("three",)), "000003")
-    assert state.done is not None
-    assert (state.done.result, bench.served().version) == ("published", 3)
+    done = present(bench.ask(Relearn(classes=("three",)), "000003").done)
+    assert (done.result, bench.served().version) == ("published", 3)
     assert bench.learnt(3).counts()["three"] == 15
     assert archive(bench) == kept
 
-    state = bench.ask(Relearn(classes=("three",)), "000004")
-    assert state.done is not None
-    assert "no image of 'three' that is not learnt already" in (state.done.reason or "")
+    done = present(bench.ask(Relearn(classes=("three",)), "000004").done)
+    assert "no image of 'three' that is not learnt already" in (done.reason or "")
 
 
 def test_what_was_refused_joins_the_next_drop_of_its_class(bench: Bench, digit_files: DigitFiles) -> None:

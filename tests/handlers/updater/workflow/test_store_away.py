@@ -8,10 +8,10 @@ import pytest
 
 from handlers.settings import Settings
 from model_store.versions import VersionStore
-from tests.handlers.conftest import DigitFiles, Processes
+from tests.handlers.conftest import DigitFiles, Launch
 from tests.support.bucket import BUCKET, contents, ended, put
-from tests.support.updater_process import hold_child, start, status_of
-from tests.support.waiting import wait_for
+from tests.support.updater_process import hold_child, status_of
+from tests.support.waiting import STOP_SECONDS, wait_for
 from tools.servers.minio_server import MINIO_MISSING, find_minio, minio_server
 
 pytestmark = pytest.mark.slow
@@ -22,13 +22,12 @@ def test_the_server_is_killed_while_a_growing_folder_is_learnt(
     bucket_settings: Settings,
     digit_files: DigitFiles,
     tmp_path: Path,
-    running: Processes,
+    launch: Launch,
 ) -> None:
     port = int(os.environ["LUCIR_S3__ENDPOINT"].rsplit(":", 1)[1])
     with minio_server(tmp_path / "minio", port=port, end=signal.SIGKILL) as server:
         server.admin().make_bucket(BUCKET)
-        process = start(bucket_settings)
-        running.append(process)
+        process = launch(bucket_settings)
         first = [put(server.admin(), name, digit_files[digit][:12]) for name, digit in (("zero", 0), ("one", 1))]
         child = hold_child(bucket_settings, process)
         # While it learns, more comes into a folder that it has taken up, and a file of which half has arrived.
@@ -52,4 +51,4 @@ def test_the_server_is_killed_while_a_growing_folder_is_learnt(
         assert VersionStore(objects).numbers() == [1, 2]
         assert status_of(bucket_settings)["lease"]["state"] == "active"
         process.terminate()
-        assert process.wait(20) == 0
+        assert process.wait(STOP_SECONDS) == 0
