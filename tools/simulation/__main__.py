@@ -4,9 +4,10 @@ import argparse
 import gc
 import logging
 import multiprocessing
+import resource
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import asdict, replace
 from functools import partial
 
@@ -14,6 +15,7 @@ from tools.simulation.history import Story, live
 from tools.simulation.planted import PLANTED, planted
 from tools.simulation.replaced import install
 
+PROGRESS_SECONDS = 60.0
 CHUNK, CHUNKS = 10, 100
 """Histories at a time, and how many times a process does so: what it remembers of them goes with it."""
 
@@ -101,17 +103,39 @@ def main(arguments: list[str]) -> int:
         violated = live(Story(options.seed, **made))
         sys.stdout.write(f"{violated or 'nothing was violated'}\n")
         return violated is not None
-    started, failed = time.monotonic(), 0
-    stories = (Story(seed, **made) for seed in range(options.first, options.first + options.count))
-    with multiprocessing.Pool(options.jobs, begin, maxtasksperchild=CHUNKS) as pool:
-        for story, violated in pool.imap_unordered(outcome, stories, chunksize=CHUNK):
+    return many([Story(seed, **made) for seed in range(options.first, options.first + options.count)], options.jobs)
+
+
+def many(stories: Sequence[Story], jobs: int) -> bool:
+    """Run histories in so many processes; tell of violations at once and of the progress now and then."""
+    started, told, failed = time.monotonic(), time.monotonic(), 0
+    with multiprocessing.Pool(jobs, begin, maxtasksperchild=CHUNKS) as pool:
+        for done, (story, violated) in enumerate(pool.imap(outcome, stories, chunksize=CHUNK), 1):
             if violated is not None:
                 failed += 1
-                sys.stdout.write(f"seed {story.seed}: {violated}\n  {command(shrunk(story))}\n")
-                sys.stdout.flush()
-    seconds = time.monotonic() - started
-    sys.stdout.write(f"{options.count} histories in {seconds:.0f} s, {failed} with a violation\n")
+                tell(f"seed {story.seed}: {violated}\n  {command(shrunk(story))}")
+            if time.monotonic() - told >= PROGRESS_SECONDS:
+                told = time.monotonic()
+                rate = done / (told - started)
+                tell(
+                    f"{done} of {len(stories)} histories, {rate:.1f} a second, {failed} with a violation; "
+                    f"{(len(stories) - done) / rate / 3600:.1f} h left; to go on after a stop: --first {story.seed + 1}"
+                )
+        pool.close()
+        pool.join()
+    spent = resource.getrusage(resource.RUSAGE_CHILDREN)
+    each = 1000 * (spent.ru_utime + spent.ru_stime) / len(stories)
+    tell(
+        f"{len(stories)} histories in {time.monotonic() - started:.0f} s, {each:.1f} ms of processor time each, "
+        f"{failed} with a violation"
+    )
     return failed > 0
+
+
+def tell(line: str) -> None:
+    """At once, also into a file."""
+    sys.stdout.write(f"{line}\n")
+    sys.stdout.flush()
 
 
 if __name__ == "__main__":

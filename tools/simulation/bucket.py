@@ -7,7 +7,6 @@ from collections.abc import Callable, Iterator
 from contextlib import suppress
 from dataclasses import dataclass
 from functools import cached_property
-from itertools import islice, takewhile
 from pathlib import Path
 from typing import Any
 
@@ -27,6 +26,9 @@ LATE = 0.05
 STALE = 1.5
 """How old a listing may be, in seconds, where listings may be old."""
 
+
+DECIDING = 4.0
+"""How much likelier a pause is at a write with a condition than elsewhere: that is what fences are made of."""
 
 EVENTS = ("lost", "unanswered", "doubled", "crash before", "crash after", "pause before", "pause after")
 """What may befall a call."""
@@ -51,15 +53,19 @@ class Faults:
     """Whether a paused process learns nothing of the time that has passed, as in a virtual machine."""
 
     @cached_property
-    def weights(self) -> tuple[float, ...]:
-        """Of the events, in their order."""
-        pause = self.pause if self.conditional else 0.0
-        return (self.lost / 2, self.lost / 2, self.doubled, self.crash, self.crash, pause, pause)
+    def plain(self) -> tuple[float, tuple[float, ...]]:
+        """That something befalls a call, and the weights of the events in their order."""
+        return self._likelihoods(1.0)
 
     @cached_property
-    def any(self) -> float:
-        """That something befalls a call."""
-        return sum(self.weights)
+    def deciding(self) -> tuple[float, tuple[float, ...]]:
+        """The same of a write with a condition."""
+        return self._likelihoods(DECIDING)
+
+    def _likelihoods(self, pauses: float) -> tuple[float, tuple[float, ...]]:
+        pause = self.pause * pauses if self.conditional else 0.0
+        weights = (self.lost / 2, self.lost / 2, self.doubled, self.crash, self.crash, pause, pause)
+        return sum(weights), weights
 
 
 class Bucket:
@@ -98,13 +104,15 @@ class Bucket:
             raise ObjectNotFoundError(f"there is no {key!r}")
         return self.objects[key][1]
 
+    def keys(self, prefix: str) -> list[str]:
+        """Those that begin with it, sorted. No key holds the last of all characters."""
+        return self._keys[bisect_left(self._keys, prefix) : bisect_left(self._keys, f"{prefix}\U0010ffff")]
+
     def listing(self, prefix: str, age: float) -> list[ObjectInfo]:
         """What is, or was so many seconds ago, below a prefix."""
-        start = bisect_left(self._keys, prefix)
-        keys = takewhile(lambda key: key.startswith(prefix), islice(self._keys, start, None))
-        found = {key: self.objects[key][1] for key in keys}
         if not age:
-            return list(found.values())
+            return [self.objects[key][1] for key in self.keys(prefix)]
+        found = {key: self.objects[key][1] for key in self.keys(prefix)}
         for moment, key, before in reversed(self._log):
             if moment < self._scheduler.now - age:
                 break
@@ -230,18 +238,19 @@ class SimulatedStore:
         if not self._faults().conditional:
             self._call(check)
             return self._call(lambda: self._bucket.put(check_key(key), data))
-        return self._call(put)
+        return self._call(put, decides=True)
 
-    def _call(self, effect: Callable[[], Any]) -> Any:
+    def _call(self, effect: Callable[[], Any], *, decides: bool = False) -> Any:
         """Carry a call out, if it arrives, once or twice; give its answer, if that arrives.
 
         At most one thing goes wrong, mostly nothing does: a single draw tells, and whatever it is is drawn after that.
         """
         draw, faults = self._scheduler.random, self._faults()
         self._scheduler.sleep(draw.random() * LATE)
-        if draw.random() >= faults.any:
+        something, weights = faults.deciding if decides else faults.plain
+        if draw.random() >= something:
             return effect()
-        return self._disturbed(effect, draw.choices(EVENTS, faults.weights)[0])
+        return self._disturbed(effect, draw.choices(EVENTS, weights)[0])
 
     def _disturbed(self, effect: Callable[[], Any], event: str) -> Any:
         if event == "lost":

@@ -7,6 +7,7 @@ import tempfile
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
+from typing import Literal
 
 import numpy as np
 from PIL import Image
@@ -31,6 +32,8 @@ from tools.simulation.scheduler import Process, Scheduler
 
 CLASSES = ("ant", "bee", "cat", "dog", "eel")
 DEEDS = ("drop", "drop", "drop", "correct", "rename", "merge", "remove", "delete", "back", "relearn")
+Flavour = Literal["plain", "imprints", "refines"]
+"""Of a service: with provisional versions, or with a frozen backbone that is refined when nothing waits."""
 LEASE_SECONDS = 3.0
 SETTLE_SECONDS = 120.0
 """How long the end may take, of the histories' own time."""
@@ -57,8 +60,10 @@ class History:
         self._random = self.scheduler.random
         self._faults = self._drawn_faults()
         self._after = Faults(conditional=self._faults.conditional, atomic_moves=self._faults.atomic_moves)
-        self._imprints = self._random.random() < 0.5
+        self._flavour: Flavour = self._random.choice(("plain", "imprints", "refines"))
         self._well = False
+        self._deeds_done = False
+        self._processes: list[Process] = []
         self._bucket = Bucket(self.scheduler)
         self.invariants = Invariants(self._bucket)
         self._person = SimulatedStore(self._bucket, self.scheduler, Process("person"), Faults, lambda *_: None)
@@ -69,15 +74,15 @@ class History:
         """Live through it."""
         present["scheduler"] = self.scheduler
         updaters = self._story.updaters if self._faults.conditional else 1
-        for number in range(updaters):
-            self._start_updater(Process(f"updater-{number}"))
+        self._processes = [Process(f"updater-{number}") for number in range(updaters)]
+        for process in self._processes:
+            self._start_updater(process)
         for number in range(self._story.followers):
-            process = Process(f"follower-{number}")
-            self.scheduler.spawn(process, lambda process=process: self._follow(process))  # type: ignore[misc]
+            self._start_follower(Process(f"follower-{number}"))
         self.scheduler.spawn(Process("person"), self._do_deeds)
         end = self.scheduler.now + self._story.seconds
-        self.scheduler.run(end, lambda: self.invariants.broken is None)
-        self._well = True
+        self.scheduler.run(end, lambda: self.invariants.broken is None and not (self._deeds_done and self._is_quiet()))
+        self._well, end = True, self.scheduler.now
         self._drop(self._random.sample(CLASSES, 2), broken=0.0)  # a first class waits for a second one
         self.scheduler.run(end + SETTLE_SECONDS, lambda: self.invariants.broken is None and not self._is_quiet())
         if self.invariants.broken is None:
@@ -127,8 +132,8 @@ class History:
         process.incarnation += 1
         present["process"] = process
         store = self._store(process)
-        settings = settings_of(self._data, process.name, imprints=self._imprints)
-        updater = Updater(settings, preset(), store, PURE_STEPS)  # type: ignore[arg-type]
+        settings = settings_of(self._data, process.name, self._flavour)
+        updater = Updater(settings, config_of(self._flavour), store, PURE_STEPS)  # type: ignore[arg-type]
         self.scheduler.spawn(process, lambda: self._tend(updater), delay)
         self.scheduler.spawn(process, lambda: self._update(updater), delay)
 
@@ -139,8 +144,8 @@ class History:
                 lease.tend()
             except StoreError:
                 self.scheduler.sleep(0.1)
-            # Between two renewals its holder has nothing to do.
-            self.scheduler.sleep(lease.look_seconds * (3 if lease.active else 1))
+            # Not oftener than it matters: the holder may miss one renewal, a standby waits for a lease anyway.
+            self.scheduler.sleep(lease.look_seconds * (5 if lease.active else 2))
 
     def _update(self, updater: Updater) -> None:
         """The main loop of ``Updater.run`` without its threads."""
@@ -153,7 +158,7 @@ class History:
             except Exception as error:  # noqa: BLE001 (as there)
                 self.invariants.failed(error)
                 updater._report(error)  # noqa: SLF001
-            self.scheduler.sleep(self._random.uniform(0.2, 1.0))
+            self.scheduler.sleep(self._random.uniform(0.3, 1.5))
 
     def _follow(self, process: Process) -> None:
         versions = VersionStore(self._store(process))
@@ -168,7 +173,7 @@ class History:
             if served and served != self._serving.get(process.name, (0, None))[1]:
                 position = self.invariants.served(process.name, position, served)
                 self._serving[process.name] = (position, served)
-            self.scheduler.sleep(self._random.uniform(0.3, 2.0))
+            self.scheduler.sleep(self._random.uniform(0.3, 3.0))
 
     def _do_deeds(self) -> None:
         self._drop(self._random.sample(CLASSES, 2))
@@ -186,6 +191,7 @@ class History:
                     self._ask(deed)
             except (StoreError, EditError):
                 continue
+        self._deeds_done = True
 
     def _drop(self, names: list[str], broken: float = 0.1) -> None:
         for name in names:
@@ -227,8 +233,8 @@ class History:
                 desk.submit(DeleteImages(hashes=(sha(content),)))
 
     def _is_quiet(self) -> bool:
-        """Nothing is left to be done: looked at now and then."""
-        if self.scheduler.turns % 10:
+        """Nothing is left to be done, and nobody sleeps who may do it all the same: looked at now and then."""
+        if self.scheduler.turns % 10 or any(one.paused_until > self.scheduler.now for one in self._processes):
             return False
         return self.invariants.is_settled() and all(
             served == self.invariants.pointed[-1] for _, served in self._serving.values()
@@ -236,19 +242,21 @@ class History:
 
 
 @lru_cache
-def preset() -> PhaseConfig:
-    """Of which the resize alone counts."""
-    return load_preset("digits")
+def config_of(flavour: Flavour) -> PhaseConfig:
+    """Of which the resize counts, and whether the backbone is frozen."""
+    learning = quick(flavour).learning
+    return load_preset(learning.preset, learning.overrides)
 
 
-def settings_of(data: Path, name: str, *, imprints: bool = False) -> Settings:
+def settings_of(data: Path, name: str, flavour: Flavour = "plain") -> Settings:
     """Of one process."""
-    return quick(imprints).model_copy(update={"data": data / name})
+    return quick(flavour).model_copy(update={"data": data / name})
 
 
 @lru_cache
-def quick(imprints: bool) -> Settings:
+def quick(flavour: Flavour) -> Settings:
     """Everything quick."""
+    refines = flavour == "refines"
     return Settings.model_validate(
         {
             "data": scratch(),
@@ -261,7 +269,13 @@ def quick(imprints: bool) -> Settings:
                 "lease_seconds": LEASE_SECONDS,
                 "hints": False,
             },
-            "learning": {"preset": "digits", "imprint_first": imprints, "device": "cpu"},
+            "learning": {
+                "preset": "photo" if refines else "digits",
+                "overrides": {"network": "resnet8", "weights": None, "size": 32, "resize": 32} if refines else {},
+                "imprint_first": flavour == "imprints",
+                "refine": "on" if refines else "off",
+                "device": "cpu",
+            },
             "retention": {"keep_versions": 2, "keep_days": 0},
             "serving": {"copies": "off"},
             "gate": {"max_old_accuracy_loss": 1.0, "min_new_accuracy": 0.0},

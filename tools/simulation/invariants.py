@@ -12,6 +12,8 @@ from tools.simulation.bucket import Bucket
 
 PLACES = ("incoming/", "archive/", "rejected/")
 POINTER = "versions/current.json"
+OWNED = ("/attempts.json", "/claim.json")
+"""Documents that say in which epoch they were written."""
 
 
 class Invariants:
@@ -30,6 +32,10 @@ class Invariants:
         self._epoch = 0
         self._holders: dict[int, str] = {}
         self._verified: dict[int, dict[str, str]] = {}
+        self._removed: set[int] = set()
+        """Versions whose manifest was removed: one that a late writer puts back is removed again."""
+        self._epochs: dict[str, int] = {}
+        """By key of what an epoch owns: the highest that wrote it."""
         bucket.changed = self.look
 
     def upload(self, key: str, content: bytes) -> None:
@@ -47,6 +53,8 @@ class Invariants:
             self._look_at_pointer()
         elif key == "updates/lease.json" and key in self._bucket.objects:
             self._look_at_lease(json.loads(self._bucket.objects[key][0]))
+        elif key.endswith(OWNED):
+            self._look_at_owner(key)
         elif key.startswith("versions/"):
             self._look_at_version(key)
 
@@ -83,14 +91,14 @@ class Invariants:
             self._break(f"updates without an end: {unended}")
 
     def _left(self) -> list[str]:
-        waiting = [key for key in self._bucket.objects if key.startswith(("incoming/", "requests/"))]
+        waiting = (*self._bucket.keys("incoming/"), *self._bucket.keys("requests/"))
         left = [key for key in waiting if key != "requests/last.json"]
         # Where the gate has refused everything so far, a class alone waits for a second one, as it should.
         alone = not self.pointed and len({key.split("/")[1] for key in left}) == 1
         return [] if alone and all(key.startswith("incoming/") for key in left) else left
 
     def _unended(self) -> list[str]:
-        ids = {key.split("/")[1] for key in self._bucket.objects if key.startswith("updates/0")}
+        ids = {key.split("/")[1] for key in self._bucket.keys("updates/0")}
         return sorted(one for one in ids if f"updates/{one}/done.json" not in self._bucket.objects)
 
     def _look_at_image(self, key: str) -> None:
@@ -122,10 +130,27 @@ class Invariants:
     def _look_at_version(self, key: str) -> None:
         number = key.split("/")[1]
         manifest = f"versions/{number}/manifest.json"
-        if not number.isdecimal() or manifest not in self._bucket.objects or "/attempt-" in key:
+        if not number.isdecimal() or "/attempt-" in key:
             return
-        if key == manifest or int(number) not in (self._pointer().removing if POINTER in self._bucket.objects else ()):
+        if manifest not in self._bucket.objects:
+            if key == manifest:
+                self._removed.add(int(number))
+            return
+        if key == manifest or int(number) not in self._removed or int(number) not in self._removing():
             self._verify(int(number))
+
+    def _removing(self) -> tuple[int, ...]:
+        return self._pointer().removing if POINTER in self._bucket.objects else ()
+
+    def _look_at_owner(self, key: str) -> None:
+        """Nobody of an earlier epoch writes it any more, as long as it is there."""
+        if key not in self._bucket.objects:
+            self._epochs.pop(key, None)
+            return
+        epoch = json.loads(self._bucket.objects[key][0])["epoch"] or 0
+        if epoch < self._epochs.setdefault(key, epoch):
+            self._break(f"the epoch of {key} went back from {self._epochs[key]} to {epoch}")
+        self._epochs[key] = epoch
 
     def _verify(self, number: int) -> None:
         data = self._bucket.objects.get(f"versions/{number}/manifest.json")
@@ -141,10 +166,12 @@ class Invariants:
         hashes = {name: record.sha256 for name, record in manifest.files.items()}
         if self._verified.setdefault(number, hashes) != hashes:
             self._break(f"version {number} has become another one")
-        learnt = json.loads(self._bucket.objects[f"versions/{number}/model.onnx"][0])[2]
-        rows = [learnt[start : start + 32] for start in range(0, len(learnt), 32)]
+        rows = _rows(self._bucket.objects[f"versions/{number}/model.onnx"][0])
         if len(rows) != len(set(rows)):
             self._break(f"version {number} has learnt an image twice")
+        parent = self._bucket.objects.get(f"versions/{manifest.parent}/model.onnx")
+        if manifest.refinement is not None and parent is not None and {*rows} != {*_rows(parent[0])}:
+            self._break(f"version {number} refines version {manifest.parent} and has not learnt the same images")
 
     def _look_at_lease(self, lease: dict[str, Any]) -> None:
         if self._holders.setdefault(lease["term"], lease["name"]) != lease["name"]:
@@ -155,6 +182,12 @@ class Invariants:
 
     def _break(self, what: str) -> None:
         self.broken = self.broken or what
+
+
+def _rows(model: bytes) -> list[str]:
+    """The images that a version of a history has learnt."""
+    learnt: str = json.loads(model)[2]
+    return [learnt[start : start + 32] for start in range(0, len(learnt), 32)]
 
 
 def _hash(content: bytes) -> str:

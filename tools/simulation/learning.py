@@ -18,11 +18,14 @@ from handlers.updater.workflow.provisional_steps import attempted, is_measured, 
 from handlers.updater.workflow.relearn_steps import RELEARN_STEPS
 from handlers.updater.workflow.runner import Step
 from model_store.layout import EVALUATION, MODEL, SEEN_IMAGES
-from model_store.manifest import Accuracy, Counts, Evaluation, Gate, Manifest, Preprocessing
+from model_store.manifest import Accuracy, Counts, Evaluation, Gate, Manifest, Preprocessing, Refinement
 from model_store.objects import PreconditionFailedError
 
 REFUSED = 0.1
 """Share of versions that the gate refuses."""
+NO_BETTER = 0.5
+"""Share of refined versions that are kept and not served."""
+REFINED = Refinement(images=1, before=0.5, after=1.0, low=0.1, high=0.9, learnt_from=1)
 WORSE = 0.5
 """Share of versions that answer their only evaluation image wrong, which their parents answer right."""
 
@@ -34,8 +37,8 @@ def make(update: Update, candidate: Candidate, learnt: Learnt) -> None:
     learnt.save(folder / SEEN_IMAGES)
     content = [update.services.settings.data.name, list(update.plan.classes), learnt.hashes.tobytes().hex()]
     (folder / MODEL).write_text(json.dumps(content), encoding="utf-8")
-    digest = hashlib.sha256(json.dumps([candidate.kind, *content[1:]]).encode()).hexdigest()
-    passed = int(digest[:8], 16) / 2**32 >= REFUSED
+    digest = hashlib.sha256(json.dumps([candidate.kind, update.refines, *content[1:]]).encode()).hexdigest()
+    passed = int(digest[:8], 16) / 2**32 >= (NO_BETTER if update.refines else REFUSED)
     nothing = Accuracy(all=1.0, old=None, new=None)
     evaluation = Evaluation(
         version=candidate.number,
@@ -92,6 +95,7 @@ def store(update: Update) -> None:
 def store_candidate(update: Update, candidate: Candidate) -> None:
     """Publish it, as ``release.publish`` does."""
     plan = update.plan
+    learnt = Learnt.load(candidate.folder / SEEN_IMAGES)
     manifest = Manifest(
         version=candidate.number,
         kind=candidate.kind,
@@ -104,8 +108,9 @@ def store_candidate(update: Update, candidate: Candidate) -> None:
         preprocessing=Preprocessing(size=8, resize=8),
         readout="cnn",
         method="none",
-        config={},
-        counts=Counts(train=dict.fromkeys(plan.classes, 1), holdout={}, exemplars={}),
+        config={"frozen": True} if update.way.config.frozen else {},
+        counts=Counts(train=learnt.counts(), holdout={}, exemplars={}),
+        refinement=REFINED if update.refines else None,
         files={},
         software={},
         timings={},

@@ -1,13 +1,17 @@
-"""Pure functions of the product whose answers are kept: histories ask them the same a hundred thousand times."""
+"""Pure functions, of the product mostly, whose answers are kept: histories ask the same a hundred thousand times."""
 
+import json
+import pathlib
 import sys
 from collections.abc import Callable
 from functools import lru_cache
+from tempfile import NamedTemporaryFile
 from typing import Any
 
 from pydantic import BaseModel
 
 from handlers.bucket import dropped_names, layout
+from handlers.bucket.seen_images import Learnt
 from handlers.inference.image_file import header_pixels
 from handlers.inference.preprocess import decode_square
 from handlers.updater.context import way
@@ -37,8 +41,18 @@ def remember() -> None:
         for module in [one for one in sys.modules.values() if getattr(one, function.__name__, None) is function]:
             setattr(module, function.__name__, known)
     Document.model_validate_json = classmethod(_parsed)  # type: ignore[assignment]  # documents are frozen
+    Learnt.load = classmethod(_load)  # type: ignore[method-assign,assignment]
+    _remember_paths()
     way.load_preset = _preset
     phase_config.PhaseConfig.to_dict = lru_cache(phase_config.PhaseConfig.to_dict)  # type: ignore[method-assign]
+
+
+def _remember_paths() -> None:
+    """Up to Python 3.11 a path takes its words apart by a method of its own; nobody changes the lists."""
+    flavour: Any = getattr(pathlib, "_posix_flavour", None)
+    if flavour is not None:
+        known = lru_cache(maxsize=8192)(lambda words, apart=flavour.parse_parts: apart(list(words)))
+        flavour.parse_parts = lambda words: known(tuple(words))
 
 
 @lru_cache(maxsize=8192)
@@ -51,10 +65,26 @@ def _parsed(kind: type[Document], data: bytes | str, **_: object) -> Document:
     return _known(kind, data)
 
 
+_load_file = Learnt.load
+
+
+@lru_cache(maxsize=1024)
+def _learnt(content: bytes) -> Learnt:
+    with NamedTemporaryFile() as file:
+        file.write(content)
+        file.flush()
+        return _load_file(pathlib.Path(file.name))
+
+
+def _load(_: type[Learnt], path: pathlib.Path) -> Learnt:
+    """What lies in it; nobody changes the arrays."""
+    return _learnt(path.read_bytes())
+
+
 @lru_cache
-def _plain_preset(name: str) -> phase_config.PhaseConfig:
-    return phase_config.load_preset(name)
+def _known_preset(name: str, overrides: str) -> phase_config.PhaseConfig:
+    return phase_config.load_preset(name, json.loads(overrides))
 
 
 def _preset(name: str, overrides: Any) -> phase_config.PhaseConfig:
-    return phase_config.load_preset(name, overrides) if overrides else _plain_preset(name)
+    return _known_preset(name, json.dumps(dict(overrides)))

@@ -14,15 +14,18 @@ from functools import partial
 from typing import Any
 
 from handlers.parallel import ordered_map
+from handlers.settings import Settings
 from handlers.torchserve import reconcile
 from handlers.torchserve.management import RegisteredVersion, Worker
 from handlers.updater import service
 from handlers.updater.context.troubled import Troubled
 from handlers.updater.context.update import Update
+from handlers.updater.intake import plan
 from handlers.updater.intake.second_look import SecondLook
 from handlers.updater.leader import lease
 from handlers.updater.leader.leadership import last_epoch
 from handlers.updater.leader.lease import Lease, LeaseState
+from handlers.updater.workflow import relearn_steps
 from model_store import manifest
 from model_store.objects import ObjectStore
 from tools.simulation.bucket import scratch
@@ -77,6 +80,19 @@ class NoServer:
     def wait_served(self, *_: object) -> bool:
         """At once."""
         return True
+
+
+class NotDecoded:
+    """Where an update keeps the images that it has decoded: nobody learns from them here."""
+
+    def __init__(self, *_: object) -> None:
+        """As what it stands for is made."""
+
+    def add(self, *_: object) -> None:
+        """Not kept."""
+
+    def close(self) -> None:
+        """Nothing to write."""
 
 
 class SimulatedLeadership:
@@ -178,6 +194,10 @@ def _untimed(*_: object) -> None:
     """Nobody reads how long the steps took, which is no time."""
 
 
+def _no_version(settings: Settings) -> None:
+    settings.models_folder.mkdir(parents=True, exist_ok=True)
+
+
 def _replace_everywhere() -> None:
     """In every module of the product that is loaded."""
     clock: Any = Clock()
@@ -213,6 +233,10 @@ def install() -> None:
     }
     for name, value in changes.items():
         setattr(service, name, value)
+    plan.DecodedWriter = NotDecoded  # type: ignore[assignment,misc]
+    reconcile.prepare_nothing_learnt = _no_version  # type: ignore[assignment]
+    reconcile.prepare_version_folder = lambda folder: (folder / "MAR-INF").mkdir()  # type: ignore[assignment]
+    relearn_steps.check_refinable = lambda *_: None  # type: ignore[assignment]  # two images are enough here
     lease.Lock = lambda: Lock(_scheduler())  # type: ignore[assignment,misc]
     reconcile.ManagementClient = Engine  # type: ignore[assignment,misc]
     reconcile.Probe = lambda _: present["engine"]  # type: ignore[assignment,misc]
