@@ -10,7 +10,7 @@ from handlers.sidecar.process import EXIT_CONFIG, EXIT_GAVE_UP, EXIT_UNAVAILABLE
 from handlers.store import open_settings_store
 from handlers.updater.context.preset import resolved
 from handlers.updater.http.app import make_app
-from handlers.updater.leader.data_folder import DataFolderInUseError
+from handlers.updater.leader.data_folder import DataFolderInUseError, own_temporary_folder
 from handlers.updater.service import Updater
 from handlers.updater.workflow.learn_steps import STEPS
 from handlers.updater.workflow.runner import Step
@@ -68,6 +68,7 @@ def make_updater(settings: Settings, steps: Sequence[Step] = STEPS, *, once: boo
 
 def serve(settings: Settings, updater: Updater) -> int:
     """Answer HTTP and learn until a signal comes; return the exit status."""
+    own_temporary_folder(settings.work_folder)  # the updater has been made: where its server's socket lies is settled
     try:
         status = sidecar.serve(
             updater,

@@ -3,11 +3,15 @@
 import errno
 import fcntl
 import os
+import shutil
+import tempfile
 import time
 import uuid
 from pathlib import Path
 
 FILE = "holder"
+TEMPORARY = "tmp"
+"""Folder of the temporary files of this data folder's updaters, one of its own for each process."""
 PATIENCE_SECONDS = 10.0
 """The predecessor of a restarted process may take a moment to die."""
 
@@ -16,11 +20,22 @@ class DataFolderInUseError(OSError):
     """Another updater works in this data folder."""
 
 
+def own_temporary_folder(folder: Path) -> None:
+    """Let temporary files of this process and of its children lie below ``folder``. Raises ``OSError``.
+
+    A process that is killed leaves them behind; the next one that holds ``folder`` removes them. Elsewhere nobody could
+    tell whose they are.
+    """
+    place = folder / TEMPORARY
+    place.mkdir(parents=True, exist_ok=True)
+    tempfile.tempdir = os.environ["TMPDIR"] = tempfile.mkdtemp(dir=place)
+
+
 class Holder:
     """The name, locked from construction to ``close`` or the end of the process, however it ends.
 
-    Who holds the lock knows that every earlier process with this name is dead. Raises ``DataFolderInUseError`` when
-    another process still has it after ``patience`` seconds, and ``OSError``.
+    Who holds the lock knows that every earlier process with this name is dead, and removes its temporary files. Raises
+    ``DataFolderInUseError`` when another process still has it after ``patience`` seconds, and ``OSError``.
     """
 
     def __init__(self, folder: Path, *, patience: float = PATIENCE_SECONDS) -> None:
@@ -29,6 +44,7 @@ class Holder:
         try:
             self._lock(folder, time.monotonic() + patience)
             self.name = self._read_or_choose()
+            self._remove_left(folder / TEMPORARY)
         except BaseException:
             self.close()
             raise
@@ -51,6 +67,12 @@ class Holder:
                 time.sleep(0.1)
             else:
                 return
+
+    @staticmethod
+    def _remove_left(place: Path) -> None:
+        for left in place.glob("*"):
+            if str(left) != tempfile.gettempdir():
+                shutil.rmtree(left, ignore_errors=True)
 
     def _read_or_choose(self) -> str:
         text = os.pread(self._descriptor, 64, 0).decode(errors="replace").strip()

@@ -6,9 +6,11 @@ from pathlib import Path
 import pytest
 
 from model_store.directory.directory_store import DirectoryStore
+from model_store.objects import PreconditionFailedError
 from model_store.removal import VersionRemover
 from model_store.versions import VersionStore
 from tests.handlers.retention.conftest import Prune, Publish, Record
+from tools.manifests import make_manifest
 
 
 class TestVersions:
@@ -164,3 +166,20 @@ class TestVersions:
         publish()
         assert prune().unfinished == [1]
         assert versions.used() == [2, 3, 4, 5, 6]
+
+    def test_the_late_claim_of_an_updater_that_slept_through_the_removal(
+        self, publish: Publish, prune: Prune, store: DirectoryStore, record: Record, tmp_path: Path
+    ) -> None:
+        """It may not publish, and what it has claimed is not left behind: nor is the number used again."""
+        for number in range(1, 5):
+            record(number)
+            publish()
+        assert 1 in prune().versions
+        VersionStore(store, lambda: 2).begin_epoch()
+        late = VersionStore(store, lambda: 1)
+        with pytest.raises(PreconditionFailedError, match="another updater has taken over"):
+            late.publish(make_manifest(1), {"model.onnx": tmp_path / "model"})
+        assert [info.key for info in store.list("versions/1/")] == ["versions/1/claim.json"]
+        assert prune().unfinished == [1]
+        assert list(store.list("versions/1/")) == []
+        assert late.next_number() == 5

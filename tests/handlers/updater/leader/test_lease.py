@@ -300,3 +300,24 @@ def test_a_killed_process_leaves_the_data_folder_free(tmp_path: Path) -> None:
     again = Holder(tmp_path)
     assert again.name == name
     again.close()
+
+
+def test_temporary_files_of_a_killed_updater_go_when_the_next_one_starts(tmp_path: Path) -> None:
+    code = (
+        "import os, sys, tempfile, pathlib\n"
+        "from handlers.updater.leader.data_folder import Holder, own_temporary_folder\n"
+        "folder = pathlib.Path(sys.argv[1])\n"
+        "own_temporary_folder(folder)\n"
+        "held = Holder(folder)\n"
+        "child = tempfile.mkdtemp(prefix='lucir-', dir=os.environ['TMPDIR'])\n"
+        "print(tempfile.mkdtemp(prefix='lucir-'), child, flush=True)\n"
+        "os.kill(os.getpid(), 9)\n"
+    )
+    places: list[Path] = []
+    for _ in range(2):
+        killed = subprocess.run([sys.executable, "-c", code, str(tmp_path)], capture_output=True, text=True, timeout=60)
+        assert killed.returncode == -signal.SIGKILL, killed.stderr
+        assert not any(place.exists() for place in places)
+        places = [Path(word) for word in killed.stdout.split()]
+        assert all(place.is_relative_to(tmp_path / "tmp") and place.is_dir() for place in places)
+    assert len(places) == 2
