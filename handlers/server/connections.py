@@ -5,8 +5,10 @@ Its parser is httptools, which is written in C; what h11 would refuse beside it 
 
 import asyncio
 import logging
+import re
 import signal
 import socket
+import sys
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -15,6 +17,7 @@ from types import FrameType
 from typing import Any, Final
 
 import uvicorn
+from httptools import HttpParserInvalidMethodError
 from starlette.responses import Response
 from starlette.types import ASGIApp, Receive, Scope, Send
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
@@ -29,6 +32,9 @@ IDLE_SECONDS: Final = 75
 """How long a kept-alive connection may stay silent: longer than common proxies and clients keep theirs."""
 HEADER_BYTES: Final = 64 * 1024
 _LONG_HEAD: Final = f"the headers are longer than {HEADER_BYTES} bytes: send less"
+METHODS: Final = ("GET", "HEAD", "OPTIONS", "POST", "PUT")
+"""That an address of the inference port may answer; each has some of them."""
+_REQUEST_LINE: Final = re.compile(rb"([A-Za-z-]{1,32}) \S{1,8192} HTTP/1\.[01]\r\n")
 CLOSING_SECONDS: Final = 2.0
 """From the last accepted connection to the end: for requests under way, and for clients that have just connected."""
 SETTLING_SECONDS: Final = 0.1
@@ -46,6 +52,8 @@ class PatientProtocol(HttpToolsProtocol):
     """Requests whose first byte was in the last piece."""
     _problem: tuple[int, str] | None = None
     """The status and the words for what the parser cannot know."""
+    _piece = b""
+    """The last bytes that came, while the parser has them."""
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]  # asyncio's base names a wider type
         """A client has connected, and has to say what it wants."""
@@ -66,7 +74,9 @@ class PatientProtocol(HttpToolsProtocol):
         """Bytes of a request's headers, or of its body."""
         before, self._begun = self.cycle, 0
         between = self._in_head or before is None or not before.more_body
+        self._piece = data
         super().data_received(data)
+        self._piece = b""
         if self._in_head and between and self._begun <= 1:  # else a part of it belongs to an earlier request
             self._head_bytes += len(data)
             if self._head_bytes > HEADER_BYTES and not self.transport.is_closing():
@@ -99,14 +109,20 @@ class PatientProtocol(HttpToolsProtocol):
 
     def send_400_response(self, msg: str) -> None:
         """Refuse what is not HTTP, or what ``on_headers_complete`` has found."""
-        self._refuse(*(self._problem or (400, msg)))
+        if isinstance(sys.exception(), HttpParserInvalidMethodError) and (line := _REQUEST_LINE.match(self._piece)):
+            allowed = ", ".join(METHODS)
+            self._refuse(
+                405, f"the method {line[1].decode()} is not known here: {allowed} are", f"allow: {allowed}\r\n"
+            )
+        else:
+            self._refuse(*(self._problem or (400, msg)))
 
-    def _refuse(self, status: int, message: str) -> None:
+    def _refuse(self, status: int, message: str, header: str = "") -> None:
         """The last answer of this connection, unless another one is under way."""
         cycle = self.cycle
         if cycle is None or cycle.response_complete or not (cycle.response_started or self.pipeline):
             body = error_reply(status, message).body
-            head = f"HTTP/1.1 {status} {HTTPStatus(status).phrase}\r\ncontent-type: application/json\r\n"
+            head = f"HTTP/1.1 {status} {HTTPStatus(status).phrase}\r\ncontent-type: application/json\r\n{header}"
             self.transport.write(f"{head}content-length: {len(body)}\r\nconnection: close\r\n\r\n".encode() + body)
             if cycle is not None:  # whoever reads the body learns that no more of it comes
                 cycle.disconnected = True

@@ -14,6 +14,7 @@ from starlette.routing import Route
 
 from handlers.inference.api_keys import ApiKeys
 from handlers.inference.traffic_metrics import TrafficMetrics, counts
+from handlers.process_registry import ModelProcesses
 from handlers.server.admission import WithKeys, with_origins
 from handlers.server.batches import Batcher, BatchRules
 from handlers.server.connections import DrainingServer, QuietServer, make_config
@@ -42,6 +43,7 @@ class Server:
         self.pool = ModelPool(pool_rules, lambda: self.versions.folders(), first)
         self.versions = LoadedVersions(self.pool, settings.run_folder / "answering.json")
         self.traffic = TrafficMetrics()
+        self.traffic.registry.register(ModelProcesses(self.pool.pids))
         rules = BatchRules(serving.batch_size, serving.queue_size)
         self.batcher = Batcher(self.versions, rules, self.traffic, self.pool.processes)
         limits = RequestLimits(

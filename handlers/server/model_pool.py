@@ -248,6 +248,10 @@ class ModelPool:
         self.processes = tuple(PooledProcess(rules, folders, each) for _, each in pairs)
         self._kept: list[asyncio.Task[None]] = []
 
+    def pids(self) -> list[int]:
+        """Of the processes that can be asked."""
+        return [process.pid for process in self.processes if process.pid is not None]
+
     def start(self) -> None:
         """Start every process, for the running event loop."""
         self._kept = [asyncio.create_task(process.keep()) for process in self.processes]

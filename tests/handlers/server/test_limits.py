@@ -78,6 +78,9 @@ def test_many_long_and_endless_headers(client: httpx.Client) -> None:
     ("sent", "status"),
     [
         (b"no request at all\r\n\r\n", 400),
+        (b"BREW /ping HTTP/1.1\r\nHost: x\r\n\r\n", 405),
+        (b"GETT /ping HTTP/1.1\r\nHost: x\r\n\r\n", 405),
+        (b"BREW /ping HTTP/3.7\r\nHost: x\r\n\r\n", 400),
         (head("Content-Length: x"), 400),
         (head("Content-Length: 5", "Content-Length: 6"), 400),
         (head("Transfer-Encoding: chunked") + b"zz\r\n", 400),
@@ -95,6 +98,7 @@ def test_what_is_not_http_is_refused_in_json(client: httpx.Client, sent: bytes, 
         found, headers, document = answer_to(connection, sent)
     assert (found, headers["content-type"], headers["connection"]) == (status, "application/json", "close")
     assert list(document) == ["error"]
+    assert ("POST" in headers.get("allow", "")) is (status == 405)
 
 
 def test_slow_headers_end_their_connection(client: httpx.Client, monkeypatch: pytest.MonkeyPatch) -> None:

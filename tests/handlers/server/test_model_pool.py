@@ -13,6 +13,7 @@ import pytest
 from handlers.inference.replies import RawRequest, Reply
 from handlers.inference.traffic_metrics import TrafficMetrics
 from handlers.inference.workers.worker import WorkerOptions
+from handlers.process_registry import ModelProcesses
 from handlers.server.batches import Batcher, BatchRules
 from handlers.server.frames import LogWords, model_environment
 from handlers.server.model_pool import LoadError, ModelPool, PoolRules, ProcessLostError
@@ -59,6 +60,9 @@ def test_a_process_answers_is_replaced_and_ended_when_it_is_stuck(
             with pytest.raises(LoadError, match="manifest"):
                 await pool.load(3, tmp_path / "lucir-3")
             first = present(process.pid)
+            costs = [sample.value for family in ModelProcesses(pool.pids).collect() for sample in family.samples]
+            assert len(costs) == 2
+            assert min(costs) > 0
             os.kill(first, signal.SIGSTOP)
             with pytest.raises(ProcessLostError):
                 await process.answer(2, requests_of(make_image()))
