@@ -38,6 +38,8 @@ _REQUEST_LINE: Final = re.compile(rb"([A-Za-z-]{1,32}) \S{1,8192} HTTP/1\.[01]\r
 CLOSING_SECONDS: Final = 2.0
 """From the last accepted connection to the end: for requests under way, and for clients that have just connected."""
 SETTLING_SECONDS: Final = 0.1
+COMING_BACK_TICKS: Final = 5
+"""Tenths of a second: where every client is between two connections at one moment, the server has not been left."""
 
 
 class PatientProtocol(HttpToolsProtocol):
@@ -161,6 +163,8 @@ class DrainingServer(uvicorn.Server):
         self._drain = drain
         self._seconds = seconds
         self._end_at: float | None = None
+        self._coming_back = 0
+        """Ticks for which clients that were told to leave may be on their way back, with a connection of their own."""
 
     def handle_exit(self, sig: int, frame: FrameType | None) -> None:
         """A signal has come, in the main thread, which is that of the event loop."""
@@ -173,9 +177,11 @@ class DrainingServer(uvicorn.Server):
         self._end_at = time.monotonic() + self._seconds
 
     async def on_tick(self, counter: int) -> bool:
-        """Ten times a second: whether to end. After a signal, as soon as nobody is connected."""
-        if self._end_at is not None and (not self.server_state.connections or time.monotonic() >= self._end_at):
-            self.should_exit = True
+        """Ten times a second: whether to end. After a signal, as soon as nobody is connected, or about to come back."""
+        if self._end_at is not None:
+            self._coming_back = COMING_BACK_TICKS if self.server_state.connections else self._coming_back - 1
+            if self._coming_back < 0 or time.monotonic() >= self._end_at:
+                self.should_exit = True
         return await super().on_tick(counter)
 
     async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:

@@ -30,10 +30,10 @@ RULES = CopyRules()
 IMAGES: NDArray[np.uint8] = np.random.default_rng(0).integers(0, 256, (8, SIDE, SIDE, 3), np.uint8)
 
 
-def write_network(path: Path, work: int = 1, shift: float = 0.0) -> Path:
+def write_network(path: Path, work: int = 1, shift: float = 0.0, *, past_features: bool = False) -> Path:
     """Three classes by mean colour; ``work``: convolutions before, which change nothing but take their time.
 
-    ``shift`` is added to the score of the first class.
+    ``shift`` is added to the score of the first class. ``past_features``: whether scores see more than the features.
     """
     channels = 64
     same = np.zeros((channels, channels, 3, 3), np.float32)
@@ -59,18 +59,20 @@ def write_network(path: Path, work: int = 1, shift: float = 0.0) -> Path:
     ]
     nodes += [
         helper.make_node("ReduceMean", [f"map-{work}", "axes"], ["mean"], keepdims=0),
-        helper.make_node("MatMul", ["mean", "narrow"], ["colour"]),
+        helper.make_node("Identity", ["mean"], ["features"]),
+        helper.make_node("ReduceMean", ["map-0", "axes"], ["beside"], keepdims=0),
+        helper.make_node("MatMul", ["beside" if past_features else "mean", "narrow"], ["colour"]),
         helper.make_node("Mul", ["colour", "scale"], ["cosines"]),
         helper.make_node("Identity", ["cosines"], ["prototype_cosines"]),
         helper.make_node("Add", ["cosines", "shift"], ["logits"]),
         helper.make_node("Softmax", ["logits"], ["probabilities"], axis=1),
     ]
-    names = ("probabilities", "cosines", "prototype_cosines")
+    outputs = {"probabilities": 3, "cosines": 3, "prototype_cosines": 3, "features": channels}
     graph = helper.make_graph(
         nodes,
         "copies",
         [helper.make_tensor_value_info("images", TensorProto.UINT8, ["batch", SIDE, SIDE, 3])],
-        [helper.make_tensor_value_info(name, TensorProto.FLOAT, ["batch", 3]) for name in names],
+        [helper.make_tensor_value_info(name, TensorProto.FLOAT, ["batch", width]) for name, width in outputs.items()],
         [numpy_helper.from_array(value, name) for name, value in constants.items()],
     )
     onnx.save(helper.make_model(graph, opset_imports=[helper.make_opsetid("", 18)], ir_version=10), path)
@@ -168,6 +170,26 @@ def test_bfloat16_answers_as_the_published_network_does(slow: Path) -> None:
         for one, other in zip(expected, found, strict=True):
             assert other.dtype == np.float32
             np.testing.assert_allclose(other, one, atol=0.02)
+
+
+@pytest.mark.skipif(bool(why_no_bfloat16()), reason=why_no_bfloat16())
+def test_versions_on_one_backbone_share_it_and_answer_each_with_its_own_head(tmp_path: Path) -> None:
+    first, second, other, whole = (
+        write_network(tmp_path / f"{number}.onnx", work, shift, past_features=past)
+        for number, (work, shift, past) in enumerate(
+            [(2, 0.0, False), (2, 4.0, False), (3, 0.0, False), (2, 0.0, True)]
+        )
+    )
+    sessions = [Bfloat16Session(path, 1) for path in (first, second, other, whole)]
+    assert sessions[0].backbone is sessions[1].backbone is not None
+    assert sessions[2].backbone not in (None, sessions[0].backbone)
+    assert sessions[3].backbone is None
+    assert Bfloat16Session(first, 2).backbone is not sessions[0].backbone  # of another number of threads
+    names = ["probabilities", "features", "cosines"]
+    for path, session in zip((first, second, other, whole), sessions, strict=True):
+        expected = OnnxSession(path, 1).run(names, {"images": IMAGES})
+        for name, one, found in zip(names, expected, session.run(names, {"images": IMAGES}), strict=True):
+            np.testing.assert_allclose(found, one, rtol=0.01, atol=0.02, err_msg=name)
 
 
 def test_a_damaged_file_is_named(tmp_path: Path) -> None:
