@@ -28,8 +28,9 @@ def target_of(port: str) -> int:
     return int(substitute(port).rsplit(":", 1)[1])
 
 
-def test_follows_the_compose_schema(root: Path) -> None:
-    command = ["check-jsonschema", "--builtin-schema", "vendor.compose-spec", str(root / "deploy" / "compose.yaml")]
+@pytest.mark.parametrize("file", ["compose.yaml", "compose.uvicorn.yaml"])
+def test_follows_the_compose_schema(root: Path, file: str) -> None:
+    command = ["check-jsonschema", "--builtin-schema", "vendor.compose-spec", root / "deploy" / file]
     result = subprocess.run([Path(sys.executable).parent / command[0], *command[1:]], capture_output=True, text=True)
     assert result.returncode == 0, result.stdout + result.stderr
 

@@ -10,7 +10,19 @@ import yaml
 
 from handlers.settings import CONFIG_VARIABLE, ENVIRONMENT_PREFIX, Settings
 from handlers.torchserve.launch import drain_limit
-from tests.support.kubernetes import PODS, Manifest, containers, named, pod_of, pods, render, template_of
+from tests.support.kubernetes import (
+    PODS,
+    Manifest,
+    container,
+    containers,
+    named,
+    pod_of,
+    pods,
+    ports,
+    render,
+    secrets,
+    template_of,
+)
 
 OVERLAYS = [
     "base",
@@ -83,20 +95,20 @@ def test_every_pod_is_locked_down(rendered: list[Manifest]) -> None:
         assert context["runAsNonRoot"] is True
         assert context["runAsUser"] == context["fsGroup"] > 0
         assert context["seccompProfile"] == {"type": "RuntimeDefault"}
-        for container in containers(pod):
-            own = container["securityContext"]
+        for each in containers(pod):
+            own = each["securityContext"]
             assert own["allowPrivilegeEscalation"] is False
             assert own["readOnlyRootFilesystem"] is True
             assert own["capabilities"] == {"drop": ["ALL"]}
-            assert {"cpu", "memory"} <= set(container["resources"]["requests"])
-            assert "memory" in container["resources"]["limits"]
+            assert {"cpu", "memory"} <= set(each["resources"]["requests"])
+            assert "memory" in each["resources"]["limits"]
 
 
 def test_every_image_has_a_fixed_tag(rendered: list[Manifest]) -> None:
     for pod in pods(rendered):
-        for container in containers(pod):
-            repository, _, tag = container["image"].partition(":")
-            assert tag not in {"", "latest"}, container["image"]
+        for each in containers(pod):
+            repository, _, tag = each["image"].partition(":")
+            assert tag not in {"", "latest"}, each["image"]
             assert repository != "minio/minio"
 
 
@@ -131,13 +143,13 @@ def test_selectors_find_the_pods(rendered: list[Manifest]) -> None:
 
 
 def test_named_ports_exist(rendered: list[Manifest]) -> None:
-    ports = {port["name"] for pod in pods(rendered) for item in containers(pod) for port in item.get("ports", [])}
+    names = {name for pod in pods(rendered) for name in ports(pod)}
     for document in rendered:
         if document["kind"] == "Service":
-            assert {port["targetPort"] for port in document["spec"]["ports"]} <= ports
+            assert {port["targetPort"] for port in document["spec"]["ports"]} <= names
         if document["kind"] == "NetworkPolicy":
             for rule in document["spec"].get("ingress", []):
-                assert {port["port"] for port in rule["ports"]} <= ports
+                assert {port["port"] for port in rule["ports"]} <= names
 
 
 def test_one_updater_writes(rendered: list[Manifest]) -> None:
@@ -158,10 +170,10 @@ def settings(
 
     def load(name: str, deployment: str = "lucir") -> Settings:
         pod = pod_of(named(rendered, "Deployment", deployment))
-        (container,) = [item for item in containers(pod) if item["name"] == name]
-        environment = {item["name"]: item["value"] for item in container["env"]}
+        process = container(pod, name)
+        environment = {item["name"]: item["value"] for item in process["env"]}
         assert all(key.startswith(ENVIRONMENT_PREFIX) for key in environment)
-        mounts = {mount["name"]: mount["mountPath"] for mount in container["volumeMounts"]}
+        mounts = {mount["name"]: mount["mountPath"] for mount in process["volumeMounts"]}
         assert environment.pop(CONFIG_VARIABLE) == f"{mounts['settings']}/lucir.yaml"
         if "s3" in mounts:
             environment = {key: value.replace(mounts["s3"], str(secrets)) for key, value in environment.items()}
@@ -174,9 +186,7 @@ def test_settings_are_known_and_the_ports_are_theirs(
     settings: Callable[..., Settings], rendered: list[Manifest]
 ) -> None:
     serving, updater = settings("serving"), settings("updater")
-    pod = pod_of(named(rendered, "Deployment", "lucir"))
-    ports = {port["name"]: port["containerPort"] for item in pod["containers"] for port in item["ports"]}
-    assert ports == {
+    assert ports(pod_of(named(rendered, "Deployment", "lucir"))) == {
         "inference": serving.serving.port,
         "ts-metrics": serving.serving.metrics_port,
         "updater": updater.updater.port,
@@ -195,18 +205,16 @@ def test_the_data_folder_and_the_probe_are_where_the_settings_say(
 ) -> None:
     pod = pod_of(named(rendered, "Deployment", "lucir"))
     for name in ("serving", "updater"):
-        (container,) = [item for item in pod["containers"] if item["name"] == name]
-        mounts = {mount["mountPath"] for mount in container["volumeMounts"]}
+        mounts = {mount["mountPath"] for mount in container(pod, name)["volumeMounts"]}
         # One volume holds the whole data folder: the folder of the socket must belong to our user.
         assert {str(settings(name).data), "/tmp", "/etc/lucir"} <= mounts
-    (serving,) = [item for item in pod["containers"] if item["name"] == "serving"]
     sockets = {str(settings(name).serving.management_socket) for name in ("serving", "updater")}
-    assert sockets == {serving["readinessProbe"]["exec"]["command"][-1]}
+    assert sockets == {container(pod, "serving")["readinessProbe"]["exec"]["command"][-1]}
 
 
-def test_the_gpu_overlay_gives_the_updater_one(root: Path, program: Callable[[str, str], str]) -> None:
-    documents = render(program("kubectl", "kubernetes-client"), root / "k8s" / "overlays" / "gpu")
-    limits = {item["name"]: item["resources"]["limits"] for item in pods(documents)[0]["containers"]}
+@pytest.mark.parametrize("rendered", ["overlays/gpu"], indirect=True)
+def test_the_gpu_overlay_gives_the_updater_one(rendered: list[Manifest]) -> None:
+    limits = {item["name"]: item["resources"]["limits"] for item in pods(rendered)[0]["containers"]}
     assert limits["updater"]["nvidia.com/gpu"] == "1"
     assert limits["updater"]["memory"] == "6Gi"
     assert "nvidia.com/gpu" not in limits["serving"]
@@ -220,19 +228,16 @@ def test_a_replica_serves_and_follows_with_a_key_that_may_only_read(
     settings: Callable[..., Settings], rendered: list[Manifest]
 ) -> None:
     pod = pod_of(named(rendered, "Deployment", "lucir-replica"))
-    containers_by_name = {item["name"]: item for item in pod["containers"]}
-    assert set(containers_by_name) == {"serving", "follower"}
-    assert containers_by_name["follower"]["args"] == ["python", "-m", "handlers.follower"]
+    assert {item["name"] for item in pod["containers"]} == {"serving", "follower"}
+    assert container(pod, "follower")["args"] == ["python", "-m", "handlers.follower"]
     assert importlib.util.find_spec("handlers.follower.__main__") is not None
-    secrets = {volume["secret"]["secretName"] for volume in pod["volumes"] if "secret" in volume}
-    assert secrets == {"lucir-s3-read"}
+    assert secrets(pod) == {"lucir-s3-read"}
     serving, follower = settings("serving", "lucir-replica"), settings("follower", "lucir-replica")
     assert follower.s3.credentials() == ("the-access-key", "the-secret-key")
     assert serving.s3.credentials() == (None, None)
     assert follower.follower.host == serving.serving.host == "0.0.0.0"
     assert follower.store == settings("updater").store
-    ports = {port["name"]: port["containerPort"] for item in pod["containers"] for port in item["ports"]}
-    assert ports == {"inference": 8080, "ts-metrics": 8082, "follower": follower.follower.port}
+    assert ports(pod) == {"inference": 8080, "ts-metrics": 8082, "follower": follower.follower.port}
     assert serving.serving.management_socket == follower.serving.management_socket
     mounts = [{mount["name"]: mount["mountPath"] for mount in item["volumeMounts"]} for item in pod["containers"]]
     assert {each["data"] for each in mounts} == {str(serving.data), str(follower.data)}
@@ -268,8 +273,7 @@ def test_requests_go_to_replicas_of_which_some_always_stay(rendered: list[Manife
 def test_only_the_pod_that_learns_is_given_the_key_that_may_write(rendered: list[Manifest]) -> None:
     for document in rendered:
         if document["kind"] in PODS:
-            secrets = {volume["secret"]["secretName"] for volume in pod_of(document)["volumes"] if "secret" in volume}
-            assert ("lucir-s3" in secrets) == (document["metadata"]["name"] == "lucir")
+            assert ("lucir-s3" in secrets(pod_of(document))) == (document["metadata"]["name"] == "lucir")
 
 
 def test_there_is_time_to_drain(settings: Callable[..., Settings], rendered: list[Manifest]) -> None:
@@ -277,8 +281,7 @@ def test_there_is_time_to_drain(settings: Callable[..., Settings], rendered: lis
     for document in rendered:
         if document["kind"] == "Deployment":
             pod = pod_of(document)
-            (serving,) = [item for item in pod["containers"] if item["name"] == "serving"]
-            command, seconds = serving["lifecycle"]["preStop"]["exec"]["command"]
+            command, seconds = container(pod, "serving")["lifecycle"]["preStop"]["exec"]["command"]
             assert command == "sleep"
             limit = drain_limit(settings("serving", document["metadata"]["name"]))
             assert float(seconds) + limit < pod["terminationGracePeriodSeconds"]
@@ -326,10 +329,9 @@ def test_all_components_fit_together(rendered: list[Manifest]) -> None:
     assert limits["updater"]["nvidia.com/gpu"] == "1"
     settings = yaml.safe_load(named(rendered, "ConfigMap", "lucir-settings")["data"]["lucir.yaml"])
     assert settings["s3"]["endpoint"] == "http://lucir-store:9000"
-    ports = {port["name"] for each in pods(rendered) for item in containers(each) for port in item.get("ports", [])}
     monitors = [item["spec"] for item in rendered if item["kind"] == "PodMonitor"]
     scraped = {each["port"] for monitor in monitors for each in monitor["podMetricsEndpoints"]}
-    assert scraped == {"updater", "ts-metrics", "follower"} <= ports
+    assert scraped == {"updater", "ts-metrics", "follower"} <= {name for each in pods(rendered) for name in ports(each)}
     jobs = {
         rule["replacement"] for each in monitors for end in each["podMetricsEndpoints"] for rule in end["relabelings"]
     }

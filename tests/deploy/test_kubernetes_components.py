@@ -9,7 +9,7 @@ import yaml
 
 from handlers.serving_settings import ServingSettings
 from handlers.updater.__main__ import main
-from tests.support.kubernetes import Manifest, containers, named, pod_of, pods, render
+from tests.support.kubernetes import Manifest, containers, named, pod_of, pods, render, secrets
 
 Render = Callable[[str], list[Manifest]]
 
@@ -83,15 +83,10 @@ def test_one_autoscaler_looks_after_the_replicas(overlay: Render) -> None:
 
 def test_every_secret_that_is_asked_for_is_made_in_the_readme(root: Path, overlay: Render) -> None:
     text = (root / "k8s" / "README.md").read_text()
-    secrets = {
-        volume["secret"]["secretName"]
-        for name in ("everything", "train-job")
-        for pod in pods(overlay(name))
-        for volume in pod["volumes"]
-        if "secret" in volume
-    } | {tls["secretName"] for tls in named(overlay("everything"), "Ingress", "lucir")["spec"]["tls"]}
-    assert secrets == {"lucir-s3", "lucir-s3-read", "lucir-api-keys", "lucir-tls"}
-    for secret in secrets:
+    asked = {secret for name in ("everything", "train-job") for pod in pods(overlay(name)) for secret in secrets(pod)}
+    asked |= {tls["secretName"] for tls in named(overlay("everything"), "Ingress", "lucir")["spec"]["tls"]}
+    assert asked == {"lucir-s3", "lucir-s3-read", "lucir-api-keys", "lucir-tls"}
+    for secret in asked:
         assert f" {secret} " in text.replace("\n", " "), secret
 
 

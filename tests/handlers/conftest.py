@@ -12,10 +12,12 @@ from handlers.demo.digits import png
 from handlers.settings import Settings
 from handlers.stack.ports import free_ports
 from model_store.directory.directory_store import DirectoryStore
+from model_store.versions import VersionStore
 from tests.support.bucket import BUCKET
 from tests.support.quick_settings import changed, quick_settings
 from tests.support.updater_process import start
-from tools.servers.server import ACCESS_KEY, REGION, SECRET_KEY
+from tools.servers.minio_server import MINIO_MISSING, find_minio, minio_server
+from tools.servers.server import ACCESS_KEY, REGION, SECRET_KEY, Server
 
 Drop = Callable[..., Path]
 DigitFiles = dict[int, list[bytes]]
@@ -40,6 +42,19 @@ def root(tmp_path: Path) -> Path:
 @pytest.fixture
 def store(root: Path) -> DirectoryStore:
     return DirectoryStore(root)
+
+
+@pytest.fixture(scope="module")
+def minio(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
+    if find_minio() is None:
+        pytest.skip(MINIO_MISSING)
+    with minio_server(tmp_path_factory.mktemp("minio")) as server:
+        yield server
+
+
+@pytest.fixture
+def versions(store: DirectoryStore) -> VersionStore:
+    return VersionStore(store)
 
 
 @pytest.fixture

@@ -39,6 +39,22 @@ def containers(pod: Manifest) -> list[Manifest]:
     return [*pod.get("initContainers", []), *pod["containers"]]
 
 
+def container(pod: Manifest, name: str) -> Manifest:
+    """The one of that name."""
+    (found,) = [item for item in containers(pod) if item["name"] == name]
+    return found
+
+
+def secrets(pod: Manifest) -> set[str]:
+    """The names of those that it mounts."""
+    return {volume["secret"]["secretName"] for volume in pod["volumes"] if "secret" in volume}
+
+
+def ports(pod: Manifest) -> dict[str, int]:
+    """Of all its containers, by name."""
+    return {port["name"]: port["containerPort"] for item in containers(pod) for port in item.get("ports", [])}
+
+
 def named(documents: list[Manifest], kind: str, name: str) -> Manifest:
     """The one of that name; that of a ConfigMap ends in a hash."""
     pattern = re.compile(f"{name}-[a-z0-9]{{10}}" if kind == "ConfigMap" else name)

@@ -2,7 +2,7 @@
 
 import json
 import re
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -13,7 +13,6 @@ from model_store.connect import open_store
 from model_store.objects import ObjectStore, StoreError
 from model_store.versions import VersionStore
 from tests.handlers.follower.conftest import Replica
-from tools.servers.minio_server import MINIO_MISSING, find_minio, minio_server
 from tools.servers.server import ACCESS_KEY, REGION, SECRET_KEY, Server
 
 pytestmark = pytest.mark.slow
@@ -22,12 +21,9 @@ README = Path(__file__).resolve().parents[3] / "k8s" / "README.md"
 
 
 @pytest.fixture(scope="module")
-def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
-    if find_minio() is None:
-        pytest.skip(MINIO_MISSING)
-    with minio_server(tmp_path_factory.mktemp("minio")) as server:
-        server.admin().make_bucket("lucir")
-        yield server
+def server(minio: Server) -> Server:
+    minio.admin().make_bucket("lucir")
+    return minio
 
 
 @pytest.fixture

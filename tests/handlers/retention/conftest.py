@@ -21,11 +21,6 @@ Publish = Callable[..., int]
 
 
 @pytest.fixture
-def versions(store: DirectoryStore) -> VersionStore:
-    return VersionStore(store)
-
-
-@pytest.fixture
 def publish(versions: VersionStore, tmp_path: Path) -> Publish:
     """Publish a version made by the update of its number; ``days`` ago. Gives its number, the last of ``times``."""
 

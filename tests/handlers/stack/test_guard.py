@@ -68,20 +68,15 @@ def test_lines_and_exit_status_come_through() -> None:
     assert sorted(lines.lines) == ["err", "out"]
 
 
-def test_stop_ends_a_willing_command_at_once_and_its_stubborn_descendant() -> None:
-    process, pids = start_tree(grace=300.0)
+@pytest.mark.parametrize(("will", "grace", "number"), [("", 300.0, signal.SIGTERM), ("stubborn", 0.3, signal.SIGKILL)])
+def test_stop_ends_a_willing_command_at_once_and_a_stubborn_one_after_the_grace(
+    will: str, grace: float, number: signal.Signals
+) -> None:
+    process, pids = start_tree(will, grace=grace)
     process.terminate()
     assert process.wait(PATIENCE)
-    assert gone(pids)
-    assert process.poll() == 128 + signal.SIGTERM
-
-
-def test_a_stubborn_command_is_killed_after_the_grace() -> None:
-    process, pids = start_tree("stubborn", grace=0.3)
-    process.terminate()
-    assert process.wait(PATIENCE)
-    assert gone(pids)
-    assert process.poll() == 128 + signal.SIGKILL
+    assert gone(pids)  # the stubborn descendant, too
+    assert process.poll() == 128 + number
 
 
 def test_a_killed_command_leaves_no_descendant() -> None:

@@ -30,14 +30,6 @@ NEVER = 600.0
 """Seconds between listings: what is seen sooner was seen by a hint."""
 
 
-@pytest.fixture(scope="module")
-def minio(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
-    if find_minio() is None:
-        pytest.skip(MINIO_MISSING)
-    with minio_server(tmp_path_factory.mktemp("minio")) as server:
-        yield server
-
-
 @pytest.fixture
 def quick(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(hints, "FIRST_PAUSE", 0.01)

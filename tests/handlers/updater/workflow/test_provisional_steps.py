@@ -19,7 +19,6 @@ from handlers.updater.workflow.provisional_steps import (
     offer,
     unless_left_out,
 )
-from model_store.directory.directory_store import DirectoryStore
 from model_store.layout import EVALUATION
 from model_store.manifest import Accuracy, Evaluation, now
 from model_store.versions import VersionStore
@@ -49,11 +48,6 @@ def evaluation(number: int, right: tuple[int, int, int], *, parent_old: float = 
         parent_old=parent_old,
         confusion=tuple(map(tuple, confusion)),
     )
-
-
-@pytest.fixture
-def versions(store: DirectoryStore) -> VersionStore:
-    return VersionStore(store)
 
 
 @pytest.fixture
