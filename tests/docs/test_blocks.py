@@ -1,5 +1,6 @@
 """Every block of the documents that a reader would type is run beside one stack, or says why not."""
 
+import io
 import os
 import re
 import shlex
@@ -42,11 +43,8 @@ def test_what_is_not_run_says_why(document: str) -> None:
 def write(path: Path, data: bytes) -> None:
     """A digit as a JPEG of the size of a small photograph."""
     path.parent.mkdir(parents=True, exist_ok=True)
-    scratch = path.with_suffix(".png")
-    scratch.write_bytes(data)
-    with Image.open(scratch) as image:
+    with Image.open(io.BytesIO(data)) as image:
         image.convert("RGB").resize((64, 64)).save(path, quality=95)
-    scratch.unlink()
 
 
 @pytest.fixture

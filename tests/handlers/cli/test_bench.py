@@ -2,6 +2,7 @@
 
 import json
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -48,17 +49,22 @@ def test_runs_and_their_page(data: Path, tmp_path: Path) -> None:
     assert "| quick |" in (output / "report.md").read_text()
 
 
+def suite_of(path: Path, *runs: dict[str, Any], **settings: Any) -> Path:
+    """Write the file of a suite of short runs; ``settings`` are those of the last one."""
+    short = {"network": "resnet8", "milestones": [], "epochs": 1}
+    whole = [{"protocol": "custom", "settings": short, **run} for run in runs]
+    whole[-1]["settings"] = short | settings
+    suite = {"description": "x", "dataset": "cifar100", "seeds": [1], "runs": whole}
+    path.write_text(json.dumps(suite), encoding="utf-8")
+    return path
+
+
 @pytest.fixture
 def suite(tmp_path: Path) -> Path:
     """Two runs."""
-    suite = tmp_path / "tiny.yaml"
-    settings = "{network: resnet8, milestones: [], epochs: 1}"
-    suite.write_text(
-        "{description: x, dataset: cifar100, seeds: [1], runs: ["
-        f"{{method: lucir, protocol: custom, sizes: [2, 2], settings: {settings}}},"
-        f"{{method: finetune, protocol: custom, sizes: [3, 1], settings: {settings}}}]}}"
+    return suite_of(
+        tmp_path / "tiny.yaml", {"method": "lucir", "sizes": [2, 2]}, {"method": "finetune", "sizes": [3, 1]}
     )
-    return suite
 
 
 def test_a_suite(data: Path, suite: Path, tmp_path: Path) -> None:
@@ -93,14 +99,8 @@ def test_a_suite_in_two_processes_is_the_same(
 
 
 def test_a_suite_learns_common_beginnings_once_and_goes_on_where_it_was_cut_off(data: Path, tmp_path: Path) -> None:
-    suite = tmp_path / "ablation.yaml"
-    settings = "network: resnet8, milestones: [], epochs: 1"
-    suite.write_text(
-        "{description: x, dataset: cifar100, seeds: [1], runs: ["
-        f"{{method: lucir, protocol: custom, sizes: [2, 2], settings: {{{settings}}}}},"
-        "{method: lucir, label: no-lf, protocol: custom, sizes: [2, 1],"
-        f" settings: {{{settings}, less_forget: false}}}}]}}"
-    )
+    runs = {"method": "lucir", "sizes": [2, 2]}, {"method": "lucir", "label": "no-lf", "sizes": [2, 1]}
+    suite = suite_of(tmp_path / "ablation.yaml", *runs, less_forget=False)
     words = ("suite", suite, "--data", data, "--output", tmp_path / "out")
     first = bench(*words, "--run", "cifar100.custom-1.lucir.1")
     assert "phase 0 as learnt" not in first

@@ -19,10 +19,10 @@ from handlers.torchserve.canary import Canary
 from handlers.updater.release.evaluate import open_model
 from lucir_core.memory.image_blobs import ImageBlobs
 from lucir_core.state import load_state
-from model_store.directory.directory_store import DirectoryStore
 from model_store.versions import VersionStore
 from tests.handlers.conftest import Drop, Launch
 from tests.support.outcome import ended, hashes, learnt_once
+from tests.support.published import pointed
 from tests.support.quick_settings import changed
 from tests.support.updater_process import hold_child, log_of, status_of
 from tests.support.waiting import PATIENCE, STOP_SECONDS, wait_for
@@ -37,16 +37,10 @@ def quick(settings: Settings) -> Settings:
     return changed(settings, updater={"port": port}, learning={"imprint_first": True})
 
 
-def pointed(versions: VersionStore) -> int | None:
-    pointer = versions.current()
-    return pointer.version if pointer is not None else None
-
-
 @pytest.mark.timeout(600)  # three trainings
 def test_a_provisional_version_answers_until_the_learnt_one_does(
-    quick: Settings, root: Path, store: DirectoryStore, drop: Drop, launch: Launch
+    quick: Settings, root: Path, versions: VersionStore, drop: Drop, launch: Launch
 ) -> None:
-    versions = VersionStore(store)
     drop("zero", 0)
     drop("one", 1)
     process = launch(quick)
@@ -125,9 +119,8 @@ WALKED = (
 
 @pytest.mark.timeout(1500)  # nineteen starts of a process
 def test_kills_around_a_provisional_version_change_nothing(
-    quick: Settings, root: Path, store: DirectoryStore, drop: Drop, launch: Launch
+    quick: Settings, root: Path, versions: VersionStore, drop: Drop, launch: Launch
 ) -> None:
-    versions = VersionStore(store)
     drop("zero", 0)
     drop("one", 1, marked=True)
     process = launch(quick)
@@ -163,7 +156,7 @@ def test_kills_around_a_provisional_version_change_nothing(
 
 @pytest.mark.timeout(600)
 def test_a_refused_learnt_version_leaves_the_provisional_one_in_place(
-    quick: Settings, root: Path, store: DirectoryStore, drop: Drop, launch: Launch
+    quick: Settings, root: Path, versions: VersionStore, drop: Drop, launch: Launch
 ) -> None:
     """Training that forgets everything old: the gate refuses it, and not the imprinted version."""
     forgetful = {
@@ -175,7 +168,6 @@ def test_a_refused_learnt_version_leaves_the_provisional_one_in_place(
         "ranking_weight": 0,
     }
     strict = changed(quick, learning={"overrides": forgetful}, gate={"max_old_accuracy_loss": 0.4})
-    versions = VersionStore(store)
     drop("zero", 0, 40)
     drop("one", 1, 40)
     process = launch(strict)

@@ -24,6 +24,7 @@ from model_store.manifest import Accuracy, Evaluation, now
 from model_store.versions import VersionStore
 from tests.support.documents import make_evaluation, make_plan
 from tests.support.present import present
+from tests.support.published import pointed
 from tools.manifests import make_manifest
 
 CLASSES = ("a", "b", "c")
@@ -75,10 +76,6 @@ def offered(update: Update) -> Candidate:
     return present(update.provisional)
 
 
-def served(versions: VersionStore) -> int:
-    return present(versions.current()).version
-
-
 def refuse(update: Update) -> None:
     """The learnt version has been measured and refused."""
     update.folder.mkdir(parents=True, exist_ok=True)
@@ -96,10 +93,10 @@ def test_a_refused_learnt_version_leaves_the_better_of_the_two_others(
     assert is_no_worse(found, 2) == kept  # the parent has 18 of the 30 right
     publish(2, "000002", found, "provisional")
     offer(update, offered(update))
-    assert served(versions) == 2
+    assert pointed(versions) == 2
     refuse(update)
     fall_back(update)
-    assert served(versions) == (2 if kept else 1)
+    assert pointed(versions) == (2 if kept else 1)
     told = str(update.services.status.snapshot()["errors"])
     assert ("version 2 stays served" if kept else "version 1 is served again") in told
 
@@ -111,7 +108,7 @@ def test_without_a_learnt_version_the_parent_is_served_again(
     publish(2, "000002", evaluation(2, (9, 9, 9)), "provisional")
     offer(update, offered(update))
     end_update(update, "failed" if outcome == "failed" else "superseded", "a reason")
-    assert served(versions) == 1
+    assert pointed(versions) == 1
     done = present(update.services.records.done("000002"))
     assert (done.result, done.version, done.provisional) == (outcome, None, None)
 
@@ -123,7 +120,7 @@ def test_an_end_without_a_provisional_version_in_place_moves_nothing(
     publish(4, "000003", evaluation(4, (9, 9, 9)))
     versions.point_to(4, "somebody's")
     end_update(update, "superseded", "a reason")
-    assert served(versions) == 4
+    assert pointed(versions) == 4
 
 
 def test_whose_version_is_served_while_an_update_learns(
