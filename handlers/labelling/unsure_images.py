@@ -23,7 +23,6 @@ FOLDER: Final = "unsure"
 """In the data folder, which engine and updater share."""
 NOT_KEPT_HEADER: Final = "x-do-not-keep"
 """An image of a request with this header, whatever its value, is never kept."""
-_FOLDER_VARIABLE: Final = "LUCIR_UNSURE_FOLDER"
 _IMAGE, _ANSWER, _PARTIAL = ".image", ".json", ".partial"
 _DAY: Final = 86400.0
 _ID_LENGTH: Final = 64
@@ -64,29 +63,6 @@ class UnsureRules:
         """As the settings say; data: the data folder."""
         folder = data.absolute() / FOLDER
         return cls(folder, settings.keep_images, settings.keep_mb, settings.keep_days, settings.below)
-
-    def to_environment(self) -> dict[str, str]:
-        """The variables that ``read`` reads, by the names that the settings have."""
-        return {
-            _FOLDER_VARIABLE: str(self.folder),
-            "LUCIR_LABELLING__KEEP_IMAGES": str(self.images),
-            "LUCIR_LABELLING__KEEP_MB": str(self.megabytes),
-            "LUCIR_LABELLING__KEEP_DAYS": str(self.days),
-            "LUCIR_LABELLING__BELOW": str(self.below),
-        }
-
-    @classmethod
-    def read(cls, environment: Mapping[str, str]) -> Self:
-        """Off where the environment does not name the folder. Raises ``ValueError`` for a wrong number."""
-        if _FOLDER_VARIABLE not in environment:
-            return cls()
-        return cls(
-            Path(environment[_FOLDER_VARIABLE]),
-            int(environment["LUCIR_LABELLING__KEEP_IMAGES"]),
-            int(environment["LUCIR_LABELLING__KEEP_MB"]),
-            float(environment["LUCIR_LABELLING__KEEP_DAYS"]),
-            float(environment["LUCIR_LABELLING__BELOW"]),
-        )
 
 
 @dataclass(frozen=True, slots=True)

@@ -3,11 +3,11 @@
 import json
 from pathlib import Path
 from typing import Final
-from urllib.parse import unquote, urlsplit
 
 from handlers.inference.open_inference import MODEL_NAME
 from handlers.inference.workers.worker import NOTHING_LEARNT_FILE
 from handlers.settings import Settings
+from handlers.store import incoming_place
 from model_store.manifest import Manifest
 
 HANDLER: Final = "handlers.classifier"
@@ -37,17 +37,10 @@ def prepare_nothing_learnt(settings: Settings) -> Path:
     """Write the folder of version 0, which answers every request with where to drop images; returns it."""
     folder = settings.models_folder / folder_name(NOTHING_LEARNT)
     folder.mkdir(parents=True, exist_ok=True)
-    error = f"nothing learnt yet: drop at least two class folders into {drop_place(settings)}"
+    error = f"nothing learnt yet: drop at least two class folders into {incoming_place(settings)}"
     (folder / NOTHING_LEARNT_FILE).write_text(json.dumps({"error": error}, ensure_ascii=False), encoding="utf-8")
     _write_description(folder, NOTHING_LEARNT, "1970-01-01T00:00:00+00:00")
     return folder
-
-
-def drop_place(settings: Settings) -> str:
-    """Where class folders are dropped, in words for a person."""
-    if settings.store_url.startswith("file://"):
-        return str(Path(unquote(urlsplit(settings.store_url).path)) / "incoming")
-    return f"{settings.store_url.rstrip('/')}/incoming"
 
 
 def _write_description(folder: Path, version: int, created: str) -> None:

@@ -51,7 +51,7 @@ def test_from_nothing_to_the_first_version(stack: Stack, reconciler: Reconciler,
     answer = stack.post(make_image())
     assert answer.status_code == 503
     place = stack.settings.data / "store" / "incoming"
-    assert answer.json() == {"error": f"nothing learnt yet: drop at least two class folders into {place}"}
+    assert answer.json() == {"error": f"nothing learnt yet: drop at least two class folders into {place}/"}
     stack.publish(1)
     stack.serve(reconciler, 1)
     assert stack.post(make_image("grün")).json()["predictions"][0]["class"] == "grün"

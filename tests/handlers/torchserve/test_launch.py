@@ -8,7 +8,8 @@ from handlers.inference.workers.worker import WorkerOptions, read_options
 from handlers.labelling.unsure_images import UnsureRules
 from handlers.settings import LabellingSettings, Settings
 from handlers.sockets import LaunchError, management_socket
-from handlers.torchserve.folders import drop_place, prepare_nothing_learnt, version_of
+from handlers.store import incoming_place
+from handlers.torchserve.folders import prepare_nothing_learnt, version_of
 from handlers.torchserve.launch import prepare_launch, render_config, render_log4j
 
 
@@ -126,15 +127,15 @@ def test_defaults_of_the_worker_are_those_of_the_settings(tmp_path: Path) -> Non
 
 
 def test_place_to_drop(tmp_path: Path) -> None:
-    assert drop_place(settings(tmp_path / "a b")) == str(tmp_path / "a b" / "store" / "incoming")
-    assert drop_place(settings(tmp_path, store="s3://bucket")) == "s3://bucket/incoming"
+    assert incoming_place(settings(tmp_path / "a b")) == f"{tmp_path}/a b/store/incoming/"
+    assert incoming_place(settings(tmp_path, store="s3://bucket")) == "s3://bucket/incoming/"
 
 
 def test_nothing_learnt_folder_names_the_place(tmp_path: Path) -> None:
     tree = settings(tmp_path)
     folder = prepare_nothing_learnt(tree)
     assert version_of(folder) == 0
-    assert drop_place(tree) in (folder / "nothing_learnt.json").read_text()
+    assert incoming_place(tree) in (folder / "nothing_learnt.json").read_text()
 
 
 def test_a_worker_is_told_where_to_keep_what_it_was_unsure_of(tmp_path: Path) -> None:
