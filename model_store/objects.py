@@ -108,3 +108,9 @@ def tag_of(objects: ObjectStore, key: str) -> str | None:
 def exists(objects: ObjectStore, key: str) -> bool:
     """Whether there is such an object. As ``find``."""
     return find(objects, key) is not None
+
+
+def check_size(key: str, size: int, limit: int) -> None:
+    """Raise ``ObjectTooLargeError`` above ``limit`` bytes."""
+    if size > limit:
+        raise ObjectTooLargeError(f"{key!r} holds {size} bytes, more than the {limit} allowed here")

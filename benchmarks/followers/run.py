@@ -14,7 +14,7 @@ import sys
 import tempfile
 import time
 from collections.abc import Callable
-from contextlib import ExitStack
+from contextlib import ExitStack, closing
 from pathlib import Path
 from typing import Any
 
@@ -120,7 +120,7 @@ def ask(url: str) -> int | None:
     """The version that answers; None for a failure."""
     port = int(url.rsplit(":", 1)[1])
     settings = Settings.model_validate({"serving": {"port": port}})
-    with Probe(settings) as probe:
+    with closing(Probe(settings)) as probe:
         try:
             return probe.ask()
         except RuntimeError:

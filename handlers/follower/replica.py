@@ -22,7 +22,8 @@ class Follower:
         self.metrics.registry.register(MachineCollector(settings.data))
         self.status = SidecarStatus(objects.url)
         self.stopping = threading.Event()
-        self._problem: str | None = "nothing is served yet"
+        self.problem: str | None = "nothing is served yet"
+        """Why requests are not answered by a version that this process has confirmed; None when they are."""
         self._loop = ReconcileLoop(settings, VersionStore(objects), self, settings.follower.pointer_seconds)
 
     def run(self) -> None:
@@ -33,11 +34,6 @@ class Follower:
             self.stopping.wait()
         finally:
             self._loop.stop()
-
-    @property
-    def problem(self) -> str | None:
-        """Why requests are not answered by a version that this process has confirmed; None when they are."""
-        return self._problem
 
     def beat(self) -> None:
         """The loop is alive."""
@@ -57,7 +53,7 @@ class Follower:
         self.metrics.served_version.set(served or 0)
         self.metrics.show_copy(state.copy)
         # Version 0, "nothing learnt yet", is an answer as well: an empty store makes no replica unfit.
-        self._problem = None if state.served is not None else state.message or f"TorchServe is {state.phase}"
+        self.problem = None if state.served is not None else state.message or f"TorchServe is {state.phase}"
 
     def swapped(self, swap: SwapResult) -> None:
         """A version took over, or failed to."""

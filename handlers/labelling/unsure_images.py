@@ -15,7 +15,10 @@ import time
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any, Final, Protocol, Self
+from typing import TYPE_CHECKING, Any, Final, Self
+
+if TYPE_CHECKING:
+    from handlers.settings import LabellingSettings
 
 logger = logging.getLogger(__name__)
 
@@ -26,26 +29,6 @@ NOT_KEPT_HEADER: Final = "x-do-not-keep"
 _IMAGE, _ANSWER, _PARTIAL = ".image", ".json", ".partial"
 _DAY: Final = 86400.0
 _ID_LENGTH: Final = 64
-
-
-class KeepSettings(Protocol):
-    """The branch ``labelling`` of the settings."""
-
-    @property
-    def keep_images(self) -> int:
-        """Most images that are kept; 0: none."""
-
-    @property
-    def keep_mb(self) -> int:
-        """Most megabytes that they take."""
-
-    @property
-    def keep_days(self) -> float:
-        """Days after which one is deleted."""
-
-    @property
-    def below(self) -> float:
-        """An answer whose probability is lower is unsure."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,7 +42,7 @@ class UnsureRules:
     below: float = 0.5
 
     @classmethod
-    def of(cls, settings: KeepSettings, data: Path) -> Self:
+    def of(cls, settings: "LabellingSettings", data: Path) -> Self:
         """As the settings say; data: the data folder."""
         folder = data.absolute() / FOLDER
         return cls(folder, settings.keep_images, settings.keep_mb, settings.keep_days, settings.below)

@@ -2,7 +2,7 @@
 
 import io
 from collections.abc import Sequence
-from typing import Final, Self
+from typing import Final
 
 import httpx
 from PIL import Image
@@ -36,12 +36,6 @@ class Probe:
         buffer = io.BytesIO()
         Image.new("RGB", (side, side), "grey").save(buffer, "PNG")
         self._image = buffer.getvalue()
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self.close()
 
     def close(self) -> None:
         """Close the connections."""

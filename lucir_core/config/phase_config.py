@@ -12,9 +12,8 @@ from typing import Any, Literal, TypeVar
 
 import yaml
 
-from lucir_core.config.lucir_settings import BeyondPaper
 from lucir_core.config.method_registry import HeadName, branches_of, default_head
-from lucir_core.config.method_settings import BalancedFinetune
+from lucir_core.config.method_settings import BalancedFinetune, BeyondPaper
 from lucir_core.config.parsing import from_mapping, merged, nested
 from lucir_core.config.refine_settings import Refine
 from lucir_core.config.validation import require, require_milestones

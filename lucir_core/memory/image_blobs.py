@@ -51,11 +51,6 @@ class ImageBlobs:
             raise DataError(f"images are uint8 (N, side, side, 3), not {images.dtype} {images.shape}")
         return cls(tuple(encode_image(image) for image in images), np.asarray(labels, np.int64), tuple(classes))
 
-    @property
-    def byte_count(self) -> int:
-        """Encoded size of all images."""
-        return sum(len(png) for png in self.pngs)
-
     def decode(self, index: int) -> np.ndarray:
         """Image `index` as uint8 (side, side, 3)."""
         with Image.open(io.BytesIO(self.pngs[index])) as image:

@@ -11,7 +11,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from lucir_core.config.lucir_settings import BeyondPaper
+from lucir_core.config.method_settings import BeyondPaper
 from lucir_core.data.augment import centre_crop
 from lucir_core.losses.beyond import importance_loss
 from lucir_core.losses.rebalancing import cross_entropy_loss

@@ -25,7 +25,7 @@ from collections.abc import Mapping
 import torch
 from torch import Tensor, nn
 
-from lucir_core.config.lucir_settings import BeyondPaper
+from lucir_core.config.method_settings import BeyondPaper
 from lucir_core.config.phase_config import PhaseConfig
 from lucir_core.errors import ConfigError
 from lucir_core.losses.beyond import decorrelation_loss, separated_softmax_loss

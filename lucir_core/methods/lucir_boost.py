@@ -19,7 +19,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from lucir_core.config.lucir_settings import BeyondPaper
+from lucir_core.config.method_settings import BeyondPaper
 from lucir_core.losses.beyond import balanced_distillation_loss, balanced_weights, separated_softmax_loss
 from lucir_core.losses.distillation import distillation_loss
 from lucir_core.losses.rebalancing import cross_entropy_loss

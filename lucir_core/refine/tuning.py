@@ -18,12 +18,12 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import Tensor
-from torch.nn import functional
 
 from lucir_core.config.phase_config import Augmentation, PhaseConfig
 from lucir_core.data.phase_data import ImageSet
 from lucir_core.losses.rebalancing import less_forget_weight
 from lucir_core.memory.herding import herd
+from lucir_core.memory.prototypes import class_prototypes
 from lucir_core.methods.lucir import cosine_head, incremental_loss
 from lucir_core.models.heads import CosineHead
 from lucir_core.models.model import IncrementalModel, frozen_copy
@@ -73,7 +73,7 @@ def tune(
     features = _features(run, images)
     head = cosine_head(model)
     with torch.no_grad():
-        head.old.copy_(_means(features, labels, class_count).to(device))
+        head.old.copy_(class_prototypes([features], labels, class_count).to(device))
     run.lambda_ = less_forget_weight(
         config.lambda_rule, config.lambda_base, class_count, run.learnt_count, config.lambda_max
     )
@@ -130,11 +130,6 @@ def _features(run: PhaseRun, count: int) -> Tensor:
     batches = torch.split(torch.arange(count), 256)
     parts = [run.model.features(run.images.gather(batch).permute(0, 3, 1, 2)) for batch in batches]
     return torch.cat(parts).float().cpu()
-
-
-def _means(features: Tensor, labels: NDArray[np.int64], class_count: int) -> Tensor:
-    sums = torch.zeros(class_count, features.shape[1])
-    return functional.normalize(sums.index_add_(0, torch.from_numpy(labels), functional.normalize(features, dim=1)))
 
 
 def _balanced(features: NDArray[np.float32], labels: NDArray[np.int64]) -> NDArray[np.int64]:

@@ -26,9 +26,9 @@ from model_store.objects import (
     READ_LIMIT,
     ObjectInfo,
     ObjectNotFoundError,
-    ObjectTooLargeError,
     PreconditionFailedError,
     StoreError,
+    check_size,
 )
 from model_store.unlistable import Unlistable
 
@@ -95,18 +95,18 @@ class DirectoryStore:
     def read(self, key: str, *, limit: int = READ_LIMIT) -> bytes:
         """The whole object. Raises ``ObjectNotFoundError``, or ``ObjectTooLargeError`` above ``limit`` bytes."""
         with self._open(key) as file, os_errors(f"read {key!r} in {self._root}"):
-            _check_size(key, os.fstat(file.fileno()).st_size, limit)
+            check_size(key, os.fstat(file.fileno()).st_size, limit)
             data = file.read(limit + 1)
-        _check_size(key, len(data), limit)
+        check_size(key, len(data), limit)
         return data
 
     def download(self, key: str, path: Path, *, limit: int) -> None:
         """Write the object to ``path`` (replaced atomically). Raises as ``read`` does."""
         with self._open(key) as file, sibling(path) as temporary, os_errors(f"copy {key!r} to {path}"):
-            _check_size(key, os.fstat(file.fileno()).st_size, limit)
+            check_size(key, os.fstat(file.fileno()).st_size, limit)
             with temporary.open("xb") as copy:
                 while piece := file.read(CHUNK):
-                    _check_size(key, copy.tell() + len(piece), limit)  # it may grow meanwhile
+                    check_size(key, copy.tell() + len(piece), limit)  # it may grow meanwhile
                     copy.write(piece)
             temporary.replace(path)
 
@@ -250,8 +250,3 @@ class DirectoryStore:
 
     def _missing(self, key: str) -> StoreError:
         return ObjectNotFoundError(f"there is no {key!r} in {self._root}") if self._root.is_dir() else lost(self._root)
-
-
-def _check_size(key: str, size: int, limit: int) -> None:
-    if size > limit:
-        raise ObjectTooLargeError(f"{key!r} holds {size} bytes, more than the {limit} allowed here")

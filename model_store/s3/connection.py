@@ -11,7 +11,7 @@ from minio import Minio
 from minio.helpers import check_bucket_name
 
 from model_store.local_files import CHUNK
-from model_store.objects import ObjectInfo, ObjectTooLargeError, StoreError
+from model_store.objects import ObjectInfo, StoreError, check_size
 
 POOL_SIZE = 16
 RETRIES = 2
@@ -123,17 +123,12 @@ def pieces(client: Minio, bucket: str, key: str, limit: int) -> Iterator[bytes]:
     """
     response = client.get_object(bucket, key)
     try:
-        _check_size(key, int(response.headers.get("Content-Length", "0")), limit)
+        check_size(key, int(response.headers.get("Content-Length", "0")), limit)
         size = 0
         while piece := response.read(CHUNK, decode_content=False):
             size += len(piece)
-            _check_size(key, size, limit)  # a server may send more than it said
+            check_size(key, size, limit)  # a server may send more than it said
             yield piece
     finally:
         response.close()
         response.release_conn()
-
-
-def _check_size(key: str, size: int, limit: int) -> None:
-    if size > limit:
-        raise ObjectTooLargeError(f"{key!r} holds {size} bytes, more than the {limit} allowed here")

@@ -21,7 +21,7 @@ from handlers.updater.release.evaluate import (
 )
 from handlers.updater.release.gate import Evidence, judge
 from handlers.updater.release.left_out import joined, left_out, show_mistakes
-from handlers.updater.release.report.asked_features import save_asked
+from handlers.updater.release.report.doubts import save_asked
 from handlers.updater.release.report.mistakes import MistakeRecorder
 from handlers.updater.training.arrays import LABELS, TRAIN
 from handlers.updater.training.messages import STATE

@@ -1,7 +1,6 @@
 """What the learning child does when it is to edit a version: see ``handlers.updater.training``."""
 
 import dataclasses
-import json
 import logging
 import shutil
 import time
@@ -13,11 +12,9 @@ from handlers.bucket.edit_documents import DeleteImages, Rename
 from handlers.bucket.edit_rules import regrouping
 from handlers.bucket.seen_images import Learnt
 from handlers.logs import setup_logging
-from handlers.settings import LogSettings
 from handlers.updater.training.export_check import check_export, most_checked, spread
 from handlers.updater.training.messages import RESULT, STATE, TASK, EditTask, Result
-from handlers.updater.training.process import ERROR_FILE, EXIT_ENVIRONMENT
-from handlers.updater.training.train_job import software
+from handlers.updater.training.train_job import explain, software
 from lucir_core.edit.edit_state import forget_images, regroup_state
 from lucir_core.edit.regroup import regroup_blobs
 from lucir_core.export.onnx_export import export_onnx
@@ -31,13 +28,12 @@ logger = logging.getLogger(__name__)
 def run(folder: Path) -> int:
     """Do the task in ``folder``; return the exit status."""
     task = EditTask.read(folder / TASK)
-    setup_logging(LogSettings(level=task.log_level, format=task.log_format), "editing")
+    setup_logging(task.log, "editing")
     try:
         edit(folder, task)
     except Exception as error:
         logger.exception("editing failed")
-        (folder / ERROR_FILE).write_text(json.dumps({"message": f"{type(error).__name__}: {error}"}), encoding="utf-8")
-        return EXIT_ENVIRONMENT if isinstance(error, OSError) else 1
+        return explain(folder, error)
     return 0
 
 

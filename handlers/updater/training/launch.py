@@ -38,8 +38,7 @@ def make_task(update: Update, candidate: Candidate) -> Task:
         device=settings.learning.device,
         threads=settings.learning.threads,
         nice=settings.learning.nice,
-        log_level=settings.log.level,
-        log_format=settings.log.format,
+        log=settings.log,
     )
 
 

@@ -1,11 +1,12 @@
 """What the updater tells its learning child (``task.json``) and hears from it (``result.json``)."""
 
 from pathlib import Path
-from typing import Any, Literal, Self
+from typing import Any, Self
 
 from pydantic import JsonValue
 
 from handlers.bucket.edit_documents import Operation
+from handlers.settings import LogSettings
 from handlers.updater.context.candidate import Kind
 from model_store.local_files import write_whole
 from model_store.manifest import Document, Refinement
@@ -48,8 +49,7 @@ class Task(Message):
     device: str
     threads: int | None
     nice: int
-    log_level: Literal["DEBUG", "INFO", "WARNING", "ERROR"]
-    log_format: Literal["text", "json"]
+    log: LogSettings = LogSettings()
 
     @property
     def identity(self) -> dict[str, Any]:
@@ -70,8 +70,7 @@ class EditTask(Message):
     learnt: tuple[str, ...]
     """Hashes of the images to forget."""
     threads: int | None
-    log_level: Literal["DEBUG", "INFO", "WARNING", "ERROR"]
-    log_format: Literal["text", "json"]
+    log: LogSettings = LogSettings()
 
 
 class Result(Message):

@@ -16,7 +16,6 @@ import torch
 from numpy.typing import NDArray
 
 from handlers.logs import setup_logging
-from handlers.settings import LogSettings
 from handlers.updater.context.child import ChildProgress
 from handlers.updater.training.arrays import LABELS, TRAIN
 from handlers.updater.training.export_check import check_export, most_checked, spread
@@ -45,12 +44,12 @@ SECONDS, REFINEMENT = "seconds.json", "refinement.json"
 def run(folder: Path) -> int:
     """Learn the task in ``folder``; return the exit status."""
     task = Task.read(folder / TASK)
-    setup_logging(LogSettings(level=task.log_level, format=task.log_format), "learning")
+    setup_logging(task.log, "learning")
     try:
         learn(folder, task)
     except Exception as error:
         logger.exception("learning failed")
-        return _explain(folder, error)
+        return explain(folder, error)
     return 0
 
 
@@ -183,11 +182,10 @@ def _say(progress: ChildProgress) -> None:
     sys.stdout.flush()
 
 
-def _explain(folder: Path, error: Exception) -> int:
+def explain(folder: Path, error: Exception) -> int:
     """Write ``error.json``; return the exit status that tells the drop's fault from the machine's."""
-    environment = isinstance(error, OSError)
     text = f"{type(error).__name__}: {error}"
     if isinstance(error, torch.OutOfMemoryError):
         text = f"the GPU has too little memory: lower learning.overrides.batch_size ({error})"
     (folder / ERROR_FILE).write_text(json.dumps({"message": text}), encoding="utf-8")
-    return EXIT_ENVIRONMENT if environment else 1
+    return EXIT_ENVIRONMENT if isinstance(error, OSError) else 1

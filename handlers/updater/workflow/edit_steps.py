@@ -89,8 +89,7 @@ def apply(update: Update) -> None:
         digests=edit.digests,
         learnt=edit.learnt,
         threads=services.settings.learning.threads,
-        log_level=services.settings.log.level,
-        log_format=services.settings.log.format,
+        log=services.settings.log,
     ).write(update.folder / TASK)
     services.child.run("edit", update.folder, lambda _: None, services.stop, services.tick)
     services.child.end()

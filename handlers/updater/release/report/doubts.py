@@ -1,14 +1,17 @@
 """What is odd about the labels of an update's images: by their neighbours among all stored features."""
 
 from collections.abc import Mapping
+from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
+from safetensors.numpy import load_file
 
 from handlers.bucket.layout import EVALUATION
 from handlers.bucket.report_document import Doubts, LooksLike, LooksSame, MayBeMistaken
 from handlers.bucket.seen_images import Learnt, short
 from handlers.bucket.update_documents import Plan
+from lucir_core.files import save_tensors_atomically
 from lucir_core.frozen.suspects import (
     duplicates_across_classes,
     duplicates_between,
@@ -19,11 +22,27 @@ from lucir_core.frozen.suspects import (
 from lucir_core.memory.feature_memory import FeatureMemory
 
 Asked = tuple[NDArray[np.float32], NDArray[np.int64]]
+"""Features (n, dim) and labels (n,) of the images that a version was asked to evaluate it."""
+ASKED_FILE = "asked_features.safetensors"
+"""Holds them until the report is written."""
 LEAST = 5
 """Images of a class, below which its neighbours say too little."""
 WARNED_SHARE = 0.1
 """Of images that look mislabelled in a drop: above that somebody is warned."""
 LISTED = 50
+
+
+def save_asked(folder: Path, features: NDArray[np.float32], labels: NDArray[np.int64]) -> None:
+    """Keep what ``load_asked`` gives."""
+    save_tensors_atomically(folder / ASKED_FILE, {"features": features, "labels": labels}, {})
+
+
+def load_asked(folder: Path) -> Asked | None:
+    """None where there were no such images."""
+    if not (folder / ASKED_FILE).exists():
+        return None
+    rows = load_file(folder / ASKED_FILE)
+    return rows["features"], rows["labels"]
 
 
 def find_doubts(

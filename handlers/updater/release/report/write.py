@@ -9,7 +9,6 @@ from handlers.bucket.seen_images import Learnt
 from handlers.bucket.update_documents import Plan
 from handlers.updater.context.update import Update
 from handlers.updater.context.version_spec import VersionSpec
-from handlers.updater.release.report.asked_features import load_asked
 from handlers.updater.release.report.collect import (
     LARGEST_MATRIX,
     LISTED_CLASSES,
@@ -21,7 +20,7 @@ from handlers.updater.release.report.collect import (
     rejections,
     taken,
 )
-from handlers.updater.release.report.doubts import WARNED_SHARE, find_doubts, keys_by_digest
+from handlers.updater.release.report.doubts import WARNED_SHARE, find_doubts, keys_by_digest, load_asked
 from handlers.updater.release.report.html import render
 from handlers.updater.release.report.mistakes import load_mistakes
 from handlers.updater.training.messages import RESULT, STATE, Result

@@ -69,8 +69,6 @@ def write_task(folder: Path, arrays: Path) -> Path:
         device="cpu",
         threads=1,
         nice=0,
-        log_level="INFO",
-        log_format="text",
     ).write(folder / TASK)
     return folder
 
