@@ -207,10 +207,10 @@ def check_stack_ports(settings: Settings, record: StackRecord | None) -> Check:
     return Check("ports", "ok", ", ".join(str(listener.port) for listener in wanted) + " are free")
 
 
-def check_certificate(settings: Settings, races: int, report: Callable[[], None] = lambda: None) -> Check:
+def check_certificate(settings: Settings, races: int) -> Check:
     """Whether what the service relies on holds on this store, several writers at a time included."""
     try:
-        found = certify(open_settings_store(settings), races, report)
+        found = certify(open_settings_store(settings), races)
     except (StoreError, SettingsError) as error:
         return Check("certificate", "missing", str(error), "choose another store with --store, or mend this one")
     why = "; ".join(found.problems)

@@ -97,7 +97,7 @@ class FeatureMemory:
 
     def without(self, digests: Collection[bytes]) -> "FeatureMemory":
         """Without the images that have these digests."""
-        return self._chosen(~self._among(digests), self.labels)
+        return self.chosen(~self._among(digests))
 
     def labels_of(self, digests: Collection[bytes]) -> frozenset[int]:
         """Labels of the rows that have these digests."""
@@ -106,7 +106,7 @@ class FeatureMemory:
     def relabelled(self, new_labels: NDArray[np.int64]) -> "FeatureMemory":
         """Row i gets the label `new_labels[labels[i]]`; rows whose new label is -1 are left out."""
         labels = new_labels[self.labels]
-        return self._chosen(labels >= 0, labels)
+        return replace(self, labels=labels).chosen(labels >= 0)
 
     def rows_of(self, digests: Sequence[bytes]) -> NDArray[np.int64]:
         """The first row with each of these digests; -1 where there is none."""
@@ -127,15 +127,12 @@ class FeatureMemory:
 
     def chosen(self, kept: NDArray[np.bool_]) -> "FeatureMemory":
         """The rows where `kept` (n,) is true, without answers."""
-        return self._chosen(kept, self.labels)
+        seen = None if self.seen is None else self.seen[kept]
+        return FeatureMemory(self.features[kept], self.labels[kept], self.phases[kept], self.digests[kept], seen=seen)
 
     def _among(self, digests: Collection[bytes]) -> NDArray[np.bool_]:
         wanted = frozenset(digests)
         return np.array([row.tobytes() in wanted for row in self.digests], bool)
-
-    def _chosen(self, kept: NDArray[np.bool_], labels: NDArray[np.int64]) -> "FeatureMemory":
-        seen = None if self.seen is None else self.seen[kept]
-        return FeatureMemory(self.features[kept], labels[kept], self.phases[kept], self.digests[kept], seen=seen)
 
     def save(self, path: Path) -> None:
         """Write atomically."""

@@ -7,15 +7,13 @@ import zipfile
 from pathlib import Path
 
 from starlette.background import BackgroundTask
-from starlette.concurrency import run_in_threadpool
-from starlette.exceptions import HTTPException
 from starlette.requests import Request
 from starlette.responses import FileResponse, Response
 from starlette.routing import Route
 
 from handlers.sidecar.http import HEADERS
 from handlers.templates import render_page
-from model_store.documents import VersionNotFoundError
+from handlers.updater.http.query import found_or_404
 from model_store.layout import MODEL
 from model_store.manifest import Manifest
 from model_store.versions import VersionStore
@@ -42,10 +40,7 @@ class ModelFiles:
         number = request.path_params["number"]
         folder = Path(tempfile.mkdtemp(prefix="lucir-"))
         try:
-            await run_in_threadpool(self._pack, number, folder)
-        except VersionNotFoundError as error:
-            shutil.rmtree(folder)
-            raise HTTPException(404, str(error)) from None
+            await found_or_404(self._pack, number, folder)
         except BaseException:
             shutil.rmtree(folder)
             raise
@@ -59,10 +54,7 @@ class ModelFiles:
 
     async def example(self, request: Request) -> Response:
         """The example alone, to be read."""
-        try:
-            manifest = await run_in_threadpool(self._versions.manifest, request.path_params["number"])
-        except VersionNotFoundError as error:
-            raise HTTPException(404, str(error)) from None
+        manifest = await found_or_404(self._versions.manifest, request.path_params["number"])
         return Response(example(manifest), media_type="text/plain", headers=HEADERS)
 
     def _pack(self, number: int, folder: Path) -> None:

@@ -1,7 +1,16 @@
-"""Reading numbers and names from the part of an address behind the question mark."""
+"""Reading numbers and names from the part of an address behind the question mark, and what they stand for."""
 
+from collections.abc import Callable
+from typing import Any, TypeVar
+
+from starlette.concurrency import run_in_threadpool
 from starlette.exceptions import HTTPException
 from starlette.requests import Request
+
+from handlers.bucket.reports import NoReportError
+from model_store.documents import VersionNotFoundError
+
+_Answer = TypeVar("_Answer")
 
 
 def whole(request: Request, name: str, *, least: int = 1) -> int | None:
@@ -18,3 +27,11 @@ def names(request: Request, name: str) -> frozenset[str] | None:
     """Names with commas between them; None where they are not given."""
     text = request.query_params.get(name)
     return None if text is None else frozenset(part.strip() for part in text.split(","))
+
+
+async def found_or_404(read: Callable[..., _Answer], *arguments: Any) -> _Answer:
+    """``read(*arguments)``, in a thread. Raises ``HTTPException`` (404) for a version or a report that is not there."""
+    try:
+        return await run_in_threadpool(read, *arguments)
+    except (VersionNotFoundError, NoReportError) as error:
+        raise HTTPException(404, str(error)) from None

@@ -1,21 +1,14 @@
 """HTTP for reports: the page at ``/versions/<n>/report``, its figures at ``/api/versions/<n>/report``."""
 
-from collections.abc import Callable
-from typing import TypeVar
-
-from starlette.concurrency import run_in_threadpool
-from starlette.exceptions import HTTPException
 from starlette.requests import Request
 from starlette.responses import HTMLResponse, Response
 from starlette.routing import Route
 
-from handlers.bucket.reports import NoReportError, read_page, read_report
+from handlers.bucket.reports import read_page, read_report
 from handlers.sidecar.http import HEADERS, json_answer
+from handlers.updater.http.query import found_or_404
 from handlers.updater.release.report.html import policy_of
-from model_store.documents import VersionNotFoundError
 from model_store.versions import VersionStore
-
-_Answer = TypeVar("_Answer")
 
 
 class ReportApi:
@@ -33,17 +26,11 @@ class ReportApi:
 
     async def page(self, request: Request) -> Response:
         """The report for people."""
-        content = await self._read(read_page, request)
+        content = await found_or_404(read_page, self._versions, request.path_params["number"])
         headers = HEADERS | {"Content-Security-Policy": policy_of(content.decode(errors="replace"))}
         return HTMLResponse(content, headers=headers)
 
     async def figures(self, request: Request) -> Response:
         """The same for programs."""
-        report = await self._read(read_report, request)
+        report = await found_or_404(read_report, self._versions, request.path_params["number"])
         return json_answer(report.model_dump(mode="json"))
-
-    async def _read(self, read: Callable[[VersionStore, int], _Answer], request: Request) -> _Answer:
-        try:
-            return await run_in_threadpool(read, self._versions, request.path_params["number"])
-        except (VersionNotFoundError, NoReportError) as error:
-            raise HTTPException(404, str(error)) from None

@@ -10,9 +10,8 @@ from starlette.responses import Response
 from starlette.routing import Route
 
 from handlers.updater.http.cached import tagged_json
-from handlers.updater.http.query import names, whole
+from handlers.updater.http.query import found_or_404, names, whole
 from handlers.updater.http.source import Source
-from model_store.documents import VersionNotFoundError
 
 ALWAYS = ("version", "error")
 """Fields that are answered whatever ``?fields=`` says."""
@@ -52,10 +51,7 @@ class VersionApi:
     async def one(self, request: Request) -> Response:
         """Everything about one version; ``?fields=`` as for the list."""
         fields = names(request, "fields")
-        try:
-            found = await run_in_threadpool(self._source.view.one, request.path_params["number"])
-        except VersionNotFoundError as error:
-            raise HTTPException(404, str(error)) from None
+        found = await found_or_404(self._source.view.one, request.path_params["number"])
         return await run_in_threadpool(tagged_json, request, _only(found, fields))
 
 

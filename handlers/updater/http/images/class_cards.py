@@ -2,17 +2,15 @@
 
 from typing import Any
 
-from starlette.concurrency import run_in_threadpool
 from starlette.exceptions import HTTPException
 from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import Route
 
 from handlers.updater.http.cached import tagged_json
-from handlers.updater.http.query import whole
+from handlers.updater.http.query import found_or_404, whole
 from handlers.updater.http.source import Source
 from lucir_core.frozen.intervals import of_share
-from model_store.documents import VersionNotFoundError
 
 SHOWN, MOST = 24, 500
 ORDERS = ("name", "accuracy", "images", "newest")
@@ -42,10 +40,7 @@ class ClassApi:
         number = whole(request, "version") or self._source.status.snapshot()["current_version"]
         if number is None:
             return tagged_json(request, {"version": None, "total": 0, "found": 0, "classes": []})
-        try:
-            version = await run_in_threadpool(self._source.view.one, number)
-        except VersionNotFoundError as error:
-            raise HTTPException(404, str(error)) from None
+        version = await found_or_404(self._source.view.one, number)
         if "error" in version:
             raise HTTPException(503, version["error"])
         names = _matching(version["classes"], query.get("search", ""), query.getlist("name"))

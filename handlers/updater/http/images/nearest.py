@@ -12,7 +12,6 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
-from starlette.concurrency import run_in_threadpool
 from starlette.exceptions import HTTPException
 from starlette.requests import Request
 from starlette.responses import Response
@@ -25,11 +24,10 @@ from handlers.updater.http.changes.bodies import read_body
 from handlers.updater.http.images.network import Network, scaled
 from handlers.updater.http.images.thumbnails import read_exemplars
 from handlers.updater.http.images.version_files import VersionFiles
-from handlers.updater.http.query import whole
+from handlers.updater.http.query import found_or_404, whole
 from handlers.updater.http.source import Source
 from lucir_core.memory.feature_memory import read_rows
 from lucir_core.memory.image_blobs import image_digest
-from model_store.documents import VersionNotFoundError
 from model_store.layout import EXEMPLARS, FEATURES, MODEL
 from model_store.manifest import Manifest
 from model_store.versions import VersionStore
@@ -64,9 +62,7 @@ class NearestApi:
         number = request.path_params["number"]
         try:
             async with self._turns:
-                found = await run_in_threadpool(self._finder.find, number, data)
-        except VersionNotFoundError as error:
-            raise HTTPException(404, str(error)) from None
+                found = await found_or_404(self._finder.find, number, data)
         except BadImageError as error:
             raise HTTPException(400, str(error)) from None
         rows = [{"class": name, "rank": rank, "cosine": round(cosine, 6)} for name, rank, cosine in found[:count]]
