@@ -88,24 +88,22 @@ def make_backup(store: ObjectStore, target: ObjectStore, report: Report = lambda
     if record is not None and record.source != store.url:
         raise StoreError(f"{target.url} is the backup of {record.source}, not of {store.url}: name another target")
     begun = now()
-    _write(target, BackupRecord(source=store.url, begun_at=begun))
+    target.write(RECORD, encode(BackupRecord(source=store.url, begun_at=begun)))
     done = Copied()
     _copy_all(store, target, done, report)
     gone = [info.key for info in target.list("") if info.key not in done.keys and info.key != RECORD]
     for key in gone:
         target.delete(key)
     done.removed = len(gone)
-    _write(
-        target,
-        BackupRecord(
-            source=store.url,
-            begun_at=begun,
-            finished_at=now(),
-            version=done.version,
-            objects=len(done.keys),
-            size=done.total_size,
-        ),
+    record = BackupRecord(
+        source=store.url,
+        begun_at=begun,
+        finished_at=now(),
+        version=done.version,
+        objects=len(done.keys),
+        size=done.total_size,
     )
+    target.write(RECORD, encode(record))
     return done
 
 
@@ -187,7 +185,3 @@ def _copy(source: ObjectStore, target: ObjectStore, info: ObjectInfo, scratch: P
     except ObjectNotFoundError:
         return False  # it moved on, and is copied where it went
     return True
-
-
-def _write(target: ObjectStore, record: BackupRecord) -> None:
-    target.write(RECORD, encode(record))

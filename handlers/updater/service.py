@@ -21,7 +21,6 @@ from handlers.updater.context.update import Services, Update, served_manifest
 from handlers.updater.context.way import find_way
 from handlers.updater.errors import BlockedError, LearningError, LeaseLostError, MachineError, StopRequestedError
 from handlers.updater.http.versions import VersionsView
-from handlers.updater.intake.readiness import FolderState
 from handlers.updater.intake.second_look import SecondLook
 from handlers.updater.intake.selection import select
 from handlers.updater.intake.watch import Watcher
@@ -174,7 +173,11 @@ class Updater:
             self._restore()
         if self._runner is None:
             self._second_look.look(self._watcher.short(), self._watcher.known)
-            intent = self._requested() or (self._begin() if self._wait_ready() else self._to_refine())
+            intent = self._asked(self.edits.next())
+            if intent is None and self._wait_ready():
+                intent = self._begin()
+            elif intent is None:
+                intent = self._asked(self._refinement.find(at_once=self._ends))
             if intent is None:
                 return
             self._take_up(intent)
@@ -257,7 +260,7 @@ class Updater:
     def _begin(self) -> Intent | None:
         """Take up what is ready now, after a fresh look. Raises ``BlockedError`` before anything is written."""
         self._know_classes()
-        ready = [state.folder for state in self._ready(self._watcher.look())]
+        ready = [state.folder for state in self._watcher.look() if state.state == "ready"]
         if not ready:
             return None
         served = served_manifest(self._services)
@@ -265,14 +268,8 @@ class Updater:
         chosen = select(ready, self.settings.updater.max_images_per_update, first=served is None)
         return self._open(chosen) if chosen else None
 
-    def _requested(self) -> Intent | None:
-        """Take up what a person asked for, if anything waits."""
-        request = self.edits.next()
-        return self._open({}, request) if request is not None else None
-
-    def _to_refine(self) -> Intent | None:
-        """Refine the backbone of the served version, if that is due and nothing else is to be done."""
-        request = self._refinement.find(at_once=self._ends)
+    def _asked(self, request: EditRequest | None) -> Intent | None:
+        """Take up what a person, or the updater itself, has asked for, if anything."""
         return self._open({}, request) if request is not None else None
 
     def _open(self, folders: dict[str, FolderIntent], request: EditRequest | None = None) -> Intent:
@@ -285,10 +282,6 @@ class Updater:
             ) from error
         self._started = True
         return intent
-
-    @staticmethod
-    def _ready(states: list[FolderState]) -> list[FolderState]:
-        return [state for state in states if state.state == "ready"]
 
     def _take_up(self, intent: Intent) -> None:
         self._watcher.set_learning(frozenset(intent.folders))

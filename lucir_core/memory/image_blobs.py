@@ -53,8 +53,7 @@ class ImageBlobs:
 
     def decode(self, index: int) -> np.ndarray:
         """Image `index` as uint8 (side, side, 3)."""
-        with Image.open(io.BytesIO(self.pngs[index])) as image:
-            return np.asarray(image.convert("RGB"))
+        return decode_image(self.pngs[index])
 
     def decode_square(self, index: int, side: int) -> np.ndarray:
         """Image `index` as uint8 (side, side, 3); raises DataError where it has another size."""
@@ -131,3 +130,9 @@ def encode_image(image: np.ndarray) -> bytes:
     buffer = io.BytesIO()
     Image.fromarray(image).save(buffer, format="PNG")
     return buffer.getvalue()
+
+
+def decode_image(png: bytes) -> np.ndarray:
+    """What `encode_image` encoded."""
+    with Image.open(io.BytesIO(png)) as image:
+        return np.asarray(image.convert("RGB"))

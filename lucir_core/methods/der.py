@@ -86,7 +86,8 @@ class ExpandableRepresentation:
         if warmup:
             _train_newest(run, "warmup", indices, Schedule(warmup, config.lr, "warmup"), (0.0, start))
             _redraw_heads(run, "main")
-        _train_newest(run, "main", indices, _after(schedule, warmup), (start, end))
+        # Milestones count from the warm-up's end.
+        _train_newest(run, "main", indices, replace(schedule, epochs=schedule.epochs - warmup), (start, end))
         run.model.auxiliary = None
         if choice.masks and run.new_count:
             kept = close_gates(backbone.newest)
@@ -195,8 +196,3 @@ def _redraw_heads(run: PhaseRun, purpose: str) -> None:
 def _draw_auxiliary(head: nn.Linear, seed: int, purpose: str) -> None:
     random = generator("cpu", seed, "auxiliary", purpose)
     head.weight.copy_(torch.empty(head.weight.shape).normal_(0.0, head.in_features**-0.5, generator=random))
-
-
-def _after(schedule: Schedule, warmup: int) -> Schedule:
-    """What is left of a schedule after the warm-up's epochs; milestones count from the warm-up's end."""
-    return replace(schedule, epochs=schedule.epochs - warmup)

@@ -18,9 +18,8 @@ from handlers.updater.release import publish as publication
 from handlers.updater.release.publish import publish, write_evaluation
 from handlers.updater.training.messages import RESULT, TASK, EditTask
 from handlers.updater.workflow.ending import end_update
-from handlers.updater.workflow.learn_steps import STEPS
+from handlers.updater.workflow.learn_steps import STEPS, is_measured, never, nothing_to_point, unless_stored
 from handlers.updater.workflow.runner import Step
-from model_store.layout import EVALUATION
 from model_store.manifest import now
 
 logger = logging.getLogger(__name__)
@@ -126,25 +125,15 @@ def finish(update: Update) -> None:
     end_update(update, outcome, reason)
 
 
-def _skip(update: Update) -> bool:
-    return not update.makes_version or update.stored() is not None
-
-
 _OF_A_DROP = {step.name: step for step in STEPS}
 
 EDIT_STEPS: tuple[Step, ...] = (
     Step("resolve", resolve, lambda update: update.find_plan() is not None),
-    Step("apply", apply, lambda update: _skip(update) or (update.folder / RESULT).exists()),
-    Step("evaluate", evaluate, lambda update: _skip(update) or (update.folder / EVALUATION).exists()),
-    Step("store", store, _skip),
-    Step(
-        "point",
-        point,
-        lambda update: not update.makes_version or not update.passed() or update.candidate.was_pointed(),
-        may_set_aside=False,
-        once=True,
-    ),
+    Step("apply", apply, unless_stored(lambda update: (update.folder / RESULT).exists())),
+    Step("evaluate", evaluate, unless_stored(is_measured)),
+    Step("store", store, unless_stored(never)),
+    Step("point", point, nothing_to_point, may_set_aside=False, once=True),
     _OF_A_DROP["swap"],
     Step("account", account, is_accounted, may_set_aside=False),
-    Step("finish", finish, lambda _: False, may_set_aside=False),
+    Step("finish", finish, never, may_set_aside=False),
 )

@@ -132,20 +132,23 @@ def finish(update: Update) -> None:
     end_learning(update, None if update.plan.of_role("rejected") else "nothing usable was found")
 
 
-def _never(_: Update) -> bool:
+def never(_: Update) -> bool:
+    """Of a step that is run every time."""
     return False
 
 
-def _when_learning(done: Callable[[Update], bool]) -> Callable[[Update], bool]:
+def unless_stored(done: Callable[[Update], bool]) -> Callable[[Update], bool]:
     """Steps that have no work when nothing is left to learn, or when the version is in the store already."""
     return lambda update: not update.makes_version or update.stored() is not None or done(update)
 
 
-def _is_measured(update: Update) -> bool:
+def is_measured(update: Update) -> bool:
+    """Whether the candidate was evaluated."""
     return (update.folder / EVALUATION).exists()
 
 
-def _nothing_to_point(update: Update) -> bool:
+def nothing_to_point(update: Update) -> bool:
+    """Whether the pointer has named the version, or may not."""
     return not update.makes_version or not update.passed() or update.candidate.was_pointed()
 
 
@@ -159,15 +162,15 @@ def _nothing_to_swap(update: Update) -> bool:
 
 STEPS: tuple[Step, ...] = (
     Step("ingest", ingest, lambda update: update.find_plan() is not None),
-    Step("reject", reject, _never),
-    Step("prepare", prepare, _when_learning(is_prepared)),
+    Step("reject", reject, never),
+    Step("prepare", prepare, unless_stored(is_prepared)),
     *(Step(name, run, done, may_set_aside=False) for name, run, done in provisional.STEPS),
-    Step("learn", learn, _when_learning(lambda update: is_made(update, update.candidate))),
-    Step("evaluate", evaluate, _when_learning(_is_measured)),
-    Step("store", store, _when_learning(_never)),
-    Step("point", point, _nothing_to_point, may_set_aside=False, once=True),
+    Step("learn", learn, unless_stored(lambda update: is_made(update, update.candidate))),
+    Step("evaluate", evaluate, unless_stored(is_measured)),
+    Step("store", store, unless_stored(never)),
+    Step("point", point, nothing_to_point, may_set_aside=False, once=True),
     Step("fall-back", provisional.fall_back, _nothing_to_fall_back_from, may_set_aside=False),
     Step("swap", swap, _nothing_to_swap, may_set_aside=False),
-    Step("archive", archive, _never, may_set_aside=False),
-    Step("finish", finish, _never, may_set_aside=False),
+    Step("archive", archive, never, may_set_aside=False),
+    Step("finish", finish, never, may_set_aside=False),
 )

@@ -25,7 +25,7 @@ from handlers.updater.intake.archived_images import all_learnt, left_behind
 from handlers.updater.intake.plan import Ingest
 from handlers.updater.intake.uploaded_file import UploadedFile
 from handlers.updater.workflow.ending import end_learning
-from handlers.updater.workflow.learn_steps import STEPS
+from handlers.updater.workflow.learn_steps import STEPS, never
 from handlers.updater.workflow.refine_due import check_refinable
 from handlers.updater.workflow.runner import Step
 from model_store.manifest import Manifest, now
@@ -193,5 +193,5 @@ _OF_A_DROP = {step.name: step for step in STEPS}
 RELEARN_STEPS: tuple[Step, ...] = (
     Step("gather", gather, lambda update: update.find_plan() is not None),
     *(_OF_A_DROP[name] for name in ("prepare", "learn", "evaluate", "store", "point", "swap")),
-    Step("finish", finish, lambda _: False, may_set_aside=False),
+    Step("finish", finish, never, may_set_aside=False),
 )

@@ -7,7 +7,7 @@ from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import Route
 
-from handlers.bucket.pointer_move import PointerMove, RefusedVersionError, move_pointer
+from handlers.bucket.pointer_move import RefusedVersionError, move_pointer
 from handlers.sidecar.http import json_answer
 from handlers.updater.http.changes.access import check_access
 from handlers.updater.http.changes.bodies import Body, read_json
@@ -40,7 +40,7 @@ class RollbackApi:
         check_access(request, self._token)
         body = await read_json(request, _RollbackBody)
         try:
-            moved = await run_in_threadpool(self._move, body)
+            moved = await run_in_threadpool(move_pointer, self._objects, body.to, force=body.force)
         except VersionNotFoundError as error:
             raise HTTPException(404, str(error)) from None
         except RefusedVersionError as error:
@@ -50,6 +50,3 @@ class RollbackApi:
         except PreconditionFailedError as error:
             raise HTTPException(409, f"{error}: look at the versions and ask again") from None
         return json_answer({"version": moved.version, "previous": moved.previous, "forced": moved.forced})
-
-    def _move(self, body: _RollbackBody) -> PointerMove:
-        return move_pointer(self._objects, body.to, force=body.force)

@@ -4,14 +4,12 @@ Alike is what the version's own network finds alike: the cosine of two feature v
 """
 
 import asyncio
-import io
 import threading
 from collections import OrderedDict
 from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
-from PIL import Image
 from starlette.exceptions import HTTPException
 from starlette.requests import Request
 from starlette.responses import Response
@@ -27,7 +25,7 @@ from handlers.updater.http.images.version_files import VersionFiles
 from handlers.updater.http.query import found_or_404, whole
 from handlers.updater.http.source import Source
 from lucir_core.memory.feature_memory import read_rows
-from lucir_core.memory.image_blobs import image_digest
+from lucir_core.memory.image_blobs import decode_image, image_digest
 from model_store.layout import EXEMPLARS, FEATURES, MODEL
 from model_store.manifest import Manifest
 from model_store.versions import VersionStore
@@ -122,7 +120,7 @@ class NearestExemplars:
         """Those that learning kept (a frozen backbone), else what the network makes of the images."""
         number = manifest.version
         pngs = self._files.read(number, EXEMPLARS, lambda path: read_exemplars(path, name)) or []
-        images = [_pixels(png) for png in pngs]
+        images = [decode_image(png) for png in pngs]
 
         def kept(path: Path) -> NDArray[np.float32]:
             return read_rows(path, [image_digest(image) for image in images])
@@ -131,8 +129,3 @@ class NearestExemplars:
         if rows is not None:
             return scaled(rows)  # a row that is not there any more is not a number, and is left out
         return network.features([crop(image, manifest.preprocessing.size) for image in images])
-
-
-def _pixels(png: bytes) -> NDArray[np.uint8]:
-    with Image.open(io.BytesIO(png)) as image:
-        return np.asarray(image.convert("RGB"))

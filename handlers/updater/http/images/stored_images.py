@@ -44,7 +44,9 @@ class StoredImagesApi:
         """Stored originals that the current version learnt as the class; ``next`` is the ``?before=`` of the rest."""
         name = request.path_params["name"]
         number = self._source.status.snapshot()["current_version"]
-        learnt = await run_in_threadpool(self._learnt, number) if number is not None else None
+        learnt = None
+        if number is not None:
+            learnt = await run_in_threadpool(self._files.read, number, LEARNT, Learnt.load)
         if learnt is None or name not in learnt.classes:
             raise HTTPException(404, f"nothing is known of images of {name[:200]!r}: see /api/classes")
         wanted = learnt.of_class(name)
@@ -69,9 +71,6 @@ class StoredImagesApi:
                 "image": has_image_suffix(entry.key),
             },
         )
-
-    def _learnt(self, number: int) -> Learnt | None:
-        return self._files.read(number, LEARNT, Learnt.load)
 
     async def _page(
         self, request: Request, choose: Callable[[Entry], bool], tell: Callable[[str, Entry], dict[str, Any]]
