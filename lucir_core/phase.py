@@ -36,10 +36,6 @@ __all__ = ["PhaseData", "Progress", "run_phase"]
 logger = logging.getLogger(__name__)
 
 
-def ignore_progress(progress: Progress) -> None:
-    """The default of `report`."""
-
-
 def run_phase(
     config: PhaseConfig,
     data: PhaseData,
@@ -47,7 +43,7 @@ def run_phase(
     *,
     device: str = "cpu",
     seed: int = 1993,
-    report: Callable[[Progress], None] = ignore_progress,
+    report: Callable[[Progress], None] = lambda _: None,
     resume: Path | None = None,
     acceleration: Acceleration = AUTO,
     counts_flops: bool = False,
@@ -164,7 +160,7 @@ def _begin(
         phase_sizes=phase_sizes,
         seed=seed,
         checkpoint=Checkpoint(resume, fingerprint),
-        report=ignore_progress,
+        report=lambda _: None,
         acceleration=acceleration,
     )
 

@@ -74,10 +74,6 @@ class RunProgress:
     """Of the classifier over all classes seen, once the phase is measured."""
 
 
-def ignore_progress(progress: RunProgress) -> None:
-    """The default of `report`."""
-
-
 def result_path(spec: RunSpec, output: Path) -> Path:
     """Where the run's result is once it is finished."""
     return output / f"{spec.name}.json"
@@ -89,7 +85,7 @@ def run_benchmark(
     output: Path,
     *,
     device: str = "cpu",
-    report: Callable[[RunProgress], None] = ignore_progress,
+    report: Callable[[RunProgress], None] = lambda _: None,
     clock: Clock | None = None,
     commit: str | None = None,
     keep_states: bool = False,

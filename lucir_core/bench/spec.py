@@ -65,22 +65,15 @@ class RunSpec:
         """Of the run's files."""
         return f"{self.dataset}.{self.protocol.title}.{self.label}.{self.seed}"
 
-    def to_dict(self) -> dict[str, Any]:
-        """Plain values for JSON."""
+    def identity(self) -> dict[str, Any]:
+        """What a resumed run must share, in plain values for JSON."""
         return {
             "dataset": self.dataset,
             "protocol": self.protocol.to_dict(),
             "method": self.method,
             "label": self.label,
-            "studies": list(self.studies),
             "preset": self.preset,
             "settings": dict(self.settings),
             "seed": self.seed,
             "config": self.config.to_dict(),
         }
-
-    def identity(self) -> dict[str, Any]:
-        """The part of `to_dict` that a resumed run must share."""
-        facts = self.to_dict()
-        del facts["studies"]
-        return facts
