@@ -1,4 +1,4 @@
-"""HTTP for taking a model along: ``/api/versions/<n>/model.zip``, with its labels and an example that runs it."""
+"""HTTP for taking a model along: ``/api/versions/<n>/model.zip``, with its class names and an example that runs it."""
 
 import json
 import shutil

@@ -33,7 +33,7 @@ function example(number) {
       notice(error.message, "bad");
     }
   }}, make("summary", {}, "Use it elsewhere"),
-  make("p", {}, make("a", {href: `api/versions/${number}/model.zip`, download: ""}, "Download model.onnx with its labels"), ", and this example:"), code);
+  make("p", {}, make("a", {href: `api/versions/${number}/model.zip`, download: ""}, "Download model.onnx with its class names"), ", and this example:"), code);
 }
 
 function tick(version) {

@@ -68,7 +68,7 @@ def test_the_model_is_taken_along(person: tuple[Page, Hands], tmp_path: Path) ->
     expect(row.locator("pre")).to_contain_text("onnxruntime")
     assert faults(page) + findings(page) == []
     with page.expect_download() as download:
-        hands.press(row.get_by_role("link", name="Download model.onnx with its labels"))
+        hands.press(row.get_by_role("link", name="Download model.onnx with its class names"))
     download.value.save_as(tmp_path / "model.zip")
     with zipfile.ZipFile(tmp_path / "model.zip") as archive:
         assert sorted(archive.namelist()) == ["example.py", "labels.json", "model.onnx"]
