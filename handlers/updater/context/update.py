@@ -21,7 +21,7 @@ from handlers.updater.leader.leadership import Leadership
 from handlers.updater.metrics import Metrics
 from handlers.updater.status import Status
 from lucir_core.config.phase_config import PhaseConfig
-from model_store.manifest import Evaluation, Manifest
+from model_store.manifest import Manifest
 from model_store.objects import ObjectStore, StoreError
 from model_store.versions import VersionStore
 
@@ -208,14 +208,6 @@ class Update:
     def stored(self) -> Manifest | None:
         """The manifest of the version that this update makes; None while it is not in the store."""
         return self.candidate.stored() if self.makes_version else None
-
-    def evaluation(self) -> Evaluation | None:
-        """What was measured on that version; None before it was."""
-        return self.candidate.evaluation()
-
-    def passed(self) -> bool:
-        """Whether the gate lets that version be served."""
-        return self.candidate.passed()
 
     def timings(self) -> dict[str, float]:
         """Seconds by step, those of earlier processes included where the folder is still there."""

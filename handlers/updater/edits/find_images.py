@@ -94,7 +94,7 @@ def erase_corrected(update: Update) -> None:
 
 
 def _corrects(update: Update) -> bool:
-    if not update.makes_version or not update.passed():
+    if not update.makes_version or not update.candidate.passed():
         return False
     images = update.plan.of_role("train", "holdout")
     return any(split_incoming(entry.key)[1].startswith(f"{CORRECTIONS}/") for entry in images)

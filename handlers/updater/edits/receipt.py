@@ -39,7 +39,7 @@ def is_accounted(update: Update) -> bool:
 def account(update: Update) -> None:
     """Write ``answer.json``."""
     services, edit = update.services, edit_plan(update)
-    done = edit.refused is None and (not update.makes_version or update.passed())
+    done = edit.refused is None and (not update.makes_version or update.candidate.passed())
     gone, left = erase(services.objects, edit.files, services.tick) if done and edit.erases else ([], [])
     parent = update.parent if done else None
     removed = _removed(update, parent)

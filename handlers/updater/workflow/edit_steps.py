@@ -116,8 +116,8 @@ def finish(update: Update) -> None:
     reason = edit.refused
     if reason is not None:
         outcome = "rejected"
-    elif update.makes_version and not update.passed():
-        evaluation = update.evaluation()
+    elif update.makes_version and not update.candidate.passed():
+        evaluation = update.candidate.evaluation()
         outcome, reason = "refused", "; ".join(evaluation.gate.reasons) if evaluation is not None else None
     if outcome == "published":
         note_edited(update.services.records, edit.operation)

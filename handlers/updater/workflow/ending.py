@@ -21,7 +21,7 @@ logger = logging.getLogger(__name__)
 def end_learning(update: Update, nothing: str | None) -> None:
     """End an update that learnt, by what the gate said of its version; ``nothing``: why there was nothing to learn."""
     records, plan = update.services.records, update.plan
-    evaluation = update.evaluation() if update.makes_version else None
+    evaluation = update.candidate.evaluation() if update.makes_version else None
     outcome: Outcome = "rejected"
     reason = nothing
     if evaluation is not None:

@@ -149,15 +149,15 @@ def is_measured(update: Update) -> bool:
 
 def nothing_to_point(update: Update) -> bool:
     """Whether the pointer has named the version, or may not."""
-    return not update.makes_version or not update.passed() or update.candidate.was_pointed()
+    return not update.makes_version or not update.candidate.passed() or update.candidate.was_pointed()
 
 
 def _nothing_to_fall_back_from(update: Update) -> bool:
-    return not update.makes_version or update.passed() or provisional.served_in_place(update) is None
+    return not update.makes_version or update.candidate.passed() or provisional.served_in_place(update) is None
 
 
 def _nothing_to_swap(update: Update) -> bool:
-    return not update.makes_version or not update.passed()
+    return not update.makes_version or not update.candidate.passed()
 
 
 STEPS: tuple[Step, ...] = (
