@@ -105,10 +105,14 @@ class Batcher:
         return sum(job.version == version for job in self._queue)
 
     def _wake(self) -> None:
-        """Have runners look at the queue, once what has arrived together is in it."""
-        if self._idle and not self._woken:
+        """Have runners look at the queue: a single client's request at once, else when what came together is in it."""
+        if not self._idle or self._woken:
+            return
+        if self._running:
             self._woken = True
             asyncio.get_running_loop().call_soon(self._share)
+        else:
+            self._share()
 
     def _share(self) -> None:
         self._woken = False
