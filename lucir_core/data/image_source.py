@@ -2,7 +2,6 @@
 
 import os
 from concurrent.futures import ThreadPoolExecutor
-from typing import Protocol
 
 import numpy as np
 
@@ -15,18 +14,6 @@ DECODERS = min(16, os.cpu_count() or 1)
 """Threads that decode at once; Pillow and NumPy let others run meanwhile."""
 
 
-class Images(Protocol):
-    """Square images under a running index."""
-
-    def __len__(self) -> int:
-        """How many."""
-        ...
-
-    def take(self, indices: np.ndarray) -> np.ndarray:
-        """Images `indices` as a new array (n, side, side, 3) uint8."""
-        ...
-
-
 class ArrayImages:
     """The images of an array or a memory map (n, side, side, 3) uint8."""
 
@@ -37,7 +24,7 @@ class ArrayImages:
         return len(self.images)
 
     def take(self, indices: np.ndarray) -> np.ndarray:
-        """See `Images`."""
+        """Images `indices` as a new array (n, side, side, 3) uint8."""
         return np.take(self.images, indices, axis=0)
 
 
@@ -65,7 +52,7 @@ class EncodedImages:
         return self._used * self._side * self._side * 3
 
     def take(self, indices: np.ndarray) -> np.ndarray:
-        """See `Images`."""
+        """See `ArrayImages`."""
         result = np.empty((len(indices), self._side, self._side, 3), np.uint8)
         rows = self._row[indices]
         known = rows >= 0
@@ -91,3 +78,7 @@ class EncodedImages:
                 self._cache[self._used] = result[place]
                 self._row[index] = self._used
                 self._used += 1
+
+
+Images = ArrayImages | EncodedImages
+"""Square images under a running index."""

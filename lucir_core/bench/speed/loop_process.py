@@ -8,7 +8,7 @@ import resource
 import sys
 import time
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any
 
 import numpy as np
 import torch
@@ -26,14 +26,6 @@ from lucir_core.training.checkpoint import Checkpoint
 from lucir_core.training.phase_run import PhaseRun
 from lucir_core.training.schedule import Schedule
 from lucir_core.training.trainer import Stage, train_stage
-
-
-class Loop(Protocol):
-    """Something that trains."""
-
-    def steps(self, count: int) -> None:
-        """So many optimiser steps."""
-        ...
 
 
 class OurLoop:
@@ -90,7 +82,7 @@ class OurLoop:
         train_stage(stage, run.images, config.size, config.augment, 1, lambda *_: None, acceleration=run.acceleration)
 
 
-def make_loop(job: dict[str, Any]) -> tuple[Loop, Acceleration]:
+def make_loop(job: dict[str, Any]) -> tuple[ReferenceLoop | OurLoop, Acceleration]:
     """job: loop, settings, acceleration, data, classes, device."""
     config = load_preset("cifar100", job["settings"])
     data = np.load(Path(job["data"]), allow_pickle=False)
