@@ -4,6 +4,7 @@ The Java frontend runs directly, without the ``torchserve`` launcher: that keeps
 refuses a second instance, and leaves the Java process behind when it is killed.
 """
 
+import json
 import os
 import sys
 from collections.abc import Sequence
@@ -171,7 +172,8 @@ def render_config(settings: Settings) -> str:
         "prefer_direct_buffer": "false",
         **_origin(serving.cors_origins),
     }
-    return "".join(f"{key}={_escape(str(value))}\n" for key, value in values.items())
+    # The file is read as Latin-1. JSON escapes what Java's property files want escaped, and in the same way.
+    return "".join(f"{key}={json.dumps(str(value))[1:-1]}\n" for key, value in values.items())
 
 
 def render_log4j(settings: Settings) -> str:
@@ -260,14 +262,3 @@ def _check_spelling(settings: Settings) -> None:
         raise LaunchError(
             f"the name of the data folder {folder!a} is not UTF-8, and TorchServe cannot open it: rename it"
         ) from None
-
-
-def _escape(value: str) -> str:
-    """A value of a Java properties file; the file is read as Latin-1, other characters as escapes."""
-    escaped = value.replace("\\", "\\\\")
-    return "".join(c if c.isascii() else "".join(f"\\u{unit:04x}" for unit in _utf16(c)) for c in escaped)
-
-
-def _utf16(character: str) -> list[int]:
-    data = character.encode("utf-16-be")
-    return [int.from_bytes(data[i : i + 2]) for i in range(0, len(data), 2)]
