@@ -190,6 +190,13 @@ class Evaluation(StoredDocument):
     confusion: StoredTable
     """Counts, [true class][predicted class], in output order."""
     gate: Gate
+    left_out: int = Field(0, ge=0)
+    """How many of the images were learnt from, each of them answered by a model made without it."""
+
+    @property
+    def class_images(self) -> tuple[int, ...]:
+        """On how many images each class was measured, in output order."""
+        return tuple(map(sum, self.confusion))
 
     @field_serializer("format")
     def _written_format(self, _: int) -> int:

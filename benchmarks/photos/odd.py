@@ -8,7 +8,7 @@ from numpy.typing import NDArray
 from benchmarks.photos.folder import Photos, answers, learn
 from handlers.demo.photo_baseline import accuracy
 from lucir_core.frozen.calibrate import calibration_error
-from lucir_core.frozen.intervals import wilson
+from lucir_core.frozen.intervals import accuracy_interval, wilson
 from lucir_core.frozen.suspects import mislabelled, neighbour_votes
 
 SPLITS = range(2001, 2017)
@@ -58,7 +58,8 @@ def shown(photos: Photos, images: int) -> dict[str, Any]:
         left_out = memory.answers.served == memory.labels
         probabilities, _ = answers(state, photos.features[asked])
         right = probabilities.argmax(axis=1) == labels[asked]
-        own, other = wilson(int(left_out.sum()), len(left_out)), wilson(int(right.sum()), len(right))
+        own = accuracy_interval(float(left_out.mean()), [images] * KNOWN, left_out=True)
+        other = wilson(int(right.sum()), len(right))
         below += bool(right.mean() < own.low)
         apart += bool(other.low > own.high or own.low > other.high)
         told.append(float(left_out.mean()))

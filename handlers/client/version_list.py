@@ -9,7 +9,7 @@ from handlers.bucket.version_changes import changes_of
 from handlers.inference.sessions.copy_choice import read_choice
 from handlers.torchserve.folders import folder_name
 from handlers.torchserve.outcome import describe_copy
-from lucir_core.frozen.intervals import of_share
+from lucir_core.frozen.intervals import accuracy_interval
 from model_store.manifest import Evaluation, Manifest
 from model_store.objects import ObjectNotFoundError, ObjectStore, StoreError
 from model_store.versions import VersionStore
@@ -36,7 +36,7 @@ class VersionRow:
     images: int | None = None
     """How many images the accuracy was measured on."""
     interval: tuple[float, float] | None = None
-    """What the accuracy lies in with a probability of 95 %, for so many images."""
+    """Of the accuracy, 95 % (``lucir_core.frozen.intervals``)."""
     old_accuracy: float | None = None
     new_accuracy: float | None = None
     forgetting: float | None = None
@@ -93,7 +93,9 @@ def _describe(
     number: int, current: bool, manifest: Manifest, evaluation: Evaluation | None, changed: str
 ) -> VersionRow:
     measured = None if evaluation is None else getattr(evaluation, manifest.readout)
-    interval = None if evaluation is None or measured is None else of_share(measured.all, evaluation.images)
+    interval = None
+    if evaluation is not None and measured is not None:
+        interval = accuracy_interval(measured.all, evaluation.class_images, left_out=bool(evaluation.left_out))
     return VersionRow(
         version=number,
         current=current,

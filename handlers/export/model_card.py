@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 
-from lucir_core.frozen.intervals import of_share
+from lucir_core.frozen.intervals import accuracy_interval
 from lucir_core.weights.pretrained import IMAGENET
 from model_store.manifest import Evaluation, Manifest
 
@@ -34,7 +34,7 @@ def _what(manifest: Manifest) -> str:
 
 def _how_well(manifest: Manifest, evaluation: Evaluation) -> str:
     accuracy = (evaluation.cnn if manifest.readout == "cnn" else evaluation.nme).all
-    interval = of_share(accuracy, evaluation.images)
+    interval = accuracy_interval(accuracy, evaluation.class_images, left_out=bool(evaluation.left_out))
     measured = "each image judged by the model made without it" if _frozen(manifest) else "images never trained on"
     lines = [
         "## How well",
@@ -55,11 +55,11 @@ def _how_well(manifest: Manifest, evaluation: Evaluation) -> str:
 def _classes(manifest: Manifest, evaluation: Evaluation) -> str:
     rows = ["## Classes", "", "| class | learnt from | measured on | right | 95 % interval |", "|---|---|---|---|---|"]
     for index, name in enumerate(manifest.classes):
-        tested = sum(evaluation.confusion[index]) if index < len(evaluation.confusion) else 0
+        tested = evaluation.class_images[index] if index < len(evaluation.confusion) else 0
         right = evaluation.class_accuracy.get(name)
         figures = "- | - |"
         if right is not None and tested:
-            interval = of_share(right, tested)
+            interval = accuracy_interval(right, [tested], left_out=bool(evaluation.left_out))
             figures = f"{right:.1%} | {interval.low:.1%} to {interval.high:.1%} |"
         safe = name.replace("|", "\\|")
         rows.append(f"| {safe} | {manifest.counts.train.get(name, 0)} | {tested} | {figures}")

@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from prometheus_client import Gauge
 
 from handlers.torchserve.swap_metrics import ServingMetrics
+from lucir_core.frozen.intervals import accuracy_interval
 from model_store.manifest import Accuracy, Evaluation, Manifest
 
 LOSSES = ("cross_entropy", "less_forget", "margin_ranking")
@@ -45,6 +46,11 @@ class Metrics(ServingMetrics):
             "lucir_accuracy_ratio",
             "Top-1 accuracy of the current version's ONNX model over evaluation images.",
             ["scope", "readout"],
+        )
+        self.accuracy_bound = self.gauge(
+            "lucir_accuracy_bound_ratio",
+            "Bounds of the 95 % interval of the current version's accuracy over all classes.",
+            ["bound"],
         )
         self.accuracy_images = self.gauge(
             "lucir_accuracy_images", "Images that the current version's accuracy was measured on."
@@ -150,6 +156,10 @@ class Metrics(ServingMetrics):
         self.published(manifest.created_at.timestamp())
         _set_accuracy(self.accuracy, evaluation)
         self.accuracy_images.set(evaluation.images)
+        served = evaluation.cnn if manifest.readout == "cnn" else evaluation.nme
+        interval = accuracy_interval(served.all, evaluation.class_images, left_out=bool(evaluation.left_out))
+        self.accuracy_bound.labels("low").set(interval.low)
+        self.accuracy_bound.labels("high").set(interval.high)
         calibration = manifest.calibration
         self.unknown_false_alarms.set(_or_nan(None if calibration is None else calibration.false_alarms))
         self.calibration_error.set(_or_nan(None if calibration is None else calibration.calibration_error))
@@ -193,6 +203,7 @@ class Metrics(ServingMetrics):
         self.current_version.set(0)
         self.kind.clear()
         self.accuracy.clear()
+        self.accuracy_bound.clear()
         self.class_accuracy.clear()
         self.shared_accuracy.clear()
         unmeasured = (self.average_incremental, self.forgetting, self.old_as_new)

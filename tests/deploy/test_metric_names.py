@@ -31,6 +31,7 @@ VALUES = {
     "lucir_served_version": {"job": {"lucir-updater", "lucir-follower"}},
     "lucir_current_version": {"job": {"lucir-updater", "lucir-follower"}},
     "lucir_accuracy_ratio": {"scope": {"all", "old", "new"}, "readout": {"cnn", "nme"}},
+    "lucir_accuracy_bound_ratio": {"bound": {"low", "high"}},
     "lucir_refused_accuracy_ratio": {"scope": {"all", "old", "new"}, "readout": {"cnn", "nme"}},
     "lucir_images_total": {"result": set(IMAGE_RESULTS)},
     "lucir_updates_total": {"result": set(UPDATE_RESULTS)},

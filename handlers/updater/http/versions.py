@@ -10,7 +10,7 @@ from handlers.bucket.report_document import REPORT_HTML
 from handlers.bucket.updates import UpdateRecords
 from handlers.bucket.version_changes import changes_of
 from handlers.updater.metrics import average
-from lucir_core.frozen.intervals import of_share, wilson
+from lucir_core.frozen.intervals import Interval, accuracy_interval
 from model_store.documents import VersionNotFoundError
 from model_store.manifest import Evaluation, Manifest
 from model_store.objects import StoreError
@@ -91,8 +91,8 @@ def describe(manifest: Manifest, evaluation: Evaluation, changed: str) -> dict[s
     interval.
     """
     measured = evaluation.cnn if manifest.readout == "cnn" else evaluation.nme
-    interval = of_share(measured.all, evaluation.images)
-    images = list(map(sum, evaluation.confusion))
+    images, left_out = evaluation.class_images, bool(evaluation.left_out)
+    interval = accuracy_interval(measured.all, images, left_out=left_out)
     return {
         "version": manifest.version,
         "kind": manifest.kind,
@@ -110,11 +110,11 @@ def describe(manifest: Manifest, evaluation: Evaluation, changed: str) -> dict[s
         "preprocessing": manifest.preprocessing.model_dump(),
         "evaluation_images": evaluation.images,
         "images": evaluation.images,
-        "interval": [interval.low, interval.high],
+        "interval": _bounds(interval),
         "accuracy": {"cnn": evaluation.cnn.model_dump(), "nme": evaluation.nme.model_dump()},
         "class_accuracy": evaluation.class_accuracy,
         "class_intervals": {
-            name: [(bounds := wilson(evaluation.confusion[label][label], count)).low, bounds.high]
+            name: _bounds(accuracy_interval(evaluation.confusion[label][label] / count, [count], left_out=left_out))
             for label, (name, count) in enumerate(zip(manifest.classes, images, strict=False))
             if count
         },
@@ -129,3 +129,7 @@ def describe(manifest: Manifest, evaluation: Evaluation, changed: str) -> dict[s
         "report": REPORT_HTML in manifest.files,
         "size": sum(file.size for file in manifest.files.values()),
     }
+
+
+def _bounds(interval: Interval) -> list[float]:
+    return [interval.low, interval.high]

@@ -27,6 +27,8 @@ class Predictions:
     labels: Labels
     cnn: Labels
     nme: Labels
+    left_out: int = 0
+    """How many of them were learnt from, each answered by a model made without it."""
 
 
 def open_model(path: Path, threads: int | None) -> onnxruntime.InferenceSession:
@@ -66,7 +68,8 @@ class Examinee:
 
     def predictions(self) -> Predictions:
         """The answers so far."""
-        return Predictions(*(np.concatenate(column) for column in zip(*self._parts, strict=True)))
+        labels, cnn, nme = (np.concatenate(column) for column in zip(*self._parts, strict=True))
+        return Predictions(labels, cnn, nme)
 
 
 def batched(images: Iterable[tuple[NDArray[np.uint8], int]], size: int) -> Iterator[Batch]:
@@ -138,6 +141,7 @@ def summarise(
         parent_old=parent.old_accuracy,
         confusion=table_of(len(classes), zip(*pairs.tolist(), images.tolist(), strict=True)),
         gate=gate,
+        left_out=predictions.left_out,
     )
 
 

@@ -25,14 +25,19 @@ def left_out(path: Path, without: Collection[int], new_labels: Labels | None = N
     labels = become[memory.labels]
     counted = (labels >= 0) & (answers.served >= 0) & ~np.isin(labels, list(without))
     if new_labels is None:
-        return Predictions(labels[counted], answers.served[counted], answers.nearest[counted])
-    return Predictions(labels[counted], become[answers.served[counted]], become[answers.nearest[counted]])
+        return Predictions(labels[counted], answers.served[counted], answers.nearest[counted], int(counted.sum()))
+    served, nearest = become[answers.served[counted]], become[answers.nearest[counted]]
+    return Predictions(labels[counted], served, nearest, int(counted.sum()))
 
 
 def joined(first: Predictions, second: Predictions) -> Predictions:
     """Both one after the other."""
-    pairs = ((getattr(first, name), getattr(second, name)) for name in ("labels", "cnn", "nme"))
-    return Predictions(*(np.concatenate(pair) for pair in pairs))
+    return Predictions(
+        labels=np.concatenate([first.labels, second.labels]),
+        cnn=np.concatenate([first.cnn, second.cnn]),
+        nme=np.concatenate([first.nme, second.nme]),
+        left_out=first.left_out + second.left_out,
+    )
 
 
 def show_mistakes(recorder: MistakeRecorder, path: Path, images: np.ndarray, class_count: int) -> None:

@@ -9,6 +9,7 @@ from prometheus_client.registry import Collector
 
 from handlers.updater.metrics import CLASSES, OTHERS, Metrics
 from handlers.updater.release.evaluate import FIRST, Predictions, summarise
+from lucir_core.frozen.intervals import wilson
 from model_store.manifest import Calibration, Evaluation, Gate
 from tools.manifests import make_manifest
 
@@ -45,6 +46,8 @@ def test_a_version_tells_what_its_accuracy_and_its_unknown_are_worth() -> None:
     value = metrics.registry.get_sample_value
     metrics.show_version(make_manifest(1, calibration=calibration), evaluation)
     assert value("lucir_accuracy_images") == 40
+    assert value("lucir_accuracy_bound_ratio", {"bound": "low"}) == wilson(40, 40).low
+    assert value("lucir_accuracy_bound_ratio", {"bound": "high"}) == 1.0
     assert value("lucir_unknown_false_alarms_ratio") == 0.05
     assert value("lucir_calibration_error_ratio") == 0.02
     metrics.show_version(make_manifest(2), evaluation)  # not calibrated

@@ -2,7 +2,8 @@ import numpy as np
 import pytest
 
 from lucir_core.errors import DataError
-from lucir_core.frozen.intervals import of_share, wilson
+from lucir_core.frozen.analytic import fit_ridge, unit_rows
+from lucir_core.frozen.intervals import FRESH, accuracy_interval, wilson
 
 
 @pytest.mark.parametrize(
@@ -30,8 +31,32 @@ def test_it_holds_the_true_share_about_95_times_in_100() -> None:
 
 
 def test_of_a_share_that_was_measured() -> None:
-    assert of_share(81 / 263, 263) == wilson(81, 263)
-    assert of_share(0.0, 0) == wilson(0, 0)
+    assert accuracy_interval(81 / 263, [100, 163], left_out=False) == wilson(81, 263)
+    for left_out in (False, True):
+        assert accuracy_interval(0.0, [0, 0], left_out=left_out) == wilson(0, 0)
+
+
+@pytest.mark.parametrize("images", [3, 5, 20, 45])
+def test_left_out_answers_tell_where_fresh_images_will_be(images: int) -> None:
+    """Classes of made features, some hard and some easy; 50 draws of each number of images."""
+    held, widths = [], []
+    for seed in range(50):
+        random = np.random.default_rng(seed)
+        centres = random.normal(size=(6, 32))
+        learnt, fresh = (np.repeat(np.arange(6), each) for each in (images, FRESH))
+        noise = random.uniform(0.8, 2.0)
+        seen, asked = (
+            unit_rows((centres[labels] + noise * random.normal(size=(len(labels), 32))).astype(np.float32))
+            for labels in (learnt, fresh)
+        )
+        fit = fit_ridge(seen, learnt, 6)
+        shown = float((fit.left_out.argmax(axis=1) == learnt).mean())
+        found = float(((asked @ fit.weights.T + fit.bias).argmax(axis=1) == fresh).mean())
+        interval = accuracy_interval(shown, [images] * 6, left_out=True)
+        held.append(interval.low <= found <= interval.high)
+        widths.append(interval.high - interval.low)
+    assert np.mean(held) >= 0.93
+    assert np.mean(widths) < (0.5 if images < 20 else 0.25)
 
 
 def test_more_right_than_there_are_is_refused() -> None:

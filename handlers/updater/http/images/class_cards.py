@@ -10,7 +10,6 @@ from starlette.routing import Route
 from handlers.updater.http.cached import tagged_json
 from handlers.updater.http.query import found_or_404, whole
 from handlers.updater.http.source import Source
-from lucir_core.frozen.intervals import of_share
 
 SHOWN, MOST = 24, 500
 ORDERS = ("name", "accuracy", "images", "newest")
@@ -63,14 +62,13 @@ def _card(version: dict[str, Any], name: str) -> dict[str, Any]:
     """One class; ``accuracy`` is null where none was measured, and ``interval`` then is null as well."""
     counts, accuracy = version["counts"], version["class_accuracy"].get(name)
     measured = version["class_images"].get(name, 0)
-    interval = of_share(accuracy, measured) if accuracy is not None and measured else None
     return {
         "name": name,
         "images": counts["train"].get(name, 0) + counts["holdout"].get(name, 0),
         "exemplars": counts["exemplars"].get(name, 0),
         "accuracy": accuracy,
         "measured": measured,
-        "interval": [interval.low, interval.high] if interval else None,
+        "interval": version["class_intervals"].get(name),
         "is_new": name in version["new_classes"],
     }
 

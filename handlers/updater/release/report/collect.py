@@ -8,7 +8,7 @@ import numpy as np
 
 from handlers.bucket.report_document import Change, Confusion, Figures, Incoming, Rejection, Taken
 from handlers.bucket.update_documents import Plan
-from lucir_core.frozen.intervals import of_share, wilson
+from lucir_core.frozen.intervals import accuracy_interval
 from model_store.manifest import Evaluation
 
 LISTED_CLASSES = 200
@@ -54,7 +54,6 @@ def rejections(plan: Plan) -> list[Rejection]:
 
 def figures(evaluation: Evaluation) -> Figures:
     """The accuracies of a version."""
-    interval = of_share(evaluation.cnn.all, evaluation.images)
     return Figures(
         before_old=evaluation.parent_old,
         all=evaluation.cnn.all,
@@ -63,7 +62,7 @@ def figures(evaluation: Evaluation) -> Figures:
         nearest_mean=evaluation.nme.all,
         forgetting=evaluation.forgetting,
         images=evaluation.images,
-        interval=(interval.low, interval.high),
+        interval=_interval(evaluation, evaluation.cnn.all, evaluation.class_images),
     )
 
 
@@ -104,7 +103,7 @@ def changes(
     evaluation: Evaluation, classes: Sequence[str], old_count: int, before: Mapping[str, float]
 ) -> list[Change]:
     """Every class: new ones first, then the old ones by how much they lost."""
-    images = [sum(row) for row in evaluation.confusion]
+    images = evaluation.class_images
     rows = [
         Change(
             name=name,
@@ -112,13 +111,15 @@ def changes(
             images=images[index],
             before=before.get(name) if index < old_count else None,
             after=evaluation.class_accuracy.get(name),
-            interval=_interval(evaluation.confusion[index][index], images[index]),
+            interval=_interval(evaluation, evaluation.class_accuracy.get(name), images[index : index + 1]),
         )
         for index, name in enumerate(classes)
     ]
     return sorted(rows, key=lambda row: (not row.is_new, (row.after or 0.0) - (row.before or 0.0), row.name))
 
 
-def _interval(right: int, count: int) -> tuple[float, float] | None:
-    found = wilson(right, count)
-    return (round(found.low, 4), round(found.high, 4)) if count else None
+def _interval(evaluation: Evaluation, share: float | None, images: Sequence[int]) -> tuple[float, float] | None:
+    if share is None:
+        return None
+    found = accuracy_interval(share, images, left_out=bool(evaluation.left_out))
+    return found.low, found.high

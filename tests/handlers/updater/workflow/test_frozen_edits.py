@@ -7,8 +7,11 @@ import pytest
 
 from handlers.bucket.edit_documents import DeleteImages, Remove, Rename
 from handlers.bucket.report_document import Report
+from handlers.client.version_list import list_versions
 from handlers.updater.edits.receipt import NOTHING_LEFT, WEIGHTS
+from handlers.updater.http.versions import describe
 from handlers.updater.release.report.doubts import WARNED_SHARE
+from lucir_core.frozen.intervals import accuracy_interval
 from lucir_core.memory.feature_memory import FeatureMemory
 from model_store.directory.directory_store import DirectoryStore
 from tests.handlers.conftest import DigitFiles
@@ -63,12 +66,28 @@ def test_the_answer_says_that_nothing_is_left(bench: Bench, digit_files: DigitFi
 
 def test_the_report_of_a_drop_names_images_to_look_at_by_their_keys(bench: Bench) -> None:
     path = bench.root / "versions" / "1" / "report.json"
-    doubts = present(Report.model_validate_json(path.read_bytes()).doubts)
+    report = Report.model_validate_json(path.read_bytes())
+    assert report.accuracy.interval == interval_of_left_out(bench)
+    doubts = present(report.doubts)
     assert doubts.judged == 18
     stored = {info.key for info in bench.store.list("archive/")}
     assert {row.key for row in doubts.mislabelled} <= stored
     warned = [error for error in bench.updater.status.snapshot()["errors"] if error["where"] == "labels"]
     assert bool(warned) == (doubts.share > WARNED_SHARE)
+
+
+def interval_of_left_out(bench: Bench) -> tuple[float, float]:
+    """What report, list of versions and page are to say of version 1's 18 left-out images; all say the same."""
+    evaluation = bench.versions.evaluation(1)
+    assert evaluation.left_out == evaluation.images == 18
+    found = accuracy_interval(evaluation.cnn.all, [6, 6, 6], left_out=True)
+    (row,) = list_versions(bench.store)
+    assert row.interval == (found.low, found.high)
+    page = describe(bench.versions.manifest(1), evaluation, "")
+    assert page["interval"] == [found.low, found.high]
+    one = accuracy_interval(evaluation.class_accuracy["one"], [6], left_out=True)
+    assert page["class_intervals"]["one"] == [one.low, one.high]
+    return found.low, found.high
 
 
 def _features(bench: Bench, version: int) -> FeatureMemory:
