@@ -1,8 +1,9 @@
 """How soon N replicas on one machine serve what a writer publishes, and what they cost.
 
 ``python -m benchmarks.followers.run 10 --output benchmarks/followers/results.json``: starts N ``lucir follow`` on a
-store of its own, publishes two versions (a small ONNX classifier) and rolls back, with a request a second to each
-replica all the time; writes seconds until all serve, failed requests and memory.
+store of its own, with the engine that ``LUCIR_SERVING__ENGINE`` names, publishes two versions (a small ONNX classifier)
+and rolls back, with a request a second to each replica all the time; writes seconds until all serve, failed requests
+and memory.
 """
 
 import argparse
@@ -131,7 +132,8 @@ def memory(processes: list["subprocess.Popen[bytes]"]) -> dict[str, float]:
     """Proportional set size by kind of process: the mean over replicas, and the sum of everything."""
     kinds: dict[str, Callable[[str], bool]] = {
         "java": lambda words: "ModelServer" in words,
-        "worker": lambda words: "model_service_worker" in words,
+        "worker": lambda words: "model_service_worker" in words or "handlers.server.model_process" in words,
+        "server": lambda words: "-m handlers.server" in words and "guard.py" not in words,
         "follower": lambda words: "handlers.follower" in words and "guard.py" not in words,
         "supervisor": lambda words: "handlers.cli.main" in words,
     }

@@ -1,6 +1,7 @@
 """``lucir up`` and ``lucir follow``: settings for all processes, signals, the lines that say where everything is."""
 
 import logging
+import shutil
 import signal
 import sys
 import threading
@@ -97,7 +98,7 @@ def announce_stack(settings: Settings, stream: TextIO) -> None:
     place = f"{settings.store_url} at {settings.s3.endpoint}, its key is in {key_files(settings)[0].parent}"
     storage = (("store", place),) if settings.minio.enabled else ()
     own = (
-        ("teach", f"lucir drop FOLDER --data {settings.data}"),
+        ("teach", f"{_program()} drop FOLDER --data {settings.data}"),
         ("", f"or copy class folders into {incoming}"),
         *storage,
         ("page", settings.updater_url),
@@ -122,3 +123,9 @@ def _announce(title: str, settings: Settings, own: tuple[tuple[str, str], ...], 
     text = "\n".join(f"  {name:<9} {line}" for name, line in lines)
     stream.write(f"\n{title}\n{text}\n\n")
     stream.flush()
+
+
+def _program() -> str:
+    """What to type for ``lucir``: after ``make up`` it is not on the path, so as it was started."""
+    started = sys.argv[0]
+    return started if Path(started).name == "lucir" and shutil.which("lucir") is None else "lucir"

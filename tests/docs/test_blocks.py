@@ -1,6 +1,7 @@
 """Every block of the documents that a reader would type is run beside one stack, or says why not."""
 
 import io
+import json
 import os
 import re
 import shlex
@@ -15,6 +16,7 @@ from typer.testing import CliRunner
 
 from handlers.cli.main import app
 from tests.support.document_blocks import blocks
+from tests.support.refined import drawn_weights, frozen_overrides
 from tests.support.stack import DIGITS, Stack, running
 from tests.support.waiting import PATIENCE
 
@@ -26,7 +28,7 @@ OTHERS = sorted(
 )
 CLASSES = {"cat": "0", "dog": "1", "kitten": "2", "tomcat": "3", "parrot": "4", "robin": "5"}
 SETTINGS = (
-    "learning.preset=photo",
+    "learning.preset=photo",  # with a small network in place of its own
     "serving.engine=uvicorn",
     "gate={max_old_accuracy_loss: 1, min_new_accuracy: 0}",  # these are digits
     "updater.poll_seconds=0.3",
@@ -91,7 +93,8 @@ def shell(line: str, desk: Path) -> tuple[int, str]:
 def test_what_is_run_works(desk: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(desk)
     typed: set[str] = set()
-    with running(desk / "lucir-data", settings=SETTINGS) as stack:
+    network = json.dumps(frozen_overrides(drawn_weights(desk / "drawn.safetensors")))
+    with running(desk / "lucir-data", settings=(*SETTINGS, f"learning.overrides={network}")) as stack:
         for block in (block for document in DOCUMENTS for block in blocks(ROOT, document) if not block.not_run):
             if block.kind == "python":
                 exec(compile(on_this_desk(block.text, stack, desk), block.document, "exec"), {})

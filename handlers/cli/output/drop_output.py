@@ -34,7 +34,7 @@ def show_copying(copied: Iterable[Upload], total: int, console: Console) -> None
         TimeRemainingColumn(),
     )
     if not console.is_terminal:
-        console.print(f"copying {total} images")
+        console.print(f"copying {_images(total)}")
     with Progress(*columns, console=console, transient=True, disable=not console.is_terminal) as bar:
         task = bar.add_task("copy", total=total, name="")
         for one in copied:
@@ -107,7 +107,7 @@ def show_drop(drop: Drop, outcome: Outcome | None, *, as_json: bool) -> None:
     console = Console()
     for each in drop.classes:
         skipped = f" ({each.others} other files left out)" if each.others else ""
-        console.print(plain(f"dropped {each.name}: {len(each.images)} images{skipped}"))
+        console.print(plain(f"dropped {each.name}: {_images(len(each.images))}{skipped}"))
     for one in drop.left[:20]:
         console.print(plain(f"left out {one.path}: {one.reason}", "yellow"))
     if len(drop.left) > 20:
@@ -122,3 +122,7 @@ def show_drop(drop: Drop, outcome: Outcome | None, *, as_json: bool) -> None:
         console.print(f"[green]version {outcome.version} is served[/green], {outcome.seconds:.0f} s after the drop")
         if outcome.note:
             console.print(plain(f"too few images tell what it is worth: {outcome.note}", "yellow"))
+
+
+def _images(count: int) -> str:
+    return f"{count} image{'s' if count != 1 else ''}"

@@ -166,7 +166,7 @@ class Runner:
         if not self._begun - {step.name}:
             status.set_phase(Phase(update=update.id, step=step.name, refines=update.refines))
         plan = update.find_plan() if step.name != "ingest" else None
-        status.update_phase(step=step.name)
+        status.update_phase(step=step.name, stage=None, epoch=None, epochs=None)  # those were of the step before
         if plan is not None:
             status.update_phase(
                 new_classes=plan.new_classes,

@@ -1,7 +1,7 @@
 // What the page says and asks: notices, "are you sure", the token.
 
 import {askTokenBy, get, keepToken, token} from "./api.js";
-import {byId, make, setHidden, setText} from "./dom.js";
+import {byId, make, setClass, setHidden, setText} from "./dom.js";
 import {removeNode} from "./focus.js";
 
 const NOTICES = 4;
@@ -12,6 +12,15 @@ export function notice(text, kind = "") {
   line.append(make("button", {type: "button", class: "plain", "aria-label": "Dismiss: " + text, click: () => removeNode(line)}, "×"));
   box.append(line);
   while (box.children.length > NOTICES) removeNode(box.firstElementChild);
+  return line;
+}
+
+// What a notice said is over; one that was dismissed stays away.
+export function changeNotice(line, text, kind) {
+  if (!line.isConnected) return;
+  setClass(line, "notice " + kind);
+  setText(line.firstChild, text);
+  line.lastChild.setAttribute("aria-label", "Dismiss: " + text);
 }
 
 // What lies outside an open dialog can neither be read nor pressed, so what the page says goes where the person is. In the

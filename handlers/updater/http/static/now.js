@@ -6,6 +6,14 @@ import {current, onChange} from "./live.js";
 import {say} from "./say.js";
 
 const SHOWN = 20, CURVE_W = 320, CURVE_H = 90, TOLD = 4;
+// The steps of an update as a newcomer understands them.
+const STEPS = {
+  "ingest": "looks through the files", "gather": "gathers the images", "resolve": "looks for what it is about", "reject": "sets rejected files aside",
+  "prepare": "reads the images", "imprint": "makes a provisional version", "evaluate-provisional": "measures the provisional version",
+  "store-provisional": "stores the provisional version", "point-provisional": "serves the provisional version", "learn": "learns",
+  "apply": "changes the version", "evaluate": "measures the accuracy", "store": "stores the version", "point": "makes it the current version",
+  "fall-back": "goes back to the version before", "swap": "waits until it is served", "archive": "files the images", "account": "notes what was done", "finish": "finishes",
+};
 let told = null;
 
 function chip(id, text, kind = "", title = "") {
@@ -19,6 +27,7 @@ function chip(id, text, kind = "", title = "") {
 function head({status}) {
   const wanted = status.current_version, served = status.served_version;
   const provisional = current()?.kind === "provisional";
+  setHidden(byId("try-hint"), Boolean(wanted));
   chip("current", wanted ? `current version ${wanted}${provisional ? " (provisional)" : ""}` : "nothing learnt yet", provisional ? "warn" : wanted ? "good" : "");
   const other = wanted ? "warn" : "";
   chip("served", served ? `served: version ${served}` : "no version is served", served && served === wanted ? "good" : other, status.server_error || "");
@@ -45,8 +54,10 @@ function tiles() {
     (node, [, value, note]) => { setText(node.children[1], value); setText(node.children[2], note); });
 }
 
+const stepOf = ({step}) => STEPS[step] || step;
+
 function facts(phase) {
-  const found = [["update", phase.update], ["step", phase.step + (phase.stage ? " / " + phase.stage : "")], ["images", phase.images],
+  const found = [["update", phase.update], ["step", stepOf(phase) + (phase.stage ? ": " + phase.stage : "")], ["images", phase.images],
     ["time left", phase.seconds_left === null ? "not known yet" : "about " + duration(phase.seconds_left)]];
   if (phase.provisional) found.push(["until then", `version ${phase.provisional} (provisional)`]);
   if (phase.attempt > 1) found.push(["attempt", phase.attempt]);
@@ -116,7 +127,7 @@ function phase({status}) {
 function tell({status}) {
   const running = status.phase;
   const part = running ? Math.floor(TOLD * running.progress) : 0;
-  const words = running ? `Update ${running.update}: ${running.step}${part ? `, ${100 * part / TOLD} % done` : ""}`
+  const words = running ? `Update ${running.update}: ${stepOf(running)}${part ? `, ${100 * part / TOLD} % done` : ""}`
     : `${lastUpdate(status.last_update)} ${status.served_version ? `Served: version ${status.served_version}.` : ""}`;
   if (told !== null && words !== told) say(words);
   told = words;

@@ -1,18 +1,18 @@
 // Teaching: a labelled folder goes into incoming/, image by image; then each class is marked as complete.
 
 import {segment, sendFile} from "./api.js";
-import {notice} from "./dialogs.js";
+import {changeNotice, notice} from "./dialogs.js";
 import {byId, count, make, setHidden, setText} from "./dom.js";
 import {chosenFiles, droppedFiles, dropZone, planClasses, readFolders} from "./drop.js";
 import {focusHeading} from "./focus.js";
-import {refresh} from "./live.js";
+import {onChange, refresh, state} from "./live.js";
 import {offerNames} from "./names.js";
 import {say} from "./say.js";
 import {goTo} from "./views.js";
 
 const AT_ONCE = 4, TRIES = 4, FIRST_PAUSE_MS = 500;
 const FOR_EVER = new Set([400, 401, 403, 409, 413, 415]);
-let chosen = [], reading = null;
+let chosen = [], reading = null, underWay = null;
 
 const pause = (milliseconds) => new Promise((resolve) => setTimeout(resolve, milliseconds));
 
@@ -54,7 +54,9 @@ function uploadsOf(plan, drop) {
 
 async function markComplete(names) {
   for (const name of names) await put(`api/incoming/${segment(name)}/_READY`, new Blob([]));
-  notice(`Everything has arrived: ${names.join(", ").slice(0, 200)}. It is learnt now; this page shows how far it is.`, "good");
+  const list = names.join(", ").slice(0, 200);
+  const line = notice(`Everything has arrived: ${list}. It is being learnt; this page shows how far it is.`, "good");
+  underWay = {line, list, before: state.status?.last_update?.id};
   byId("teach-class").value = "";
   forget();
   refresh();
@@ -97,6 +99,17 @@ function leftOut(plan) {
   if (plan.others) parts.push(count(plan.others, "file") + " that " + (plan.others === 1 ? "is" : "are") + " not an image");
   parts.push(...plan.unclear);
   return parts.length ? "Left out: " + parts.join("; ") + "." : "";
+}
+
+// The update after the last drop has ended: its notice says how.
+function tellEnd({status}) {
+  const last = status.last_update;
+  if (!underWay || status.phase || !last || last.id === underWay.before) return;
+  if (last.result === "published" && status.served_version !== last.version) return;
+  const good = last.result === "published";
+  changeNotice(underWay.line, good ? `Learnt: ${underWay.list}. Version ${last.version} answers now: try an image.`
+    : `${underWay.list}: ${last.result}. ${last.reason || ""}`, good ? "good" : "warn");
+  underWay = null;
 }
 
 // What was chosen is over and done with; whoever works by keyboard goes on at the heading.
@@ -150,6 +163,7 @@ export function startTeach() {
   offerNames(byId("teach-class"));
   byId("teach-class").addEventListener("input", () => { if (reading) propose(); });
   setHidden(byId("teach-folder").parentElement, !("webkitdirectory" in HTMLInputElement.prototype));
+  onChange(tellEnd);
   dropZone(byId("teach-drop"), (transfer) => chooseFrom(droppedFiles(transfer)));
   for (const id of ["teach-files", "teach-folder", "teach-camera"]) {
     byId(id).addEventListener("change", (event) => { chooseFrom(chosenFiles(event.target), id === "teach-camera"); event.target.value = ""; });

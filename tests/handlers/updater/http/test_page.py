@@ -1,5 +1,6 @@
 """The page in a browser: what it shows, that it stays as it is while it is looked at, and that everybody can use it."""
 
+import re
 import time
 from pathlib import Path
 from typing import Any
@@ -8,9 +9,13 @@ import httpx
 import pytest
 from playwright.sync_api import Browser, Page, expect
 
+from handlers.updater.http import page as page_module
 from handlers.updater.pace import Pace
 from handlers.updater.service import Updater
 from handlers.updater.status import Phase
+from handlers.updater.workflow.edit_steps import EDIT_STEPS
+from handlers.updater.workflow.learn_steps import STEPS as LEARN_STEPS
+from handlers.updater.workflow.relearn_steps import RELEARN_STEPS
 from model_store.directory.directory_store import DirectoryStore
 from tests.support.browser import findings, look, needs_browser, opened
 from tests.support.hands import DESKTOP, PHONE
@@ -120,8 +125,15 @@ def test_an_empty_store_says_how_to_begin(browser: Browser, client: httpx.Client
     with opened(browser, str(client.base_url), **DESKTOP) as page:
         expect(page.locator("#current")).to_have_text("nothing learnt yet")
         expect(page.locator("#chart")).to_contain_text("teach at least two classes")
+        expect(page.locator("#try-hint")).to_have_text("Nothing is learnt yet: teach two classes first.")
         expect(page.locator("#phase")).to_have_text("No update has run yet.")
         assert findings(page) == []
+
+
+def test_each_step_of_an_update_has_words_for_people() -> None:
+    script = (Path(page_module.__file__).parent / "static" / "now.js").read_text(encoding="utf-8")
+    named = set(re.findall(r'"([a-z-]+)": "', script.partition("const STEPS = {")[2].partition("};")[0]))
+    assert {step.name for step in (*LEARN_STEPS, *EDIT_STEPS, *RELEARN_STEPS)} == named
 
 
 @pytest.mark.slow

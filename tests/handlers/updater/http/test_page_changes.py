@@ -43,7 +43,9 @@ def incoming(root: Path) -> set[str]:
     return {"/".join([parts[0], *parts[2:]]) if len(parts) > 2 else "/".join(parts) for parts in files}
 
 
-def test_a_folder_of_classes_is_taught(page: Page, root: Path, tmp_path: Path, digit_files: DigitFiles) -> None:
+def test_a_folder_of_classes_is_taught(
+    page: Page, updater: Updater, root: Path, tmp_path: Path, digit_files: DigitFiles
+) -> None:
     files = {f"{name}/{number}.png": digit_files[3][number] for name in ("owl", "bat") for number in range(3)}
     extra = {"owl/.hidden.png": b"x", ".DS_Store": b"x", "owl/notes.txt": b"x", "owl/deep/1.png": digit_files[4][0]}
     page.locator("#teach-folder").set_input_files(write(tmp_path / "birds", files | extra))
@@ -53,6 +55,10 @@ def test_a_folder_of_classes_is_taught(page: Page, root: Path, tmp_path: Path, d
     page.get_by_role("button", name="Upload and learn").click()
     expect(page.locator("#notices")).to_contain_text("Everything has arrived")
     assert incoming(root) == {*files, "owl/deep/1.png", "owl/_READY", "bat/_READY"}
+    updater.status.set_versions(7, 7, None)
+    updater.status.set_last_update({"id": "7", "result": "published", "version": 7, "finished_at": "2026-01-01"})
+    expect(page.locator("#notices")).to_contain_text("Learnt: bat, owl. Version 7 answers now: try an image.")
+    expect(page.get_by_role("button", name="Dismiss: Learnt: bat, owl")).to_be_visible()
 
 
 @pytest.mark.slow

@@ -37,10 +37,10 @@ def test_each_part_and_each_result_is_told(browser: Browser, full_address: str, 
             Phase(update="000002", step="learn", new_classes=("owl",), pace=Pace(began=(0.0, time.monotonic())))
         )
         look(page)
-        expect(said).to_have_text("Update 000002: learn")
+        expect(said).to_have_text("Update 000002: learns")
         full.status.update_phase(progress=0.6)
         look(page)
-        expect(said).to_have_text("Update 000002: learn, 50 % done")
+        expect(said).to_have_text("Update 000002: learns, 50 % done")
         assert faults(page) == []
         view(page, "Classes")
         page.get_by_role("button", name="zero", exact=True).click()

@@ -1,0 +1,30 @@
+"""What ``lucir up`` says when it is ready."""
+
+import io
+import sys
+from pathlib import Path
+
+import pytest
+
+from handlers.cli.foreground import announce_stack
+from handlers.settings import Settings
+
+
+@pytest.mark.parametrize(
+    ("started", "on_the_path", "typed"),
+    [
+        (".venv/bin/lucir", False, ".venv/bin/lucir"),
+        ("/opt/lucir/bin/lucir", True, "lucir"),
+        ("handlers/cli/main.py", False, "lucir"),
+    ],
+)
+def test_the_command_to_teach_can_be_typed_as_it_is_said(
+    started: str, on_the_path: bool, typed: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    program = tmp_path / "lucir"
+    program.touch(mode=0o755)
+    monkeypatch.setenv("PATH", str(tmp_path if on_the_path else tmp_path / "nothing"))
+    monkeypatch.setattr(sys, "argv", [started, "up"])
+    said = io.StringIO()
+    announce_stack(Settings(data=tmp_path / "data"), said)
+    assert f"teach     {typed} drop FOLDER --data {tmp_path / 'data'}" in said.getvalue()
