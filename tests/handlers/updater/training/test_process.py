@@ -54,8 +54,8 @@ def arrays(tmp_path: Path) -> Path:
     return tmp_path
 
 
-def write_task(folder: Path, arrays: Path) -> Path:
-    overrides = {"network": "resnet8", "size": 8, "resize": 8, "epochs": 1, "cbf": {"enabled": False}}
+def write_task(folder: Path, arrays: Path, **more: str) -> Path:
+    overrides = {"network": "resnet8", "size": 8, "resize": 8, "epochs": 1, "cbf": {"enabled": False}, **more}
     folder.mkdir()
     Task(
         kind="learnt",
@@ -127,6 +127,12 @@ def test_a_process_that_died_before_it_had_work_is_replaced(child: Child, caplog
 
 @pytest.mark.slow  # three processes that import everything
 def test_failures_are_told_apart_and_end_the_process(child: Child, arrays: Path, tmp_path: Path) -> None:
+    weights = tmp_path / "weights.safetensors"
+    weights.write_bytes(b"no weights")
+    with pytest.raises(LearningError, match=r"weights\.safetensors is not a file of weights, or it is damaged"):
+        child.run(
+            "learn", write_task(tmp_path / "no-weights", arrays, weights=str(weights)), print, NEVER, lambda: None
+        )
     (arrays / LABELS).unlink()
     with pytest.raises(MachineError, match=r"No such file .*labels\.npy"):
         child.run("learn", write_task(tmp_path / "no-arrays", arrays), print, NEVER, lambda: None)

@@ -46,6 +46,7 @@ def test_what_was_made_here_is_not_fetched_for_the_next_update(bench: Bench, mon
 
     monkeypatch.setattr(DirectoryStore, "download", listening)
     bench.ask(Rename(name="one", to="uno"), "000002")
+    bench.restart()  # the files lie where they lay
     bench.ask(Remove(name="two"), "000003")
     assert bench.served().version == 3
     # The answer to an edit looks for images in older versions, never for what learning goes on from.
