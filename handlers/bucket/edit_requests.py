@@ -122,12 +122,25 @@ class EditDesk:
             self._objects.delete(_key(intent.edit.id))
         self._woken.set()
 
+    def done_by(self, intent: Intent) -> str | None:
+        """The earlier update that has done the same request, which an updater that slept has taken up once more."""
+        if intent.edit is None:
+            return None
+        for number in range(_first(intent.edit.id, int(intent.id)), int(intent.id)):
+            earlier = self._records.intent(f"{number:06d}")
+            if earlier is None or earlier.edit is None or earlier.edit.id != intent.edit.id:
+                continue
+            done = self._records.done(earlier.id)
+            if done is not None and done.result != "superseded":
+                return earlier.id
+        return None
+
     def state(self, request_id: str) -> RequestState:
         """How far a request is. Raises ``ValueError`` for what is not a request's id."""
         if not _ID.fullmatch(request_id):
             raise ValueError(f"{request_id!r} is not a request's id")
         newest, found = int(self._records.latest() or 0), RequestState(state="unknown")
-        for number in range(max(int(request_id.split("-")[0]) + 1, newest - SEARCHED + 1), newest + 1):
+        for number in range(_first(request_id, newest), newest + 1):
             intent = self._records.intent(f"{number:06d}")
             if intent is None or intent.edit is None or intent.edit.id != request_id:
                 continue
@@ -135,9 +148,16 @@ class EditDesk:
             answer = self._records.read(EditAnswer, intent.id, ANSWER) if done is not None else None
             state: Literal["running", "done"] = "running" if done is None else "done"
             found = RequestState(state=state, update_id=intent.id, done=done, answer=answer)
+            if done is not None and done.result != "superseded":
+                break  # whoever took it up once more does nothing
         if found.state == "unknown" or (found.done is not None and found.done.result == "superseded"):
             return found if not exists(self._objects, _key(request_id)) else RequestState(state="waiting")
         return found
+
+
+def _first(request_id: str, newest: int) -> int:
+    """The number of the first update that may have done a request."""
+    return max(int(request_id.split("-")[0]) + 1, newest - SEARCHED + 1)
 
 
 def _key(request_id: str) -> str:

@@ -69,6 +69,10 @@ class UpdateRecords:
             return None
         return self.intent(latest)
 
+    def has_next(self, update_id: str | None) -> bool:
+        """Whether an update has been begun after this one, or any where there was none: one question."""
+        return self.exists(f"{int(update_id or 0) + 1:06d}", INTENT)
+
     def ids(self) -> list[str]:
         """Every update, oldest first."""
         names = self._objects.folders(UPDATES)

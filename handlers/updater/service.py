@@ -111,6 +111,9 @@ class Updater:
         self._refinement = DueRefinement(self._services, self._watcher.arriving, self.edits)
         self._runner: tuple[Update, Runner] | None = None
         self._started = False
+        self._latest: str | None = None
+        """The newest update, as it was found when this process last looked at all of them."""
+        self._late_looked = -float("inf")
         self._frozen = config.frozen
         """Whether the served version has a frozen backbone: its learning child stays warm."""
 
@@ -169,7 +172,7 @@ class Updater:
         if not self._leadership.wait_active(IDLE_SECONDS):
             self._child.end()
             return
-        if not self._started:
+        if not self._started or self._begun_late():
             self._restore()
         if self._runner is None:
             self._second_look.look(self._watcher.short(), self._watcher.known)
@@ -183,6 +186,14 @@ class Updater:
             self._take_up(intent)
             self._child.warm()
         self._continue()
+
+    def _begun_late(self) -> bool:
+        """Whether an updater that slept began an update after this one had replaced it; asked once a lease."""
+        present = time.monotonic()
+        if self._runner is not None or present - self._late_looked < self.settings.updater.lease_seconds:
+            return False
+        self._late_looked = present
+        return self.records.has_next(self._latest)
 
     def _nothing_left(self) -> bool:
         """Whether no update is under way, nothing was asked for, and time alone makes no folder ready."""
@@ -219,7 +230,7 @@ class Updater:
         self._watcher.set_failed(self.records.failed())
         self._know_classes()
         self._second_look.restore()
-        latest = self.records.latest()
+        self._latest = latest = self.records.latest()
         done = self.records.done(latest) if latest is not None else None
         if latest is not None and done is not None:
             ended = self.records.intent(latest)
@@ -298,7 +309,10 @@ class Updater:
             return
         update, runner = self._runner
         try:
-            runner.run()
+            if (earlier := self.edits.done_by(update.intent)) is not None:
+                runner.give_way(f"update {earlier} has done the same request")
+            else:
+                runner.run()
         except BlockedError as error:
             if update.intent.edit is not None or update.find_plan() is not None or not self.edits.pending():
                 raise

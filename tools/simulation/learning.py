@@ -64,7 +64,8 @@ def learnt_by(update: Update) -> Learnt:
     before = parent.learnt if parent is not None else Learnt.empty()
     entries = plan.of_role("train", "holdout")
     names = [entry.class_name or "" for entry in entries]
-    return before.extended([entry.sha256 for entry in entries], names, plan.classes)
+    hashes = [entry.sha256 for entry in entries]
+    return before.without(hashes).extended(hashes, names, plan.classes)  # a corrected image leaves its earlier class
 
 
 def learn(update: Update) -> None:

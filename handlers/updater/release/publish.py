@@ -128,7 +128,8 @@ def point(update: Update, candidate: Candidate, reason: str) -> None:
     try:
         update.services.versions.point_to(candidate.number, reason)
     except PreconditionFailedError as error:
-        raise SupersededError(str(error)) from error
+        if not candidate.is_served():  # or a person was quicker (``lucir rollback``)
+            raise SupersededError(str(error)) from error
 
 
 def check_parent(update: Update) -> None:

@@ -2,6 +2,7 @@
 
 from collections.abc import Callable
 from dataclasses import replace
+from pathlib import Path
 
 import pytest
 
@@ -12,13 +13,16 @@ from handlers.updater.errors import LeaseLostError, SupersededError
 from handlers.updater.intake.listing import scan
 from handlers.updater.intake.selection import select
 from handlers.updater.leader.leadership import last_epoch
-from handlers.updater.workflow.learn_steps import ingest, reject
+from handlers.updater.workflow.learn_steps import ingest, point, reject
 from handlers.updater.workflow.ownership import Ownership
 from handlers.updater.workflow.runner import Runner, Step
 from model_store.directory.directory_store import DirectoryStore
 from model_store.objects import ObjectInfo, StoreError
+from model_store.versions import POINTER, VersionStore
 from tests.handlers.conftest import Drop
+from tests.support.documents import make_plan
 from tests.support.present import present
+from tools.manifests import make_manifest
 
 UPDATE = "000001"
 SUPERSEDED = GivenUp(result="superseded", reason="version 7 is served now")
@@ -147,6 +151,31 @@ def test_a_version_that_was_pointed_to_is_not_superseded_by_a_later_rollback(ser
     Runner(update, [point, Step("archive", lambda _: ran.append("archive"), lambda _: False)]).run()
     assert ran == ["archive"]
     assert services.records.attempts(UPDATE).given_up is None
+
+
+class Overtaken(DirectoryStore):
+    """A person points to the version in the moment in which its update does."""
+
+    person: VersionStore
+
+    def write(self, key: str, data: bytes, *, only_if_absent: bool = False) -> ObjectInfo:
+        if key == POINTER:
+            self.person.point_to(1, "rollback")
+        return super().write(key, data, only_if_absent=only_if_absent)
+
+
+def test_a_person_who_is_quicker_to_point_to_the_same_version_changes_nothing(
+    services: Services, store: DirectoryStore, tmp_path: Path
+) -> None:
+    """Given up, its images would be found learnt already by the next update, and rejected."""
+    overtaken = Overtaken(services.settings.data / "store")
+    overtaken.person = VersionStore(store)
+    (tmp_path / "model").write_bytes(b"model")
+    overtaken.person.publish(make_manifest(1, parent=None, update_id=UPDATE), {"model.onnx": tmp_path / "model"})
+    update = Update(replace(services, versions=VersionStore(overtaken)), services.records.begin({}))
+    services.records.write_plan(make_plan(UPDATE, (), parent=None, version=1))
+    point(update)
+    assert present(overtaken.person.current()).reason == "rollback"
 
 
 def test_the_epoch_never_goes_back_where_somebody_removed_the_lease(services: Services, store: DirectoryStore) -> None:

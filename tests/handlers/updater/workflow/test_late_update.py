@@ -1,0 +1,48 @@
+"""An updater that slept wakes after it was replaced, and begins one more update: nobody is left waiting for its end."""
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from handlers.bucket.edit_documents import Remove
+from handlers.bucket.update_documents import Done, FolderIntent
+from handlers.bucket.updates import UpdateRecords
+from tests.support.bench import Bench, digit_settings
+from tests.support.documents import make_done
+from tests.support.quick_settings import changed
+from tests.support.waiting import wait_for
+
+
+@pytest.fixture
+def bench(tmp_path: Path) -> Iterator[Bench]:
+    """Idle: it has looked, and nothing was there."""
+    made = Bench(changed(digit_settings(tmp_path), updater={"lease_seconds": 1}))
+    made.look()
+    yield made
+    made.close()
+
+
+def ended(bench: Bench, update_id: str) -> Done:
+    def look() -> Done | None:
+        bench.look()
+        return bench.updater.records.done(update_id)
+
+    return wait_for(look)
+
+
+def test_an_update_that_is_begun_late_comes_to_an_end(bench: Bench) -> None:
+    gone = FolderIntent(fingerprint="f", limit=5, marked=True)
+    late = UpdateRecords(bench.store).begin({"cat": gone})
+    assert ended(bench, late.id).moved == 0
+
+
+def test_a_request_that_is_taken_up_twice_is_done_once(bench: Bench) -> None:
+    late = UpdateRecords(bench.store)
+    request = bench.updater.edits.made(Remove(name="cat"))
+    first = late.begin({}, request)
+    late.write_done(make_done(first.id, "published", None))
+    second = late.begin({}, request)
+    done = ended(bench, second.id)
+    assert (done.result, done.reason) == ("superseded", f"update {first.id} has done the same request")
+    assert bench.updater.edits.state(request.id).update_id == first.id
