@@ -18,7 +18,7 @@ from typing import Any
 import httpx
 
 from handlers.settings import Settings
-from tests.support.waiting import wait_for
+from tests.support.waiting import STOP_SECONDS, wait_for
 
 
 def start(settings: Settings, crash: str = "", clock: Path | None = None) -> "subprocess.Popen[bytes]":
@@ -32,6 +32,12 @@ def start(settings: Settings, crash: str = "", clock: Path | None = None) -> "su
             stderr=log,
             cwd=Path(__file__).parents[2],
         )
+
+
+def end(process: "subprocess.Popen[bytes]") -> None:
+    """As an operator does; nothing is wrong."""
+    process.terminate()
+    assert process.wait(STOP_SECONDS) == 0
 
 
 def log_of(settings: Settings) -> str:

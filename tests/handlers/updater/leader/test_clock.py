@@ -14,8 +14,8 @@ from model_store.versions import VersionStore
 from tests.handlers.conftest import Drop, Launch
 from tests.support.outcome import ended, hashes, learnt_once
 from tests.support.quick_settings import changed
-from tests.support.updater_process import hold_child, status_of
-from tests.support.waiting import STOP_SECONDS, wait_for
+from tests.support.updater_process import end, hold_child, status_of
+from tests.support.waiting import wait_for
 
 
 @pytest.mark.slow
@@ -59,5 +59,4 @@ def test_jumps_lose_nothing_and_delay_nothing(
     learnt_once(root, 2)
     assert VersionStore(DirectoryStore(root)).numbers() == [1, 2]
     assert status_of(settings)["lease"]["state"] == "active"
-    process.terminate()
-    assert process.wait(STOP_SECONDS) == 0
+    end(process)

@@ -13,8 +13,8 @@ from model_store.versions import VersionStore
 from tests.handlers.conftest import Drop
 from tests.support.outcome import ended, hashes, learnt_once
 from tests.support.side import Side
-from tests.support.updater_process import log_of, status_of
-from tests.support.waiting import STOP_SECONDS, wait_for
+from tests.support.updater_process import end, log_of, status_of
+from tests.support.waiting import wait_for
 
 pytestmark = pytest.mark.slow
 
@@ -58,8 +58,7 @@ def test_a_standby_goes_on_with_what_the_other_began(sides: tuple[Side, Side], r
     # The active one is stopped: what it gives back need not be waited for.
     two.begin()
     two.wait_for("standby")
-    one.process.terminate()
-    assert one.process.wait(STOP_SECONDS) == 0
+    end(one.process)
     two.wait_for("active")
     assert log_of(two.settings).count("is silent") == 1  # only at its first take-over
 

@@ -25,8 +25,8 @@ from tests.handlers.conftest import DigitFiles, Drop, Launch
 from tests.support.outcome import ended, hashes, learnt_once
 from tests.support.present import present
 from tests.support.quick_settings import changed
-from tests.support.updater_process import hold_child, log_of, status_of
-from tests.support.waiting import PATIENCE, STOP_SECONDS, wait_for
+from tests.support.updater_process import end, hold_child, log_of, status_of
+from tests.support.waiting import PATIENCE, wait_for
 
 pytestmark = pytest.mark.slow
 
@@ -98,8 +98,7 @@ def test_drops_become_versions_and_every_byte_stays(
     assert (done.result, done.version) == ("published", 3)
     assert (versions.manifest(3).parent, versions.manifest(3).classes) == (1, ("one", "zero", "two"))
 
-    process.terminate()
-    assert process.wait(STOP_SECONDS) == 0
+    end(process)
 
 
 @pytest.mark.timeout(900)  # twenty-one starts of a process
@@ -160,8 +159,7 @@ def test_a_drop_that_cannot_be_learnt_is_set_aside_and_others_go_on(
     assert hashes(root, "incoming") == dropped
     states = wait_for(lambda: [w for w in status_of(broken)["waiting"] if w["state"] == "failed"], process)
     assert {state["class"] for state in states} == {"zero", "one"}
-    process.terminate()
-    assert process.wait(STOP_SECONDS) == 0
+    end(process)
     # It stays so after a restart, until something in the folders changes.
     process = launch(quick)
     wait_for(lambda: len([w for w in status_of(quick).get("waiting", []) if w["state"] == "failed"]) == 2, process)

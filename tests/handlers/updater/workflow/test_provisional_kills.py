@@ -24,8 +24,8 @@ from tests.handlers.conftest import Drop, Launch
 from tests.support.outcome import ended, hashes, learnt_once
 from tests.support.published import pointed
 from tests.support.quick_settings import changed
-from tests.support.updater_process import hold_child, log_of, status_of
-from tests.support.waiting import PATIENCE, STOP_SECONDS, wait_for
+from tests.support.updater_process import end, hold_child, log_of, status_of
+from tests.support.waiting import PATIENCE, wait_for
 
 pytestmark = pytest.mark.slow
 
@@ -125,8 +125,7 @@ def test_kills_around_a_provisional_version_change_nothing(
     drop("one", 1, marked=True)
     process = launch(quick)
     wait_for(lambda: ended(root, "000001"), process)
-    process.terminate()
-    process.wait(STOP_SECONDS)
+    end(process)
     drop("two", 2, marked=True)
     undisturbed = root.with_name("undisturbed")
     shutil.copytree(root, undisturbed)
@@ -143,8 +142,7 @@ def test_kills_around_a_provisional_version_change_nothing(
     done = wait_for(lambda: ended(root, "000002"), process)
     assert (done.result, done.version, versions.numbers(), pointed(versions)) == ("published", 3, [1, 2, 3], 3)
     assert log_of(quick).count("phase learnt") == 2  # nothing that was durable was done again
-    process.terminate()
-    process.wait(STOP_SECONDS)
+    end(process)
 
     process = launch(quick.model_copy(update={"store": undisturbed.as_uri(), "data": root.with_name("other")}))
     wait_for(lambda: ended(undisturbed, "000002"), process)

@@ -10,8 +10,8 @@ from handlers.settings import Settings
 from model_store.versions import VersionStore
 from tests.handlers.conftest import DigitFiles, Launch
 from tests.support.bucket import BUCKET, contents, ended, put
-from tests.support.updater_process import hold_child, status_of
-from tests.support.waiting import STOP_SECONDS, wait_for
+from tests.support.updater_process import end, hold_child, status_of
+from tests.support.waiting import wait_for
 from tools.servers.minio_server import MINIO_MISSING, find_minio, minio_server
 
 pytestmark = pytest.mark.slow
@@ -50,5 +50,4 @@ def test_the_server_is_killed_while_a_growing_folder_is_learnt(
         assert contents(objects, "incoming/") == []
         assert VersionStore(objects).numbers() == [1, 2]
         assert status_of(bucket_settings)["lease"]["state"] == "active"
-        process.terminate()
-        assert process.wait(STOP_SECONDS) == 0
+        end(process)
