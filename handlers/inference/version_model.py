@@ -28,7 +28,7 @@ from handlers.inference.sessions.copy_choice import (
     remembered,
 )
 from handlers.inference.sessions.onnx_session import OnnxSession, Session, UnusableVersionError
-from handlers.inference.sessions.serving_copy import choose, compare, copies_of
+from handlers.inference.sessions.serving_copy import Open, choose, compare, copies_of
 
 logger = logging.getLogger(__name__)
 
@@ -94,7 +94,9 @@ class VersionModel:
             if rules.auto and quantised is not None and (folder / QUANTISED_FILE).exists():
                 _verify(folder / QUANTISED_FILE, quantised["sha256"])
             choice = remembered(folder, rules, threads, digest) if rules.auto and gpu is None else None
-            copies = {PUBLISHED: lambda: OnnxSession(folder / MODEL_FILE, threads, gpu), **copies_of(folder, threads)}
+            copies: dict[str, Open] = {PUBLISHED: lambda: OnnxSession(folder / MODEL_FILE, threads, gpu)}
+            if choice is not None and choice.copy != PUBLISHED:
+                copies |= copies_of(folder, threads, choice.copy)
             choice = choice if choice is not None and choice.copy in copies else None
             session = copies[choice.copy if choice is not None else PUBLISHED]()
             model = cls(
@@ -121,8 +123,11 @@ class VersionModel:
 
     def _faster(self, folder: Path, digest: str, rules: CopyRules, threads: int, family: str) -> Self:
         """This version with the fastest copy of its network that may answer here; itself where there is none."""
-        copies, images = copies_of(folder, threads), self._canary(folder / CANARY_FILE)
-        if not copies or images is None:
+        images = self._canary(folder / CANARY_FILE)
+        if images is None:
+            return self
+        copies = copies_of(folder, threads)
+        if not copies:
             return self
         alike = chosen_alike(folder, rules, threads, family)
         session = copies[alike.copy]() if alike is not None and alike.copy in copies else None

@@ -76,15 +76,19 @@ def compare(
     return replace(chosen, images=len(images), measured=(*rest, found))
 
 
-def copies_of(folder: Path, threads: int) -> dict[str, Open]:
-    """By name, the copies of the version in ``folder`` that may be had on this machine."""
+def copies_of(folder: Path, threads: int, wanted: str | None = None) -> dict[str, Open]:
+    """By name, the copies of the version in ``folder`` that may be had on this machine.
+
+    ``wanted``: no other is looked for, so that OpenVINO is not imported where it is not what answers.
+    """
     found: dict[str, Open] = {}
-    if (folder / QUANTISED_FILE).exists():
+    if wanted in (None, "int8") and (folder / QUANTISED_FILE).exists():
         found["int8"] = lambda: OnnxSession(folder / QUANTISED_FILE, threads)
-    if reason := why_no_bfloat16():
-        logger.debug("no copy in bfloat16: %s", reason)
-    else:
-        found["bf16"] = lambda: Bfloat16Session(folder / "model.onnx", threads)
+    if wanted in (None, "bf16"):
+        if reason := why_no_bfloat16():
+            logger.debug("no copy in bfloat16: %s", reason)
+        else:
+            found["bf16"] = lambda: Bfloat16Session(folder / "model.onnx", threads)
     return found
 
 

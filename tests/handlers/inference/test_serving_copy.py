@@ -1,6 +1,9 @@
 """Which copy of a network answers: real networks in ONNX Runtime, some slow by idle work."""
 
+import base64
 import json
+import subprocess
+import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -23,6 +26,7 @@ from handlers.inference.sessions.copy_choice import (
 from handlers.inference.sessions.onnx_session import OnnxSession, Session, UnusableVersionError
 from handlers.inference.sessions.openvino_session import Bfloat16Session, why_no_bfloat16
 from handlers.inference.sessions.serving_copy import choose, compare
+from tests.handlers.torchserve.conftest import MakeImage, MakeVersion
 from tests.support.present import present
 
 SIDE = 32
@@ -190,6 +194,24 @@ def test_versions_on_one_backbone_share_it_and_answer_each_with_its_own_head(tmp
         expected = OnnxSession(path, 1).run(names, {"images": IMAGES})
         for name, one, found in zip(names, expected, session.run(names, {"images": IMAGES}), strict=True):
             np.testing.assert_allclose(found, one, rtol=0.01, atol=0.02, err_msg=name)
+
+
+def test_openvino_is_not_imported_where_another_copy_answers(
+    tmp_path: Path, make_version: MakeVersion, make_image: MakeImage
+) -> None:
+    folder = make_version(tmp_path / "lucir-1")
+    images = [{"png": base64.b64encode(make_image()).decode()}]
+    (folder / "canary.json").write_text(json.dumps({"pictures": images}))
+    program = (
+        "import sys; from pathlib import Path\n"
+        "from handlers.inference.version_model import CopyRules, VersionModel\n"
+        f"model = VersionModel.load(Path({str(folder)!r}), rules=CopyRules())\n"
+        "print(model.choice.copy, 'openvino' in sys.modules)"
+    )
+    for _ in range(2):  # the first one measures, and says why it does not take another copy
+        found = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True).stdout
+    assert read_choice(folder) is not None
+    assert found.split() == ["fp32", "False"]
 
 
 def test_a_damaged_file_is_named(tmp_path: Path) -> None:
