@@ -187,7 +187,8 @@ class Batcher:
             self._deliver(batch, version, replies.result(), taken)
         except ProcessLostError:
             self._again(batch)
-        self._free(runner)
+        finally:
+            self._free(runner)
 
     def _again(self, batch: list[_Job]) -> None:
         """Have requests answered by another process, each at most once."""
