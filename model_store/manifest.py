@@ -5,7 +5,7 @@ from typing import Annotated, ClassVar, Final, Literal, Self
 
 from pydantic import BaseModel, ConfigDict, Field, JsonValue, field_serializer, model_validator
 
-from model_store.forms.confusion import StoredTable, is_large
+from model_store.forms.confusion import StoredConfusion
 
 FORMAT: Final = 1
 """What this release writes, but for a kind of document with a ``HIGHEST`` of its own. A higher number is refused with
@@ -187,8 +187,8 @@ class Evaluation(StoredDocument):
     provisional version is not a phase: it has its parent's."""
     parent_old: Ratio | None
     """What the parent reached on the old classes, on the same images: what the gate compares with."""
-    confusion: StoredTable
-    """Counts, [true class][predicted class], in output order."""
+    confusion: StoredConfusion
+    """By the places of the classes in the output. Also made from a table of counts, [true class][predicted class]."""
     gate: Gate
     left_out: int = Field(0, ge=0)
     """How many of the images were learnt from, each of them answered by a model made without it."""
@@ -196,11 +196,11 @@ class Evaluation(StoredDocument):
     @property
     def class_images(self) -> tuple[int, ...]:
         """On how many images each class was measured, in output order."""
-        return tuple(map(sum, self.confusion))
+        return tuple(self.confusion.measured())
 
     @field_serializer("format")
     def _written_format(self, _: int) -> int:
-        return self.HIGHEST if is_large(self.confusion) else FORMAT
+        return self.HIGHEST if self.confusion.is_large else FORMAT
 
 
 class Pointer(StoredDocument):

@@ -3,7 +3,7 @@
 from pathlib import Path
 
 from model_store.documents import encode
-from model_store.forms.confusion import table_of
+from model_store.forms.confusion import Confusion
 from model_store.manifest import Accuracy, Counts, Evaluation, Gate
 from model_store.objects import ObjectStore
 from model_store.versions import VersionStore
@@ -25,7 +25,7 @@ def fill_store(objects: ObjectStore, folder: Path, *, versions: int, classes: in
         forgetting=0.02,
         history=(0.95, 0.9),
         parent_old=0.85,
-        confusion=table_of(classes, ((number, number, 10) for number in range(classes))),
+        confusion=Confusion.of(classes, ((number, number, 10) for number in range(classes))),
         gate=Gate(passed=True),
     )
     files = {"model.onnx": folder / "model", "evaluation.json": folder / "evaluation"}

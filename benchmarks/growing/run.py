@@ -22,7 +22,7 @@ from benchmarks.growing.pollers import pointer_reads
 from benchmarks.result import machine, show
 from lucir_core.frozen.analytic import class_means, class_sums, fit_ridge, unit_rows
 from model_store.documents import encode, parse
-from model_store.forms.confusion import table_of
+from model_store.forms.confusion import Confusion
 from model_store.manifest import Accuracy, Evaluation, Gate
 
 WIDTH, EACH = 1280, 5
@@ -92,7 +92,7 @@ def evaluation_document(found: np.ndarray, labels: np.ndarray, count: int) -> di
         forgetting=0.0,
         history=(share.all,),
         parent_old=None,
-        confusion=table_of(count, zip(*pairs.tolist(), images.tolist(), strict=True)),
+        confusion=Confusion.of(count, zip(*pairs.tolist(), images.tolist(), strict=True)),
         gate=Gate(passed=True, reasons=()),
     )
     started = time.monotonic()

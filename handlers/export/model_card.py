@@ -54,8 +54,9 @@ def _how_well(manifest: Manifest, evaluation: Evaluation) -> str:
 
 def _classes(manifest: Manifest, evaluation: Evaluation) -> str:
     rows = ["## Classes", "", "| class | learnt from | measured on | right | 95 % interval |", "|---|---|---|---|---|"]
-    for index, name in enumerate(manifest.classes):
-        tested = evaluation.class_images[index] if index < len(evaluation.confusion) else 0
+    measured = dict(zip(manifest.classes, evaluation.class_images, strict=False))
+    for name in manifest.classes:
+        tested = measured.get(name, 0)
         right = evaluation.class_accuracy.get(name)
         figures = "- | - |"
         if right is not None and tested:

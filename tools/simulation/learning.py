@@ -52,7 +52,7 @@ def make(update: Update, candidate: Candidate, learnt: Learnt) -> None:
         forgetting=0.0,
         history=(1.0,),
         parent_old=1.0,
-        confusion=((0, 1),) if int(digest[8:16], 16) / 2**32 < WORSE else ((1, 0),),
+        confusion=((0, 1), (0, 0)) if int(digest[8:16], 16) / 2**32 < WORSE else ((1, 0), (0, 0)),
         gate=Gate(passed=passed, reasons=() if passed else ("drawn",)),
     )
     (folder / EVALUATION).write_text(evaluation.model_dump_json(), encoding="utf-8")

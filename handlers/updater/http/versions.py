@@ -91,7 +91,7 @@ def describe(manifest: Manifest, evaluation: Evaluation, changed: str) -> dict[s
     interval.
     """
     measured = evaluation.cnn if manifest.readout == "cnn" else evaluation.nme
-    images, left_out = evaluation.class_images, bool(evaluation.left_out)
+    images, right, left_out = evaluation.class_images, evaluation.confusion.right(), bool(evaluation.left_out)
     interval = accuracy_interval(measured.all, images, left_out=left_out)
     return {
         "version": manifest.version,
@@ -114,7 +114,7 @@ def describe(manifest: Manifest, evaluation: Evaluation, changed: str) -> dict[s
         "accuracy": {"cnn": evaluation.cnn.model_dump(), "nme": evaluation.nme.model_dump()},
         "class_accuracy": evaluation.class_accuracy,
         "class_intervals": {
-            name: _bounds(accuracy_interval(evaluation.confusion[label][label] / count, [count], left_out=left_out))
+            name: _bounds(accuracy_interval(right[label] / count, [count], left_out=left_out))
             for label, (name, count) in enumerate(zip(manifest.classes, images, strict=False))
             if count
         },

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from handlers.inference.preprocess import crop
 from lucir_core.evaluate import forgetting_by_class
-from model_store.forms.confusion import table_of
+from model_store.forms.confusion import Confusion
 from model_store.manifest import Accuracy, Evaluation, Gate
 
 BATCH = 64
@@ -39,11 +39,10 @@ def open_model(path: Path, threads: int | None) -> onnxruntime.InferenceSession:
     return onnxruntime.InferenceSession(str(path), options, providers=["CPUExecutionProvider"])
 
 
-def recorded(confusion: Sequence[Sequence[int]]) -> Predictions:
-    """The answers that a confusion matrix counts, (true, answered) classes; by nearest means it tells nothing else."""
-    counts = np.array(confusion, np.int64).reshape(len(confusion), -1)
-    true, answered = np.nonzero(counts)
-    labels, answers = (np.repeat(which, counts[true, answered]) for which in (true, answered))
+def recorded(confusion: Confusion) -> Predictions:
+    """The answers that a confusion counts; by nearest means it tells nothing else."""
+    true, answered = np.array(confusion.true, np.int64), np.array(confusion.answered, np.int64)
+    labels, answers = (np.repeat(which, np.array(confusion.images, np.int64)) for which in (true, answered))
     return Predictions(labels, answers, answers)
 
 
@@ -139,7 +138,7 @@ def summarise(
         forgetting=forgetting_by_class(best_of_old, by_class),
         history=(*parent.history, accuracy.all) if is_phase else parent.history,
         parent_old=parent.old_accuracy,
-        confusion=table_of(len(classes), zip(*pairs.tolist(), images.tolist(), strict=True)),
+        confusion=Confusion.of(len(classes), zip(*pairs.tolist(), images.tolist(), strict=True)),
         gate=gate,
         left_out=predictions.left_out,
     )

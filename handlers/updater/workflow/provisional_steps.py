@@ -131,8 +131,8 @@ def is_no_worse(evaluation: Evaluation, old_count: int) -> bool:
 
     The parent knows none of the new classes; ``old_count`` is how many classes it knows.
     """
-    right = sum(row[index] for index, row in enumerate(evaluation.confusion))
-    of_old_classes = sum(sum(row) for row in evaluation.confusion[:old_count])
+    right = sum(evaluation.confusion.right())
+    of_old_classes = sum(evaluation.confusion.measured()[:old_count])
     return right >= (evaluation.parent_old or 0.0) * of_old_classes - 1e-6
 
 

@@ -4,8 +4,6 @@ import re
 from collections import Counter, defaultdict
 from collections.abc import Mapping, Sequence
 
-import numpy as np
-
 from handlers.bucket.report_document import Change, Confusion, Figures, Incoming, Rejection, Taken
 from handlers.bucket.update_documents import Plan
 from lucir_core.frozen.intervals import accuracy_interval
@@ -68,34 +66,32 @@ def figures(evaluation: Evaluation) -> Figures:
 
 def taken(evaluation: Evaluation, old_count: int) -> Taken:
     """Old and new classes against each other; the first ``old_count`` classes are the old ones."""
-    counts = np.array(evaluation.confusion, np.int64).reshape(-1, max(1, len(evaluation.confusion)))
-    right = np.diagonal(counts)
-    old, new = counts[:old_count], counts[old_count:]
+    right, wrong = evaluation.confusion.right(), Counter[tuple[bool, bool]]()
+    for true, answered, images in evaluation.confusion.pairs():
+        if true != answered:
+            wrong[true < old_count, answered < old_count] += images
     return Taken(
-        old_right=int(right[:old_count].sum()),
-        old_as_old=int(old[:, :old_count].sum() - right[:old_count].sum()),
-        old_as_new=int(old[:, old_count:].sum()),
-        new_right=int(right[old_count:].sum()),
-        new_as_new=int(new[:, old_count:].sum() - right[old_count:].sum()),
-        new_as_old=int(new[:, :old_count].sum()),
+        old_right=sum(right[:old_count]),
+        old_as_old=wrong[True, True],
+        old_as_new=wrong[True, False],
+        new_right=sum(right[old_count:]),
+        new_as_new=wrong[False, False],
+        new_as_old=wrong[False, True],
     )
 
 
 def confusions(evaluation: Evaluation, classes: Sequence[str], old_count: int) -> list[Confusion]:
     """Pairs of classes, the most frequent first."""
-    counts = np.array(evaluation.confusion, np.int64).reshape(len(classes), len(classes))
-    off = counts - np.diag(np.diagonal(counts))
-    true, answered = np.nonzero(off)
-    order = sorted(zip(true.tolist(), answered.tolist(), strict=True), key=lambda pair: (-off[pair], pair))
+    wrong = [(-images, true, answered) for true, answered, images in evaluation.confusion.pairs() if true != answered]
     kinds = (("new as new", "new as old"), ("old as new", "old as old"))
     return [
         Confusion(
             true=classes[one],
             predicted=classes[other],
-            count=int(off[one, other]),
+            count=-count,
             kind=kinds[one < old_count][other < old_count],
         )
-        for one, other in order[:LISTED_CONFUSIONS]
+        for count, one, other in sorted(wrong)[:LISTED_CONFUSIONS]
     ]
 
 

@@ -93,7 +93,7 @@ def make_report(
         gate=evaluation.gate,
         taken=taken(evaluation, old_count),
         confusions=tuple(confusions(evaluation, classes, old_count)),
-        matrix=evaluation.confusion if small else None,
+        matrix=evaluation.confusion.table() if small else None,
         matrix_classes=classes if small else (),
         classes=tuple(rows[:LISTED_CLASSES]),
         classes_left_out=max(0, len(rows) - LISTED_CLASSES),

@@ -57,7 +57,7 @@ def measured(update: Update, candidate: Candidate | None = None) -> list[int]:
     """How many images of each class were asked; the model is always right."""
     found = measure(update, learnt_spec(update, candidate or update.candidate))
     assert found.cnn.all == 1.0
-    return [sum(row) for row in found.confusion]
+    return found.confusion.measured()
 
 
 def test_held_out_images_measure_where_there_are_no_others(update: Update) -> None:
