@@ -66,7 +66,7 @@ def make_evaluation(
         "forgetting": 0.05,
         "history": (0.9,),
         "parent_old": None,
-        "confusion": ((1,),),
+        "confusion": ((10,),),
         "gate": Gate(passed=passed, reasons=() if passed else ("too bad",)),
     }
     return Evaluation(version=version, **(facts | values))
