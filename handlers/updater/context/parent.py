@@ -51,11 +51,16 @@ def keep_as_parent(versions: VersionStore, manifest: Manifest, work: Path, made_
 
 def _mirrored(versions: VersionStore, manifest: Manifest, work: Path, here: Mapping[str, Path]) -> Path:
     names = tuple(name for name in STATE_FILES if name in manifest.files)
-    folder = mirror(versions, manifest.version, work / PARENTS / str(manifest.version), names, here=here)
+    folder = mirror(versions, manifest.version, copy_folder(work, manifest.version), names, here=here)
     for other in folder.parent.iterdir():
         if other != folder:
             shutil.rmtree(other, ignore_errors=True)
     return folder
+
+
+def copy_folder(work: Path, number: int) -> Path:
+    """Where the copy of a version is, if there is one: whole and verified when it got its name."""
+    return work / PARENTS / str(number)
 
 
 def remove_parents(work: Path) -> None:

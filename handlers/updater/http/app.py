@@ -35,9 +35,6 @@ from model_store.objects import StoreError
 
 logger = logging.getLogger(__name__)
 
-PAGE_FOLDER = "page"
-"""Below the scratch space: files of the version that the page shows."""
-
 
 def make_app(source: Source) -> Starlette:
     """The ASGI application."""
@@ -54,7 +51,7 @@ def make_app(source: Source) -> Starlette:
 
 
 def _reading(source: Source) -> list[BaseRoute]:
-    files = VersionFiles(source.versions, source.settings.work_folder / PAGE_FOLDER)
+    files = VersionFiles(source.versions, source.settings.work_folder)
 
     async def status(request: Request) -> Response:
         """See ``Status.snapshot``."""

@@ -1,22 +1,31 @@
 """Large files of a version on this machine, for as long as the page looks at that version."""
 
+import os
 import shutil
 import threading
 from collections.abc import Callable
 from pathlib import Path
 from typing import TypeVar
 
+from handlers.updater.context.parent import copy_folder
 from model_store.versions import VersionStore
 
+FOLDER = "page"
+"""Below the scratch space: files of the version that the page shows."""
 Found = TypeVar("Found")
 
 
 class VersionFiles:
-    """Thread-safe. Verified copies below ``folder``; those of one version at a time, so that they stay few."""
+    """Thread-safe. Verified copies in a folder below ``work``; those of one version at a time, so that they stay few.
 
-    def __init__(self, versions: VersionStore, folder: Path) -> None:
+    What the next update will start from lies below ``work`` already, after a restart too: it is not fetched again. At
+    1,000 classes of 20 images that is 280 MB that are not fetched, nor kept twice.
+    """
+
+    def __init__(self, versions: VersionStore, work: Path) -> None:
         self._versions = versions
-        self._folder = folder
+        self._work = work
+        self._folder = work / FOLDER
         self._lock = threading.Lock()
         self._number: int | None = None
 
@@ -34,5 +43,11 @@ class VersionFiles:
                     shutil.rmtree(self._folder, ignore_errors=True)
                     self._number = number
                 self._folder.mkdir(parents=True, exist_ok=True)
-                self._versions.fetch(number, self._folder, [name])
+                self._put(number, name)
             return read(path)
+
+    def _put(self, number: int, name: str) -> None:
+        try:
+            os.link(copy_folder(self._work, number) / name, self._folder / name)
+        except OSError:  # another version's, removed just now, or links are not possible here
+            self._versions.fetch(number, self._folder, [name])

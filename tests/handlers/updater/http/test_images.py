@@ -8,6 +8,9 @@ import httpx
 import pytest
 from PIL import Image
 
+from handlers.settings import Settings
+from handlers.updater.context.parent import fetch_parent, remove_parents
+from model_store.directory.directory_store import DirectoryStore
 from tests.support.learnt_store import EACH, LearntStore
 
 
@@ -47,6 +50,26 @@ def test_exemplars_and_originals_are_shown_small(client: httpx.Client, learnt: L
         assert answer.headers["content-type"] == "image/webp"
         with Image.open(io.BytesIO(answer.content)) as image:
             assert max(image.size) == 16
+
+
+def test_what_the_next_update_starts_from_is_not_fetched_for_the_page(
+    client: httpx.Client, learnt: LearntStore, settings: Settings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    fetched: list[str] = []
+    download = DirectoryStore.download
+
+    def listening(store: DirectoryStore, key: str, path: Path, *, limit: int) -> None:
+        fetched.append(key)
+        download(store, key, path, limit=limit)
+
+    fetch_parent(learnt.versions, learnt.versions.manifest(1), settings.work_folder)
+    monkeypatch.setattr(DirectoryStore, "download", listening)
+    address = "/api/versions/1/exemplar?class=zero&rank="
+    assert client.get(f"{address}1").is_success
+    assert fetched == []
+    remove_parents(settings.work_folder)  # the page's own copy stays
+    assert client.get(f"{address}2").is_success
+    assert fetched == []
 
 
 NOT_THERE = [
