@@ -8,6 +8,7 @@ from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from pathlib import Path
 
+import psutil
 import pytest
 
 from handlers.inference.replies import RawRequest, Reply
@@ -17,6 +18,7 @@ from handlers.process_registry import ModelProcesses
 from handlers.server.batches import Batcher, BatchRules
 from handlers.server.frames import LogWords, model_environment
 from handlers.server.model_pool import LoadError, ModelPool, PoolRules, ProcessLostError
+from handlers.server.model_process import give_back_memory
 from tests.handlers.torchserve.conftest import MakeImage, MakeVersion
 from tests.support.in_thread import InThread
 from tests.support.present import present
@@ -85,6 +87,16 @@ def test_a_process_that_never_comes_up_does_not_hold_up_a_version_for_ever(
                 await asyncio.wait_for(pool.load(2, make_version(tmp_path / "lucir-2", 2)), PATIENCE)
 
     asyncio.run(story())
+
+
+def test_memory_that_loading_has_freed_goes_back_to_the_system() -> None:
+    blocks = [bytes([number % 250 + 1]) * 65536 for number in range(1000)]
+    last = blocks[-1]  # keeps the C library from giving back what lies below it
+    process, before = psutil.Process(), psutil.Process().memory_info().rss
+    blocks.clear()
+    give_back_memory()
+    assert process.memory_info().rss < before - 40 * 2**20
+    assert len(last) == 65536
 
 
 class Fragile(InThread):
