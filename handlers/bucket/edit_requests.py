@@ -117,10 +117,15 @@ class EditDesk:
             return False
 
     def settle(self, intent: Intent | None, done: Done | None) -> None:
-        """The newest update has ended: its request is over, unless another version got in between."""
-        if intent is not None and intent.edit is not None and done is not None and done.result != "superseded":
-            self._objects.delete(_key(intent.edit.id))
+        """The newest update has ended: its request is over, unless another version got in between.
+
+        Or it was over before: where the removal of the request got lost, it is taken up once more.
+        """
         self._woken.set()
+        if intent is None or intent.edit is None or done is None:
+            return
+        if done.result != "superseded" or self.done_by(intent) is not None:
+            self._objects.delete(_key(intent.edit.id))
 
     def done_by(self, intent: Intent) -> str | None:
         """The earlier update that has done the same request, which an updater that slept has taken up once more."""

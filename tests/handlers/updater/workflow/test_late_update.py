@@ -8,6 +8,7 @@ import pytest
 from handlers.bucket.edit_documents import Remove
 from handlers.bucket.update_documents import Done, FolderIntent
 from handlers.bucket.updates import UpdateRecords
+from model_store.documents import encode
 from tests.support.bench import Bench, digit_settings
 from tests.support.documents import make_done
 from tests.support.quick_settings import changed
@@ -40,9 +41,13 @@ def test_an_update_that_is_begun_late_comes_to_an_end(bench: Bench) -> None:
 def test_a_request_that_is_taken_up_twice_is_done_once(bench: Bench) -> None:
     late = UpdateRecords(bench.store)
     request = bench.updater.edits.made(Remove(name="cat"))
+    bench.store.write(f"requests/{request.id}.json", encode(request))  # the answer to its removal was lost
     first = late.begin({}, request)
     late.write_done(make_done(first.id, "published", None))
     second = late.begin({}, request)
     done = ended(bench, second.id)
     assert (done.result, done.reason) == ("superseded", f"update {first.id} has done the same request")
+    bench.look()
+    assert bench.requests_left() == []
+    assert bench.updater.records.latest() == second.id
     assert bench.updater.edits.state(request.id).update_id == first.id
