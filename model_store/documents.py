@@ -38,6 +38,8 @@ class Claim(StoredDocument):
     """The seal: from now on the content of the version is fixed, whichever process completes it."""
     folder: str | None = None
     """Where the sealed files lie until they are moved to their names; None where they are there already."""
+    staged: bool = False
+    """Whether the manifest lies in the attempt's folder, to be moved to its name; in claims of earlier releases not."""
 
 
 def encode(document: Document) -> bytes:

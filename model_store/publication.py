@@ -4,7 +4,8 @@ Each decision is one conditional write:
 
 - the *claim* (``claim.json``) says which attempt of which update may fill the number;
 - the *seal*, a replacement of that claim, says what the version holds: its complete manifest;
-- the manifest, a copy of the sealed one, is created last.
+- the manifest, equal to the sealed one, gets its name last: it is moved there from the folder of the attempt that
+  sealed, so that whoever comes after the version was removed finds nothing that could be moved.
 
 The first attempt creates the files at their final names, each only where nothing is. A later one (after a kill, or by
 an updater that took over from a silent one) replaces the claim first, so that the earlier cannot seal any more, uploads
@@ -16,13 +17,21 @@ moves then replace. Where a store does not honour conditions, all this is a look
 import logging
 import os
 from collections.abc import Mapping
+from contextlib import suppress
 from pathlib import Path
 
 from model_store.documents import Claim, encode, parse
 from model_store.layout import ATTEMPT_PREFIX, CLAIM, DOCUMENT_LIMIT, MANIFEST, file_key
 from model_store.local_files import os_errors, record
 from model_store.manifest import Manifest
-from model_store.objects import ObjectInfo, ObjectStore, PreconditionFailedError, StoreError, exists
+from model_store.objects import (
+    ObjectInfo,
+    ObjectNotFoundError,
+    ObjectStore,
+    PreconditionFailedError,
+    StoreError,
+    exists,
+)
 from model_store.pointer_file import PointerFile
 
 logger = logging.getLogger(__name__)
@@ -132,7 +141,8 @@ class Publication:
             raise StoreError(f"{path} changed while it was uploaded: publish version {self._manifest.version} again")
 
     def _seal(self, folder: str | None) -> Claim:
-        sealed = self._mine.model_copy(update={"manifest": self._manifest, "folder": folder})
+        self._objects.write(self._aside(self._attempt, MANIFEST), encode(self._manifest))
+        sealed = self._mine.model_copy(update={"manifest": self._manifest, "folder": folder, "staged": True})
         try:
             self._objects.replace(self._key, encode(sealed), expected_etag=self._tag)
         except PreconditionFailedError:
@@ -147,16 +157,27 @@ class Publication:
         manifest = claim.manifest
         if manifest is None:
             raise StoreError(f"number {self._manifest.version} is not sealed: publish it again")
-        if claim.folder is not None and not exists(self._objects, file_key(self._manifest.version, MANIFEST)):
+        if claim.folder is not None and not exists(self._objects, file_key(manifest.version, MANIFEST)):
             for name in sorted(manifest.files):
                 self._objects.move(self._aside(claim.folder, name), file_key(manifest.version, name))
-        try:
-            self._objects.write(file_key(manifest.version, MANIFEST), encode(manifest), only_if_absent=True)
-        except PreconditionFailedError:
-            logger.debug("another attempt has completed the version", extra={"version": manifest.version})
+        self._put_manifest(claim, manifest)
         if claim.attempt != self._attempt or claim.folder is not None:
             self._tidy()
         return manifest
+
+    def _put_manifest(self, claim: Claim, manifest: Manifest) -> None:
+        """Unless another attempt has done so. Raises ``PreconditionFailedError`` when the version was removed since."""
+        key = file_key(manifest.version, MANIFEST)
+        if not claim.staged:
+            with suppress(PreconditionFailedError):
+                self._objects.write(key, encode(manifest), only_if_absent=True)
+            return
+        try:
+            self._objects.move(self._aside(str(claim.attempt), MANIFEST), key)
+        except ObjectNotFoundError as error:
+            raise PreconditionFailedError(
+                f"version {manifest.version} was completed by another attempt and has been removed since"
+            ) from error
 
     def _tidy(self) -> None:
         """Remove what attempts uploaded aside that did not seal."""

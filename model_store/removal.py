@@ -129,7 +129,7 @@ class VersionRemover:
     def remove_unfinished(self, number: int, known: Collection[str], outcome: Outcome) -> None:
         """Remove files with these names below a number that never got its manifest. Does nothing when it has one."""
         if not self._is_complete(number):
-            self._remove_files(number, sorted(known), outcome)
+            self._remove_files(number, (MANIFEST, *sorted(known)), outcome)
             logger.info("what an unfinished update left was removed", extra={"version": number})
 
     def _find(self, number: int) -> Manifest | None:
@@ -159,9 +159,11 @@ class VersionRemover:
         )
 
     def _remove_files(self, number: int, names: Iterable[str], outcome: Outcome) -> None:
-        """The claim last: with it, what is left is still known to be a version's."""
+        """The claim last: with it, what is left is still known to be a version's. What attempts have put aside first:
+        then an attempt that slept has nothing more to put in place.
+        """
         aside = [info.key for info in self._objects.list(file_key(number, ATTEMPT_PREFIX))]
-        for key in (*(file_key(number, name) for name in names), *aside, file_key(number, CLAIM)):
+        for key in (*aside, *(file_key(number, name) for name in names), file_key(number, CLAIM)):
             self._objects.delete(key)
         foreign = [info.key for info in self._objects.list(file_key(number, ""))]
         if foreign:

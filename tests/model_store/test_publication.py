@@ -7,16 +7,17 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from greenlet import greenlet
 
 from model_store.directory.directory_store import DirectoryStore
-from model_store.documents import Claim
+from model_store.documents import Claim, encode
 from model_store.manifest import Manifest
 from model_store.objects import ObjectStore, PreconditionFailedError, StoreError
 from model_store.pointer_file import PointerFile
 from model_store.removal import VersionRemover
 from model_store.versions import VersionStore
 from tests.model_store.conftest import Place
-from tests.support.acted_on import Killed, before, fail
+from tests.support.acted_on import ActedOn, Killed, before, fail
 from tests.support.present import present
 from tools.manifests import make_manifest
 
@@ -234,3 +235,69 @@ def test_a_number_whose_version_was_removed_is_not_filled_by_who_slept_meanwhile
     with pytest.raises(PreconditionFailedError, match="epoch 2 has begun"):
         attempt(store, "sleeper's", 1)
     assert versions.numbers() == [2, 3]
+
+
+def test_a_manifest_does_not_come_back_after_its_version_was_removed(
+    tmp_path: Path, attempt: Callable[..., Manifest]
+) -> None:
+    """Seed 1007333 of the simulation: an attempt sleeps before its last write, and wakes at any call of the removal."""
+    woken_in_between = 0
+    for woken in range(100):
+        store = DirectoryStore(tmp_path / f"store-{woken}")
+        versions = VersionStore(store, lambda: 2)
+        sleeper = SleepsBeforeTheManifest(store, attempt)
+        sleeper.go_on()
+        attempt(store, "second", 2)
+        for number in (2, 3):
+            versions.publish(make_manifest(number, update_id=f"{number:06d}"), {})
+            versions.point_to(number, "learnt")
+        removing = before(store, woken, sleeper.go_on)
+        VersionRemover(VersionStore(removing, lambda: 2)).remove({1: "old"})  # type: ignore[arg-type]
+        late = woken >= removing.calls
+        if late:
+            sleeper.go_on()
+            assert sleeper.refused
+        assert sleeper.ended
+        assert [key for key in contents(store) if key.startswith("versions/1/")] == [], woken
+        if late:
+            break
+        woken_in_between += 1
+    assert woken_in_between > 10
+
+
+def test_what_an_earlier_release_sealed_is_completed(place: Place, attempt: Callable[..., Any]) -> None:
+    """It put no manifest aside."""
+    sealed = attempt(place.store, "sealed", 1)
+    claim = Claim(update_id="000001", epoch=1, attempt="attempt-1-ab", manifest=sealed)
+    place.store.write("versions/1/claim.json", encode(claim))
+    place.store.delete(MANIFEST_KEY)
+    assert attempt(place.store, "sealed", 2) == sealed
+    whole(place.store)
+
+
+class SleepsBeforeTheManifest:
+    """An attempt at version 1 that stops before it puts the manifest in place, until it is told to go on."""
+
+    def __init__(self, store: ObjectStore, attempt: Callable[..., Manifest]) -> None:
+        self.refused = False
+
+        def sleep(name: str, key: str) -> None:
+            if name == "move" and key.endswith("/manifest.json"):
+                self._task.parent.switch()
+
+        def run() -> None:
+            try:
+                attempt(ActedOn(store, sleep), "first", 1)
+            except PreconditionFailedError:
+                self.refused = True
+
+        self._task = greenlet(run)
+
+    def go_on(self) -> None:
+        """Run it until it sleeps or ends."""
+        self._task.switch()
+
+    @property
+    def ended(self) -> bool:
+        """Whether it has nothing more to do."""
+        return bool(self._task.dead)

@@ -233,7 +233,7 @@ def test_what_an_unfinished_update_left_keeps_its_claim_until_the_end(tmp_path: 
             assert "versions/2/claim.json" in keys(store)
         else:
             break
-    assert (keys(store), cut) == ([], 5)
+    assert (keys(store), cut) == ([], 6)
 
 
 def test_thousands_of_versions_are_listed_without_a_call_for_each(directory: Place, publish: Publish) -> None:
