@@ -58,7 +58,7 @@ def run_service(material: Material, work: Path, log: Path, options: Sequence[str
     """Start a stack, drop, ask, measure, stop. Raises ``DemoError`` when a step fails."""
     started = time.monotonic()
     with ExitStack() as running:
-        with console.status("starting storage, TorchServe and the updater"):
+        with console.status("starting storage, the serving engine and the updater"):
             record = running.enter_context(DemoStack(work / "data", log, options))
         ready_seconds = time.monotonic() - started
         console.print(f"  the stack is ready after {ready_seconds:.1f} s: {record.inference_url}")

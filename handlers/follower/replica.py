@@ -53,7 +53,7 @@ class Follower:
         self.metrics.served_version.set(served or 0)
         self.metrics.show_copy(state.copy)
         # Version 0, "nothing learnt yet", is an answer as well: an empty store makes no replica unfit.
-        self.problem = None if state.served is not None else state.message or f"TorchServe is {state.phase}"
+        self.problem = None if state.served is not None else state.message or f"the serving engine is {state.phase}"
 
     def swapped(self, swap: SwapResult) -> None:
         """A version took over, or failed to."""

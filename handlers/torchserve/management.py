@@ -120,14 +120,15 @@ class ManagementClient:
             self._knock()
             response = self._client.request(method, address, params=parameters)
         except (httpx.TransportError, OSError) as error:
-            raise ManagementUnavailableError(f"TorchServe does not answer on {self._path}: {error}") from error
+            raise ManagementUnavailableError(f"the serving engine does not answer on {self._path}: {error}") from error
         if response.is_success or response.status_code in allowed:
             try:
                 return response.json()
             except ValueError as error:
-                raise ManagementError(f"TorchServe answered {method} {address} with no JSON: {error}") from error
+                message = f"the serving engine answered {method} {address} with no JSON: {error}"
+                raise ManagementError(message) from error
         kind = VersionMissingError if response.status_code == httpx.codes.NOT_FOUND else ManagementError
-        raise kind(f"TorchServe refused {method} {address}: {response.status_code} {_message(response)}")
+        raise kind(f"the serving engine refused {method} {address}: {response.status_code} {_message(response)}")
 
     def _knock(self) -> None:
         """Raise ``OSError`` when nobody listens: httpx would leave a socket open whose connection was refused."""

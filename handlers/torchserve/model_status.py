@@ -21,7 +21,7 @@ def model_items(document: Any) -> list[dict[str, Any]]:
     if not isinstance(document, list) or not all(
         isinstance(item, dict) and isinstance(item.get("workers"), list) for item in document
     ):
-        raise ValueError(f"TorchServe described its model as {str(document)[:200]}")
+        raise ValueError(f"the serving engine described its model as {str(document)[:200]}")
     return document
 
 

@@ -209,7 +209,7 @@ class Reconciler:
             if version.ready_workers == 0 and self._served == target:
                 self._served = None
             if problem := self._attempts.overdue(target, pids):
-                raise _VersionError(f"{problem}; TorchServe's output says why")
+                raise _VersionError(f"{problem}; the output of the serving engine says why")
             return False
         self._attempts.arrived(target)
         if self._warmed.get(target) != pids:

@@ -7,7 +7,7 @@ import typer
 from handlers.cli import options
 
 Port = Annotated[int | None, typer.Option(help="Port for predictions.  [default: 8080]")]
-MetricsPort = Annotated[int | None, typer.Option(help="TorchServe's metrics port.  [default: 8082]")]
+MetricsPort = Annotated[int | None, typer.Option(help="Port of the serving engine's metrics.  [default: 8082]")]
 Host = Annotated[str | None, typer.Option(help="Address to listen on; 0.0.0.0 for all.  [default: 127.0.0.1]")]
 FreePorts = Annotated[bool, typer.Option("--free-ports", help="Let the system choose ports that are not given.")]
 

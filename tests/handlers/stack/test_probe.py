@@ -34,7 +34,7 @@ def _patient(monkeypatch: pytest.MonkeyPatch) -> None:
         ((200, [{"workers": []}]), 1, "no worker is ready (none)"),
         ((404, {"code": 404}), 1, "no version is registered yet (status 404)"),
         ((200, b"no JSON"), 1, "does not answer: Expecting value"),
-        ((200, [{"models": []}]), 1, "TorchServe described its model as [{'models': []}]"),
+        ((200, [{"models": []}]), 1, "the serving engine described its model as [{'models': []}]"),
     ],
 )
 def test_a_worker_is_judged_by_its_status(

@@ -9,6 +9,8 @@ import numpy as np
 import onnxruntime
 from numpy.typing import NDArray
 
+from model_store.documents import CorruptVersionError
+
 BATCH = 8
 TINY = np.finfo(np.float32).tiny
 
@@ -22,10 +24,16 @@ class Network:
 
     @classmethod
     def load(cls, path: Path) -> Self:
-        """One thread: the engine that answers requests, and what learns, need the others."""
+        """One thread: the engine that answers requests, and what learns, need the others.
+
+        Raises ``CorruptVersionError``.
+        """
         options = onnxruntime.SessionOptions()
         options.intra_op_num_threads = options.inter_op_num_threads = 1
-        session = onnxruntime.InferenceSession(path, options, providers=["CPUExecutionProvider"])
+        try:
+            session = onnxruntime.InferenceSession(path, options, providers=["CPUExecutionProvider"])
+        except Exception as error:  # ONNX Runtime's exception classes have no common public base
+            raise CorruptVersionError(f"{path} cannot be loaded, roll back to another version: {error}") from error
         return cls(session, any(output.name == "features" for output in session.get_outputs()))
 
     def look(self, images: NDArray[np.uint8]) -> tuple[NDArray[np.float32], NDArray[np.float32]]:

@@ -99,6 +99,14 @@ def test_without_features_there_is_none_and_mistakes_are_said(
         assert (answer.status_code, words in answer.json()["error"]) == (status, True), answer.text
 
 
+def test_a_network_that_cannot_be_loaded_is_named(client: httpx.Client, store: DirectoryStore, tmp_path: Path) -> None:
+    (tmp_path / "model.onnx").write_bytes(b"not a network")
+    VersionStore(store).publish(make_manifest(1), {"model.onnx": tmp_path / "model.onnx"})
+    answer = ask(client, png(exemplar(COLOURS["rot"], 90)))
+    assert answer.status_code == 503
+    assert "model.onnx cannot be loaded, roll back to another version" in answer.json()["error"]
+
+
 def test_rows_are_read_by_the_digest_of_their_image(tmp_path: Path) -> None:
     digests = [bytes([number]) * 16 for number in range(3)]
     features = np.arange(6, dtype=np.float32).reshape(3, 2)
