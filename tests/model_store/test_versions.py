@@ -13,6 +13,7 @@ from model_store.manifest import Manifest
 from model_store.objects import ObjectNotFoundError, PreconditionFailedError, StoreError
 from model_store.versions import CorruptVersionError, VersionNotFoundError, VersionStore
 from tests.model_store.conftest import Place
+from tests.support.acted_on import Killed, versions_of
 from tests.support.documents import make_evaluation
 from tools.manifests import make_manifest
 
@@ -92,8 +93,13 @@ class TestPublishing:
     ) -> None:
         (tmp_path / "model.onnx").write_bytes(b"1")
         manifest, files = make_manifest(1), {"model.onnx": tmp_path / "model.onnx"}
-        local.publish(manifest, files)
-        directory.remove("versions/1/manifest.json")
+
+        def die(name: str, _key: str) -> None:
+            if name == "move":
+                raise Killed
+
+        with pytest.raises(Killed):
+            versions_of(directory.store, die).publish(manifest, files)
         assert local.numbers() == []
         local.publish(manifest, files)
         assert local.verify(1).files["model.onnx"].size == 1
