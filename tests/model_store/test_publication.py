@@ -265,14 +265,22 @@ def test_a_manifest_does_not_come_back_after_its_version_was_removed(
     assert woken_in_between > 10
 
 
-def test_what_an_earlier_release_sealed_is_completed(place: Place, attempt: Callable[..., Any]) -> None:
-    """It put no manifest aside."""
-    sealed = attempt(place.store, "sealed", 1)
-    claim = Claim(update_id="000001", epoch=1, attempt="attempt-1-ab", manifest=sealed)
-    place.store.write("versions/1/claim.json", encode(claim))
-    place.store.delete(MANIFEST_KEY)
-    assert attempt(place.store, "sealed", 2) == sealed
-    whole(place.store)
+def test_what_an_earlier_release_sealed_is_completed_once(directory: Place, attempt: Callable[..., Any]) -> None:
+    """It put no manifest aside. Another attempt may be quicker."""
+    store, tags = directory.store, []
+    sealed = attempt(store, "sealed", 1)
+    store.write("versions/1/claim.json", encode(Claim(update_id="000001", epoch=1, attempt="a", manifest=sealed)))
+
+    def quicker(name: str, key: str) -> None:
+        if (name, key) == ("write", MANIFEST_KEY):
+            tags.append(store.write(MANIFEST_KEY, encode(sealed)).etag)
+
+    for act in (quicker, lambda _name, _key: None):
+        store.delete(MANIFEST_KEY)
+        assert attempt(ActedOn(store, act), "sealed", 2) == sealed
+        whole(store)
+        if act is quicker:
+            assert tags == [store.stat(MANIFEST_KEY).etag]
 
 
 class SleepsBeforeTheManifest:
