@@ -12,6 +12,8 @@ TRIES = 4
 FIRST_PAUSE, LONGEST_PAUSE = 0.2, 1.0
 _LOST = (httpx.ReadError, httpx.WriteError, httpx.RemoteProtocolError)
 """The connection ended before the answer: the process that had the request, or its machine, has gone."""
+_DIED = {httpx.codes.INTERNAL_SERVER_ERROR, httpx.codes.INSUFFICIENT_STORAGE}
+"""What TorchServe's frontend answers for a worker that died; both were seen."""
 
 
 def ask_again(
@@ -37,7 +39,7 @@ def ask_again(
 
 def _was_lost(response: httpx.Response) -> bool:
     """Whether TorchServe's frontend answers for a worker that died: our own answers have an ``error``."""
-    if response.status_code != httpx.codes.INTERNAL_SERVER_ERROR:
+    if response.status_code not in _DIED:
         return False
     try:
         document = response.json()

@@ -5,6 +5,8 @@ from collections import Counter
 from collections.abc import Callable
 from pathlib import Path
 
+import pytest
+
 from handlers.client.asking import TRIES
 from handlers.client.predictions import classify
 from tests.handlers.cli.conftest import Run, refusal
@@ -101,17 +103,20 @@ def test_the_client_gives_unknown_as_typed_fields(serve: Callable[..., str], tmp
     assert (good.unknown, good.unknown_score) == (None, None)
 
 
-def test_an_image_whose_worker_was_killed_is_asked_about_again(serve: Callable[..., str], tmp_path: Path) -> None:
+@pytest.mark.parametrize("code", [500, 507])
+def test_an_image_whose_worker_was_killed_is_asked_about_again(
+    serve: Callable[..., str], tmp_path: Path, code: int
+) -> None:
     asked = Counter[bytes]()
-    died = json.dumps({"code": 500, "type": "InternalServerException", "message": "Worker died."}).encode()
+    died = json.dumps({"code": code, "type": "InternalServerException", "message": "Worker died."}).encode()
 
     def dying(method: str, path: str, body: bytes) -> tuple[int, bytes]:
         asked[body] += 1
         if body == b"always":
-            return 500, died
+            return code, died
         if body == b"its own":
             return 500, b'{"error": "the model is damaged"}'
-        return (500, died) if asked[body] == 1 else answer(method, path, body)
+        return (code, died) if asked[body] == 1 else answer(method, path, body)
 
     for name in ("good", "its own", "always", "other"):
         (tmp_path / name).write_text(name)
