@@ -14,7 +14,7 @@ import sys
 import tempfile
 import threading
 import time
-from collections import Counter
+from collections import Counter, defaultdict
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, nullcontext
 from functools import wraps
@@ -53,8 +53,8 @@ class Spent:
 
     def __init__(self) -> None:
         self.calls: Counter[str] = Counter()
-        self.seconds: Counter[str] = Counter()
-        self.processor: Counter[str] = Counter()
+        self.seconds: defaultdict[str, float] = defaultdict(float)
+        self.processor: defaultdict[str, float] = defaultdict(float)
         self.updates: list[float] = []
         """Seconds of each."""
         self._here = threading.local()
@@ -79,8 +79,8 @@ class Spent:
             yield
         finally:
             self._here.name = ""
-            self.seconds[name] += time.perf_counter() - began  # type: ignore[assignment]  # a sum of anything
-            self.processor[name] += time.thread_time() - busy  # type: ignore[assignment]
+            self.seconds[name] += time.perf_counter() - began
+            self.processor[name] += time.thread_time() - busy
 
 
 class CountedStore:
@@ -123,13 +123,17 @@ def watch(spent: Spent) -> None:
 
     for name, owner, method in FENCES:
         setattr(owner, method, within(name, getattr(owner, method)))
-    Runner.run = timed(Runner.run)  # type: ignore[method-assign]
+    Runner.run = timed(Runner.run)  # type: ignore[method-assign]  # this process only measures
 
 
 def learn(settings: Settings, spent: Spent) -> None:
     """Learn what is dropped, with an updater of its own, until nothing is left."""
     opened = updater_process.open_settings_store
-    updater_process.open_settings_store = lambda settings: CountedStore(opened(settings), spent)  # type: ignore[assignment,return-value]
+
+    def counted(settings: Settings) -> Any:
+        return CountedStore(opened(settings), spent)
+
+    updater_process.open_settings_store = counted
     try:
         updater = updater_process.make_updater(settings, once=True)
     finally:

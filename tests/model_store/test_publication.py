@@ -252,7 +252,7 @@ def test_a_manifest_does_not_come_back_after_its_version_was_removed(
             versions.publish(make_manifest(number, update_id=f"{number:06d}"), {})
             versions.point_to(number, "learnt")
         removing = before(store, woken, sleeper.go_on)
-        VersionRemover(VersionStore(removing, lambda: 2)).remove({1: "old"})  # type: ignore[arg-type]
+        VersionRemover(VersionStore(removing, lambda: 2)).remove({1: "old"})  # type: ignore[arg-type]  # by __getattr__
         late = woken >= removing.calls
         if late:
             sleeper.go_on()

@@ -133,7 +133,7 @@ class History:
         present["process"] = process
         store = self._store(process)
         settings = settings_of(self._data, process.name, self._flavour)
-        updater = Updater(settings, config_of(self._flavour), store, PURE_STEPS)  # type: ignore[arg-type]
+        updater = Updater(settings, config_of(self._flavour), store, PURE_STEPS)  # type: ignore[arg-type]  # a store by its calls
         self.scheduler.spawn(process, lambda: self._tend(updater), delay)
         self.scheduler.spawn(process, lambda: self._update(updater), delay)
 

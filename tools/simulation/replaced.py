@@ -215,7 +215,7 @@ def _replace_everywhere() -> None:
 
 
 def install() -> None:
-    """Replace them, in this process and for good."""
+    """Replace them, in this process and for good: what each ``type: ignore`` here is about."""
     _replace_everywhere()
     os.urandom = secrets.token_bytes = _random_bytes  # type: ignore[assignment]  # each is always told how many
     tempfile.tempdir = str(scratch())

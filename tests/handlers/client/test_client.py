@@ -84,7 +84,7 @@ def test_every_call_against_a_running_stack(tmp_path: Path) -> None:
             assert 0 < answer.best.probability <= 1
 
         def carried_out(request: object) -> int:
-            done = present(client.wait_edit(request, PATIENCE).done)  # type: ignore[arg-type]
+            done = present(client.wait_edit(request, PATIENCE).done)  # type: ignore[arg-type]  # of any kind
             assert done.result == "published", done.reason
             return client.wait_served(present(done.version), PATIENCE)
 
