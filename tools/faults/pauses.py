@@ -6,7 +6,8 @@ Each point: a copy of the store and of the update of ``kills.py``; an updater th
 machine would) before the chosen call; a second updater that waits until the first has been silent, takes over and ends
 the update. Then the first goes on (SIGCONT): it carries out the call, and whatever else it does before it finds out
 that it stands by. What is in the store must be, byte by byte, what the second left; and that what an undisturbed update
-leaves. Without ``--points`` every call is a point; with ``--writes`` only those that change something.
+leaves. Without ``--points`` every call is a point; with ``--writes`` only those that change something. Each
+point is told of as it ends, so that a walk that was stopped is gone on with by ``--first``.
 """
 
 import argparse
@@ -160,6 +161,7 @@ def main(arguments: list[str]) -> int:
     parser.add_argument("--kind", choices=KINDS, default="drop", help="what kind of update is paused")
     parser.add_argument("--store", choices=STORES, default="directory")
     parser.add_argument("--writes", action="store_true", help="only calls that change something")
+    parser.add_argument("--first", type=int, default=1, help="the first call, to go on with a walk that was stopped")
     parser.add_argument("--points", type=int, help="so many calls, drawn at random; without it every call")
     parser.add_argument("--seed", type=int, default=1)
     parser.add_argument("--output", type=Path, help="where the result is written as JSON")
@@ -173,7 +175,7 @@ def main(arguments: list[str]) -> int:
             numbers = [
                 number
                 for number, call in enumerate(walk.calls, 1)
-                if not options.writes or call.split()[0].removeprefix("store.") in WRITES
+                if number >= options.first and (not options.writes or call.split()[0].removeprefix("store.") in WRITES)
             ]
             if options.points is not None:
                 numbers = sorted(random.Random(options.seed).sample(numbers, min(options.points, len(numbers))))
@@ -185,6 +187,7 @@ def main(arguments: list[str]) -> int:
         "kind": options.kind,
         "store": options.store,
         "calls_of_an_undisturbed_update": len(walk.calls),
+        "first": options.first,
         "points": len(results),
         "points_that_differ": [one for one in results if one["differences"]],
         "seconds": round(time.monotonic() - started, 1),

@@ -4,6 +4,7 @@ import ast
 import copy
 from collections.abc import Iterator
 from dataclasses import dataclass
+from itertools import islice
 
 DROPPED_CALLS = frozenset({"hold", "_hold", "confirm", "fsync", "sync_folder", "begin_epoch", "end_removal", "_tidy"})
 """Statements that call one of these are taken out."""
@@ -28,13 +29,13 @@ class Mutant:
 def mutants(source: str) -> Iterator[Mutant]:
     """Every mutant of a module, in the order of its lines."""
     tree = ast.parse(source)
-    count = sum(1 for _ in ast.walk(tree))
-    for index in range(count):
+    for index, found in enumerate(ast.walk(tree)):
+        if not isinstance(found, ast.Expr | ast.If | ast.Call) or _mutate(copy.deepcopy(found)) is None:
+            continue  # copies of the whole tree are made for mutants only: for every node they take minutes
         changed = copy.deepcopy(tree)
-        node = next(node for position, node in enumerate(ast.walk(changed)) if position == index)
-        what = _mutate(node)
-        if what is not None:
-            yield Mutant(getattr(node, "lineno", 0), what, ast.unparse(ast.fix_missing_locations(changed)))
+        node = next(islice(ast.walk(changed), index, None))
+        what = str(_mutate(node))
+        yield Mutant(found.lineno, what, ast.unparse(ast.fix_missing_locations(changed)))
     yield from _exchanged(tree)
 
 
