@@ -87,6 +87,11 @@ def test_starts_modules_that_exist_without_a_shell(stages: dict[str, Stage], tar
             assert importlib.util.find_spec(f"{words[2]}.__main__") is not None, words
 
 
+def test_the_updaters_health_check_leaves_the_address_to_the_settings(stages: dict[str, Stage]) -> None:
+    health = stages["updater"].last("HEALTHCHECK") or ""
+    assert json.loads(health.split(" CMD ", 1)[1]) == ["python", "-m", "handlers.stack.page_probe"]
+
+
 def test_base_image_is_one_pinned_argument(lines: list[tuple[str, str]], stages: dict[str, Stage]) -> None:
     arguments = [value for kind, value in lines if kind == "ARG"]
     assert arguments == ["PYTHON_IMAGE=python:3.11-slim-bookworm"]

@@ -2,6 +2,7 @@
 
 import json
 import math
+import os
 import re
 import subprocess
 import sys
@@ -16,8 +17,13 @@ from typing import Any
 import httpx
 import pytest
 import yaml
+from starlette.applications import Starlette
+from starlette.responses import Response
+from starlette.routing import Route
 
 from handlers.demo.load import LoadClient
+from handlers.process_registry import MetricSet, ModelProcesses
+from handlers.sidecar.http import WebServer
 from handlers.stack.ports import free_ports
 from tests.support.autoscaler_queries import OF_A_NAMESPACE, adapter_rule, autoscaler_queries
 from tests.support.stack import Stack, digit_image, folders, running
@@ -91,8 +97,23 @@ class Prometheus:
 
 
 @pytest.fixture(scope="module")
+def model_processes() -> Iterator[str]:
+    """Where the metrics are that only the other engine has, here of this process."""
+    metrics = MetricSet()
+    metrics.registry.register(ModelProcesses(lambda: [os.getpid()]))
+    server = WebServer(Starlette(routes=[Route("/metrics", lambda _: Response(metrics.render()))]), "127.0.0.1", 0)
+    server.start()
+    yield f"http://127.0.0.1:{server.port}"
+    server.stop()
+
+
+@pytest.fixture(scope="module")
 def prometheus(
-    stack: Stack, root: Path, program: Callable[[str, str], str], tmp_path_factory: pytest.TempPathFactory
+    stack: Stack,
+    model_processes: str,
+    root: Path,
+    program: Callable[[str, str], str],
+    tmp_path_factory: pytest.TempPathFactory,
 ) -> Iterator[Prometheus]:
     """The deployed configuration with the stack's addresses in place of the containers', and a quicker clock."""
     folder = tmp_path_factory.mktemp("prometheus")
@@ -106,6 +127,8 @@ def prometheus(
         job.pop("file_sd_configs", None)
         target = {"targets": [urls[job["job_name"]].removeprefix("http://")]}
         job["static_configs"] = [target | {"labels": LABELS_OF_A_POD}]
+    other = {"targets": [model_processes.removeprefix("http://")]}
+    config["scrape_configs"].append({"job_name": "model-processes", "static_configs": [other]})
     (folder / "prometheus.yml").write_text(yaml.safe_dump(config))
     address = f"127.0.0.1:{free_ports(1)[0]}"
     command = [
@@ -120,7 +143,7 @@ def prometheus(
         with httpx.Client(base_url=f"http://{address}", trust_env=False, timeout=60) as client:
             server = Prometheus(client)
             wait_for(lambda: listens(client), process)
-            wait_for(lambda: server.values("sum(up)") == [2.0], process)
+            wait_for(lambda: server.values("sum(up)") == [3.0], process)
             yield server
     finally:
         process.terminate()

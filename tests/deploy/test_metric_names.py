@@ -11,6 +11,7 @@ import yaml
 from prometheus_client import CollectorRegistry
 
 from handlers.inference.traffic_metrics import UNKNOWN, TrafficMetrics
+from handlers.process_registry import ModelProcesses
 from handlers.sidecar.machine_metrics import MachineCollector
 from handlers.torchserve.swap_metrics import SWAP_RESULTS
 from handlers.updater.metrics import IMAGE_RESULTS, KINDS, LOSSES, UPDATE_RESULTS, Metrics
@@ -88,8 +89,10 @@ def of_updater() -> dict[str, set[str]]:
 
 @pytest.fixture(scope="module")
 def of_serving() -> set[str]:
-    """What is measured of requests."""
-    return set(label_names(TrafficMetrics().registry))
+    """What is measured of requests, and of the processes that answer them."""
+    metrics = TrafficMetrics()
+    metrics.registry.register(ModelProcesses(list))
+    return set(label_names(metrics.registry))
 
 
 def label_names(registry: CollectorRegistry) -> dict[str, set[str]]:

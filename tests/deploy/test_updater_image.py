@@ -37,7 +37,6 @@ def test_it_learns_as_a_user_without_rights_on_a_read_only_root(root: Path, tmp_
     for path in (store, *store.rglob("*")):
         os.chown(path, USER, USER)
     (port,) = free_ports(1)
-    url = f"http://127.0.0.1:{port}"
     options = (
         *(*LOCKED_DOWN, "--env", "LUCIR_STORE=file:///store", "--env", f"LUCIR_UPDATER__PORT={port}"),
         *("--volume", f"{volume}:/var/lib/lucir", "--volume", f"{store}:/store"),
@@ -54,7 +53,7 @@ def test_it_learns_as_a_user_without_rights_on_a_read_only_root(root: Path, tmp_
             return last
 
         assert wait_for(learnt)["result"] == "published"
-        podman.run("exec", updater, "python", "-m", "handlers.stack.probe", "page", f"{url}/readyz")
+        podman.run("exec", updater, "python", "-m", "handlers.stack.page_probe")
         assert podman.run("exec", updater, "id", "-u").stdout.strip() == str(USER)
         wrote = podman.run("exec", updater, "python", "-c", "open('/x', 'w')", check=False)
         assert "Read-only file system" in wrote.stderr

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from handlers.stack import probe
+from handlers.stack import page_probe, probe
 from handlers.stack.probe import main
 from tests.support.small_server import UnixServer, handler_of, running
 
@@ -77,3 +77,37 @@ def test_nobody_there_is_a_failure_with_a_reason(arguments: list[str], capsys: p
 @pytest.mark.parametrize("arguments", [[], ["worker"], ["other", "x"], ["page", "file:///etc/passwd"]])
 def test_a_wrong_command_line_fails(arguments: list[str]) -> None:
     assert main(arguments) != 0
+
+
+@pytest.mark.parametrize(
+    ("answer", "status", "reason"),
+    [((200, {}), 0, ""), ((503, b"the store does not answer"), 1, "status 503: the store does not answer")],
+)
+@pytest.mark.parametrize("place", ["environment", "file"])
+def test_the_page_is_asked_where_the_settings_put_it(
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+    place: str,
+    answer: Answer,
+    status: int,
+    reason: str,
+) -> None:
+    server = ThreadingHTTPServer(("127.0.0.1", 0), handler("/readyz", answer))
+    if place == "environment":
+        monkeypatch.setenv("LUCIR_UPDATER__PORT", str(server.server_port))
+    else:
+        (tmp_path / "lucir.yaml").write_text(f"updater: {{host: 0.0.0.0, port: {server.server_port}}}\n")
+        monkeypatch.setenv("LUCIR_CONFIG", str(tmp_path / "lucir.yaml"))
+    with running(server):
+        assert page_probe.main() == status
+    assert reason in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(("port", "reason"), [("1", "does not answer"), ("nine", "updater.port")])
+def test_no_page_there_is_a_failure_with_a_reason(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], port: str, reason: str
+) -> None:
+    monkeypatch.setenv("LUCIR_UPDATER__PORT", port)
+    assert page_probe.main() == 1
+    assert reason in capsys.readouterr().err
