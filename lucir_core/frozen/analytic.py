@@ -21,7 +21,9 @@ from lucir_core.frozen.moments import ROWS, extended, no_moments, one_thread
 from lucir_core.memory.feature_memory import Moments
 
 RIDGES = (0.03, 0.1, 0.3, 1.0, 3.0)
-"""Strengths that are tried, for features of length one."""
+"""Strengths that are tried, for features of length one. They are compared by the error of left-out scores, not by the
+number of mistakes: of two or three mistakes chance picks the strength, and another one after the next drop
+(`benchmarks/photos/falls.py`)."""
 CHOICE_ROWS = 2000
 """The strength is chosen by so many rows at most, evenly from all."""
 MANY_ROWS = 5000
@@ -94,9 +96,9 @@ def fit_ridge(
     moments: Moments | None = None,
     judging: NDArray[np.bool_] | None = None,
 ) -> RidgeFit:
-    """The head for one-hot targets, with the strength that makes the fewest weighted mistakes on left-out rows.
+    """The head for one-hot targets, with the strength whose left-out scores have the least weighted squared error.
 
-    units: (n, dim) of length one; labels: (n,). Equal mistakes: the smaller squared error of the left-out scores.
+    units: (n, dim) of length one; labels: (n,).
     moments: of all rows `with_one`, where they are known; the head is made from them, and `units` only answer.
     judging: (n,) rows that may choose the strength; None, or none of them: all.
     """
@@ -185,11 +187,11 @@ def _left_out(
     return scores
 
 
-def _loss(rotated: Rows, turned: Rows, spectrum: Rows, labels: NDArray[np.int64], weights: Rows) -> tuple[float, float]:
+def _loss(rotated: Rows, turned: Rows, spectrum: Rows, labels: NDArray[np.int64], weights: Rows) -> float:
+    """Weighted squared error of the left-out scores."""
     scores = _left_out(rotated, turned, spectrum, labels, weights)
-    wrong = scores.argmax(axis=1) != labels
     scores[np.arange(len(labels)), labels] -= 1.0
-    return round(float(weights @ wrong), 9), float(weights @ np.square(scores).sum(axis=1))
+    return float(weights @ np.square(scores).sum(axis=1))
 
 
 def class_means(sums: Rows) -> Rows:

@@ -50,6 +50,19 @@ def test_left_out_scores_are_those_of_a_head_without_the_image(rows: tuple[np.nd
         np.testing.assert_allclose(inputs[row] @ solution, fit.left_out[row], atol=1e-5)
 
 
+def test_the_strength_is_the_one_whose_left_out_scores_are_nearest_to_the_classes() -> None:
+    """A count of mistakes would pick another one here."""
+    random, labels = np.random.default_rng(6), np.repeat(np.arange(CLASSES), (30, 15, 10, 5)).astype(np.int64)
+    features = random.normal(size=(CLASSES, DIM))[labels] + 1.5 * random.normal(size=(len(labels), DIM))
+    units = unit_rows(features.astype(np.float32))
+    targets, weights = np.eye(CLASSES)[labels], class_weights(labels, CLASSES)
+    fits = [fit_ridge(units, labels, CLASSES, (ridge,)) for ridge in analytic.RIDGES]
+    errors = [weights @ np.square(fit.left_out - targets).sum(axis=1) for fit in fits]
+    mistakes = [weights @ (fit.left_out.argmax(axis=1) != labels) for fit in fits]
+    assert np.argmin(errors) != np.argmin(mistakes)
+    assert fit_ridge(units, labels, CLASSES).ridge == analytic.RIDGES[int(np.argmin(errors))]
+
+
 def test_fewer_images_than_features_are_fitted_by_their_products(rows: tuple[np.ndarray, np.ndarray]) -> None:
     units, labels = rows
     wide = expanded(units, torch.from_numpy(np.random.default_rng(1).normal(size=(DIM, 90)).astype(np.float32)))
