@@ -72,6 +72,8 @@ def boost_and_compress(
     parameters = tuple(
         parameter for name, parameter in run.model.named_parameters() if not name.startswith("auxiliary.")
     )
+    # It is a teacher from here on, and computes as one.
+    pair.second.frozen = True
     run.train(
         "compress",
         compression_loss(run, pair, term),

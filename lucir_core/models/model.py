@@ -12,6 +12,8 @@ from lucir_core.errors import ConfigError
 from lucir_core.models import create_backbone
 from lucir_core.models.branched import BranchedBackbone
 from lucir_core.models.folding import folded
+from lucir_core.models.fused.fused_norm import fuse
+from lucir_core.models.fused.low_weights import convert_convolutions, convolved_in
 from lucir_core.models.heads import HEADS, AnalyticHead, Head
 from lucir_core.runtime.acceleration import AUTO, Acceleration
 from lucir_core.runtime.distributed import gathered
@@ -54,6 +56,8 @@ class IncrementalModel(nn.Module):
         self.register_buffer("shift", -mean / std, persistent=False)
         self.backbone_type: torch.dtype | None = None
         """A type that the backbone computes in while it is trained, or as a teacher; None for float32."""
+        self.converts_together = False
+        """Convert the weights of all convolutions to that type in one go."""
         self.frozen = False
 
     @property
@@ -81,7 +85,10 @@ class IncrementalModel(nn.Module):
             return gathered(cast(Tensor, self.backbone(normalised)))
         # No cache of converted weights: every weight is used once, and a CUDA graph must convert them each time.
         with torch.autocast(normalised.device.type, self.backbone_type, cache_enabled=False):
-            features = cast(Tensor, self.backbone(normalised))
+            if self.converts_together:
+                features = convolved_in(self.backbone_type, self.backbone, normalised)
+            else:
+                features = cast(Tensor, self.backbone(normalised))
         return gathered(features.float())
 
     def forward(self, images: Tensor) -> Output:
@@ -137,7 +144,7 @@ def teacher_of(model: IncrementalModel, device: str, acceleration: Acceleration 
     """A frozen copy of `model` on `device`, made to compute fast; its parameters are not those of `model` any more."""
     teacher = frozen_copy(model)
     teacher.frozen = True
-    if acceleration.folded_teacher:
+    if acceleration.folded_teacher and not acceleration.fuses(torch.device(device)):
         teacher.backbone = folded(teacher.backbone)
     return place(teacher, device, acceleration)
 
@@ -147,6 +154,11 @@ def place(model: IncrementalModel, device: str, acceleration: Acceleration = AUT
     layout = torch.channels_last if acceleration.channels_last else torch.contiguous_format
     model.to(device=torch.device(device), memory_format=layout)  # type: ignore[call-overload]  # no stub
     model.backbone_type = acceleration.backbone_type(torch.device(device))
+    fuses = acceleration.fuses(torch.device(device))
+    fuse(model.backbone.modules(), on=fuses)
+    model.converts_together = fuses and model.backbone_type is not None and not model.frozen
+    if fuses and model.backbone_type is not None and model.frozen:
+        convert_convolutions(model.backbone, model.backbone_type)
     if acceleration.compiles(torch.device(device)):
         model.backbone.compile()
     return model

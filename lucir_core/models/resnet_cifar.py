@@ -4,7 +4,8 @@ Shortcuts at a change of stage are 1x1 convolutions with normalisation (He's opt
 """
 
 from torch import Tensor, nn
-from torch.nn import functional
+
+from lucir_core.models.fused.fused_norm import normalised
 
 
 class BasicBlock(nn.Module):
@@ -16,7 +17,7 @@ class BasicBlock(nn.Module):
         self.bn1 = nn.BatchNorm2d(outputs)
         self.conv2 = nn.Conv2d(outputs, outputs, 3, 1, 1, bias=False)
         self.bn2 = nn.BatchNorm2d(outputs)
-        self.downsample: nn.Module | None = None
+        self.downsample: nn.Sequential | None = None
         if stride != 1 or inputs != outputs:
             self.downsample = nn.Sequential(nn.Conv2d(inputs, outputs, 1, stride, bias=False), nn.BatchNorm2d(outputs))
         self.last_relu = last_relu
@@ -25,12 +26,13 @@ class BasicBlock(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         """x: (batch, inputs, height, width); out: (batch, outputs, height / stride, width / stride)."""
-        residual = x if self.downsample is None else self.downsample(x)
-        out = functional.relu(self.bn1(self.conv1(x)), inplace=True)
+        residual = x
+        if self.downsample is not None:
+            residual = normalised(self.downsample[1], self.downsample[0](x), relu=False)
+        out = normalised(self.bn1, self.conv1(x))
         if self.gate is not None:
             out = self.gate(out)
-        out = self.bn2(self.conv2(out)) + residual
-        return functional.relu(out, inplace=True) if self.last_relu else out
+        return normalised(self.bn2, self.conv2(out), residual, relu=self.last_relu)
 
 
 class CifarResNet(nn.Module):
@@ -48,7 +50,7 @@ class CifarResNet(nn.Module):
 
     def stages(self, x: Tensor) -> tuple[Tensor, ...]:
         """x: (batch, 3, height, width), normalised; the maps after each stage."""
-        out = functional.relu(self.bn1(self.conv1(x)), inplace=True)
+        out = normalised(self.bn1, self.conv1(x))
         first = self.layer1(out)
         second = self.layer2(first)
         return first, second, self.layer3(second)

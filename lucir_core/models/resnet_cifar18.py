@@ -6,8 +6,8 @@
 from typing import cast
 
 from torch import Tensor, nn
-from torch.nn import functional
 
+from lucir_core.models.fused.fused_norm import normalised
 from lucir_core.models.resnet_cifar import BasicBlock
 
 
@@ -30,7 +30,7 @@ class WideCifarResNet(nn.Module):
 
     def stages(self, x: Tensor) -> tuple[Tensor, ...]:
         """x: (batch, 3, height, width), normalised; the maps after each stage."""
-        out = functional.relu(self.bn1(self.conv1(x)), inplace=True)
+        out = normalised(self.bn1, self.conv1(x))
         first = self.layer1(out)
         second = self.layer2(first)
         third = self.layer3(second)

@@ -44,7 +44,12 @@ class Acceleration:
     captured: bool = True
     """On a GPU: teacher, student and optimiser of a step in one CUDA graph."""
     tensor_float32: bool = True
-    """On a GPU: products of float32 matrices on its tensor cores; the fastest convolution is searched for."""
+    """On a GPU: products of float32 matrices on its tensor cores; the fastest convolutions for whole batches of
+    training are searched for."""
+
+    fused: bool = False
+    """Where asked for: on a GPU with Triton, normalisation, addition and activation of residual networks for small
+    images in two kernels each way, weights converted to bfloat16 in one (`lucir_core.models.fused`)."""
 
     compiled: bool = False
     """Where asked for: torch.compile for training and teacher, which fuses normalisation, activation and addition.
@@ -73,6 +78,10 @@ class Acceleration:
         """Whether networks are compiled on this device."""
         return self.compiled and device.type in ("cpu", "cuda")
 
+    def fuses(self, device: torch.device) -> bool:
+        """Whether normalisations are computed with what follows them on this device; compiled networks do so."""
+        return self.fused and not self.compiled and device.type == "cuda" and has_triton(device)
+
     def backbone_type(self, device: torch.device) -> torch.dtype | None:
         """The type that backbones compute in on this device; None for float32."""
         return torch.bfloat16 if self.bfloat16 and has_bfloat16(device) else None
@@ -88,6 +97,11 @@ def has_bfloat16(device: torch.device) -> bool:
     148 to 197 images per second, ResNet-18 on 128x128 pixels 0.74 to 0.52 s per step. The convolutions gain nothing.
     """
     return device.type == "cuda" and torch.cuda.get_device_capability(device) >= (8, 0)
+
+
+def has_triton(device: torch.device) -> bool:
+    """Whether Triton is installed and makes kernels for this GPU."""
+    return importlib.util.find_spec("triton") is not None and torch.cuda.get_device_capability(device) >= (7, 0)
 
 
 def has_compiler() -> bool:
@@ -107,15 +121,26 @@ def accelerated(choice: Acceleration, device: torch.device) -> Iterator[None]:
     if device.type != "cuda" or not choice.tensor_float32:
         yield
         return
-    precision, search = torch.get_float32_matmul_precision(), torch.backends.cudnn.benchmark
-    convolutions = torch.backends.cudnn.allow_tf32
+    precision, convolutions = torch.get_float32_matmul_precision(), torch.backends.cudnn.allow_tf32
     torch.set_float32_matmul_precision("high")
-    torch.backends.cudnn.benchmark, torch.backends.cudnn.allow_tf32 = True, True
+    torch.backends.cudnn.allow_tf32 = True
     try:
         yield
     finally:
         torch.set_float32_matmul_precision(precision)
-        torch.backends.cudnn.benchmark, torch.backends.cudnn.allow_tf32 = search, convolutions
+        torch.backends.cudnn.allow_tf32 = convolutions
+
+
+@contextmanager
+def searched_convolutions(*, on: bool) -> Iterator[None]:
+    """Whether cuDNN times its ways to convolve a shape it has not seen. That takes a second or more for a network, so
+    it is worth it for whole batches of training alone, not for an epoch's last batch or for measuring."""
+    before = torch.backends.cudnn.benchmark
+    torch.backends.cudnn.benchmark = on
+    try:
+        yield
+    finally:
+        torch.backends.cudnn.benchmark = before
 
 
 def keep_freed_memory() -> bool:

@@ -9,6 +9,7 @@ from typing import NamedTuple
 import torch
 from torch import Tensor, nn
 
+from lucir_core.runtime.acceleration import searched_convolutions
 from lucir_core.runtime.distributed import World, average_gradients, shared_batch
 from lucir_core.training.flops import counted
 
@@ -36,9 +37,15 @@ class Step:
     """Loss, gradients, optimiser. Gives the loss terms and their weighted sum, (terms + 1,), still on the device."""
 
     def __init__(
-        self, loss: LossFunction, parameters: Iterable[nn.Parameter], optimiser: torch.optim.Optimizer, world: World
+        self,
+        loss: LossFunction,
+        parameters: Iterable[nn.Parameter],
+        optimiser: torch.optim.Optimizer,
+        world: World,
+        searched: int | None = None,
     ) -> None:
-        self._loss, self._optimiser, self._world = loss, optimiser, world
+        """searched: the size of a batch for which the fastest convolutions are searched for."""
+        self._loss, self._optimiser, self._world, self._searched = loss, optimiser, world, searched
         self._parameters = tuple(parameters)
         self.names: tuple[str, ...] = ()
         """Of the values, known after the first step."""
@@ -46,11 +53,12 @@ class Step:
     def __call__(self, images: Tensor, labels: Tensor, noise: ChangeGradients | None = None) -> Tensor:
         """images: this process's share of the batch; labels: of the whole batch; noise: changes the gradients."""
         alone = self._world.size == 1
-        with nullcontext() if alone else shared_batch(len(labels)):
-            terms = self._loss(images, labels)
-        total = torch.stack([term.value * term.weight for term in terms.values()]).sum()
-        self._optimiser.zero_grad(set_to_none=True)
-        total.backward()  # type: ignore[no-untyped-call]  # torch leaves it untyped
+        with searched_convolutions(on=len(labels) == self._searched):
+            with nullcontext() if alone else shared_batch(len(labels)):
+                terms = self._loss(images, labels)
+            total = torch.stack([term.value * term.weight for term in terms.values()]).sum()
+            self._optimiser.zero_grad(set_to_none=True)
+            total.backward()  # type: ignore[no-untyped-call]  # torch leaves it untyped
         if not alone:
             average_gradients(self._parameters)
         if noise is not None:

@@ -101,7 +101,8 @@ def train_stage(
     if position is not None:
         start = position.epoch
         restore_momentum(optimiser, position.momentum)
-    plain = Step(stage.loss, trained, optimiser, world())
+    searched = stage.batch_size if on_gpu and acceleration.tensor_float32 else None
+    plain = Step(stage.loss, trained, optimiser, world(), searched)
     in_graph = captured and not whole_epochs
     step = MeteredStep(CapturedStep(plain, stage.batch_size) if in_graph else plain, stage.counted)
     contiguous = not acceleration.channels_last
