@@ -47,7 +47,8 @@ def variants(device: str) -> tuple[Variant, ...]:
     on_processor = device == "cpu"
     names = ["channels_last", "folded_teacher"]
     names += ["keep_memory"] if on_processor else ["bfloat16", "captured", "tensor_float32"]
-    asked_for = [] if on_processor else ["epoch_graphs", *(["compiled"] if has_compiler() else [])]
+    asked_for = [] if on_processor else ["epoch_graphs", "fused", *(["compiled"] if has_compiler() else [])]
+    together = [] if on_processor else [f"auto,+epoch_graphs,+{name}" for name in asked_for[1:]]
     return (
         Variant("reference", "reference", spins=True),
         Variant("ours", "ours"),
@@ -56,7 +57,7 @@ def variants(device: str) -> tuple[Variant, ...]:
         Variant("no teacher", "ours", settings=NO_TEACHER),
         *(Variant(f"without {name}", "ours", f"auto,-{name}") for name in names),
         *(Variant(f"with {name}", "ours", f"auto,+{name}") for name in asked_for),
-        *((Variant("with both", "ours", "auto,+epoch_graphs,+compiled"),) if len(asked_for) > 1 else ()),
+        *(Variant(f"with {text.removeprefix('auto,+').replace(',+', ' and ')}", "ours", text) for text in together),
         Variant("all off", "ours", "off"),
         Variant("all off, threads spin", "ours", "off", spins=True),
     )
@@ -165,7 +166,7 @@ def equality(dataset: Dataset, device: str, plan: Plan) -> dict[str, dict[str, f
     images, labels = phase_images(dataset)
     names = ["channels_last", "folded_teacher", "epoch_graphs"]
     if device != "cpu":
-        names += ["captured", "tensor_float32", "bfloat16", *(["compiled"] if has_compiler() else [])]
+        names += ["captured", "fused", "tensor_float32", "bfloat16", *(["compiled"] if has_compiler() else [])]
     settings = {"network": plan.network, "batch_size": plan.batch_size}
     return step_equality(images, labels, (OLD_CLASSES, NEW_CLASSES), device, names, **settings)
 
