@@ -1,5 +1,7 @@
 """From left-out scores to probabilities that mean what they say, and to a bound below which an image is unknown."""
 
+import math
+
 import numpy as np
 from numpy.typing import NDArray
 
@@ -26,6 +28,11 @@ MOST_IMAGES = 2000
 """The temperature is fitted to so many images at most, evenly from all."""
 LEAST_IMAGES = 10
 """With fewer left-out images there is no bound for unknown ones."""
+USUAL_IMAGES = 500.0
+"""Left-out images that the usual bound counts like, divided by the images of a class: 167 with 3, 11 with 45."""
+STRANGE = 0.2
+"""Farther from the usual bound lies that of images which are no photographs: handwritten digits 0.23 to 0.33 above it;
+photographs and CIFAR-100's at most 0.17."""
 
 
 def softmax(scores: NDArray[np.floating], temperature: float) -> NDArray[np.float64]:
@@ -97,17 +104,36 @@ def known_score(
     return np.asarray(total / weights, np.float64)
 
 
-def known_bound(scores: NDArray[np.floating], images_per_class: float) -> tuple[float, float] | None:
+def known_bound(
+    scores: NDArray[np.floating], images_per_class: float, usual: float | None = None
+) -> tuple[float, float] | None:
     """(bound, share of images below it) from the scores (n,) of known images, each left out when it was scored.
 
     A class that lacks the image which is asked is known worse than the one that is served. With n images per class the
     share of left-out images below a bound is about 1 / (1 - 1/n)^2 times that of fresh ones; measured: 2.2, 1.6, 1.1
     and 1.0 times with 3, 5, 20 and 45. Of m scores the one of rank r has r / (m + 1) of further such images
     below it, on average (as in conformal prediction: Vovk et al., Algorithmic Learning in a Random World, 2005).
+
+    usual: where the bound is with other images, which counts like `USUAL_IMAGES` / n left-out ones: of 36 of them the
+    share below a bound is known to 3 points only. One that is `STRANGE` from the bound of these images counts nothing.
     """
-    count = len(scores)
+    count, each = len(scores), max(images_per_class, 2.0)
     if count < LEAST_IMAGES:
         return None
-    share = FALSE_ALARMS / (1.0 - 1.0 / max(images_per_class, 2.0)) ** 2
+    share = FALSE_ALARMS / (1.0 - 1.0 / each) ** 2
     bound = float(np.quantile(scores, min(max((share * (count + 1) - 1.0) / (count - 1), 0.0), 1.0)))
+    if usual is not None and abs(bound - usual) < STRANGE:
+        bound += (usual - bound) * (USUAL_IMAGES / each) / (count + USUAL_IMAGES / each)
     return bound, float((scores < bound).mean())
+
+
+def usual_bound(images_per_class: float, classes: int) -> float:
+    """Below it are 4.3 % of fresh known images, in the mean of many choices of classes: by the features of
+    EfficientNet-Lite0 at 224 pixels and all three parts of `known_score`.
+
+    Fitted to 80 choices each of photographs and of CIFAR-100, of 4 and of 12 classes with 3, 5, 10, 20 and 45 images.
+    Different as these images are, the bounds of the two are at most 0.027 apart; the bound from 36 images of one's own
+    is off by 0.03 and more.
+    """
+    noise, more = 1.0 / math.sqrt(max(images_per_class, 2.0)), math.log(classes / 12)
+    return 0.590 - 0.206 * noise - (0.0273 - 0.041 * noise) * more

@@ -28,6 +28,7 @@ from lucir_core.frozen.calibrate import (
     fit_temperature,
     known_bound,
     known_score,
+    usual_bound,
 )
 from lucir_core.frozen.concepts import left_out_concepts
 from lucir_core.frozen.lucir_head import LucirRows, learn_rows, left_out_scores
@@ -69,7 +70,9 @@ def with_head(state: LearnerState, before: LearnerState | None = None) -> Learne
         head.concepts = None if concepts is None else concepts.concepts
         nearest = None if concepts is None else concepts.nearest
         known = known_score(answers.cosine, scores.max(axis=1), nearest)
-    bound = known_bound(known[told], float(np.median(np.bincount(memory.labels)[memory.labels])))
+    each = float(np.median(np.bincount(memory.labels)[memory.labels]))
+    usual = usual_bound(each, len(np.unique(memory.labels))) if _is_usual(state, head) else None
+    bound = known_bound(known[told], each, usual)
     calibration = Calibration(
         images=int(told.sum()),
         temperature=temperature,
@@ -83,6 +86,18 @@ def with_head(state: LearnerState, before: LearnerState | None = None) -> Learne
         prototypes=torch.from_numpy(means).float(),
         features=memory.answered(answers, folds, moments),
         calibration=calibration,
+    )
+
+
+def _is_usual(state: LearnerState, head: Head) -> bool:
+    """Whether the scores of `known_score` are those that `usual_bound` was measured on."""
+    config, memory = state.config, state.features
+    return (
+        isinstance(head, AnalyticHead)
+        and head.concepts is not None
+        and head.projection is None
+        and (config.network, config.weights, config.size) == ("efficientnet_lite0", "imagenet", 224)
+        and (memory is None or memory.seen is None)  # a refined backbone is another one
     )
 
 

@@ -1,6 +1,7 @@
 """The bound below which an image is unknown, and what goes into the score."""
 
 import math
+from statistics import NormalDist
 
 import numpy as np
 import pytest
@@ -16,6 +17,7 @@ from lucir_core.frozen.calibrate import (
     known_score,
     softmax,
 )
+from tests.support.present import present
 
 
 def test_few_images_per_class_let_more_left_out_ones_fall_below_the_bound() -> None:
@@ -37,6 +39,36 @@ def test_of_further_images_as_many_are_below_however_few_there_were(count: int) 
         below.append(normal_share(found[0]))
     # Of 12 images the least one has a thirteenth of all below it: less cannot be told.
     assert np.mean(below) == pytest.approx(max(FALSE_ALARMS, 1 / (count + 1)), rel=0.1)
+
+
+def bound_of(scores: np.ndarray, images: int, usual: float | None) -> float:
+    return present(known_bound(scores, images, usual))[0]
+
+
+def test_the_bound_of_few_images_is_steadied_by_where_it_usually_is() -> None:
+    random = np.random.default_rng(8)
+    share = FALSE_ALARMS * 9 / 4
+    usual = NormalDist(0, 0.1).inv_cdf(share)
+    drawn = random.normal(0, 0.1, size=(500, 36))
+    alone = [normal_share(10 * bound_of(scores, 3, None)) for scores in drawn]
+    steadied = [normal_share(10 * bound_of(scores, 3, usual)) for scores in drawn]
+    assert np.std(steadied) < 0.4 * np.std(alone)
+    assert np.mean(steadied) == pytest.approx(share, abs=0.01)
+
+
+@pytest.mark.parametrize(("images", "most"), [(3, 1.0), (20, 0.1), (45, 0.03)])
+def test_many_images_say_where_their_bound_is(images: int, most: float) -> None:
+    """most: of the way to the usual bound."""
+    scores = np.linspace(0.4, 0.9, 12 * images)
+    alone = bound_of(scores, images, None)
+    moved = alone - bound_of(scores, images, alone - 0.1)
+    assert 0 < moved < 0.1 * most
+
+
+def test_images_unlike_any_photograph_have_their_own_bound() -> None:
+    scores = np.linspace(0.7, 0.8, 36)
+    assert bound_of(scores, 3, 0.47) == bound_of(scores, 3, None)
+    assert bound_of(scores - 0.2, 3, 0.47) < bound_of(scores - 0.2, 3, None)
 
 
 def normal_share(bound: float) -> float:

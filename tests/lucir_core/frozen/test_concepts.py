@@ -1,5 +1,6 @@
 """What the backbone's own classifier says of images: kept with the head, part of the score, gone where it must be."""
 
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -12,7 +13,7 @@ from lucir_core.edit.edit_state import forget_images, remove_class
 from lucir_core.export.onnx_export import KNOWN, export_onnx, open_session
 from lucir_core.frozen import analytic
 from lucir_core.frozen.analytic import unit_rows
-from lucir_core.frozen.calibrate import known_score
+from lucir_core.frozen.calibrate import known_score, usual_bound
 from lucir_core.frozen.frozen_head import with_head
 from lucir_core.memory.image_blobs import image_digest
 from lucir_core.models.heads import AnalyticHead, Concepts
@@ -84,3 +85,20 @@ def test_very_many_images_go_without(state: LearnerState, tmp_path: Path, monkey
     assert many.model.head.concepts is None
     save_state(many, tmp_path)
     assert load_state(tmp_path).calibration == many.calibration
+
+
+def bound(state: LearnerState) -> float:
+    return present(present(with_head(state).calibration).known_cosine)
+
+
+def test_the_usual_bound_counts_for_the_backbone_that_it_was_measured_with() -> None:
+    """Not for one that was refined, at another size or with an expansion in the head."""
+    large = parts(4, 1).repeat(3, axis=1).repeat(3, axis=2)
+    data = PhaseData(large, np.repeat(np.arange(3), 4).astype(np.int64), CLASSES)
+    state = run_phase(load_preset("photo", {"resize": 288}), data, None)
+    refined = replace(state, features=replace(present(state.features), seen=np.zeros(12, bool)))
+    usual, own = usual_bound(4, 3), bound(refined)
+    assert min(usual, own) < bound(state) < max(usual, own)
+    assert bound(replace(state, config=load_preset("photo", {"size": 192}))) == own
+    expanded = bound(replace(state, config=load_preset("photo", {"analytic.expansion": 64})))
+    assert expanded == bound(replace(refined, config=load_preset("photo", {"analytic.expansion": 64})))
