@@ -8,6 +8,7 @@ from handlers.inference.workers.batch_reports import GivenAnswer
 
 READABLE_HEADERS: Final = ("authorization", "content-type", "top-k", "x-api-key", "x-request-id", "x-top-k")
 """Headers that a web page of another origin may send."""
+_ENCODER: Final = json.JSONEncoder(ensure_ascii=False)
 
 
 class RawRequest(NamedTuple):
@@ -33,4 +34,4 @@ def error_reply(status: int, message: str) -> Reply:
 
 def encode(document: Mapping[str, Any] | Sequence[Mapping[str, Any]]) -> bytes:
     """JSON in UTF-8; half of a surrogate pair, which JSON can name and UTF-8 cannot, as JSON's escape."""
-    return json.dumps(document, ensure_ascii=False).encode("utf-8", "backslashreplace")
+    return _ENCODER.encode(document).encode("utf-8", "backslashreplace")

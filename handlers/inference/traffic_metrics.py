@@ -15,7 +15,7 @@ _SECONDS: Final = (0.002, 0.005, 0.01, 0.02, 0.035, 0.05, 0.075, 0.1, 0.15, 0.25
 _BATCHES: Final = (1, 2, 4, 8, 16, 32, 64, 128, 256)
 _RATIOS: Final = (0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9, 0.95, 0.99, 1)
 UNKNOWN: Final = {True: "true", False: "false", None: "untold"}
-_CODES: Final = ("200", "400", "503")
+_CODES: Final = (200, 400, 503)
 
 
 class TrafficMetrics(MetricSet):
@@ -29,8 +29,7 @@ class TrafficMetrics(MetricSet):
             ["code"],
             buckets=_SECONDS,
         )
-        for code in _CODES:
-            self._duration.labels(code)
+        self._durations = {code: self._duration.labels(str(code)) for code in _CODES}
         self._batch = self.histogram("lucir_batch_images", "Images that were answered together.", buckets=_BATCHES)
         self._batch_duration = self.histogram(
             "lucir_batch_duration_seconds",
@@ -55,12 +54,14 @@ class TrafficMetrics(MetricSet):
             "Answers, by whether the image was called unknown; untold where the version cannot tell.",
             ["unknown"],
         )
-        for unknown in UNKNOWN.values():
-            self._answers.labels(unknown)
+        self._answers_by = {unknown: self._answers.labels(name) for unknown, name in UNKNOWN.items()}
 
     def answered(self, code: int, seconds: float) -> None:
         """A request that ``counts`` was answered with a status, so long after it had come in."""
-        self._duration.labels(str(code)).observe(seconds)
+        series = self._durations.get(code)
+        if series is None:  # looking it up by its label for each request costs more than the observation
+            series = self._durations[code] = self._duration.labels(str(code))
+        series.observe(seconds)
 
     def ran(self, images: int, seconds: float) -> None:
         """A batch was answered."""
@@ -71,7 +72,7 @@ class TrafficMetrics(MetricSet):
         """A version said this of an image."""
         self._confidence.observe(probability)
         self._cosine.observe(cosine)
-        self._answers.labels(UNKNOWN[unknown]).inc()
+        self._answers_by[unknown].inc()
 
     def waited(self, seconds: float) -> None:
         """A request waited so long for its batch."""

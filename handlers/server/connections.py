@@ -23,6 +23,7 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
 from handlers.inference.replies import error_reply
+from handlers.server.request_body import WHOLE_BODY
 
 logger = logging.getLogger(__name__)
 
@@ -100,14 +101,22 @@ class PatientProtocol(HttpToolsProtocol):
     def on_headers_complete(self) -> None:
         """Headers have ended. What is raised here, the parser reports as a request that it cannot read."""
         self._in_head = False
-        if len(self.url) + sum(len(name) + len(value) + 4 for name, value in self.headers) > HEADER_BYTES:
+        length, hosts = len(self.url), 0
+        for name, value in self.headers:
+            length += len(name) + len(value) + 4
+            hosts += name == b"host"
+        if length > HEADER_BYTES:
             self._problem = (431, _LONG_HEAD)
             raise ValueError(_LONG_HEAD)
-        hosts = sum(name == b"host" for name, _ in self.headers)
         if hosts > 1 or (hosts == 0 and self.parser.get_http_version() == "1.1"):
             self._problem = (400, f"the request has {hosts} headers Host: send one")
             raise ValueError(self._problem[1])
         super().on_headers_complete()
+
+    def on_message_complete(self) -> None:
+        """All of the body is here."""
+        self.scope["state"][WHOLE_BODY] = True
+        super().on_message_complete()
 
     def send_400_response(self, msg: str) -> None:
         """Refuse what is not HTTP, or what ``on_headers_complete`` has found."""

@@ -19,7 +19,7 @@ from handlers.inference.replies import RawRequest, Reply, encode
 from handlers.server.batches import Batcher, QueueFullError
 from handlers.server.description import openapi_json, software_version
 from handlers.server.loaded_versions import LoadedVersion, LoadedVersions
-from handlers.server.request_body import read_body, read_fields
+from handlers.server.request_body import WHOLE_BODY, read_body, read_fields
 
 logger = logging.getLogger(__name__)
 
@@ -111,7 +111,8 @@ class _Pages:
         headers: dict[str, str] = {}
         for name, value in scope["headers"]:
             headers.setdefault(name.decode("latin-1"), value.decode("latin-1"))
-        body = await read_body(receive, headers, self._limits.body_bytes, self._limits.body_seconds)
+        limits, whole = self._limits, WHOLE_BODY in scope.get("state", ())
+        body = await read_body(receive, headers, limits.body_bytes, limits.body_seconds, whole=whole)
         fields = await read_fields(headers, body)
         if scope["query_string"]:  # it comes before a header that says the same
             query = QueryParams(scope["query_string"])

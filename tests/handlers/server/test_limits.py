@@ -10,10 +10,14 @@ from typing import Any
 
 import httpx
 import pytest
+from starlette.responses import Response
+from starlette.types import Receive, Scope, Send
 
 from handlers.server import connections
 from handlers.server.gateway import LONGEST_TARGET, MOST_HEADERS
+from handlers.server.request_body import WHOLE_BODY
 from tests.handlers.torchserve.conftest import MakeImage, MakeVersion
+from tests.support.asgi_server import serving
 from tests.support.inference_server import LARGEST_BODY, answering
 from tests.support.waiting import PATIENCE, wait_for
 
@@ -128,6 +132,20 @@ def test_a_slow_body_is_408(tmp_path: Path, make_version: MakeVersion) -> None:
                 status, headers, document = answer_to(connection, begun)
             assert (status, headers["connection"]) == (408, "close")
             assert "within 0.3 s" in document["error"]
+
+
+def test_only_a_body_that_is_all_here_needs_no_watch() -> None:
+    whole = []
+
+    async def app(scope: Scope, receive: Receive, send: Send) -> None:
+        whole.append(WHOLE_BODY in scope["state"])
+        await Response(b"{}", headers={"connection": "close"})(scope, receive, send)
+
+    with serving(app, lambda: None) as client:
+        for begun in (head("Content-Length: 3") + b"abc", head("Content-Length: 3"), head("Content-Length: 3") + b"a"):
+            with connected(client) as connection:
+                assert answer_to(connection, begun)[0] == 200
+    assert whole == [True, False, False]
 
 
 def test_a_client_that_leaves_is_not_an_error(client: httpx.Client, caplog: pytest.LogCaptureFixture) -> None:
