@@ -44,6 +44,12 @@ STATE_FILES = (MODEL, CHECKPOINT, EXEMPLARS, FEATURES, HOLDOUT, EVALUATION, SEEN
 """What learning goes on from."""
 
 
+def is_aside(key: str) -> bool:
+    """Whether a key lies in the folder of an attempt."""
+    words = key.split("/")
+    return key.startswith(PREFIX) and len(words) > 3 and words[2].startswith(ATTEMPT_PREFIX)
+
+
 def file_key(number: int, name: str) -> str:
     """The key of a version's file."""
     return f"{PREFIX}{number}/{name}"

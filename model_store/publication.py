@@ -11,7 +11,8 @@ The first attempt creates the files at their final names, each only where nothin
 an updater that took over from a silent one) replaces the claim first, so that the earlier cannot seal any more, uploads
 to a folder of its own, seals, and moves what it uploaded to the final names. A process that finds a seal completes what
 was sealed. An earlier attempt that wakes up late can do nothing but create a name that is not there yet, which the
-moves then replace. Where a store does not honour conditions, all this is a look before each write: one writer only.
+moves then replace, or one in its own folder, which it takes back. Where a store does not honour conditions, all this is
+a look before each write: one writer only.
 """
 
 import logging
@@ -61,11 +62,23 @@ class Publication:
         if first:
             self._check_takeover()
         if claim.manifest is None:
+            claim = self._fill(first)
+        return self._complete(claim)
+
+    def _fill(self, first: bool) -> Claim:
+        """Upload the files and seal; who may not do so any more leaves nothing aside.
+
+        A store that fails otherwise may have sealed all the same: then the next attempt tidies up.
+        """
+        try:
             in_place = first and self._create_files()
             if not in_place:
                 self._upload_aside()
-            claim = self._seal(None if in_place else self._attempt)
-        return self._complete(claim)
+            return self._seal(None if in_place else self._attempt)
+        except Exception as error:
+            if not isinstance(error, StoreError) or isinstance(error, PreconditionFailedError | ObjectNotFoundError):
+                self._withdraw()
+            raise
 
     def _take(self) -> tuple[Claim, bool]:
         """The claim that holds now, and whether this attempt is the first below the number."""
@@ -178,6 +191,23 @@ class Publication:
             raise PreconditionFailedError(
                 f"version {manifest.version} was completed by another attempt and has been removed since"
             ) from error
+
+    def _withdraw(self) -> None:
+        """Remove what this attempt has put aside, unless it has sealed: nobody else needs that."""
+        try:
+            if self._has_sealed():
+                return
+            for info in list(self._objects.list(self._aside(self._attempt, ""))):
+                self._objects.delete(info.key)
+        except StoreError:  # retention removes it
+            logger.warning("what an attempt put aside is left", extra={"attempt": self._attempt}, exc_info=True)
+
+    def _has_sealed(self) -> bool:
+        try:
+            _, there = self._look()
+        except (ObjectNotFoundError, PreconditionFailedError):  # removed, or another update's
+            return False
+        return there.attempt == self._attempt and there.manifest is not None
 
     def _tidy(self) -> None:
         """Remove what attempts uploaded aside that did not seal."""

@@ -15,7 +15,7 @@ from model_store.documents import CorruptVersionError as CorruptVersionError
 from model_store.documents import VersionNotFoundError as VersionNotFoundError
 from model_store.layout import CLAIM as CLAIM
 from model_store.layout import DOCUMENT_LIMIT as DOCUMENT_LIMIT
-from model_store.layout import EVALUATION
+from model_store.layout import EVALUATION, is_aside
 from model_store.layout import MANIFEST as MANIFEST
 from model_store.layout import PREFIX as PREFIX
 from model_store.layout import file_key as file_key
@@ -55,8 +55,20 @@ class VersionStore:
 
     def numbers(self) -> list[int]:
         """Complete versions, ascending, the refused ones too. One listing, however many there are."""
-        keys = (info.key.split("/") for info in self._objects.list(PREFIX))
-        return sorted(int(key[1]) for key in keys if key[2:] == [MANIFEST] and _NUMBER.fullmatch(key[1]))
+        return self.survey()[0]
+
+    def survey(self) -> tuple[list[int], dict[int, list[str]]]:
+        """``numbers()``, and the keys of what attempts have put aside, by number. The same listing."""
+        complete, aside = list[int](), dict[int, list[str]]()
+        for info in self._objects.list(PREFIX):
+            words = info.key.split("/")
+            if not _NUMBER.fullmatch(words[1]):
+                continue
+            if words[2:] == [MANIFEST]:
+                complete.append(int(words[1]))
+            elif is_aside(info.key):
+                aside.setdefault(int(words[1]), []).append(info.key)
+        return sorted(complete), aside
 
     def used(self) -> list[int]:
         """Numbers with anything below them, ascending: those of half-written versions too."""

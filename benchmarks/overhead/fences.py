@@ -7,6 +7,9 @@ MinIO. Whatever it does only so that another updater, or a later self, can do no
 leases that are confirmed, epochs in ``attempts.json`` and in the pointer, claims, seals, tags asked for before a write.
 The whole of each is counted, also what would be written without any fence (how often a step was begun), so that the
 shares are upper bounds. Renewals of the lease run beside the update, in a thread of their own, and are told apart.
+
+Seconds are those of a machine that may be busy. What does not depend on that: processor time, the server's included;
+and the calls of the fences at the price of a quiet moment, which is the tenth part of many calls that was quickest.
 """
 
 import argparse
@@ -17,18 +20,23 @@ import time
 from collections import Counter, defaultdict
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, nullcontext
+from dataclasses import dataclass
 from functools import wraps
 from pathlib import Path
 from typing import Any
 
+import psutil
+
 from benchmarks.overhead.calls import IDLE_THREADS, drop, processor_seconds, settings_in
 from benchmarks.result import machine, show
 from handlers.settings import Settings
+from handlers.store import open_settings_store
 from handlers.updater import __main__ as updater_process
 from handlers.updater.leader import fenced_store
 from handlers.updater.leader.leadership import Leadership
 from handlers.updater.workflow.ownership import Ownership
 from handlers.updater.workflow.runner import Runner
+from model_store.objects import ObjectStore
 from model_store.pointer_file import PointerFile
 from model_store.publication import Publication
 from model_store.versions import VersionStore
@@ -45,7 +53,17 @@ FENCES: tuple[tuple[str, Any, str], ...] = (
     ("pointer and its tag", PointerFile, "look"),
     ("tag before a write", fenced_store, "tag_of"),
 )
+PRICED = ("stat", "read", "write", "replace")
+PRICED_KEY, PRICED_CALLS, DOCUMENT = "updates/priced.json", 300, b"{}" * 100
 LEASE = "lease renewed (a thread of its own)"
+
+
+@dataclass(frozen=True)
+class Price:
+    """Of a call: seconds in a quiet moment, and processor seconds of the server."""
+
+    seconds: float
+    server: float
 
 
 class Spent:
@@ -53,6 +71,8 @@ class Spent:
 
     def __init__(self) -> None:
         self.calls: Counter[str] = Counter()
+        self.kinds: Counter[str] = Counter()
+        """Calls within fences by what is called: stat, read, replace."""
         self.seconds: defaultdict[str, float] = defaultdict(float)
         self.processor: defaultdict[str, float] = defaultdict(float)
         self.updates: list[float] = []
@@ -96,7 +116,10 @@ class CountedStore:
             return found
 
         def call(*arguments: Any, **options: Any) -> Any:
-            self._spent.calls[self._spent.within] += 1
+            within = self._spent.within
+            self._spent.calls[within] += 1
+            if within not in {"", LEASE}:
+                self._spent.kinds[name] += 1
             return found(*arguments, **options)
 
         return call
@@ -160,13 +183,63 @@ def measured(data: Path, server: Server | None, updates: int, spent: Spent) -> d
 
     put({"zero": (0, 0, 8), "one": (1, 0, 8)})
     learn(settings, spent)
-    for found in (spent.calls, spent.seconds, spent.processor, spent.updates):
+    for found in (spent.calls, spent.kinds, spent.seconds, spent.processor, spent.updates):
         found.clear()
-    before = processor_seconds()
+    own = served = 0.0
     for number in range(updates):
         put({f"class {number}": (2 + number % 8, 20 * (number // 8), 20)})
+        before, served_before = processor_seconds(), server_seconds()
         learn(settings, spent)
-    return summary(spent, updates, processor_seconds() - before)
+        own, served = own + processor_seconds() - before, served + server_seconds() - served_before
+    prices = {name: price(open_settings_store(settings), name) for name in PRICED}
+    return summary(spent, updates, own) | quiet(spent, updates, own, served, prices)
+
+
+def server_seconds() -> float:
+    """Processor seconds of the MinIO that this process has started so far; none where it has none."""
+    servers = [child for child in psutil.Process().children() if child.name() == "minio"]
+    return sum(sum(child.cpu_times()[:2]) for child in servers)
+
+
+def price(objects: ObjectStore, name: str) -> Price:
+    """What a call of a small document costs."""
+    tag = objects.write(PRICED_KEY, DOCUMENT).etag
+    durations = []
+    before = server_seconds()
+    for number in range(PRICED_CALLS):
+        content = DOCUMENT + b"%d" % number
+        began = time.perf_counter()
+        if name == "stat":
+            objects.stat(PRICED_KEY)
+        elif name == "read":
+            objects.read(PRICED_KEY)
+        elif name == "write":
+            objects.write(f"{PRICED_KEY}-{number}", content, only_if_absent=True)
+        else:
+            tag = objects.replace(PRICED_KEY, content, expected_etag=tag).etag
+        durations.append(time.perf_counter() - began)
+    return Price(sorted(durations)[PRICED_CALLS // 10], (server_seconds() - before) / PRICED_CALLS)
+
+
+def quiet(spent: Spent, updates: int, own: float, served: float, prices: dict[str, Price]) -> dict[str, Any]:
+    """For one update, what other work on the machine does not change.
+
+    Raises ``RuntimeError`` when fences call what has no price.
+    """
+    if unknown := spent.kinds.keys() - prices.keys():
+        raise RuntimeError(f"fences call {sorted(unknown)}: price them too")
+    client = sum(spent.processor[name] for name, _, _ in FENCES)
+    server = sum(count * prices[name].server for name, count in spent.kinds.items())
+    waited = sum(count * prices[name].seconds for name, count in spent.kinds.items())
+    return {
+        "calls_of_fences_by_kind": {name: round(count / updates, 1) for name, count in spent.kinds.items()},
+        "quiet_milliseconds_of_a_call": {name: round(1000 * one.seconds, 3) for name, one in prices.items()},
+        "server_milliseconds_of_a_call": {name: round(1000 * one.server, 3) for name, one in prices.items()},
+        "processor_seconds_of_the_server": round(served / updates, 3),
+        "share_of_the_processor_seconds_and_the_servers": round((client + server) / (own + served), 4),
+        "quiet_milliseconds_of_fences": round(1000 * waited / updates, 1),
+        "quiet_share": round(waited / own, 4),
+    }
 
 
 def summary(spent: Spent, updates: int, processor: float) -> dict[str, Any]:

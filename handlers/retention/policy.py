@@ -7,7 +7,7 @@ it), and what cannot be read. Beyond these: the last ``keep_versions`` learnt ve
 A provisional version is none of the counted ones: it goes as soon as its update has ended.
 """
 
-from collections.abc import Callable, Collection, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from itertools import islice
@@ -24,11 +24,13 @@ _DAMAGED = "damaged: only a person can tell whether it is of use"
 class Facts:
     """What the decision is about. ``numbers`` are complete versions, ascending; ``used`` also those that are not.
 
-    ``unfinished``: the id of the update that has no end yet; ``needed``: numbers that it names, complete or not.
+    ``aside``: number -> keys that attempts have put aside there. ``unfinished``: the id of the update that has no end
+    yet; ``needed``: numbers that it names, complete or not.
     """
 
     numbers: Sequence[int]
     used: Sequence[int]
+    aside: Mapping[int, Sequence[str]]
     pointer: Pointer | None
     unfinished: str | None
     needed: Collection[int]

@@ -83,6 +83,8 @@ class Retention:
         facts = self._facts()
         self._prune_versions(pruned, decide(facts, self._policy, limit), dry)
         self._prune_unfinished(pruned, facts, limit, dry)
+        if not dry:
+            self._prune_aside(pruned, facts)
         self._prune_originals(pruned, facts, limit, dry)
         self._prune_records(pruned, [number for number in facts.numbers if number not in pruned.versions], limit, dry)
         if pruned.anything and not dry:
@@ -103,9 +105,11 @@ class Retention:
         intent = self._records.unfinished()
         plan = self._records.plan(intent.id) if intent is not None else None
         named = (plan.parent, plan.version, plan.provisional) if plan is not None else ()
+        numbers, aside = self._versions.survey()
         return Facts(
-            numbers=self._versions.numbers(),
+            numbers=numbers,
             used=self._versions.used(),
+            aside=aside,
             pointer=self._versions.current(),
             unfinished=intent.id if intent is not None else None,
             needed=[number for number in named if number is not None],
@@ -145,12 +149,26 @@ class Retention:
                     VersionRemover(self._versions).remove_unfinished(number, FILES, outcome)
         pruned.foreign += outcome.foreign
 
+    def _prune_aside(self, pruned: Pruned, facts: Facts) -> None:
+        """What a late attempt put beside a complete version, and was killed before it took it back: of no use."""
+        for number in sorted({*facts.aside} & {*facts.numbers} - {*pruned.versions}):
+            for key in facts.aside[number]:
+                self._objects.delete(key)
+            logger.info("what a late attempt had put aside was removed", extra={"version": number})
+
     def _is_over(self, number: int, facts: Facts) -> bool:
-        """Whether the update that claimed a number has ended. A folder without a claim is none of ours."""
+        """Whether the update that claimed a number has ended. A folder without a claim is none of ours, unless
+        a version was removed from it, and an attempt that slept meanwhile has put files there since.
+        """
         key = file_key(number, CLAIM)
         try:
             claim = parse(Claim, self._objects.read(key, limit=DOCUMENT_LIMIT), key, "")
-        except (ObjectNotFoundError, CorruptVersionError):
+        except ObjectNotFoundError:
+            if number not in {removal.version for removal in VersionRemover(self._versions).log().removed}:
+                return False
+            names = {info.key.removeprefix(file_key(number, "")) for info in self._objects.list(file_key(number, ""))}
+            return number in facts.aside or not FILES.isdisjoint(names)
+        except CorruptVersionError:
             return False
         latest = self._records.latest()
         return (

@@ -21,6 +21,7 @@ through its own replacement does harm.
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
+from model_store.layout import is_aside
 from model_store.objects import READ_LIMIT, ObjectInfo, ObjectStore, tag_of
 from model_store.unlistable import Unlistable, list_everything
 
@@ -100,6 +101,11 @@ class FencedStore:
         self._objects.move(source, target, expected_etag=expected_etag)
 
     def delete(self, key: str) -> None:
-        """Remove one object, if this process may. What is removed must never be written again under the same key."""
-        self._hold()
+        """Remove one object, if this process may. What is removed must never be written again under the same key.
+
+        What an attempt at a version has put aside anybody may remove who has no use for it: so an updater that wakes up
+        late takes back what it wrote in the moment in which it fell asleep.
+        """
+        if not is_aside(key):
+            self._hold()
         self._objects.delete(key)

@@ -183,3 +183,22 @@ class TestVersions:
         assert prune().unfinished == [1]
         assert list(store.list("versions/1/")) == []
         assert late.next_number() == 5
+
+    @pytest.mark.parametrize("late", ["model.onnx", "attempt-1-ab/model.onnx", "attempt-1-ab/manifest.json"])
+    def test_what_was_written_late_goes_and_what_others_put_there_stays(
+        self, publish: Publish, prune: Prune, store: DirectoryStore, record: Record, late: str
+    ) -> None:
+        """By an updater that slept through the end, or the removal, of its version, and was killed when it woke."""
+        for number in range(1, 5):
+            record(number)
+            publish()
+        assert 1 in prune().versions
+        before = [info.key for info in store.list("versions/")]
+        store.write(f"versions/1/{late}", b"late")
+        store.write("versions/4/attempt-1-ab/model.onnx", b"late")
+        mine = ["versions/1/notes.txt", "versions/2/notes.txt", "versions/4/notes/attempt-1/model.onnx"]
+        for key in mine:
+            store.write(key, b"mine")
+        assert prune(dry=True).unfinished == prune().unfinished == [1]
+        assert [info.key for info in store.list("versions/")] == sorted([*before, *mine])
+        assert prune().unfinished == []

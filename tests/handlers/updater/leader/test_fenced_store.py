@@ -1,18 +1,25 @@
 """What an updater writes that slept between the question whether it may and its write."""
 
+import contextlib
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from handlers.bucket.update_documents import Entry, FailedFolder, Reason
 from handlers.bucket.updates import UpdateRecords
+from handlers.updater.errors import LeaseLostError
 from handlers.updater.intake.originals import move_original, write_reasons
 from handlers.updater.leader.fenced_store import FencedStore
 from handlers.updater.leader.lease import KEY, Lease
 from model_store.directory.directory_store import DirectoryStore
 from model_store.objects import ObjectInfo, PreconditionFailedError
+from model_store.versions import VersionStore
+from tests.support.acted_on import Killed, fail
+from tests.support.acted_on import before as before_call
 from tests.support.documents import make_done, make_entry
+from tools.manifests import make_manifest
 
 SHA_OF_ONE = "7692c3ad3540bb803c020b3aee66cd8887123234ea0c6e7143c0add73ff431ed"
 
@@ -111,6 +118,46 @@ def test_the_term_goes_on_where_the_lease_was_removed(store: DirectoryStore) -> 
     later = lease("later", 7)
     later.tend()
     assert (later.state.state, later.epoch) == ("active", 8)
+
+
+@pytest.mark.parametrize("earlier", [False, True], ids=["first attempt", "second attempt"])
+def test_an_attempt_that_slept_takes_back_what_it_put_aside(
+    store: DirectoryStore, tmp_path: Path, earlier: bool
+) -> None:
+    """Found by a walk: the manifest that an updater was about to put aside when it fell asleep stayed for ever."""
+
+    def publish(objects: Any, content: str, epoch: int) -> None:
+        (tmp_path / content).write_text(content, encoding="utf-8")
+        made = make_manifest(1, update_id="000001")
+        VersionStore(objects, lambda: epoch).publish(made, {"model.onnx": tmp_path / content})
+
+    for number in range(100):
+        for info in list(store.list("")):
+            store.delete(info.key)
+        if earlier:
+            with pytest.raises(Killed):
+                publish(before_call(store, 4, fail), "killed", 1)
+        left: dict[str, bytes] = {}
+
+        def overtake(left: dict[str, bytes] = left) -> None:
+            publish(store, "third", 3)
+            left.update(contents(store))
+
+        def hold(left: dict[str, bytes] = left) -> None:
+            if left:
+                raise LeaseLostError("another updater is active")
+
+        sleeper = FencedStore(before_call(store, number, overtake), hold)  # type: ignore[arg-type]  # by __getattr__
+        with contextlib.suppress(LeaseLostError, PreconditionFailedError):
+            publish(sleeper, "second", 2)
+        if not left:
+            break
+        assert contents(store) == left, number
+    assert number > 8
+
+
+def contents(store: DirectoryStore) -> dict[str, bytes]:
+    return {info.key: store.read(info.key) for info in store.list("")}
 
 
 def test_an_update_that_was_begun_late_is_ended_before_the_next_begins(store: DirectoryStore) -> None:
