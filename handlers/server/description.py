@@ -1,6 +1,10 @@
-"""The OpenAPI description of the inference port, and the version of this software. Standard library and PyYAML."""
+"""The OpenAPI description of the inference port, and the version of this software. Standard library and PyYAML.
+
+``python -m handlers.server.description`` prints the description, for tools that want a file and have no server.
+"""
 
 import json
+import sys
 from functools import cache
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
@@ -30,3 +34,7 @@ def openapi() -> dict[str, Any]:
 def openapi_json() -> bytes:
     """The description as it is sent."""
     return json.dumps(openapi(), ensure_ascii=False).encode()
+
+
+if __name__ == "__main__":
+    sys.stdout.buffer.write(openapi_json() + b"\n")

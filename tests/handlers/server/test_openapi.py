@@ -1,6 +1,9 @@
 """The OpenAPI description, and what a running server answers to requests made from it, right and wrong ones."""
 
 import base64
+import json
+import subprocess
+import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -20,6 +23,7 @@ from handlers.server.inference_app import RequestLimits, make_inference_app
 from tests.handlers.torchserve.conftest import MakeImage
 from tests.support.in_thread import InThread
 from tests.support.inference_server import answering
+from tests.support.waiting import PATIENCE
 
 EXAMPLES = 6
 """Of each operation, of right ones and of wrong ones."""
@@ -51,6 +55,11 @@ def test_every_address_is_described(tmp_path: Path) -> None:
     assert {path: methods for path, methods in found.items() if path not in OLDER} == {
         path: methods | ({"PUT"} if "POST" in methods else set()) for path, methods in described.items()
     }
+
+
+def test_the_description_is_a_file_without_a_server() -> None:
+    command = [sys.executable, "-m", "handlers.server.description"]
+    assert json.loads(subprocess.run(command, check=True, capture_output=True, timeout=PATIENCE).stdout) == openapi()
 
 
 @pytest.mark.slow
