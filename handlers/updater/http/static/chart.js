@@ -1,10 +1,11 @@
-// Accuracy over versions as a drawing; it is drawn anew only when a version has been added.
+// Accuracy over versions as a drawing, of the width of its box so that its words keep their size; it is drawn anew only
+// when a version has been added or the box has another width.
 
 import {byId, make, percent} from "./dom.js";
 import {onChange} from "./live.js";
 
 const SVG = "http://www.w3.org/2000/svg";
-const W = 760, H = 250, LEFT = 66, RIGHT = 14, TOP = 12, BOTTOM = 28, LABELS = 16;
+const WIDTH = 560, H = 210, LEFT = 52, RIGHT = 16, TOP = 12, BOTTOM = 28, LABEL = 40;
 let drawn = "";
 
 export function draw(tag, attributes, text) {
@@ -14,9 +15,9 @@ export function draw(tag, attributes, text) {
   return node;
 }
 
-function grid(svg, y) {
+function grid(svg, width, y) {
   for (const tick of [0, .25, .5, .75, 1]) {
-    svg.append(draw("line", {x1: LEFT, x2: W - RIGHT, y1: y(tick), y2: y(tick), class: "grid"}));
+    svg.append(draw("line", {x1: LEFT, x2: width - RIGHT, y1: y(tick), y2: y(tick), class: "grid"}));
     svg.append(draw("text", {x: LEFT - 8, y: y(tick) + 4, "text-anchor": "end"}, 100 * tick + " %"));
   }
 }
@@ -37,14 +38,14 @@ function line(svg, versions, scope, x, y) {
   svg.append(draw("path", {d: path || "M0 0", class: "s-" + scope}), ...dots);
 }
 
-function drawing(versions) {
+function drawing(versions, width) {
   const latest = versions[versions.length - 1];
   const words = `Accuracy of ${versions.length} versions; the latest, version ${latest.version}: ${percent(latest.accuracy.cnn.all)} over all classes`;
-  const svg = draw("svg", {viewBox: `0 0 ${W} ${H}`, role: "img", "aria-label": words});
-  const x = (place) => versions.length === 1 ? (LEFT + W - RIGHT) / 2 : LEFT + place * (W - LEFT - RIGHT) / (versions.length - 1);
+  const svg = draw("svg", {viewBox: `0 0 ${width} ${H}`, role: "img", "aria-label": words});
+  const x = (place) => versions.length === 1 ? (LEFT + width - RIGHT) / 2 : LEFT + place * (width - LEFT - RIGHT) / (versions.length - 1);
   const y = (value) => TOP + (1 - value) * (H - TOP - BOTTOM);
-  grid(svg, y);
-  const step = Math.ceil(versions.length / LABELS);
+  grid(svg, width, y);
+  const step = Math.ceil(versions.length * LABEL / (width - LEFT - RIGHT));
   versions.forEach((version, place) => {
     if (place % step === 0) svg.append(draw("text", {x: x(place), y: H - 8, "text-anchor": "middle"}, "v" + version.version));
   });
@@ -55,9 +56,10 @@ function drawing(versions) {
 export function startChart() {
   onChange(({versions}) => {
     const good = versions.filter((version) => !version.error);
-    const wanted = good.map((version) => version.version).join();
+    const width = byId("chart").clientWidth || WIDTH; // none while another view is shown
+    const wanted = [width, ...good.map((version) => version.version)].join();
     if (wanted === drawn && byId("chart").firstChild) return;
     drawn = wanted;
-    byId("chart").replaceChildren(good.length ? drawing(good) : make("p", {class: "empty"}, "No version yet: teach at least two classes."));
+    byId("chart").replaceChildren(good.length ? drawing(good, width) : make("p", {class: "empty"}, "No version yet: teach at least two classes."));
   });
 }

@@ -16,7 +16,8 @@ function table(name, heads, rows) {
     make("tbody", {}, ...rows.map(([name, ...cells]) => make("tr", {}, make("th", {scope: "row"}, name), ...cells.map((cell) => make("td", {}, cell)))))));
 }
 
-const points = (difference) => `${difference > 0 ? "+" : ""}${(100 * difference).toFixed(1)} points`;
+const signed = (change, digits = 0) => `${change > 0 ? "+" : ""}${change.toFixed(digits)}`;
+const points = (change) => `${signed(100 * change, 1)} points`;
 
 function figures(first, second) {
   const share = (name, read) => {
@@ -29,8 +30,8 @@ function figures(first, second) {
     share("accuracy, old classes", (one) => one.accuracy.cnn.old),
     share("accuracy, new classes", (one) => one.accuracy.cnn.new),
     share("forgetting", (one) => one.forgetting),
-    ["classes", first.class_count, second.class_count, second.class_count - first.class_count],
-    ["exemplars", first.exemplar_count, second.exemplar_count, second.exemplar_count - first.exemplar_count],
+    ["classes", first.class_count, second.class_count, signed(second.class_count - first.class_count)],
+    ["exemplars", first.exemplar_count, second.exemplar_count, signed(second.exemplar_count - first.exemplar_count)],
     ["what it changed", first.changed, second.changed, ""],
   ];
 }
@@ -47,7 +48,7 @@ function moved(first, second) {
 export function openCompare(first, second) {
   const dialog = byId("compare-dialog");
   const [before, after] = [new Set(first.classes || []), new Set(second.classes || [])];
-  const heads = ["", `version ${first.version}`, `version ${second.version}`, "difference"];
+  const heads = ["", `version ${first.version}`, `version ${second.version}`, "change"];
   const damaged = first.error || second.error;
   const content = damaged ? [make("p", {class: "bad"}, damaged)] : [
     table("Figures of both versions", ["Figure", ...heads.slice(1)], figures(first, second)),

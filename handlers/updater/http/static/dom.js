@@ -57,7 +57,7 @@ export function keyedOr(box, items, empty, key, create, update) {
     (node, item) => { if (item !== null && update) update(node, item); });
 }
 
-export const percent = (value) => value === null || value === undefined ? "–" : (100 * value).toFixed(1) + " %";
+export const percent = (value) => value === null || value === undefined ? "–" : (100 * value).toFixed(1) + "\u00a0%"; // the sign stays beside its number
 export const time = (iso) => iso ? new Date(iso).toLocaleString() : "–";
 
 export function interval(bounds, images) {

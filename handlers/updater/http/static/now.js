@@ -77,10 +77,16 @@ function factList(node, rows) {
     ([name]) => make("div", {}, make("dt", {}, name), make("dd", {})), (row, [, value]) => setText(row.children[1], value));
 }
 
+// How an update ended, as a newcomer understands it.
+const RESULTS = {
+  published: "published", refused: "refused by the gate", rejected: "nothing in it could be learnt (Files says why)", failed: "failed",
+  superseded: "gave way to a newer one",
+};
+
 function lastUpdate(last) {
   if (!last) return "No update has run yet.";
   const version = last.version ? `, version ${last.version}` : "";
-  const result = last.refined && last.result === "refused" ? "refined and kept" : last.result;
+  const result = last.refined && last.result === "refused" ? "refined and kept" : RESULTS[last.result] || last.result;
   return `None runs. Last: update ${last.id}, ${result}${version}, ${time(last.finished_at)}${last.reason ? ". " + last.reason : ""}`;
 }
 

@@ -97,9 +97,11 @@ function leftOut(plan) {
   const parts = [];
   if (plan.hidden) parts.push(count(plan.hidden, "hidden file"));
   if (plan.others) parts.push(count(plan.others, "file") + " that " + (plan.others === 1 ? "is" : "are") + " not an image");
-  parts.push(...plan.unclear);
   return parts.length ? "Left out: " + parts.join("; ") + "." : "";
 }
+
+// What a person has to say before these are learnt, too.
+const unclear = (plan) => plan.unclear.map((sentence) => sentence + ". ").join("");
 
 // The update after the last drop has ended: its notice says how.
 function tellEnd({status}) {
@@ -124,7 +126,7 @@ function ask(plan, names) {
   const go = make("button", {type: "button", class: "main", click: () => send(uploadsOf(plan, dropName()), names)}, "Upload and learn");
   byId("teach-plan").replaceChildren(
     make("ul", {class: "plan"}, ...[...plan.classes].slice(0, 30).map(([name, list]) => make("li", {}, `${name}: ${count(list.length, "image")}`))),
-    make("p", {class: "soft"}, (names.length > 30 ? `and ${count(names.length - 30, "class")} more. ` : "") + leftOut(plan)),
+    make("p", {class: "soft"}, (names.length > 30 ? `and ${count(names.length - 30, "class")} more. ` : "") + unclear(plan) + leftOut(plan)),
     make("p", {class: "bar"}, go, make("button", {type: "button", click: forget}, "Cancel")));
   return go;
 }
@@ -134,7 +136,8 @@ function propose() {
   const plan = planClasses(reading, byId("teach-class").value.trim());
   const names = [...plan.classes.keys()];
   if (names.length) return ask(plan, names);
-  byId("teach-plan").replaceChildren(make("p", {class: "bad"}, "There is no image to learn yet. " + leftOut(plan)));
+  byId("teach-plan").replaceChildren(make("p", {class: plan.unclear.length ? "warn" : "bad"},
+    (unclear(plan) || "There is no image to learn yet. ") + leftOut(plan)));
   return byId("teach-class");
 }
 

@@ -33,7 +33,7 @@ function example(number) {
       notice(error.message, "bad");
     }
   }}, make("summary", {}, "Use it elsewhere"),
-  make("p", {}, make("a", {href: `api/versions/${number}/model.zip`, download: ""}, "Download model.onnx with its class names"), ", and this example:"), code);
+  make("p", {}, make("a", {href: `api/versions/${number}/model.zip`, download: ""}, "Download model.onnx with its class names")), make("p", {}, "Then, with Python:"), code);
 }
 
 function tick(version) {
@@ -67,8 +67,8 @@ function row(version) {
   back.setAttribute("aria-label", `Roll back to version ${version.version}`);
   back.addEventListener("click", () => during(back, () => rollback(version)));
   const report = version.report ? make("p", {}, make("a", {href: `versions/${version.version}/report`}, `Report of version ${version.version}`)) : null;
-  const figures = [["all classes", `${percent(version.accuracy.cnn.all)} (${interval(version.interval, version.images)})`],
-    ["old", percent(version.accuracy.cnn.old)], ["new", percent(version.accuracy.cnn.new)],
+  const figures = [["accuracy", `${percent(version.accuracy.cnn.all)} (${interval(version.interval, version.images)})`],
+    ["of old classes", percent(version.accuracy.cnn.old)], ["of new classes", percent(version.accuracy.cnn.new)],
     ["classes", version.class_count], ["learning", duration(version.timings.learn)], ["made", time(version.created_at)]];
   return make("li", {class: "version"},
     make("div", {class: "bar"}, make("h3", {}, `Version ${version.version}`), make("span", {class: "chip"}), tick(version), back),

@@ -38,8 +38,9 @@ def write_report(update: Update, spec: VersionSpec) -> dict[str, Path]:
     doubts = _doubts(update, spec) if spec.is_phase else None
     report = make_report(spec, update.plan, evaluation, update.timings(), doubts)
     if doubts is not None and doubts.share > WARNED_SHARE:
+        found = len(doubts.mislabelled) + doubts.left_out
         message = (
-            f"{doubts.share:.0%} of the {doubts.judged} images of update {update.id} look mislabelled: "
+            f"{found} of {doubts.judged} images of update {update.id} look mislabelled: "
             f"see the report of version {spec.number} (lucir report {spec.number})"
         )
         logger.warning(message)

@@ -10,6 +10,7 @@ import pytest
 from playwright.sync_api import Browser, Page, expect
 
 from handlers.updater.http import page as page_module
+from handlers.updater.metrics import UPDATE_RESULTS
 from handlers.updater.pace import Pace
 from handlers.updater.service import Updater
 from handlers.updater.status import Phase
@@ -25,6 +26,8 @@ from tools.large_store import fill_store
 pytestmark = needs_browser
 
 VIEWS = ("home", "classes", "versions", "files")
+LEAST_LETTERS = 11
+"""CSS pixels of the smallest letters."""
 
 
 @pytest.fixture
@@ -61,6 +64,9 @@ def test_everybody_can_use_each_view(browser: Browser, address: str, window: dic
     with opened(browser, address, **window) as page:
         for view in VIEWS:
             loaded(page, view)
+            for words in page.locator("#chart text").all() if view == "home" else ():
+                assert words.evaluate("node => 12 * node.getScreenCTM().a") >= LEAST_LETTERS, words.text_content()
+                assert words.evaluate("node => node.getBBox().x") >= 0, f"{words.text_content()} is cut off"
             assert findings(page) == [], view
             assert page.evaluate("document.documentElement.scrollWidth") <= window["viewport"]["width"], view
         loaded(page, "classes")
@@ -128,6 +134,19 @@ def test_an_empty_store_says_how_to_begin(browser: Browser, client: httpx.Client
         expect(page.locator("#try-hint")).to_have_text("Nothing is learnt yet: teach two classes first.")
         expect(page.locator("#phase")).to_have_text("No update has run yet.")
         assert findings(page) == []
+
+
+def test_how_an_update_ended_has_words_for_people(browser: Browser, address: str, updater: Updater) -> None:
+    updater.status.set_phase(None)
+    updater.status.set_last_update({"id": "7", "result": "rejected", "version": None, "finished_at": "2026-01-01"})
+    with opened(browser, address, **DESKTOP) as page:
+        expect(page.locator("#phase")).to_contain_text("update 7, nothing in it could be learnt (Files says why)")
+
+
+def test_each_result_of_an_update_has_words_for_people() -> None:
+    script = (Path(page_module.__file__).parent / "static" / "now.js").read_text(encoding="utf-8")
+    named = re.findall(r'(\w+): "', script.partition("const RESULTS = {")[2].partition("};")[0])
+    assert set(named) == set(UPDATE_RESULTS)
 
 
 def test_each_step_of_an_update_has_words_for_people() -> None:
