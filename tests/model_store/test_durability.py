@@ -42,6 +42,11 @@ def test_a_write(store: DirectoryStore, events: Events) -> None:
     assert events == [("content", False), ("archive/ant", True)]
 
 
+def test_folders_that_are_new(store: DirectoryStore, events: Events) -> None:
+    store.write("archive/bee/deep/1.png", b"one")
+    assert events == [("content", False), *((name, False) for name in ("archive", "archive/bee", "archive/bee/deep"))]
+
+
 def test_a_file_that_is_created_once(store: DirectoryStore, events: Events, tmp_path: Path) -> None:
     (tmp_path / "one").write_bytes(b"one")
     store.upload("archive/ant/1.png", tmp_path / "one", only_if_absent=True)

@@ -1,11 +1,18 @@
 """S3 servers that do not honour conditions, or that change an object while it is moved."""
 
+from pathlib import Path
 from typing import Any, ClassVar
 
 import pytest
 from minio import Minio
 
-from model_store.objects import ObjectNotFoundError, ObjectTooLargeError, PreconditionFailedError, StoreError
+from model_store.objects import (
+    ObjectNotFoundError,
+    ObjectTooLargeError,
+    PreconditionFailedError,
+    StoreError,
+    StoreUnavailableError,
+)
 from model_store.s3.s3_store import COPY_LIMIT
 from tests.support.bad_s3 import Fake, connect, etag_of, fake, raw, serving
 from tools.servers.server import Server
@@ -13,13 +20,18 @@ from tools.servers.server import Server
 
 class TestConditions:
     @pytest.mark.parametrize("conditions", ["ignored", "refused"])
-    def test_without_them_it_is_a_single_writer(self, conditions: str, caplog: pytest.LogCaptureFixture) -> None:
+    def test_without_them_it_is_a_single_writer(
+        self, conditions: str, caplog: pytest.LogCaptureFixture, tmp_path: Path
+    ) -> None:
+        (tmp_path / "2").write_bytes(b"2")
         with fake(conditions=conditions) as (store, server):
             assert not store.conditional_writes
             assert "only one process may write" in caplog.text
             first = store.write("a", b"1", only_if_absent=True)
             with pytest.raises(PreconditionFailedError):
                 store.write("a", b"2", only_if_absent=True)
+            with pytest.raises(PreconditionFailedError):
+                store.upload("a", tmp_path / "2", only_if_absent=True)
             store.replace("a", b"3", expected_etag=first.etag)
             with pytest.raises(PreconditionFailedError):
                 store.replace("a", b"4", expected_etag=first.etag)
@@ -50,6 +62,15 @@ class TestConditions:
             server.lose_answers = False
             with pytest.raises(PreconditionFailedError):  # equal content of another writer is no success of ours
                 store.write("a", b"mine too", only_if_absent=True)
+
+    def test_a_lost_write_that_another_came_before_has_failed(self) -> None:
+        with fake(conditions="honoured", lose_requests=True) as (store, server):
+            for another in (b"short", b"longer than mine"):
+                server.objects["/lucir/a"] = another
+                with pytest.raises(PreconditionFailedError, match="another writer came first"):
+                    store.write("a", b"mine!", only_if_absent=True)
+            with pytest.raises(StoreUnavailableError):
+                store.write("b", b"mine!", only_if_absent=True)
 
     def test_a_conflict_under_way_is_waited_for(self) -> None:
         with fake(conditions="honoured", conflicts=2) as (store, server):

@@ -26,6 +26,7 @@ class Fake(BaseHTTPRequestHandler):
     requests: ClassVar[list[str]]
     conditions = "ignored"  # or "refused", "unquoted", "honoured"
     lose_answers = False  # do what a conditional write asks, and die before saying so
+    lose_requests = False  # die before doing what a conditional write asks
     conflicts = 0  # answer 409 to so many conditional writes
 
     def log_message(self, format: str, *args: object) -> None:
@@ -43,6 +44,9 @@ class Fake(BaseHTTPRequestHandler):
             if kind.conflicts and ".lucir" not in key:
                 kind.conflicts -= 1
                 return self.answer(409, _xml("ConditionalRequestConflict"))
+            if kind.lose_requests and ".lucir" not in key:
+                self.close_connection = True
+                return self.connection.close()
             if kind.conditions != "ignored" and not self._holds(key, match, absent):
                 return self.answer(412, _xml("PreconditionFailed"))
         kind.objects[key] = data

@@ -37,7 +37,7 @@ TESTS: dict[str, tuple[str, ...]] = {
     "model_store/s3/conditional.py": S3_TESTS,
     "model_store/s3/s3_store.py": S3_TESTS,
     "handlers/bucket/updates.py": UPDATER_TESTS,
-    "handlers/bucket/edit_requests.py": ("tests/handlers/updater/http/test_edits.py",),
+    "handlers/bucket/edit_requests.py": ("tests/handlers/bucket/test_edit_requests.py",),
     "handlers/retention/policy.py": ("tests/handlers/retention",),
     "handlers/updater/context/decoded_images.py": ("tests/handlers/updater/training/test_arrays.py", *INTAKE_TESTS),
     "handlers/updater/context/update.py": (*UPDATER_TESTS, *WORKFLOW_TESTS),
@@ -59,6 +59,12 @@ EXPLAINED: dict[tuple[str, str], str] = {
     ("model_store/publication.py", "if claim.attempt != self._attempt or claim.folder  too early"): (
         "what lies aside is needed no more once the sealed files are in place, before the manifest as after it; a kill "
         "in between leaves the seal, and whoever finds that completes the version"
+    ),
+    ("model_store/mirror.py", "if aside.is_dir() and (not aside.is_symlink()): too early"): (
+        "what stood there has been renamed away in either order; only the moment without a copy is longer"
+    ),
+    ("handlers/bucket/edit_requests.py", "write() replaces what is there"): (
+        "the name of a request has 32 random bits and a millisecond: nothing else is ever there"
     ),
 }
 """Mutants that no test can notice, since nothing that matters changes, by file and change: why."""

@@ -60,6 +60,16 @@ class TestVersions:
         for number in versions.numbers():
             versions.rollback(number)
 
+    def test_a_provisional_parent_of_the_served_one_stays(
+        self, publish: Publish, prune: Prune, versions: VersionStore
+    ) -> None:
+        publish()
+        publish(kind="provisional")
+        publish(2)
+        versions.rollback(3)
+        prune()
+        assert versions.numbers() == [1, 2, 3, 4]
+
     def test_the_one_served_before_stays_though_it_is_old(
         self, publish: Publish, prune: Prune, versions: VersionStore
     ) -> None:
