@@ -61,7 +61,7 @@ def lucir_heads(units: Rows, labels: Labels) -> list[Head]:
 HEADS = {"photo": analytic_heads, "photo_lucir": lucir_heads}
 
 
-def falls(photos: Photos, preset: str, images: int, choices: range = CHOICES) -> dict[str, Any]:
+def falls(photos: Photos, preset: str, images: int, choices: range) -> dict[str, Any]:
     """Of each choice the largest fall, and the share of all images that is right after the last drop."""
     largest, last = [], []
     units = unit_rows(photos.features)
@@ -100,13 +100,15 @@ def main() -> None:
     parser.add_argument("folder", type=Path)
     parser.add_argument("--presets", choices=sorted(HEADS), nargs="+", default=sorted(HEADS))
     parser.add_argument("--images", type=int, nargs="+", default=list(IMAGES))
+    parser.add_argument("--choices", type=int, default=len(CHOICES))
     parser.add_argument("--output", type=Path)
     arguments = parser.parse_args()
     photos = read(arguments.folder)
     large = [rows for rows in photos.folders if len(rows) >= LEARNT + ASKED]
     if len(large) < sum(DROPS) or len(large) < len(photos.folders):
         raise SystemExit(f"{arguments.folder}: give {sum(DROPS)} classes or more, each of {LEARNT + ASKED} images")
-    rows = [falls(photos, preset, images) for preset in arguments.presets for images in arguments.images]
+    choices = CHOICES[: arguments.choices]
+    rows = [falls(photos, preset, images, choices) for preset in arguments.presets for images in arguments.images]
     show({"machine": machine(), "rows": rows}, arguments.output)
 
 
