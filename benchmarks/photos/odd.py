@@ -13,7 +13,7 @@ from lucir_core.frozen.suspects import mislabelled, neighbour_votes
 
 SPLITS = range(2001, 2017)
 """Seeds of choices of 12 known and 4 unknown classes; not those that the score was chosen on."""
-UNKNOWN_SPLITS = range(2001, 2101)
+UNKNOWN_SPLITS = range(3001, 3101)
 """Of images of unlearnt classes more: from one choice to the next the share that is flagged differs by 10 points."""
 KNOWN, LEARNT, ASKED, SHARE = 12, 45, 15, 0.2
 
