@@ -32,7 +32,6 @@ function figures(first, second) {
     share("forgetting", (one) => one.forgetting),
     ["classes", first.class_count, second.class_count, signed(second.class_count - first.class_count)],
     ["exemplars", first.exemplar_count, second.exemplar_count, signed(second.exemplar_count - first.exemplar_count)],
-    ["what it changed", first.changed, second.changed, ""],
   ];
 }
 
@@ -51,6 +50,7 @@ export function openCompare(first, second) {
   const heads = ["", `version ${first.version}`, `version ${second.version}`, "change"];
   const damaged = first.error || second.error;
   const content = damaged ? [make("p", {class: "bad"}, damaged)] : [
+    ...[first, second].map((one) => make("p", {}, `Version ${one.version}: ${one.changed}.`)),
     table("Figures of both versions", ["Figure", ...heads.slice(1)], figures(first, second)),
     make("p", {}, `Only in version ${second.version}: ${named(second.classes.filter((name) => !before.has(name)))}.`),
     make("p", {}, `Only in version ${first.version}: ${named(first.classes.filter((name) => !after.has(name)))}.`),

@@ -104,6 +104,7 @@ def test_versions_are_gone_back_to_and_their_classes_changed(person: tuple[Page,
     hands.press(page.get_by_role("button", name="Compare two"))
     dialog = page.locator("#compare-dialog")
     expect(dialog).to_contain_text("Only in version 3: cat, dog, owl.")
+    expect(dialog).to_contain_text("Version 1: learnt 'zero' (6 images), 'one' (6 images).")
     assert dialog.evaluate(WHOLE_WIDTH), "something beside the table makes it narrow"
     dialog.evaluate("box => box.scrollTo(0, box.scrollHeight)")
     expect(dialog.get_by_role("button", name="Close")).to_be_in_viewport(ratio=1)
