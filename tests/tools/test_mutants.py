@@ -20,8 +20,8 @@ def change(self):
 def test_each_hold_precondition_sync_and_refusal_goes_once() -> None:
     found = sorted((one for one in mutants(SOURCE) if "too early" not in one.what), key=lambda mutant: mutant.line)
     assert [(mutant.line, mutant.what) for mutant in found] == [
-        (3, "without _hold()"),
-        (4, "without fsync()"),
+        (3, "without self._hold()"),
+        (4, "without os.fsync(descriptor)"),
         (5, "without a refusal"),
         (7, "write() replaces what is there"),
         (8, "replace() without its condition"),

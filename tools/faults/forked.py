@@ -89,8 +89,9 @@ def _has_ended(updater: service.Updater, update: str) -> bool:
 
 
 def _stands_by(updater: service.Updater) -> bool:
-    state: str = updater.status.snapshot()["lease"]["state"]
-    return state == "standby"
+    """Whether it knows that another is active, and has left its update: what it does on its way out counts."""
+    left = updater._runner is None and not updater._started  # noqa: SLF001 (as above)
+    return left and updater.status.snapshot()["lease"]["state"] == "standby"
 
 
 def _forking(data: Path, kill: Kill | None, notes: Path) -> type:

@@ -55,6 +55,7 @@ TESTS: dict[str, tuple[str, ...]] = {
 }
 """The tests that are to notice, by file. Servers are left out, but for the S3 client, which needs
 one: what a mutant breaks elsewhere, a folder shows as well."""
+UNREAD = "without both files the originals are read again: a power cut costs time, and nothing else"
 EXPLAINED: dict[tuple[str, str], str] = {
     ("model_store/publication.py", "if claim.attempt != self._attempt or claim.folder  too early"): (
         "what lies aside is needed no more once the sealed files are in place, before the manifest as after it; a kill "
@@ -63,6 +64,16 @@ EXPLAINED: dict[tuple[str, str], str] = {
     ("model_store/mirror.py", "if aside.is_dir() and (not aside.is_symlink()): too early"): (
         "what stood there has been renamed away in either order; only the moment without a copy is longer"
     ),
+    ("handlers/retention/policy.py", "without self._hold(number, _NEEDED)"): (
+        "what the unfinished update has made is named by its plan, which is held already"
+    ),
+    ("handlers/updater/context/decoded_images.py", "without os.fsync(file.fileno())"): UNREAD,
+    ("handlers/updater/context/decoded_images.py", "without sync_folder(self._folder)"): UNREAD,
+    ("handlers/updater/context/decoded_images.py", "sync_folder(self._folder) too early"): UNREAD,
+    ("handlers/updater/leader/data_folder.py", "without os.fsync(self._descriptor)"): (
+        "a name that a power cut took is chosen anew, as on the first start"
+    ),
+    ("handlers/updater/context/decoded_images.py", "(folder / DECODED).unlink(missing_ok=True) too early"): UNREAD,
     ("handlers/bucket/edit_requests.py", "write() replaces what is there"): (
         "the name of a request has 32 random bits and a millisecond: nothing else is ever there"
     ),

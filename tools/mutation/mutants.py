@@ -62,8 +62,9 @@ def _mutate(node: ast.AST) -> str | None:
     if isinstance(node, ast.Expr) and isinstance(node.value, ast.Call):
         name = _name(node.value.func)
         if name in DROPPED_CALLS:
+            what = f"without {ast.unparse(node)[:60]}"
             node.value = ast.Constant(value=None)
-            return f"without {name}()"
+            return what
     if isinstance(node, ast.If) and len(node.body) == 1 and not node.orelse and _refuses(node.body[0]):
         node.test = ast.Constant(value=False)
         return "without a refusal"

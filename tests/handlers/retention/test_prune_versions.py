@@ -100,8 +100,9 @@ class TestVersions:
     def test_young_ones_stay(self, publish: Publish, prune: Prune, versions: VersionStore) -> None:
         for days in (40, 20, 10, 5, 4, 3):
             publish(days=days)
-        prune(keep_days=15)
+        pruned = prune(keep_days=15)
         assert versions.numbers() == [3, 4, 5, 6]
+        assert pruned.kept[3] == "younger than 15 days"
 
     def test_provisional_ones_go_first_and_are_none_of_the_counted(
         self, publish: Publish, prune: Prune, versions: VersionStore, record: Record
@@ -137,6 +138,13 @@ class TestVersions:
         assert list(pruned.versions) == [2]
         assert "damaged" in pruned.kept[1]
         assert (root / "versions/1/model.onnx").exists()
+
+    def test_damaged_ones_are_named_wherever_they_stand(self, publish: Publish, prune: Prune, root: Path) -> None:
+        publish(8)
+        for number in (1, 6):  # below the first young one, and above it
+            (root / f"versions/{number}/manifest.json").write_text("{")
+        pruned = prune(keep_days=2)
+        assert [number for number, why in pruned.kept.items() if "damaged" in why] == [6, 1]
 
     @pytest.mark.parametrize("pointer", ["{", '{"version": 9, "previous": null, "reason": "", "changed_at": 0}'])
     def test_a_pointer_that_is_damaged_or_leads_nowhere_removes_nothing_it_could_mean(
