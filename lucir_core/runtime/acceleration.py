@@ -47,18 +47,17 @@ class Acceleration:
     """On a GPU: products of float32 matrices on its tensor cores; the fastest convolutions for whole batches of
     training are searched for."""
 
-    fused: bool = False
-    """Where asked for: on a GPU with Triton, normalisation, addition and activation of residual networks for small
-    images in two kernels each way, weights converted to bfloat16 in one (`lucir_core.models.fused`)."""
+    fused: bool = True
+    """On a GPU with Triton: normalisation, addition and activation of residual networks for small images in two kernels
+    each way, weights converted to bfloat16 in one (`lucir_core.models.fused`)."""
+    epoch_graphs: bool = True
+    """Where all images are at hand: the batches of a whole epoch by one loop that asks nobody
+    (`lucir_core.training.recorded_epoch`). On a GPU gathering, augmentation, step and sums of a batch are one CUDA
+    graph, and the last, smaller batch has its own."""
 
     compiled: bool = False
     """Where asked for: torch.compile for training and teacher, which fuses normalisation, activation and addition.
     Needs a C++ compiler, on a GPU Triton too, and takes a minute; what was compiled is kept for later processes."""
-
-    epoch_graphs: bool = False
-    """Where asked for: on a GPU gathering, augmentation, step and sums of every batch in one graph, the last, smaller
-    batch in its own (`lucir_core.training.recorded_epoch`). On a CPU the same code without graphs. Not yet run on a
-    GPU: `lucir bench speed` measures it and checks it against the plain step."""
 
     @classmethod
     def parse(cls, text: str) -> Self:

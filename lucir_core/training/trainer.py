@@ -92,8 +92,9 @@ def train_stage(
         parameter.requires_grad_(id(parameter) in chosen)
     alone = world().size == 1 and stage.gradient_noise is None
     on_gpu = images.device.type == "cuda"
-    whole_epochs = acceleration.epoch_graphs and alone and (images.is_resident or not on_gpu)
-    captured = alone and on_gpu and (acceleration.captured or whole_epochs)
+    captured = alone and on_gpu and acceleration.captured
+    at_hand = captured and images.is_resident if on_gpu else not images.is_slow
+    whole_epochs = acceleration.epoch_graphs and alone and at_hand
     # A graph keeps the numbers it was recorded with; a tensor is read again at every step.
     lr = torch.tensor(stage.schedule.lr, device=images.device) if captured else stage.schedule.lr
     optimiser = torch.optim.SGD(trained, lr=lr, momentum=stage.momentum, weight_decay=stage.weight_decay, fused=True)

@@ -46,9 +46,8 @@ def variants(device: str) -> tuple[Variant, ...]:
     """The reference, our loop, our loop without its teacher, and with one acceleration off at a time."""
     on_processor = device == "cpu"
     names = ["channels_last", "folded_teacher"]
-    names += ["keep_memory"] if on_processor else ["bfloat16", "captured", "tensor_float32"]
-    asked_for = [] if on_processor else ["epoch_graphs", "fused", *(["compiled"] if has_compiler() else [])]
-    together = [] if on_processor else [f"auto,+epoch_graphs,+{name}" for name in asked_for[1:]]
+    names += ["keep_memory"] if on_processor else ["bfloat16", "captured", "tensor_float32", "fused", "epoch_graphs"]
+    compiled = () if on_processor or not has_compiler() else (Variant("with compiled", "ours", "auto,+compiled"),)
     return (
         Variant("reference", "reference", spins=True),
         Variant("ours", "ours"),
@@ -56,8 +55,7 @@ def variants(device: str) -> tuple[Variant, ...]:
         *((Variant(BEST, "ours", "auto,+compiled", spins=True),) if on_processor and has_compiler() else ()),
         Variant("no teacher", "ours", settings=NO_TEACHER),
         *(Variant(f"without {name}", "ours", f"auto,-{name}") for name in names),
-        *(Variant(f"with {name}", "ours", f"auto,+{name}") for name in asked_for),
-        *(Variant(f"with {text.removeprefix('auto,+').replace(',+', ' and ')}", "ours", text) for text in together),
+        *compiled,
         Variant("all off", "ours", "off"),
         Variant("all off, threads spin", "ours", "off", spins=True),
     )
@@ -164,7 +162,7 @@ def compare(
 def equality(dataset: Dataset, device: str, plan: Plan) -> dict[str, dict[str, float | bool]]:
     """One step with each acceleration that acts on the device beside the plain one (`speed.equality`)."""
     images, labels = phase_images(dataset)
-    names = ["channels_last", "folded_teacher", "epoch_graphs"]
+    names = ["channels_last", "folded_teacher", "epoch_graphs" if device == "cpu" else "captured,+epoch_graphs"]
     if device != "cpu":
         names += ["captured", "fused", "tensor_float32", "bfloat16", *(["compiled"] if has_compiler() else [])]
     settings = {"network": plan.network, "batch_size": plan.batch_size}
