@@ -12,7 +12,7 @@ from lucir_core.errors import ConfigError
 from lucir_core.models import create_backbone
 from lucir_core.models.branched import BranchedBackbone
 from lucir_core.models.folding import folded
-from lucir_core.models.fused.fused_norm import fuse
+from lucir_core.models.fused.fused_norm import fuse, kernels_run
 from lucir_core.models.fused.low_weights import convert_convolutions, convolved_in
 from lucir_core.models.heads import HEADS, AnalyticHead, Head
 from lucir_core.runtime.acceleration import AUTO, Acceleration
@@ -144,7 +144,7 @@ def teacher_of(model: IncrementalModel, device: str, acceleration: Acceleration 
     """A frozen copy of `model` on `device`, made to compute fast; its parameters are not those of `model` any more."""
     teacher = frozen_copy(model)
     teacher.frozen = True
-    if acceleration.folded_teacher and not acceleration.fuses(torch.device(device)):
+    if acceleration.folded_teacher and not _fuses(torch.device(device), acceleration):
         teacher.backbone = folded(teacher.backbone)
     return place(teacher, device, acceleration)
 
@@ -154,7 +154,7 @@ def place(model: IncrementalModel, device: str, acceleration: Acceleration = AUT
     layout = torch.channels_last if acceleration.channels_last else torch.contiguous_format
     model.to(device=torch.device(device), memory_format=layout)  # type: ignore[call-overload]  # no stub
     model.backbone_type = acceleration.backbone_type(torch.device(device))
-    fuses = acceleration.fuses(torch.device(device))
+    fuses = _fuses(torch.device(device), acceleration)
     fuse(model.backbone.modules(), on=fuses)
     model.converts_together = fuses and model.backbone_type is not None and not model.frozen
     if fuses and model.backbone_type is not None and model.frozen:
@@ -162,3 +162,7 @@ def place(model: IncrementalModel, device: str, acceleration: Acceleration = AUT
     if acceleration.compiles(torch.device(device)):
         model.backbone.compile()
     return model
+
+
+def _fuses(device: torch.device, acceleration: Acceleration) -> bool:
+    return acceleration.fuses(device) and kernels_run(device)

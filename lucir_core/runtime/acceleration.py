@@ -48,8 +48,9 @@ class Acceleration:
     training are searched for."""
 
     fused: bool = True
-    """On a GPU with Triton: normalisation, addition and activation of residual networks for small images in two kernels
-    each way, weights converted to bfloat16 in one (`lucir_core.models.fused`)."""
+    """On a GPU for which Triton makes kernels (it needs a C compiler): normalisation, addition and activation of
+    residual networks for small images in two kernels each way, weights converted together (`lucir_core.models.fused`).
+    """
     epoch_graphs: bool = True
     """Where all images are at hand: the batches of a whole epoch by one loop that asks nobody
     (`lucir_core.training.recorded_epoch`). On a GPU gathering, augmentation, step and sums of a batch are one CUDA
@@ -78,8 +79,8 @@ class Acceleration:
         return self.compiled and device.type in ("cpu", "cuda")
 
     def fuses(self, device: torch.device) -> bool:
-        """Whether normalisations are computed with what follows them on this device; compiled networks do so."""
-        return self.fused and not self.compiled and device.type == "cuda" and has_triton(device)
+        """Whether normalisations are to be computed with what follows them on this device; compiled networks do so."""
+        return self.fused and not self.compiled and device.type == "cuda"
 
     def backbone_type(self, device: torch.device) -> torch.dtype | None:
         """The type that backbones compute in on this device; None for float32."""
@@ -96,11 +97,6 @@ def has_bfloat16(device: torch.device) -> bool:
     148 to 197 images per second, ResNet-18 on 128x128 pixels 0.74 to 0.52 s per step. The convolutions gain nothing.
     """
     return device.type == "cuda" and torch.cuda.get_device_capability(device) >= (8, 0)
-
-
-def has_triton(device: torch.device) -> bool:
-    """Whether Triton is installed and makes kernels for this GPU."""
-    return importlib.util.find_spec("triton") is not None and torch.cuda.get_device_capability(device) >= (7, 0)
 
 
 def has_compiler() -> bool:

@@ -1,11 +1,15 @@
 """A normalisation with what follows it in a block: in one go where the model was placed so, else step by step."""
 
+import logging
 from collections.abc import Iterable
+from functools import cache
 from typing import cast
 
 import torch
 from torch import Tensor, nn
 from torch.nn import functional
+
+logger = logging.getLogger(__name__)
 
 
 def normalised(norm: nn.Module, x: Tensor, residual: Tensor | None = None, *, relu: bool = True) -> Tensor:
@@ -26,6 +30,22 @@ def fuse(modules: Iterable[nn.Module], *, on: bool) -> None:
     for module in modules:
         if isinstance(module, nn.BatchNorm2d):
             module.fuses = on  # type: ignore[assignment]  # a flag, no part of the state
+
+
+@cache
+def kernels_run(device: torch.device) -> bool:
+    """Whether the kernels can be made for this device and run, found out by one of them; a warning says why not.
+
+    Triton needs a C compiler and Python's headers where they are made, which a slim image may lack.
+    """
+    norm = nn.BatchNorm2d(16).to(device).eval()
+    try:
+        with torch.no_grad():
+            _in_one_go(norm, torch.zeros(1, 16, 1, 1, device=device), None, relu=True).cpu()
+    except Exception as error:  # noqa: BLE001  # whatever the import, the compiler, the driver say: training goes on without
+        logger.warning("normalisation is not fused: Triton makes no kernels here", extra={"error": str(error)})
+        return False
+    return True
 
 
 def _is_fusible(norm: nn.BatchNorm2d, x: Tensor, residual: Tensor | None) -> bool:

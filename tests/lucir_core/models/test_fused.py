@@ -1,5 +1,6 @@
 """Normalisations computed with what follows them, and weights converted together, are what they are one by one."""
 
+import logging
 import os
 import subprocess
 import sys
@@ -8,6 +9,7 @@ import pytest
 import torch
 
 from lucir_core.models import create_backbone
+from lucir_core.models.fused.fused_norm import kernels_run
 from lucir_core.models.fused.low_weights import convert_convolutions, convolved_in
 
 
@@ -17,6 +19,12 @@ def test_the_kernels_compute_what_pytorch_computes() -> None:
     command = [sys.executable, "-m", "tests.support.interpreted_norms"]
     ended = subprocess.run(command, env=environment, capture_output=True, encoding="utf-8", check=False, timeout=240)
     assert ended.returncode == 0, ended.stderr[-2000:]
+
+
+def test_where_no_kernels_can_be_made_a_warning_says_so(caplog: pytest.LogCaptureFixture) -> None:
+    kernels_run.cache_clear()
+    assert not kernels_run(torch.device("cpu"))
+    assert [record.levelno for record in caplog.records] == [logging.WARNING]
 
 
 def test_weights_converted_together_give_the_gradients_of_autocast() -> None:
