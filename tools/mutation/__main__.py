@@ -40,7 +40,7 @@ TESTS: dict[str, tuple[str, ...]] = {
     "handlers/bucket/edit_requests.py": ("tests/handlers/bucket/test_edit_requests.py",),
     "handlers/retention/policy.py": ("tests/handlers/retention",),
     "handlers/updater/context/decoded_images.py": ("tests/handlers/updater/training/test_arrays.py", *INTAKE_TESTS),
-    "handlers/updater/context/update.py": (*UPDATER_TESTS, *WORKFLOW_TESTS),
+    "handlers/updater/context/update.py": ("tests/handlers/updater/context", *UPDATER_TESTS, *WORKFLOW_TESTS),
     "handlers/updater/leader/data_folder.py": (*UPDATER_TESTS, "tests/handlers/updater/test_main.py"),
     "handlers/updater/leader/fenced_store.py": UPDATER_TESTS,
     "handlers/updater/leader/lease.py": UPDATER_TESTS,
@@ -74,6 +74,9 @@ EXPLAINED: dict[tuple[str, str], str] = {
         "a name that a power cut took is chosen anew, as on the first start"
     ),
     ("handlers/updater/context/decoded_images.py", "(folder / DECODED).unlink(missing_ok=True) too early"): UNREAD,
+    ("handlers/updater/intake/second_look.py", "write() replaces what is there"): (
+        "the marker says by its name that a drop is complete, whoever wrote it and whatever is in it"
+    ),
     ("handlers/bucket/edit_requests.py", "write() replaces what is there"): (
         "the name of a request has 32 random bits and a millisecond: nothing else is ever there"
     ),

@@ -77,8 +77,10 @@ class TestVersions:
             publish(parent=None if number != 7 else 6)
         versions.rollback(1)
         versions.rollback(7)
-        prune()
+        pruned = prune()
         assert versions.numbers() == [1, 6, 7]
+        assert pruned.kept[1] == "served before: a rollback goes there first"
+        assert list(pruned.versions) == [2, 3, 4, 5]
 
     def test_recent_refused_ones_stay(self, publish: Publish, prune: Prune, versions: VersionStore) -> None:
         """They were never pointed to; a person may still force them."""

@@ -114,6 +114,27 @@ def test_a_file_that_grows_goes_back_when_it_rests(room: Room, writer: IO[bytes]
     assert room.look(100) == []
 
 
+def test_a_file_that_grows_while_it_is_given_back_stays(
+    room: Room, writer: IO[bytes], whole: bytes, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    writer.write(whole[60:-5])
+    room.look()
+    move = room.store.move
+
+    def late(source: str, target: str, *, expected_etag: str | None = None) -> None:
+        writer.write(whole[-5:])
+        monkeypatch.undo()
+        move(source, target, expected_etag=expected_etag)
+
+    monkeypatch.setattr(room.store, "move", late)
+    room.look(SETTLE)
+    assert REJECTED in room.keys("rejected/")
+    assert CUT not in room.keys("incoming/")
+    room.look()
+    assert room.look(SETTLE) == [CUT]
+    assert room.store.read(CUT) == whole
+
+
 def test_a_new_process_watches_what_earlier_ones_rejected(room: Room, writer: IO[bytes], whole: bytes) -> None:
     writer.write(whole[60:])
     room.start()
