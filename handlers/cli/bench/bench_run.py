@@ -133,10 +133,13 @@ def carry_out(
     console = Console(quiet=not world().is_main_process)
     acceleration = Acceleration.parse(how.acceleration)
     left = TimeLeft(specs, how.output)
-    open_runs = sum(not result_path(spec, how.output).is_file() for spec in specs)
-    for spec in specs:
-        with ProgressLines(console, spec.name) as lines:
-            try:
+
+    def open_runs() -> int:
+        return sum(not result_path(spec, how.output).is_file() for spec in specs)
+
+    try:
+        for spec in specs:
+            with ProgressLines(console, spec.name) as lines:
                 path = run_benchmark(
                     spec,
                     dataset,
@@ -149,18 +152,17 @@ def carry_out(
                     acceleration=acceleration,
                     starts=starts,
                 )
-            except TimeLimitReachedError:
-                raise CommandError(
-                    f"the time limit of {how.time_limit:g} s came first, {open_runs} of {len(specs)} runs are left; "
-                    "run the same command again to continue",
-                    UNFINISHED,
-                ) from None
-        open_runs = sum(not result_path(spec, how.output).is_file() for spec in specs)
-        show_result(console, read_json(path))
-        if len(specs) > 1:
-            console.print(left.line(), highlight=False)
-        if open_runs:
-            clock.pause()
+            show_result(console, read_json(path))
+            if len(specs) > 1:
+                console.print(left.line(), highlight=False)
+            if open_runs():
+                clock.pause()
+    except TimeLimitReachedError:
+        raise CommandError(
+            f"the time limit of {how.time_limit:g} s came first, {open_runs()} of {len(specs)} runs are left; "
+            "run the same command again to continue",
+            UNFINISHED,
+        ) from None
 
 
 def _dataset(name: str, data: Path, resize: int, source: FolderSource | None) -> Dataset:

@@ -13,6 +13,7 @@ from typer.testing import CliRunner
 from benchmarks.rehearsal.run import rehearse
 from handlers.cli.errors import FAILED, USAGE, CommandError
 from handlers.cli.main import app
+from lucir_core.bench.run_protocol import Clock, TimeLimitReachedError
 from lucir_core.testing import synthetic_images
 from tests.support.strips import write_strips
 
@@ -137,6 +138,32 @@ def test_runs_side_by_side_keep_the_time_limit_and_tell_of_errors(data: Path, su
     with pytest.raises(CommandError, match="run the same command again to continue") as raised:
         bench(*words, "--time-limit", 1)
     assert raised.value.status == 75
+
+
+def test_the_time_limit_between_two_runs_has_that_status_too(
+    data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def over(_: Clock) -> None:
+        raise TimeLimitReachedError
+
+    monkeypatch.setattr(Clock, "pause", over)
+    words = (
+        "cifar100",
+        "--data",
+        data,
+        "--output",
+        tmp_path / "out",
+        "--seeds",
+        2,
+        "--device",
+        "cpu",
+        "--time-limit",
+        99,
+    )
+    with pytest.raises(CommandError, match="99 s came first, 1 of 2 runs are left") as raised:
+        bench(*words, *QUICK, "--set", "epochs=1")
+    assert raised.value.status == 75
+    assert len(list((tmp_path / "out").glob("*.json"))) == 1
 
 
 def test_the_time_limit_has_a_status_of_its_own(data: Path, tmp_path: Path) -> None:
