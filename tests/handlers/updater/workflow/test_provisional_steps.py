@@ -9,7 +9,7 @@ from handlers.bucket.update_documents import Attempts, Intent
 from handlers.updater.context.candidate import Candidate, Kind
 from handlers.updater.context.update import Services, Update
 from handlers.updater.errors import LearningError, MachineError, SupersededError
-from handlers.updater.release.publish import check_parent
+from handlers.updater.release.publish import check_parent, point
 from handlers.updater.workflow.ending import end_update
 from handlers.updater.workflow.provisional_steps import (
     attempted,
@@ -20,7 +20,7 @@ from handlers.updater.workflow.provisional_steps import (
     unless_left_out,
 )
 from model_store.layout import EVALUATION
-from model_store.manifest import Accuracy, Evaluation, now
+from model_store.manifest import Accuracy, Evaluation, Manifest, Pointer, now
 from model_store.versions import VersionStore
 from tests.support.documents import make_evaluation, make_plan
 from tests.support.present import present
@@ -184,3 +184,30 @@ def test_a_step_that_kills_the_process_is_left_out_in_the_end(update: Update) ->
     step(update)
     assert ran == [1]
     assert unless_left_out(lambda *_: False)(update)
+
+
+@pytest.mark.parametrize("chosen", [2, 4])
+def test_an_update_gives_way_to_a_person_who_points_in_the_same_moment(
+    update: Update, versions: VersionStore, publish: Publish, monkeypatch: pytest.MonkeyPatch, chosen: int
+) -> None:
+    publish(2, "000002", evaluation(2, (9, 9, 9)), "provisional")
+    publish(4, "000003", evaluation(4, (9, 9, 9)))
+    mine = update.services.versions
+    point_to, manifest = mine.point_to, mine.manifest
+
+    def interrupted(number: int) -> Manifest:  # between the look at the pointer and its change
+        monkeypatch.undo()
+        VersionStore(update.services.objects).point_to(chosen, "a person's")
+        return manifest(number)
+
+    def late(number: int, reason: str) -> Pointer:
+        monkeypatch.setattr(mine, "manifest", interrupted)
+        return point_to(number, reason)
+
+    monkeypatch.setattr(mine, "point_to", late)
+    if chosen == 2:  # a person was quicker with the very same
+        point(update, offered(update), "provisional")
+    else:
+        with pytest.raises(SupersededError):
+            point(update, offered(update), "provisional")
+    assert pointed(versions) == chosen
