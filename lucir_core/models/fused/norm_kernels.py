@@ -67,6 +67,17 @@ def _part_means(x, parts, rows, channels: tl.constexpr, tile: tl.constexpr, tile
 
 
 @triton.jit  # type: ignore[untyped-decorator]  # Triton has no types for it
+def _scaled(x, residual, out, where, inside, scale, shift, adds: tl.constexpr, relu: tl.constexpr):  # type: ignore[no-untyped-def]
+    """relu(x * scale + shift + residual) of the elements `where`, as far as they are `inside`."""
+    value = tl.load(x + where, mask=inside, other=0.0).to(tl.float32) * scale[None, :] + shift[None, :]
+    if adds:
+        value += tl.load(residual + where, mask=inside, other=0.0).to(tl.float32)
+    if relu:
+        value = tl.maximum(value, 0.0, propagate_nan=tl.PropagateNan.ALL)
+    tl.store(out + where, value.to(out.dtype.element_ty), mask=inside)
+
+
+@triton.jit  # type: ignore[untyped-decorator]  # Triton has no types for it
 def _normalise(  # type: ignore[no-untyped-def]
     x,
     residual,
@@ -117,12 +128,7 @@ def _normalise(  # type: ignore[no-untyped-def]
         row = (program * tiles + i) * tile + tl.arange(0, tile)
         inside = (row < rows)[:, None]
         where = row[:, None] * channels + channel[None, :]
-        value = tl.load(x + where, mask=inside, other=0.0).to(tl.float32) * scale[None, :] + shift[None, :]
-        if adds:
-            value += tl.load(residual + where, mask=inside, other=0.0).to(tl.float32)
-        if relu:
-            value = tl.maximum(value, 0.0, propagate_nan=tl.PropagateNan.ALL)
-        tl.store(out + where, value.to(out.dtype.element_ty), mask=inside)
+        _scaled(x, residual, out, where, inside, scale, shift, adds, relu)
 
 
 @triton.jit  # type: ignore[untyped-decorator]  # Triton has no types for it
@@ -148,12 +154,7 @@ def _normalise_by_running(  # type: ignore[no-untyped-def]
     where = row[:, None] * channels + channel[None, :]
     scale = tl.load(weight + channel).to(tl.float32) / tl.sqrt(tl.load(running_var + channel) + epsilon)
     shift = tl.load(bias + channel).to(tl.float32) - tl.load(running_mean + channel) * scale
-    value = tl.load(x + where, mask=inside, other=0.0).to(tl.float32) * scale[None, :] + shift[None, :]
-    if adds:
-        value += tl.load(residual + where, mask=inside, other=0.0).to(tl.float32)
-    if relu:
-        value = tl.maximum(value, 0.0, propagate_nan=tl.PropagateNan.ALL)
-    tl.store(out + where, value.to(out.dtype.element_ty), mask=inside)
+    _scaled(x, residual, out, where, inside, scale, shift, adds, relu)
 
 
 @triton.jit  # type: ignore[untyped-decorator]  # Triton has no types for it
