@@ -42,6 +42,16 @@ def test_no_history_violates_anything() -> None:
 
 
 @pytest.mark.slow
+def test_no_history_begins_when_the_time_is_up() -> None:
+    """What is said to be done was done, and where to go on follows from it."""
+    done, said = run("--first", "11", "--count", "1000000", "--jobs", "1", "--time-limit", "0.5").splitlines()
+    count = int(done.split()[0])
+    last = f"last seed {10 + count}; to go on after a stop: --first {11 + count}" if count else "none was begun"
+    assert said == f"the time was up; {last}"
+    assert count < 1000000
+
+
+@pytest.mark.slow
 def test_planted_faults_are_found() -> None:
     """Each of them; most in the first few histories."""
     told = run("--self-test", "--count", "400").splitlines()
@@ -54,7 +64,7 @@ def test_a_seed_is_a_whole_history() -> None:
     """In another process, whose sets have another order."""
     code = (
         "import hashlib\n"
-        "from tools.simulation.__main__ import begin\n"
+        "from tools.simulation.many import begin\n"
         "from tools.simulation.bucket import Bucket\n"
         "from tools.simulation.history import Story, live\n"
         "begin()\n"

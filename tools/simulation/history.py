@@ -300,7 +300,9 @@ def sha(content: bytes) -> str:
 def live(story: Story) -> str | None:
     """Run a history in a folder of its own; what was violated, or None."""
     folder = Path(tempfile.mkdtemp(prefix="lucir-history-", dir=scratch()))
+    history = History(story, folder)
     try:
-        return History(story, folder).run()
+        return history.run()
     finally:
+        history.scheduler.end()
         shutil.rmtree(folder, ignore_errors=True)
