@@ -34,6 +34,8 @@ from lucir_core.refine.held_back import LEAST_HELD_BACK, held_back_by
 from lucir_core.refine.maps import MapMaker, spread_over_classes
 from lucir_core.refine.paired import PairedDifference, compare_paired
 from lucir_core.refine.tuning import tune
+from lucir_core.runtime.acceleration import AUTO, accelerated
+from lucir_core.runtime.device_memory import explained
 from lucir_core.runtime.randomness import derived_seed
 from lucir_core.state import LearnerState
 from lucir_core.training.checkpoint import Checkpoint, phase_fingerprint
@@ -69,7 +71,8 @@ def refine_state(
     """Refine the backbone of `previous`, which stays unchanged; `data` holds every image that it has learnt.
 
     resume: as in `run_phase`. Raises DataError where images are missing, look otherwise than when they were learnt, or
-    are too few to tell whether anything gets better; ConfigError for a backbone that is not frozen or cannot be cut.
+    are too few to tell whether anything gets better; ConfigError for a backbone that is not frozen or cannot be cut;
+    DeviceMemoryError when `device` has no memory left.
     """
     started = time.monotonic()
     memory = _aligned(config, data, previous)
@@ -82,7 +85,8 @@ def refine_state(
             f"{counted.sum()} images are held back to tell whether a refined backbone is better, and at least "
             f"{LEAST_HELD_BACK} are needed: drop more images of each class"
         )
-    model, used = _tuned(config, data, previous, learnable, device, seed, report, resume)
+    with explained(config), accelerated(AUTO, torch.device(device)):
+        model, used = _tuned(config, data, previous, learnable, device, seed, report, resume)
     features = FeatureExtractor(model, config.size)(data.images, _ticker(report, "features", len(data.images)))
     seen[used] = True
     after = memory.seen_anew(features, seen)

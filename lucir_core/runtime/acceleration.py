@@ -106,19 +106,29 @@ def has_compiler() -> bool:
 
 @contextmanager
 def accelerated(choice: Acceleration, device: torch.device) -> Iterator[None]:
-    """Process-wide switches while a phase runs; those of torch are put back. Raises ConfigError without a compiler."""
+    """Process-wide switches while a phase runs; those of torch are put back. Raises ConfigError without a compiler.
+
+    A GPU is the current one meanwhile: streams and graphs are made on that, whatever device the tensors are on.
+    """
     if choice.compiles(device) and not has_compiler():
         raise ConfigError("acceleration compiled needs a C++ compiler: install g++, or leave +compiled out")
     if choice.compiles(device) and device.type == "cuda" and importlib.util.find_spec("triton") is None:
         raise ConfigError("acceleration compiled needs Triton on a GPU: install triton, or leave +compiled out")
     if choice.keep_memory and device.type == "cpu":
         keep_freed_memory()
-    if device.type != "cuda" or not choice.tensor_float32:
+    if device.type != "cuda":
         yield
         return
+    with torch.cuda.device(device), _tensor_float32(on=choice.tensor_float32):
+        yield
+
+
+@contextmanager
+def _tensor_float32(*, on: bool) -> Iterator[None]:
     precision, convolutions = torch.get_float32_matmul_precision(), torch.backends.cudnn.allow_tf32
-    torch.set_float32_matmul_precision("high")
-    torch.backends.cudnn.allow_tf32 = True
+    if on:
+        torch.set_float32_matmul_precision("high")
+        torch.backends.cudnn.allow_tf32 = True
     try:
         yield
     finally:

@@ -16,7 +16,10 @@ def explained(config: PhaseConfig) -> Iterator[None]:
         yield
     except torch.OutOfMemoryError as error:
         remedy = f"lower batch_size (it is {config.batch_size}) and lr with it, or size (it is {config.size})"
-        if config.method == "der":
+        if config.frozen:
+            refine = config.refine
+            remedy = f"lower refine.batch_size (it is {refine.batch_size}) or refine.stages (it is {refine.stages})"
+        elif config.method == "der":
             remedy += ", or limit der.max_backbones, for every phase adds a backbone"
         first_line = str(error).partition("\n")[0]
         raise DeviceMemoryError(

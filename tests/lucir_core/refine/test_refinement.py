@@ -2,15 +2,17 @@
 
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
 import torch
+from torch import Tensor
 
 from lucir_core.config.phase_config import PhaseConfig, load_preset
 from lucir_core.data.phase_data import PhaseData
 from lucir_core.edit.edit_state import rename_class
-from lucir_core.errors import ConfigError, DataError
+from lucir_core.errors import ConfigError, DataError, DeviceMemoryError
 from lucir_core.frozen.extraction import FeatureExtractor
 from lucir_core.models.model import create_model
 from lucir_core.phase import Progress, run_phase
@@ -20,6 +22,7 @@ from lucir_core.refine.held_back import held_back_by
 from lucir_core.refine.maps import spread_over_classes
 from lucir_core.refine.refinement import Refined, refine_state
 from lucir_core.state import LearnerState, load_state, save_state
+from lucir_core.training.step import Step
 from tests.support.present import present
 from tests.support.refined import SIDE, digit_images, digit_phase, drawn_weights, frozen_config, frozen_overrides
 from tests.support.tiny import weights_equal
@@ -149,6 +152,17 @@ def test_images_that_are_gone_or_too_few_are_named(config: PhaseConfig, data: Ph
         refine_state(config, few, run_phase(config, few, None))
     with pytest.raises(ConfigError, match="this backbone has 3 stages"):
         refine_state(replace(config, refine=replace(config.refine, stages=4)), data, frozen)
+
+
+def test_a_device_without_memory_left_is_told_with_the_settings_of_the_refinement(
+    config: PhaseConfig, data: PhaseData, frozen: LearnerState, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def full(step: Step, *arguments: Any) -> Tensor:
+        raise torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 2.00 GiB.")
+
+    monkeypatch.setattr(Step, "__call__", full)
+    with pytest.raises(DeviceMemoryError, match=r"refine.batch_size \(it is 32\) or refine.stages \(it is 2\)"):
+        refine_state(config, data, frozen)
 
 
 def test_maps_take_bounded_room(
