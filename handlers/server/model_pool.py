@@ -17,7 +17,8 @@ from typing import Any, Final, Self
 from handlers.backoff import backoff
 from handlers.inference.replies import RawRequest, Reply
 from handlers.inference.sessions.copy_choice import CHOICE_FILE
-from handlers.server.frames import Classify, Forget, Load, Messages, ModelFacts, Result, pack
+from handlers.inference.workers.worker_calls import Classify, Forget, Load, ModelFacts, Result, pack
+from handlers.server.frames import Messages
 from handlers.torchserve.attempts import STARTUP_SECONDS
 
 logger = logging.getLogger(__name__)

@@ -13,12 +13,12 @@ import pytest
 
 from handlers.inference.replies import RawRequest, Reply
 from handlers.inference.traffic_metrics import TrafficMetrics
+from handlers.inference.workers.held_versions import give_back_memory
 from handlers.inference.workers.worker import WorkerOptions
 from handlers.process_registry import ModelProcesses
 from handlers.server.batches import Batcher, BatchRules
 from handlers.server.frames import LogWords, model_environment
 from handlers.server.model_pool import LoadError, ModelPool, PoolRules, ProcessLostError
-from handlers.server.model_process import give_back_memory
 from tests.handlers.torchserve.conftest import MakeImage, MakeVersion
 from tests.support.in_thread import InThread
 from tests.support.present import present

@@ -1,0 +1,124 @@
+"""The versions that a process holds in memory, and the loop that answers calls about them over a socket."""
+
+import ctypes
+import io
+import logging
+import socket
+import threading
+from collections.abc import Collection, Sequence
+from pathlib import Path
+from typing import Final
+
+from handlers.inference.answering import answer_batch
+from handlers.inference.replies import RawRequest, Reply, error_reply
+from handlers.inference.sessions.onnx_session import UnusableVersionError
+from handlers.inference.version_model import VersionModel
+from handlers.inference.workers.worker import WorkerOptions
+from handlers.inference.workers.worker_calls import Classify, Forget, Load, ModelFacts, Result, pack, read_message
+from handlers.labelling.unsure_images import UnsureImages
+
+logger = logging.getLogger(__name__)
+
+CALL_BYTES: Final = 256 * 1024
+"""Read at once: a call with the images that are usual."""
+
+
+class HeldVersions:
+    """Versions by number. Use it from any thread. ``gpu``: the number of a CUDA device."""
+
+    def __init__(self, options: WorkerOptions, gpu: int | None) -> None:
+        self._options = options
+        self._gpu = gpu
+        self._models: dict[int, VersionModel] = {}
+        self._unsure = UnsureImages(options.unsure)
+
+    def load(self, folder: Path, number: int | None = None) -> VersionModel:
+        """Hold the version in ``folder`` beside the others. Raises ``UnusableVersionError``: also when it is not the
+        one of this ``number``.
+        """
+        options = self._options
+        model = VersionModel.load(folder, threads=options.threads, gpu=self._gpu, rules=options.rules)
+        if number is not None and model.version != number:
+            raise UnusableVersionError(f"{folder} holds version {model.version} instead of {number}")
+        self._models[model.version] = model
+        give_back_memory()
+        return model
+
+    def get(self, number: int) -> VersionModel | None:
+        """A version that is held."""
+        return self._models.get(number)
+
+    def forget(self, number: int) -> None:
+        """Let a version go, as soon as nothing runs with it any more."""
+        self._models.pop(number, None)
+
+    def keep(self, numbers: Collection[int]) -> None:
+        """Let all others go."""
+        for number in self._models.keys() - set(numbers):
+            self.forget(number)
+
+    def answer(self, model: VersionModel, requests: Sequence[RawRequest]) -> list[Reply]:
+        """The replies to a batch, in order."""
+        return answer_batch(model, requests, self._options.limits, self._options.top_k, unsure=self._unsure)
+
+
+class Calls:
+    """Answers one call after the other that comes over ``connection``; a version is loaded in a thread beside."""
+
+    def __init__(self, connection: socket.socket, held: HeldVersions) -> None:
+        self._connection = connection
+        self._held = held
+        self._sending = threading.Lock()
+        self.loading: list[threading.Thread] = []
+        """Threads that load, or did so."""
+
+    def run(self) -> None:
+        """Until the other end is closed. Raises ``OSError`` when that happens before it has an answer."""
+        with io.BufferedReader(self._connection.makefile("rb", 0), CALL_BYTES) as calls:
+            while (call := read_message(calls)) is not None:
+                match call:
+                    case Classify():
+                        self._send(Result(call.call, self._classify(call)))
+                    case Load():
+                        self.loading = [thread for thread in self.loading if thread.is_alive()]
+                        self.loading.append(threading.Thread(target=self._load, args=(call,), daemon=True))
+                        self.loading[-1].start()
+                    case Forget():
+                        self._held.forget(call.version)
+
+    def _send(self, result: Result) -> None:
+        with self._sending:
+            self._connection.sendall(pack(result))
+
+    def _classify(self, call: Classify) -> list[Reply]:
+        try:
+            model = self._held.get(call.version)
+            if model is None:
+                raise LookupError(f"version {call.version} is not loaded")
+            return self._held.answer(model, call.requests)
+        except Exception:  # the process must go on; nobody is left without an answer
+            logger.exception("a batch failed", extra={"version": call.version, "requests": len(call.requests)})
+            return [error_reply(500, "internal error; the server's log has the details")] * len(call.requests)
+
+    def _load(self, call: Load) -> None:
+        try:
+            model = self._held.load(Path(call.folder), call.version)
+        except Exception as error:  # whatever it is, this version must not serve, and the others go on
+            logger.exception("version %d cannot be loaded", call.version)
+            result = Result(call.call, problem=str(error) or type(error).__name__)
+        else:
+            facts = ModelFacts(model.version, model.classes, model.resize, model.size, model.interpolation)
+            result = Result(call.call, facts)
+        try:
+            self._send(result)
+        except OSError as error:
+            logger.warning("nobody waits for version %d any more: %s", call.version, error)
+
+
+def give_back_memory() -> None:
+    """Return to the system what has been freed: loading takes twice a network's file for a moment, and the C library
+    would keep that. Nothing happens where it is not glibc.
+    """
+    trim = getattr(ctypes.CDLL(None), "malloc_trim", None)
+    if trim is not None:
+        trim(0)
