@@ -62,7 +62,10 @@ class Augmentation:
     """Factor on the distance from the image's mean, drawn from 1 +- this; 0.8 in EEIL. Every image gets the offset,
     the contrast or neither, each with the same probability."""
     strong: bool = False
-    """One change of random kind and strength for every image, TrivialAugment's (`data.augment_strong`)."""
+    """Changes of random kind for every image, by `policy`."""
+    policy: Literal["trivial", "auto"] = "trivial"
+    """`trivial`: one change of any strength, TrivialAugment's (`data.augment_strong`), often a very strong one. `auto`:
+    up to two milder ones in the pairs of AutoAugment's policy for CIFAR-10 (`data.augment_auto`)."""
     cutout: int = 0
     """Side of a grey square hole at a random place, in pixels; 0 for none."""
 

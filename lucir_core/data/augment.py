@@ -11,6 +11,7 @@ from torch import Tensor
 from torch.nn import functional
 
 from lucir_core.config.phase_config import Augmentation
+from lucir_core.data.augment_auto import change_by_policy
 from lucir_core.data.augment_strong import change_strongly, cut_out
 from lucir_core.data.random_draws import Draws
 
@@ -45,7 +46,7 @@ def augment_batch(
     if choice.offset or choice.contrast:
         result = _change_tone(result.float(), choice, draws)
     if choice.strong:
-        result = change_strongly(result, draws)
+        result = (change_by_policy if choice.policy == "auto" else change_strongly)(result, draws)
     if choice.cutout:
         result = cut_out(result, choice.cutout, draws)
     return result

@@ -49,7 +49,8 @@ def change_strongly(images: Tensor, draws: Draws) -> Tensor:
 
 
 def changed(images: Tensor, kind: Tensor, level: Tensor, sign: Tensor) -> Tensor:
-    """The changes themselves: kind (place in KINDS), level (0 to 30), sign (-1 or 1), each (batch, 1, 1) integers."""
+    """The changes themselves: kind (place in KINDS) and sign (-1 or 1), (batch, 1, 1) integers; level (0 to 30),
+    (batch, 1, 1), may lie between two."""
     images = images.float().round().clamp(0.0, 255.0)
     strength = level / (LEVELS - 1)
     factor = 1.0 + sign * strength * FACTOR

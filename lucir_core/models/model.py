@@ -12,8 +12,8 @@ from lucir_core.errors import ConfigError
 from lucir_core.models import create_backbone
 from lucir_core.models.branched import BranchedBackbone
 from lucir_core.models.folding import folded
-from lucir_core.models.fused.fused_norm import fuse, kernels_run
 from lucir_core.models.fused.low_weights import convert_convolutions, convolved_in
+from lucir_core.models.fused.switch import fuse, kernels_run
 from lucir_core.models.heads import HEADS, AnalyticHead, Head
 from lucir_core.runtime.acceleration import AUTO, Acceleration
 from lucir_core.runtime.distributed import gathered

@@ -5,6 +5,7 @@ Shortcuts at a change of stage are 1x1 convolutions with normalisation (He's opt
 
 from torch import Tensor, nn
 
+from lucir_core.models.fused.fused_conv import convolved
 from lucir_core.models.fused.fused_norm import normalised
 
 
@@ -29,10 +30,10 @@ class BasicBlock(nn.Module):
         residual = x
         if self.downsample is not None:
             residual = normalised(self.downsample[1], self.downsample[0](x), relu=False)
-        out = normalised(self.bn1, self.conv1(x))
+        out = normalised(self.bn1, convolved(self.conv1, x))
         if self.gate is not None:
             out = self.gate(out)
-        return normalised(self.bn2, self.conv2(out), residual, relu=self.last_relu)
+        return normalised(self.bn2, convolved(self.conv2, out), residual, relu=self.last_relu)
 
 
 class CifarResNet(nn.Module):

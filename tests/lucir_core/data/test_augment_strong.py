@@ -1,19 +1,34 @@
-"""TrivialAugment on batches against torchvision's changes of single images, and cutout."""
+"""TrivialAugment and AutoAugment on batches against torchvision's changes of single images, and cutout."""
 
 import math
+from collections.abc import Callable
+from typing import Literal
 
 import numpy as np
 import pytest
 import torch
-from torchvision.transforms import InterpolationMode
+from torchvision.transforms import AutoAugment, AutoAugmentPolicy, InterpolationMode
 from torchvision.transforms.v2 import functional as tv
 
 from lucir_core.config.phase_config import Augmentation
+from lucir_core.data import augment_auto
 from lucir_core.data.augment import augment_batch
 from lucir_core.data.augment_strong import GREY, KINDS, LEVELS, changed
 
 STILL = {"crop_padding": 0, "flip": False}
 NEAREST = {"interpolation": InterpolationMode.NEAREST, "fill": [0.0]}
+
+
+STRENGTHS: dict[str, tuple[Callable[[float], float], float]] = {
+    "Rotate": (lambda level: level * 135, 30),
+    "Posterize": (lambda level: level * 6, 4),
+    "Solarize": (lambda level: level, 1),
+    "TranslateX": (lambda level: level * 32, 150 / 331 * 32),
+    "TranslateY": (lambda level: level * 32, 150 / 331 * 32),
+    "ShearY": (lambda level: level * 0.99, 0.3),
+    **dict.fromkeys(("Brightness", "Color", "Contrast", "Sharpness"), (lambda level: level * 0.99, 0.9)),
+}
+"""What a part of our strength is, and torchvision's greatest: degrees, bits, part of 255, pixels, shear, change."""
 
 
 def ramps(count: int) -> torch.Tensor:
@@ -83,6 +98,33 @@ def test_kinds_and_strengths_are_equally_frequent_and_values_stay_in_range() -> 
     assert len({view.tobytes() for view in result}) > 300
 
 
+def test_the_pairs_and_their_strengths_are_those_of_autoaugment() -> None:
+    theirs = AutoAugment(AutoAugmentPolicy.CIFAR10)
+    names = {"colour": "Color", "auto contrast": "AutoContrast", "shear y": "ShearY", "translate x": "TranslateX"}
+    ours = tuple(
+        tuple((names.get(part.kind, part.kind.title().replace(" ", "")), part.probability) for part in pair)
+        for pair in augment_auto.PAIRS
+    )
+    assert ours == tuple(tuple(part[:2] for part in pair) for pair in theirs.policies)
+    for place in range(2):
+        levels = augment_auto.tables(place, 32, torch.device("cpu"))[1] / (LEVELS - 1)
+        for pair, level in zip(theirs.policies, levels.tolist(), strict=True):
+            name, _, magnitude = pair[place]
+            if magnitude is not None:
+                ours_of, greatest = STRENGTHS[name]
+                assert ours_of(level) == pytest.approx(greatest * magnitude / 9, rel=1e-5), (name, magnitude)
+
+
+def test_images_changed_by_the_policy_are_those_of_a_pair_and_not_all_changed() -> None:
+    result = views(Augmentation(strong=True, policy="auto", **STILL), 1400)
+    same = np.abs(result - ramps(1)[0].numpy()).max(axis=(1, 2, 3)) < 0.01
+    assert 1 / 20 < same.mean() < 1 / 3
+    inverted = np.abs(result - (255 - ramps(1)[0].numpy())).max(axis=(1, 2, 3)) < 0.01
+    assert 0 < inverted.mean() < 1 / 50
+    # The strongest shift is 45 % of the side: no image is empty, as TrivialAugment's may be.
+    assert (result.max(axis=(1, 2, 3)) > 0).all()
+
+
 def test_a_hole_is_grey_of_its_side_and_anywhere() -> None:
     changed = views(Augmentation(cutout=6, **STILL))
     hole = (changed == GREY).all(axis=3)
@@ -94,8 +136,9 @@ def test_a_hole_is_grey_of_its_side_and_anywhere() -> None:
     assert (changed[~hole] == np.broadcast_to(original, changed.shape)[~hole]).all()
 
 
-def test_a_part_of_a_batch_gets_the_views_it_has_in_the_batch() -> None:
-    choice = Augmentation(strong=True, cutout=4, **STILL)
+@pytest.mark.parametrize("policy", ["trivial", "auto"])
+def test_a_part_of_a_batch_gets_the_views_it_has_in_the_batch(policy: Literal["trivial", "auto"]) -> None:
+    choice = Augmentation(strong=True, policy=policy, cutout=4, **STILL)
     whole = augment_batch(ramps(10), 16, choice, torch.Generator().manual_seed(5))
     part = augment_batch(ramps(4), 16, choice, torch.Generator().manual_seed(5), (10, slice(3, 7)))
     torch.testing.assert_close(part, whole[3:7])

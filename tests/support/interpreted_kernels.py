@@ -12,11 +12,52 @@ import torch
 from torch import Tensor, nn
 
 from lucir_core.models import create_backbone
-from lucir_core.models.fused import fused_norm
-from lucir_core.models.fused.fused_norm import fuse, normalised
+from lucir_core.models.fused import switch
+from lucir_core.models.fused.fused_conv import convolved
+from lucir_core.models.fused.fused_norm import normalised
+from lucir_core.models.fused.switch import fuse
 
 SHAPES = ((6, 16, 9, 9), (3, 32, 20, 21), (2, 512, 3, 3), (1, 16, 1, 7))
 """Rows that fill no tile, one tile and several; wide and narrow; seven rows in all."""
+
+CONVOLUTIONS = ((3, 16, 9, 9), (2, 16, 8, 32), (2, 32, 16, 16), (3, 64, 5, 3), (1, 16, 1, 1))
+"""Pixels that fill no tile, some and several; odd sides; a single pixel."""
+
+
+def check_convolution(shape: tuple[int, ...]) -> None:
+    """Output and gradients of one convolution. Half precision: the interpreter cannot multiply bfloat16."""
+    channels = shape[1]
+    conv = nn.Conv2d(channels, channels, 3, 1, 1, bias=False).half().to(memory_format=torch.channels_last)  # type: ignore[call-overload]  # no stub
+    exact = copy.deepcopy(conv).double()
+    fuse([conv], on=True)
+    x, towards = _map(torch.randn(shape), torch.float16), torch.randn(shape).half()
+    found = convolved(conv, x)
+    assert type(found.grad_fn).__name__ == "_ConvolveBackward"
+    found.backward(towards)
+    x64 = _exact(x)
+    wanted = convolved(exact, x64)
+    wanted.backward(towards.double())
+    for one, other in ((found, wanted), (x.grad, x64.grad), (conv.weight.grad, exact.weight.grad)):
+        _near(one, other, 1e-3)
+
+
+def check_other_convolutions() -> None:
+    """Those that the kernels cannot compute are PyTorch's."""
+    x = _map(torch.randn(2, 16, 8, 8), torch.float16)
+    others = (
+        (nn.Conv2d(16, 16, 3, 2, 1, bias=False), x),
+        (nn.Conv2d(16, 32, 3, 1, 1, bias=False), x),
+        (nn.Conv2d(16, 16, 1, 1, bias=False), x),
+        (nn.Conv2d(16, 16, 3, 1, 1), x),
+        (nn.Conv2d(16, 16, 3, 1, 1, groups=2, bias=False), x),
+        (nn.Conv2d(16, 16, 3, 1, 1, bias=False), x.contiguous()),
+    )
+    for conv, images in others:
+        fuse([conv], on=True)
+        assert type(convolved(conv.half(), images).grad_fn).__name__ == "ConvolutionBackward0"
+    wide = nn.Conv2d(16, 16, 3, 1, 1, bias=False)
+    fuse([wide], on=True)
+    assert type(convolved(wide, x.float()).grad_fn).__name__ == "ConvolutionBackward0"
 
 
 def check_layer(shape: tuple[int, ...], kind: torch.dtype, *, adds: bool, relu: bool) -> None:
@@ -83,11 +124,14 @@ def _near(found: Tensor | None, wanted: Tensor | None, bound: float) -> None:
 def main() -> None:
     """All of it; the first difference ends the process."""
     torch.manual_seed(0)
-    fused_norm.has_kernels = lambda x: True
+    switch.has_kernels = lambda x: True
     for shape in SHAPES:
         for adds, relu in ((False, True), (True, True), (True, False)):
             check_layer(shape, torch.float32, adds=adds, relu=relu)
     check_layer(SHAPES[0], torch.bfloat16, adds=True, relu=True)
+    for shape in CONVOLUTIONS:
+        check_convolution(shape)
+    check_other_convolutions()
     check_network("resnet8")
 
 
