@@ -1,7 +1,6 @@
 """A store of objects in memory, and the way to it: each call may be late, lost, doubled, or the process's last."""
 
 import hashlib
-import os
 from bisect import bisect_left, insort
 from collections.abc import Callable, Iterator
 from contextlib import suppress
@@ -266,9 +265,3 @@ class SimulatedStore:
         elif event == "unanswered":
             raise StoreUnavailableError("the answer was lost")
         return answer
-
-
-def scratch() -> Path:
-    """Where processes keep their files: in memory, where that is offered."""
-    memory = Path("/dev/shm")  # noqa: S108 (a folder of its own is made there)
-    return memory if memory.is_dir() and os.access(memory, os.W_OK) else Path("/tmp")  # noqa: S108

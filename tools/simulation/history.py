@@ -2,8 +2,6 @@
 
 import hashlib
 import io
-import shutil
-import tempfile
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
@@ -24,7 +22,8 @@ from handlers.updater.service import Updater
 from lucir_core.config.phase_config import PhaseConfig, load_preset
 from model_store.objects import StoreError
 from model_store.versions import VersionStore
-from tools.simulation.bucket import Bucket, Faults, SimulatedStore, scratch
+from tools.simulation.bucket import Bucket, Faults, SimulatedStore
+from tools.simulation.disk import ROOT
 from tools.simulation.invariants import Invariants
 from tools.simulation.learning import PURE_STEPS
 from tools.simulation.replaced import present
@@ -259,7 +258,7 @@ def quick(flavour: Flavour) -> Settings:
     refines = flavour == "refines"
     return Settings.model_validate(
         {
-            "data": scratch(),
+            "data": Path(ROOT),
             "images": {"min_side": 1},
             "updater": {
                 "settle_seconds": 0.5,
@@ -298,11 +297,10 @@ def sha(content: bytes) -> str:
 
 
 def live(story: Story) -> str | None:
-    """Run a history in a folder of its own; what was violated, or None."""
-    folder = Path(tempfile.mkdtemp(prefix="lucir-history-", dir=scratch()))
-    history = History(story, folder)
+    """Run a history; what was violated, or None."""
+    present["disk"].clear()
+    history = History(story, Path(ROOT))
     try:
         return history.run()
     finally:
         history.scheduler.end()
-        shutil.rmtree(folder, ignore_errors=True)

@@ -5,12 +5,12 @@ import pathlib
 import sys
 from collections.abc import Callable
 from functools import lru_cache
-from tempfile import NamedTemporaryFile
 from typing import Any
 
 from pydantic import BaseModel
+from safetensors.numpy import load, save
 
-from handlers.bucket import dropped_names, layout
+from handlers.bucket import dropped_names, layout, seen_images
 from handlers.bucket.seen_images import Learnt
 from handlers.inference.image_file import header_pixels
 from handlers.inference.preprocess import decode_square
@@ -41,6 +41,7 @@ def remember() -> None:
         for module in [one for one in sys.modules.values() if getattr(one, function.__name__, None) is function]:
             setattr(module, function.__name__, known)
     Document.model_validate_json = classmethod(_parsed)  # type: ignore[assignment]  # documents are frozen
+    seen_images.safe_open, seen_images.save_file = Tensors, _save  # type: ignore[assignment]
     Learnt.load = classmethod(_load)  # type: ignore[method-assign,assignment]
     _remember_paths()
     way.load_preset = _preset
@@ -65,15 +66,37 @@ def _parsed(kind: type[Document], data: bytes | str, **_: object) -> Document:
     return _known(kind, data)
 
 
-_load_file = Learnt.load
+class Tensors:
+    """``safetensors.safe_open`` of bytes: it reads no disk in memory."""
+
+    def __init__(self, content: bytes, framework: str) -> None:
+        del framework
+        self._tensors = load(content)
+        header = json.loads(content[8 : 8 + int.from_bytes(content[:8], "little")])
+        self.metadata, self.get_tensor, self.keys = (
+            lambda: header["__metadata__"],
+            self._tensors.get,
+            self._tensors.keys,
+        )
+
+    def __enter__(self) -> "Tensors":
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        """Nothing to close."""
+
+
+def _save(tensors: dict[str, Any], path: pathlib.Path, metadata: dict[str, str]) -> None:
+    path.write_bytes(save(tensors, metadata))
+
+
+_load_file: Any = Learnt.load
 
 
 @lru_cache(maxsize=1024)
 def _learnt(content: bytes) -> Learnt:
-    with NamedTemporaryFile() as file:
-        file.write(content)
-        file.flush()
-        return _load_file(pathlib.Path(file.name))
+    learnt: Learnt = _load_file(content)  # ``Tensors`` takes it
+    return learnt
 
 
 def _load(_: type[Learnt], path: pathlib.Path) -> Learnt:

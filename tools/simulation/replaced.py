@@ -28,13 +28,13 @@ from handlers.updater.leader.lease import Lease, LeaseState
 from handlers.updater.workflow import relearn_steps
 from model_store import manifest
 from model_store.objects import ObjectStore
-from tools.simulation.bucket import scratch
+from tools.simulation.disk import TEMPORARY, Disk, mount
 from tools.simulation.learning import PURE_EDIT_STEPS, PURE_RELEARN_STEPS, NoChild
 from tools.simulation.remembered import remember
 from tools.simulation.scheduler import Lock, Process, Scheduler
 
 present: dict[str, Any] = {}
-"""Of the history that runs: its scheduler, and the process whose parts are being made."""
+"""Of the history that runs: its scheduler, the process whose parts are being made, and the disk of all of them."""
 
 
 class Clock:
@@ -218,7 +218,9 @@ def install() -> None:
     """Replace them, in this process and for good: what each ``type: ignore`` here is about."""
     _replace_everywhere()
     os.urandom = secrets.token_bytes = _random_bytes  # type: ignore[assignment]  # each is always told how many
-    tempfile.tempdir = str(scratch())
+    present["disk"] = Disk(lambda: _scheduler().now)
+    mount(present["disk"])
+    tempfile.tempdir = TEMPORARY
     remember()
     Update.add_timing = _untimed  # type: ignore[method-assign]
     changes: dict[str, Any] = {

@@ -1,0 +1,130 @@
+"""The disk in memory does what the system's does."""
+
+import os
+import shutil
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tools.simulation.disk import ROOT, Disk
+
+Call = tuple[str, *tuple[str, ...]]
+
+CASES: dict[str, tuple[Call, ...]] = {
+    "a file": (("write", "a", "one"), ("read", "a"), ("write", "a", ""), ("read", "a"), ("stat", "a")),
+    "what is not there": (
+        ("read", "a"),
+        ("stat", "a"),
+        ("unlink", "a"),
+        ("listdir", "a"),
+        ("rmtree", "a"),
+        ("rename", "a", "b"),
+        ("link", "a", "b"),
+        ("write", "a/b", "one"),
+        ("mkdir", "a/b"),
+    ),
+    "a folder": (("mkdir", "d"), ("mkdir", "d"), ("write", "d", "one"), ("read", "d"), ("unlink", "d"), ("stat", "d")),
+    "a file in the place of a folder": (("write", "a", "one"), ("mkdir", "a"), ("listdir", "a"), ("rmtree", "a")),
+    "a file over another": (
+        ("write", "a", "one"),
+        ("write", "b", "two"),
+        ("rename", "a", "b"),
+        ("read", "b"),
+        ("read", "a"),
+    ),
+    "a folder moves with all in it": (
+        ("mkdir", "d"),
+        ("mkdir", "d/e"),
+        ("write", "d/e/a", "one"),
+        ("rename", "d", "f"),
+        ("read", "f/e/a"),
+        ("stat", "d"),
+        ("scandir", "f"),
+    ),
+    "a folder over others": (
+        ("mkdir", "d"),
+        ("mkdir", "empty"),
+        ("mkdir", "full"),
+        ("write", "full/a", "one"),
+        ("write", "b", "one"),
+        ("rename", "d", "full"),
+        ("rename", "d", "b"),
+        ("rename", "b", "d"),
+        ("rename", "d", "empty"),
+        ("stat", "d"),
+    ),
+    "two names of a file": (
+        ("write", "a", "one"),
+        ("link", "a", "b"),
+        ("link", "a", "b"),
+        ("unlink", "a"),
+        ("read", "b"),
+        ("link", "b", "c"),
+        ("write", "c", "two"),
+        ("read", "b"),
+    ),
+    "all of a folder": (
+        ("mkdir", "d"),
+        ("mkdir", "d/e"),
+        ("write", "d/e/a", "one"),
+        ("rmtree", "d"),
+        ("stat", "d/e/a"),
+    ),
+}
+
+
+def told(open_file: Callable[..., Any], modules: Any, rmtree: Callable[[str], None], folder: str, call: Call) -> object:
+    """What a call gives, or the number of its error."""
+    name, *words = call
+    path = f"{folder}/{words[0]}"
+    try:
+        if name == "write":
+            with open_file(path, "w", encoding="utf-8") as file:
+                return file.write(words[1]) and None
+        if name == "read":
+            with open_file(path, "rb") as file:
+                return file.read()
+        if name == "stat":
+            found = modules.stat(path)
+            return found.st_mode & 0o170000, found.st_size if found.st_mode & 0o100000 else None
+        if name in {"rename", "link"}:
+            return getattr(modules, name)(path, f"{folder}/{words[1]}")
+        if name == "rmtree":
+            return rmtree(path)
+        if name == "scandir":
+            with modules.scandir(path) as entries:
+                return sorted((one.name, one.path[len(folder) :], one.is_dir(), one.is_symlink()) for one in entries)
+        answer = getattr(modules, name)(path)
+        return sorted(answer) if isinstance(answer, list) else answer
+    except OSError as error:
+        return error.errno
+
+
+@pytest.mark.parametrize("calls", CASES.values(), ids=CASES.keys())
+def test_it_answers_as_the_system(tmp_path: Path, calls: tuple[Call, ...]) -> None:
+    disk = Disk(lambda: 7.0)
+    for call in calls:
+        expected = told(open, os, shutil.rmtree, str(tmp_path), call)
+        assert told(disk.open, disk, disk.rmtree, ROOT, call) == expected, call
+
+
+def test_a_file_has_the_time_of_its_last_writing() -> None:
+    moments = iter((1.0, 2.0))
+    disk = Disk(lambda: next(moments))
+    for _ in range(2):
+        disk.open(f"{ROOT}/a", "wb").close()
+    assert disk.stat(f"{ROOT}/a").st_mtime == 2.0
+
+
+def test_a_new_disk_is_empty() -> None:
+    disk = Disk(lambda: 0.0)
+    disk.mkdir(f"{ROOT}/d")
+    disk.clear()
+    assert disk.listdir(ROOT) == ["temporary"]
+
+
+def test_a_mode_that_nobody_used_is_refused() -> None:
+    with pytest.raises(NotImplementedError, match="mode 'a'"):
+        Disk(lambda: 0.0).open(f"{ROOT}/a", "a")
