@@ -3,6 +3,7 @@
 import hashlib
 import json
 from collections import Counter
+from functools import lru_cache
 from typing import Any
 
 from handlers.bucket.layout import REASON_SUFFIX
@@ -52,7 +53,7 @@ class Invariants:
         elif key == POINTER:
             self._look_at_pointer()
         elif key == "updates/lease.json" and key in self._bucket.objects:
-            self._look_at_lease(json.loads(self._bucket.objects[key][0]))
+            self._look_at_lease(_parsed(self._bucket.objects[key][0]))
         elif key.endswith(OWNED):
             self._look_at_owner(key)
         elif key.startswith("versions/"):
@@ -147,7 +148,7 @@ class Invariants:
         if key not in self._bucket.objects:
             self._epochs.pop(key, None)
             return
-        epoch = json.loads(self._bucket.objects[key][0])["epoch"] or 0
+        epoch = _parsed(self._bucket.objects[key][0])["epoch"] or 0
         if epoch < self._epochs.setdefault(key, epoch):
             self._break(f"the epoch of {key} went back from {self._epochs[key]} to {epoch}")
         self._epochs[key] = epoch
@@ -160,7 +161,7 @@ class Invariants:
         manifest = Manifest.model_validate_json(data[0])
         for name, expected in manifest.files.items():
             found = self._bucket.objects.get(f"versions/{number}/{name}")
-            if found is None or hashlib.sha256(found[0]).hexdigest() != expected.sha256:
+            if found is None or _sha256(found[0]) != expected.sha256:
                 self._break(f"version {number} is published and does not verify: {name}")
                 return
         hashes = {name: record.sha256 for name, record in manifest.files.items()}
@@ -186,9 +187,20 @@ class Invariants:
 
 def _rows(model: bytes) -> list[str]:
     """The images that a version of a history has learnt."""
-    learnt: str = json.loads(model)[2]
+    learnt: str = _parsed(model)[2]
     return [learnt[start : start + 32] for start in range(0, len(learnt), 32)]
 
 
+@lru_cache(maxsize=4096)
+def _parsed(content: bytes) -> Any:
+    """Of documents that nobody changes."""
+    return json.loads(content)
+
+
+@lru_cache(maxsize=8192)
+def _sha256(content: bytes) -> str:
+    return hashlib.sha256(content).hexdigest()
+
+
 def _hash(content: bytes) -> str:
-    return hashlib.sha256(content).hexdigest()[:16]
+    return _sha256(content)[:16]

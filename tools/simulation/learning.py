@@ -3,6 +3,7 @@
 import hashlib
 import json
 from dataclasses import replace
+from functools import lru_cache
 
 from handlers.bucket.edit_documents import DeleteImages
 from handlers.bucket.edit_rules import regrouping
@@ -39,10 +40,17 @@ def make(update: Update, candidate: Candidate, learnt: Learnt) -> None:
     (folder / MODEL).write_text(json.dumps(content), encoding="utf-8")
     digest = hashlib.sha256(json.dumps([candidate.kind, update.refines, *content[1:]]).encode()).hexdigest()
     passed = int(digest[:8], 16) / 2**32 >= (NO_BETTER if update.refines else REFUSED)
+    worse = int(digest[8:16], 16) / 2**32 < WORSE
+    text = _evaluation(candidate.number, update.plan.parent, passed, worse)
+    (folder / EVALUATION).write_text(text, encoding="utf-8")
+
+
+@lru_cache(maxsize=1024)
+def _evaluation(number: int, parent: int | None, passed: bool, worse: bool) -> str:
     nothing = Accuracy(all=1.0, old=None, new=None)
     evaluation = Evaluation(
-        version=candidate.number,
-        parent=update.plan.parent,
+        version=number,
+        parent=parent,
         images=1,
         cnn=nothing,
         nme=nothing,
@@ -52,10 +60,10 @@ def make(update: Update, candidate: Candidate, learnt: Learnt) -> None:
         forgetting=0.0,
         history=(1.0,),
         parent_old=1.0,
-        confusion=((0, 1), (0, 0)) if int(digest[8:16], 16) / 2**32 < WORSE else ((1, 0), (0, 0)),
+        confusion=((0, 1), (0, 0)) if worse else ((1, 0), (0, 0)),
         gate=Gate(passed=passed, reasons=() if passed else ("drawn",)),
     )
-    (folder / EVALUATION).write_text(evaluation.model_dump_json(), encoding="utf-8")
+    return evaluation.model_dump_json()
 
 
 def learnt_by(update: Update) -> Learnt:
