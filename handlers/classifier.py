@@ -8,51 +8,56 @@ import json
 import logging
 import os
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from functools import partial
 from http import HTTPStatus
 from pathlib import Path
 from typing import Any
 
-from handlers.inference.answering import NOTHING_KEPT, answer_batch
 from handlers.inference.api_keys import DIGESTS_VARIABLE, WITHOUT_KEY, ApiKeys
-from handlers.inference.preprocess import Limits
 from handlers.inference.repeated_fields import keep_repeated_fields
 from handlers.inference.replies import RawRequest, Reply, encode, error_reply
+from handlers.inference.sessions.onnx_session import UnusableVersionError
 from handlers.inference.version_model import VersionModel
 from handlers.inference.workers.batch_reports import REPORTS_VARIABLE, BatchReporter
-from handlers.inference.workers.worker import CLOSING, CLOSING_VARIABLE, NOTHING_LEARNT_FILE, read_options
-from handlers.labelling.unsure_images import UnsureImages
+from handlers.inference.workers.held_versions import HeldVersions
+from handlers.inference.workers.slot import MODELS_VARIABLE, WORKERS_VARIABLE, Slot
+from handlers.inference.workers.worker import (
+    CLOSING,
+    CLOSING_VARIABLE,
+    NOTHING_LEARNT_FILE,
+    WorkerOptions,
+    read_options,
+)
+from handlers.inference.workers.worker_socket import listen
 
 logger = logging.getLogger(__name__)
 
 
 class Classifier:
-    """One version, or the statement that nothing has been learnt yet.
+    """The version that its slot names at the time, or the statement that nothing has been learnt yet.
 
     ``context`` is TorchServe's ``ts.context.Context``; it is not imported here for the sake of the start-up time.
     """
 
     def __init__(self) -> None:
-        self._model: VersionModel | None = None
+        self.held = HeldVersions(WorkerOptions(), None)
+        """Those in memory."""
+        self._served: Callable[[], VersionModel] | None = None
+        """The version that answers now."""
         self._nothing_learnt = ""
-        self._limits = Limits()
-        self._top_k = 5
         self._keys = ApiKeys()
         self._closing: Path | None = None
         self._reporter = BatchReporter(None)
-        self._unsure = NOTHING_KEPT
 
     def initialize(self, context: Any) -> None:
-        """Load the version in ``context``'s model folder. An exception here ends the worker: it must not serve."""
+        """Load the version that answers. An exception here ends the worker: it must not serve."""
         started = time.monotonic()
         # TorchServe's worker logs every request through the root logger; its metrics come through loggers of their own.
         logging.getLogger().setLevel(logging.WARNING)
         for name in ("ts", "handlers"):
             logging.getLogger(name).setLevel(logging.INFO)
         keep_repeated_fields()
-        options = read_options(os.environ)
-        self._limits, self._top_k = options.limits, options.top_k
-        self._unsure = UnsureImages(options.unsure)
         self._reporter = BatchReporter(os.environ.get(REPORTS_VARIABLE))
         self._keys = ApiKeys.read(os.environ.get(DIGESTS_VARIABLE))
         marker = os.environ.get(CLOSING_VARIABLE)
@@ -62,9 +67,21 @@ class Classifier:
         if notice.exists():
             self._nothing_learnt = str(json.loads(notice.read_text(encoding="utf-8"))["error"])
             return
-        gpu = context.system_properties.get("gpu_id")
-        self._model = VersionModel.load(folder, threads=options.threads, gpu=gpu, rules=options.rules)
-        logger.info("version %d loaded in %.2f s", self._model.version, time.monotonic() - started)
+        self.held = HeldVersions(read_options(os.environ), context.system_properties.get("gpu_id"))
+        self._served = self._versions(folder, context)
+        logger.info("version %d loaded in %.2f s", self._served().version, time.monotonic() - started)
+
+    def _versions(self, folder: Path, context: Any) -> Callable[[], VersionModel]:
+        """What tells which version answers; that in ``folder`` for good where there is no place for slots."""
+        workers, models = os.environ.get(WORKERS_VARIABLE), os.environ.get(MODELS_VARIABLE)
+        if workers is None or models is None:
+            model = self.held.load(folder)
+            return lambda: model
+        slot = Slot(Path(workers), int(context.manifest["model"]["modelVersion"]))
+        served = partial(self.held.serving, slot, Path(models))
+        served()  # before anybody may ask for another one
+        listen(Path(workers), Path(models), self.held, slot.served)
+        return served
 
     def handle(self, data: list[dict[str, Any]], context: Any) -> list[bytes]:
         """Answer a batch in one run of the model; each request gets its own status, a bad one harms no other."""
@@ -73,13 +90,13 @@ class Classifier:
         if self._closing is not None and self._closing.exists():
             context.set_all_response_status(503, "Stopping")
             return [encode({"error": CLOSING})] * len(data)
-        model = self._model
-        if model is None:
+        served = self._served
+        if served is None:
             context.set_all_response_status(503, "Nothing learnt yet")
             return [encode({"error": self._nothing_learnt})] * len(data)
         started = time.monotonic()
         requests = [RawRequest(fields, context.get_all_request_header(index)) for index, fields in enumerate(data)]
-        replies = self._answer(model, requests)
+        replies = self._newest(served, requests)
         for index, reply in enumerate(replies):
             if reply.status != HTTPStatus.OK:
                 context.set_response_status(reply.status, HTTPStatus(reply.status).phrase, index)
@@ -88,9 +105,26 @@ class Classifier:
         )
         return [reply.body for reply in replies]
 
+    def _newest(self, served: Callable[[], VersionModel], requests: Sequence[RawRequest]) -> list[Reply]:
+        """Replies by the version that answers when they are there: a client that has seen an answer of a version, by
+        whatever worker, gets none of an older one afterwards.
+
+        ``SystemExit`` where it cannot be loaded: this worker must not serve, and TorchServe starts another.
+        """
+        try:
+            model = served()
+            while True:
+                replies = self._answer(model, requests)
+                if (newer := served()) is model:
+                    return replies
+                model = newer
+        except UnusableVersionError as error:
+            logger.critical("the version that answers cannot be loaded: %s", error)
+            raise SystemExit(1) from error
+
     def _answer(self, model: VersionModel, requests: Sequence[RawRequest]) -> list[Reply]:
         """In order; a request without a key that is asked for gets 401, and is not looked at."""
         allowed = [self._keys.allow(request.headers) for request in requests]
         known = [request for request, may in zip(requests, allowed, strict=True) if may]
-        found = iter(answer_batch(model, known, self._limits, self._top_k, unsure=self._unsure))
+        found = iter(self.held.answer(model, known))
         return [next(found) if may else error_reply(401, WITHOUT_KEY) for may in allowed]

@@ -27,6 +27,11 @@ def management_socket(settings: Settings) -> Path:
     return short_folder(settings) / "management.sock"
 
 
+def workers_folder(settings: Settings) -> Path:
+    """Where the workers of TorchServe have their sockets, and the links that say which version they answer with."""
+    return management_socket(settings).with_name("workers")
+
+
 def short_folder(settings: Settings) -> Path:
     """A folder whose path leaves room for a socket's name: the run folder, or one in a temporary folder."""
     if _is_short(settings.run_folder):

@@ -9,7 +9,7 @@ from pathlib import Path
 from handlers.child_environment import child_environment
 from handlers.exposure import check_exposure
 from handlers.settings import Settings
-from handlers.sockets import management_socket, private_folder
+from handlers.sockets import management_socket, private_folder, workers_folder
 from handlers.stack.health import TorchServeProbe, UpdaterProbe
 from handlers.stack.supervision.supervised import Service
 from handlers.torchserve.launch import drain_limit, prepare_launch, sockets
@@ -78,6 +78,7 @@ def remove_sockets(settings: Settings, engine: Service) -> None:
         path.unlink(missing_ok=True)
     if settings.serving.engine == "uvicorn":
         return
+    shutil.rmtree(workers_folder(settings), ignore_errors=True)
     temporary = Path(engine.environment["TMPDIR"])
     shutil.rmtree(temporary, ignore_errors=True)
     with suppress(OSError):  # not empty: it is the run folder, not a short one in the system's temporary folder

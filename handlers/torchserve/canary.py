@@ -1,16 +1,18 @@
-"""The last look at a version before it answers everybody: held-out images, asked through TorchServe.
+"""The last look at a version before it answers everybody: held-out images, asked where it will answer.
 
 The updater has evaluated the model by itself. Whether the server gives the same answers (its ONNX Runtime, its graphics
 card, its preprocessing) shows only here. The images travel with the version, so that every follower looks too.
 """
 
 import base64
+from collections.abc import Sequence
 from pathlib import Path
-from typing import Final
+from typing import Final, Protocol
 
 from pydantic import Field
 
-from handlers.torchserve.inference_port import Probe, ProbeError
+from handlers.settings import Settings
+from handlers.torchserve.inference_port import ProbeError
 from model_store.documents import parse
 from model_store.manifest import Document, Ratio, StoredDocument
 from model_store.objects import StoreError
@@ -40,11 +42,18 @@ class Canary(StoredDocument):
     """The images; the name is that of stored documents."""
 
 
-def check_canary(probe: Probe, version: int, folder: Path, min_side: int, tolerance: float = TOLERANCE) -> None:
-    """Raise ``ProbeError`` where ``version``, at its own address, answers differently than it was evaluated.
+class Asked(Protocol):
+    """Whoever answers with a version that nobody else asks yet."""
+
+    def classify(self, version: int, images: Sequence[bytes]) -> list[dict[str, float]]:
+        """The best classes of each PNG and their probabilities, by ``version``. Raises ``ProbeError``."""
+
+
+def check_canary(asked: Asked, version: int, folder: Path, settings: Settings) -> None:
+    """Raise ``ProbeError`` where ``version``, as ``asked`` knows it, answers differently than it was evaluated.
 
     ``folder`` is its mirrored copy; without the file nothing is asked. Neither are images that are smaller than the
-    server lets pass (``min_side``). ``tolerance``: most that a probability may differ.
+    server lets pass.
     """
     try:
         with (folder / FILE).open("rb") as file:
@@ -53,9 +62,11 @@ def check_canary(probe: Probe, version: int, folder: Path, min_side: int, tolera
         return
     except StoreError as error:
         raise ProbeError(str(error)) from error
-    if canary.side < min_side:
+    if canary.side < settings.images.min_side:
         return
-    answers = probe.classify(version, [base64.b64decode(image.png) for image in canary.pictures])
+    serving = settings.serving
+    tolerance = TOLERANCE + (serving.copy_max_probability_change if serving.copies == "auto" else 0.0)
+    answers = asked.classify(version, [base64.b64decode(image.png) for image in canary.pictures])
     for number, (image, found) in enumerate(zip(canary.pictures, answers, strict=True), 1):
         given = found.get(image.answer, 0.0)
         if abs(given - image.probability) > tolerance:

@@ -2,7 +2,7 @@
 
 import io
 from collections.abc import Sequence
-from typing import Final
+from typing import Any, Final
 
 import httpx
 from PIL import Image
@@ -11,6 +11,7 @@ from handlers.inference.traffic_metrics import PROBE_QUERY
 from handlers.labelling.unsure_images import NOT_KEPT_HEADER
 from handlers.settings import Settings
 from handlers.torchserve.folders import NOTHING_LEARNT
+from handlers.torchserve.management import ManagementUnavailableError
 from handlers.torchserve.model_status import PREDICTIONS_PATH
 
 _SIDE: Final = 64
@@ -20,6 +21,11 @@ TOGETHER: Final = 2
 
 class ProbeError(RuntimeError):
     """The inference port did not answer as a version of ours does; the message holds what it said."""
+
+
+def read_classes(answer: Any) -> dict[str, float]:
+    """The probability of each class in an answer. Raises ``KeyError``, ``TypeError``, ``ValueError`` for another."""
+    return {str(each["class"]): float(each["probability"]) for each in answer["predictions"]}
 
 
 class Probe:
@@ -44,18 +50,16 @@ class Probe:
     def classify(self, version: int, images: Sequence[bytes]) -> list[dict[str, float]]:
         """The five best classes of each PNG and their probabilities, by ``version``, a few at a time.
 
-        Raises ``ProbeError``.
+        Raises ``ProbeError``, ``ManagementUnavailableError``.
         """
         path = f"{PREDICTIONS_PATH}/{version}?{PROBE_QUERY}"
         found: list[dict[str, float]] = []
         for start in range(0, len(images), TOGETHER):
             form = [("data", ("image.png", image, "image/png")) for image in images[start : start + TOGETHER]]
             try:
-                answer = self._client.post(path, files=form, headers={"X-Top-K": "5"}).json()
+                answer = self._post(path, files=form, headers={"X-Top-K": "5"}).json()
                 answers = answer if isinstance(answer, list) else [answer]
-                found += [
-                    {str(each["class"]): float(each["probability"]) for each in one["predictions"]} for one in answers
-                ]
+                found += [read_classes(one) for one in answers]
             except (httpx.HTTPError, ValueError, KeyError, TypeError) as error:
                 raise ProbeError(f"no classes from {path}: {error!r}") from error
         if len(found) != len(images):
@@ -65,11 +69,11 @@ class Probe:
     def ask(self, version: int | None = None) -> int:
         """The version that answers, at the address of ``version`` or at the one everybody uses.
 
-        Raises ``ProbeError``.
+        Raises ``ProbeError``, ``ManagementUnavailableError``.
         """
         path = PREDICTIONS_PATH + ("" if version is None else f"/{version}") + f"?{PROBE_QUERY}"
         try:
-            response = self._client.post(path, content=self._image, headers={"Content-Type": "image/png"})
+            response = self._post(path, content=self._image, headers={"Content-Type": "image/png"})
             answer = response.json()
         except (httpx.HTTPError, ValueError) as error:
             raise ProbeError(f"no answer from {path}: {error}") from error
@@ -78,3 +82,10 @@ class Probe:
         if response.status_code == httpx.codes.SERVICE_UNAVAILABLE and "nothing learnt" in str(answer.get("error")):
             return NOTHING_LEARNT
         raise ProbeError(f"{path} answers {response.status_code}: {response.text[:300]}")
+
+    def _post(self, path: str, **request: Any) -> httpx.Response:
+        """Raises ``ManagementUnavailableError`` where the engine itself is gone, which says nothing of any version."""
+        try:
+            return self._client.post(path, **request)
+        except (httpx.NetworkError, httpx.RemoteProtocolError) as error:
+            raise ManagementUnavailableError(f"the serving engine does not answer {path}: {error!r}") from error

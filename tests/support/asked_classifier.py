@@ -12,9 +12,11 @@ with warnings.catch_warnings():
     from ts.context import Context, RequestProcessor
 
 
-def started(folder: Path) -> Classifier:
+def started(folder: Path, slot: int | None = None) -> Classifier:
+    """``slot``: the number that TorchServe has registered the folder with."""
+    manifest = None if slot is None else {"model": {"modelVersion": str(slot)}}
     instance = Classifier()
-    instance.initialize(Context("lucir", str(folder), None, 8, None, "0.12.0"))
+    instance.initialize(Context("lucir", str(folder), manifest, 8, None, "0.12.0"))
     return instance
 
 

@@ -10,9 +10,11 @@ from pathlib import Path
 from typing import Final
 
 from handlers.inference.answering import answer_batch
+from handlers.inference.open_inference import MODEL_NAME
 from handlers.inference.replies import RawRequest, Reply, error_reply
 from handlers.inference.sessions.onnx_session import UnusableVersionError
 from handlers.inference.version_model import VersionModel
+from handlers.inference.workers.slot import Slot
 from handlers.inference.workers.worker import WorkerOptions
 from handlers.inference.workers.worker_calls import Classify, Forget, Load, ModelFacts, Result, pack, read_message
 from handlers.labelling.unsure_images import UnsureImages
@@ -48,6 +50,13 @@ class HeldVersions:
         """A version that is held."""
         return self._models.get(number)
 
+    def serving(self, slot: Slot, models: Path) -> VersionModel:
+        """The version that ``slot`` names; loaded from its folder in ``models`` where it is not held, which a worker
+        needs that started between the load and the exchange. Raises ``UnusableVersionError``.
+        """
+        number = slot.served()
+        return self.get(number) or self.load(models / f"{MODEL_NAME}-{number}", number)
+
     def forget(self, number: int) -> None:
         """Let a version go, as soon as nothing runs with it any more."""
         self._models.pop(number, None)
@@ -63,11 +72,15 @@ class HeldVersions:
 
 
 class Calls:
-    """Answers one call after the other that comes over ``connection``; a version is loaded in a thread beside."""
+    """Answers one call after the other that comes over ``connection``; a version is loaded in a thread beside.
 
-    def __init__(self, connection: socket.socket, held: HeldVersions) -> None:
+    ``models``: where its folder is, if the call only names it.
+    """
+
+    def __init__(self, connection: socket.socket, held: HeldVersions, models: Path = Path()) -> None:
         self._connection = connection
         self._held = held
+        self._models = models
         self._sending = threading.Lock()
         self.loading: list[threading.Thread] = []
         """Threads that load, or did so."""
@@ -102,7 +115,7 @@ class Calls:
 
     def _load(self, call: Load) -> None:
         try:
-            model = self._held.load(Path(call.folder), call.version)
+            model = self._held.load(self._models / call.folder, call.version)
         except Exception as error:  # whatever it is, this version must not serve, and the others go on
             logger.exception("version %d cannot be loaded", call.version)
             result = Result(call.call, problem=str(error) or type(error).__name__)
