@@ -52,7 +52,7 @@ fuzz: $(VENV)/.dev  ## 100,000 strange requests for the uvicorn engine (FUZZ_INP
 fuzz-images: $(VENV)/.dev  ## 10,000 mutated image files: an image or the documented error (FUZZ_IMAGES, FUZZ_SEED)
 	FUZZ_IMAGES=$${FUZZ_IMAGES:-10000} $(BIN)/pytest tests/handlers/inference/test_mutated_images.py --timeout 7200
 
-bench-serving: $(VENV)/.dev  ## requests per second of both engines and their peers (10 minutes; PEERS_PYTHON: an environment with mosec, litserve)
+bench-serving: $(VENV)/.dev  ## requests per second of both engines and their peers (15 minutes; PEERS_PYTHON: an environment with theirs)
 	$(BIN)/python -m benchmarks.serving.run --rates 50 100 200 300 400 $(if $(PEERS_PYTHON),--peers-python $(PEERS_PYTHON)) \
 	  --output benchmarks/serving/results.json
 

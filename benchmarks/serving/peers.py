@@ -23,6 +23,20 @@ from model_store.versions import VersionStore
 
 START_SECONDS: Final = 120.0
 
+Body = Literal["image.jpg", "image.json", "images.json"]
+"""The image's file; ``{"image": base64}``; ``{"images": [base64]}``."""
+OTHERS: Final[dict[str, tuple[str, Body]]] = {
+    "mosec": ("/inference", "image.jpg"),
+    "litserve": ("/predict", "image.json"),
+    "bentoml": ("/classify", "images.json"),
+    "kserve": ("/v1/models/lucir:predict", "image.jpg"),
+    "torchserve": ("/predictions/lucir", "image.jpg"),
+}
+"""Peers of other projects by the names of their packages: where they answer, and what they take."""
+
+
+ROOT: Final = Path(__file__).parents[2]
+
 
 @dataclass(frozen=True)
 class Peer:
@@ -33,8 +47,8 @@ class Peer:
     process: psutil.Process
     settings: Settings | None = None
     """Of a server of ours."""
-    takes_json: bool = False
-    """Whether a body is ``{"image": base64}``, not the image file."""
+    body: Body = "image.jpg"
+    """What it is sent."""
 
     def cpu_seconds(self) -> float:
         """Processor time of the server and all that it has started."""
@@ -68,36 +82,37 @@ def ours(engine: Literal["torchserve", "uvicorn"], store: Path, folder: Path, **
 
 
 @contextmanager
-def starlette(version: Path) -> Iterator[Peer]:
+def starlette(version: Path, image: Path) -> Iterator[Peer]:
     """``benchmarks.serving.plain_starlette`` with the version in a folder."""
     (port,) = free_ports(1)
     command = (sys.executable, "-m", "benchmarks.serving.plain_starlette", str(version), str(port))
     with _running(command, None, None) as process:
-        url = f"http://127.0.0.1:{port}"
-        _await(url)
-        yield Peer("Starlette and ONNX Runtime", f"{url}/predictions/lucir", process)
+        url = f"http://127.0.0.1:{port}/predictions/lucir"
+        _await(url, image)
+        yield Peer("Starlette and ONNX Runtime", url, process)
 
 
 @contextmanager
-def other(name: str, python: Path, version: Path) -> Iterator[Peer]:
-    """``benchmarks.serving.other_servers`` with the Python of an environment that has the peer."""
+def other(name: str, python: Path, version: Path, torchscript: Path) -> Iterator[Peer]:
+    """One of ``OTHERS`` with the Python of an environment that has it: ``benchmarks.serving.others``."""
     (port,) = free_ports(1)
-    command = (str(python), str(Path(__file__).with_name("other_servers.py")), str(port))
-    kept = {key: value for key, value in os.environ.items() if key != "PYTHONPATH"}
-    environment = {**kept, "PEER_NAME": name, "PEER_VERSION_FOLDER": str(version)}
-    with _running(command, environment, None) as process:
-        url = f"http://127.0.0.1:{port}"
-        _await(url)
-        path = {"mosec": "/inference", "litserve": "/predict"}[name]
-        yield Peer(name, url + path, process, takes_json=name == "litserve")
+    command = (str(python), "-m", f"benchmarks.serving.others.{name}_server", str(port))
+    folders = {"PEER_VERSION_FOLDER": str(version), "PEER_TORCHSCRIPT": str(torchscript), "PYTHONPATH": str(ROOT)}
+    path, body = OTHERS[name]
+    with _running(command, {**os.environ, **folders}, torchscript.parent) as process:
+        url = f"http://127.0.0.1:{port}{path}"
+        _await(url, torchscript.with_name(body))
+        yield Peer("torchserve, its own handler" if name == "torchserve" else name, url, process, body=body)
 
 
-def _await(url: str) -> None:
-    """Return when somebody answers, whatever. Raises ``httpx.HTTPError``."""
+def _await(url: str, body: Path) -> None:
+    """Return when an image is answered. Raises ``httpx.HTTPError``."""
     deadline = time.monotonic() + START_SECONDS
+    headers = {"Content-Type": "application/json" if body.suffix == ".json" else "image/jpeg"}
     while True:
         try:
-            httpx.get(url, trust_env=False)
+            answer = httpx.post(url, content=body.read_bytes(), headers=headers, trust_env=False, timeout=60.0)
+            answer.raise_for_status()
             return
         except httpx.HTTPError:
             if time.monotonic() > deadline:

@@ -24,8 +24,8 @@ import numpy as np
 from PIL import Image
 
 from benchmarks.result import machine, show
-from benchmarks.serving.made_version import make_version
-from benchmarks.serving.peers import Peer, in_process, other, ours, starlette
+from benchmarks.serving.made_version import TORCHSCRIPT, make_version
+from benchmarks.serving.peers import OTHERS, Peer, in_process, other, ours, starlette
 from handlers.inference.preprocess import Limits
 from handlers.inference.sessions.copy_choice import read_choice
 from handlers.inference.version_model import VersionModel
@@ -34,9 +34,6 @@ from lucir_core.testing import synthetic_images
 
 BATCH = 8
 """Images that every peer takes together at most."""
-OTHERS = ("mosec", "litserve")
-"""Peers of other projects, in an environment of their own (``--peers-python``)."""
-WITHOUT_ADAPTER = ("bentoml", "kserve")
 DRAWN = ("per_second", "p99_ms", "p99_ms")
 """What each of the plot's three panels shows."""
 LARGE = (4000, 3000)
@@ -68,19 +65,21 @@ def measure(folder: Path, options: argparse.Namespace) -> dict[str, Any]:
     version, image = make_version(folder, options.preset), folder / "image.jpg"
     Image.fromarray(synthetic_images(0, 1, side=160)[0]).save(image, quality=85)
     text = base64.b64encode(image.read_bytes()).decode()
-    image.with_suffix(".json").write_text(json.dumps({"image": text}), encoding="utf-8")
+    for name, document in (("image.json", {"image": text}), ("images.json", {"images": [text]})):
+        image.with_name(name).write_text(json.dumps(document), encoding="utf-8")
     loads = [(clients, None) for clients in options.clients] + [(32, rate) for rate in options.rates]
     taken: dict[tuple[str, str], list[dict[str, Any]]] = defaultdict(list)
     with ExitStack() as running:
         peers = [
             running.enter_context(ours("uvicorn", folder / "store", folder / "uvicorn")),
             running.enter_context(ours("uvicorn", folder / "store", folder / "published", copies="off")),
-            running.enter_context(starlette(version)),
+            running.enter_context(starlette(version, image)),
         ]
         if options.torchserve:
             peers.append(running.enter_context(ours("torchserve", folder / "store", folder / "torchserve")))
         others = [name for name in OTHERS if installed(name, options.peers_python)]
-        peers += [running.enter_context(other(name, options.peers_python, version)) for name in others]
+        started = (other(name, options.peers_python, version, folder / TORCHSCRIPT) for name in others)
+        peers += [running.enter_context(each) for each in started]
         for peer in peers:
             ask(peer, image, 8, 1.0, None)  # warm
         for _ in range(options.rounds):
@@ -105,7 +104,7 @@ def measure(folder: Path, options: argparse.Namespace) -> dict[str, Any]:
         "seconds": options.seconds,
         "memory_mib": memory,
         "decode_12_megapixels_cpu_ms": decode_large(version, folder / "large.jpg"),
-        "not_there": [name for name in (*OTHERS, *WITHOUT_ADAPTER) if name not in others],
+        "not_there": [name for name in OTHERS if name not in others],
         "median_of_rounds": [
             {
                 "load": load,
@@ -118,11 +117,11 @@ def measure(folder: Path, options: argparse.Namespace) -> dict[str, Any]:
 
 
 def installed(name: str, python: Path | None) -> bool:
-    """Whether an interpreter finds the package."""
+    """Whether an interpreter has the package."""
     if python is None:
         return False
-    asked = f"import importlib.util, sys; sys.exit(importlib.util.find_spec({name!r}) is None)"
-    return subprocess.run([str(python), "-c", asked], check=False).returncode == 0
+    asked = f"import importlib.metadata; importlib.metadata.version({name!r})"
+    return subprocess.run([str(python), "-c", asked], check=False, stderr=subprocess.DEVNULL).returncode == 0
 
 
 def decode_large(version: Path, image: Path) -> float:
@@ -138,7 +137,7 @@ def decode_large(version: Path, image: Path) -> float:
 
 def ask(peer: Peer, image: Path, clients: int, seconds: float, rate: float | None) -> dict[str, Any]:
     """The load generator, as a process of its own: wrk where it is installed and no rate is asked for."""
-    image = image.with_suffix(".json") if peer.takes_json else image
+    image = image.with_name(peer.body)
     if rate is None and shutil.which("wrk"):
         wrk = ["wrk", "--threads", 1, "--connections", clients, "--duration", f"{max(1, round(seconds))}s"]
         script = Path(__file__).with_name("post.lua")
