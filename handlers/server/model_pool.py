@@ -8,8 +8,8 @@ import socket
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Mapping, Sequence
-from contextlib import suppress
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final, Self
@@ -83,6 +83,8 @@ class PooledProcess:
         self._folders = folders
         self._first = first
         self._up = asyncio.Event()
+        self._awake = asyncio.Event()
+        self._awake.set()
         self._calls: dict[int, asyncio.Future[Any]] = {}
         self._numbers = itertools.count(1)
         self._transport: asyncio.WriteTransport | None = None
@@ -98,16 +100,32 @@ class PooledProcess:
     @property
     def pid(self) -> int | None:
         """Its process id while it has loaded what it should."""
-        return self._process.pid if self._process is not None and self.up else None
+        return self._process.pid if self._process is not None and self._up.is_set() else None
+
+    @property
+    def serves(self) -> bool:
+        """Whether it can be asked, and has a version to answer with."""
+        return self.up and bool(self._loaded)
 
     @property
     def up(self) -> bool:
-        """Whether it can be asked."""
-        return self._up.is_set()
+        """Whether it can be asked: it is there, and does not rest."""
+        return self._up.is_set() and self._awake.is_set()
 
     async def ready(self) -> None:
         """Return when it can be asked."""
-        await self._up.wait()
+        while not self.up:
+            await self._up.wait()
+            await self._awake.wait()
+
+    @contextmanager
+    def rest(self) -> Iterator[None]:
+        """Meanwhile it is not given requests, but for those that it has."""
+        self._awake.clear()
+        try:
+            yield
+        finally:
+            self._awake.set()
 
     def answer(self, version: int, requests: Sequence[RawRequest]) -> asyncio.Future[list[Reply]]:
         """The replies to a batch. Raises ``ProcessLostError``: it ended, or took so long that it was ended."""
@@ -266,18 +284,30 @@ class ModelPool:
                 await task
 
     async def load(self, version: int, folder: Path) -> ModelFacts:
-        """Have every process load a version. Raises ``LoadError``.
+        """Have every process load a version, half of them at a time while the others answer. Raises ``LoadError``.
 
         Where no copy of such a network has been chosen here yet, the first one does so alone: the others need not.
         """
         chosen = any(folder.parent.glob(f"*/{CHOICE_FILE}"))
-        together = self.processes if chosen else self.processes[1:]
+        facts: list[ModelFacts] = []
         try:
-            first = None if chosen else await self.processes[0].load(version, folder)
-            facts = await asyncio.gather(*(process.load(version, folder) for process in together))
+            for together in self._groups(chosen):
+                with ExitStack() as resting:
+                    if any(process.serves for process in self.processes if process not in together):
+                        for process in together:
+                            resting.enter_context(process.rest())
+                    facts += await asyncio.gather(*(process.load(version, folder) for process in together))
         except ProcessLostError as error:
             raise LoadError(f"version {version} was not loaded: {error}") from error
-        return first or facts[0]
+        return facts[0]
+
+    def _groups(self, chosen: bool) -> list[tuple[PooledProcess, ...]]:
+        """Those that load together: all, while nobody is answered; the first one alone, unless a copy is chosen."""
+        count = len(self.processes)
+        cuts = {0, count} | (set() if chosen else {1})
+        if any(process.serves for process in self.processes):
+            cuts.add((count + 1) // 2)
+        return [self.processes[begin:end] for begin, end in itertools.pairwise(sorted(cuts))]
 
     def forget(self, version: int) -> None:
         """Let every process drop a version."""

@@ -8,6 +8,7 @@ import hashlib
 import sys
 import threading
 from collections.abc import Mapping, Sequence
+from functools import cache
 from importlib import import_module
 from importlib.util import find_spec
 from pathlib import Path
@@ -29,11 +30,17 @@ def _openvino() -> Any:
     return import_module("openvino")
 
 
+@cache
+def _core() -> Any:
+    """One for the process: each new one loads the plugin of the processor again."""
+    return _openvino().Core()
+
+
 def why_no_bfloat16() -> str:
     """What is missing for ``Bfloat16Session`` here; empty: nothing."""
     if find_spec("openvino") is None:
         return "openvino is not installed: pip install 'lucir[openvino]'"
-    core = _openvino().Core()
+    core = _core()
     able = "BF16" in core.get_property(_DEVICE, "OPTIMIZATION_CAPABILITIES")
     return "" if able else "this processor does not compute in bfloat16"
 
@@ -42,7 +49,7 @@ class _Part:
     """A compiled network, or a part of one; several threads may run it."""
 
     def __init__(self, model: Any, options: Mapping[str, Any]) -> None:
-        self._model = _openvino().Core().compile_model(model, _DEVICE, dict(options))
+        self._model = _core().compile_model(model, _DEVICE, dict(options))
         self.ports = {name: port for port in self._model.outputs for name in port.get_names()}
         self._own = threading.local()
         """A request belongs to one thread at a time."""
@@ -72,7 +79,7 @@ class Bfloat16Session:
             "NUM_STREAMS": 1,
             "ENABLE_CPU_PINNING": False,  # a core of its own is not ours to take: others train beside this process
         }
-        model = _openvino().Core().read_model(str(path))
+        model = _core().read_model(str(path))
         parts = _cut(model)
         self.backbone = None if parts is None else _shared(parts[0], options)
         """What is shared with other versions; None where the file does not say where its backbone ends."""
@@ -142,5 +149,5 @@ def _digest(model: Any) -> str:
         attributes = sorted((name, str(value)) for name, value in node.get_attributes().items())
         digest.update(repr((node.get_type_name(), attributes, wires)).encode())
         if node.get_type_name() == "Constant":
-            digest.update(node.data.tobytes())
+            digest.update(np.ascontiguousarray(node.data).data)
     return digest.hexdigest()

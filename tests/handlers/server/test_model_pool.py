@@ -89,6 +89,30 @@ def test_a_process_that_never_comes_up_does_not_hold_up_a_version_for_ever(
     asyncio.run(story())
 
 
+@pytest.mark.parametrize("processes", [1, 2])
+def test_a_process_that_loads_a_version_rests_while_another_answers(
+    tmp_path: Path, make_version: MakeVersion, processes: int
+) -> None:
+    async def story() -> set[tuple[bool, ...]]:
+        async with pool_of(processes, {1: make_version(tmp_path / "lucir-1", 1)}) as pool:
+            for process in pool.processes:
+                await asyncio.wait_for(process.ready(), PATIENCE)
+            loading = asyncio.create_task(pool.load(2, make_version(tmp_path / "lucir-2", 2)))
+            seen = set()
+            async with asyncio.timeout(PATIENCE):
+                while not loading.done():
+                    seen.add(tuple(process.up for process in pool.processes))
+                    assert len(pool.pids()) == processes
+                    await asyncio.sleep(0)
+            assert (await loading).version == 2
+            for process in pool.processes:
+                await asyncio.wait_for(process.ready(), PATIENCE)
+            return seen
+
+    resting = {(False, True), (True, False)} if processes == 2 else set()
+    assert asyncio.run(story()) - {(True,) * processes} == resting
+
+
 def test_memory_that_loading_has_freed_goes_back_to_the_system() -> None:
     blocks = [bytes([number % 250 + 1]) * 65536 for number in range(1000)]
     last = blocks[-1]  # keeps the C library from giving back what lies below it
