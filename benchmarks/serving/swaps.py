@@ -41,15 +41,15 @@ def main() -> None:
     parser.add_argument("--presets", nargs="+", default=["digits", "photo"])
     parser.add_argument("--engines", nargs="+", default=["uvicorn", "torchserve"])
     parser.add_argument("--single", type=int, default=20, help="swaps with a rest before each")
-    parser.add_argument("--rows", type=int, default=1000, help="swaps without a rest (uvicorn, first preset)")
-    parser.add_argument("--damaged", type=int, default=100, help="versions that fail (uvicorn, first preset)")
+    parser.add_argument("--rows", type=int, default=1000, help="swaps without a rest (first preset)")
+    parser.add_argument("--damaged", type=int, default=100, help="versions that fail (first preset)")
     parser.add_argument("--clients", type=int, default=4)
     parser.add_argument("--output", type=Path)
     options = parser.parse_args()
     found = []
     for preset in options.presets:
         for engine in options.engines:
-            long = engine == "uvicorn" and preset == options.presets[0]
+            long = preset == options.presets[0]
             with tempfile.TemporaryDirectory(prefix="lucir-swaps-") as name:
                 found.append(measure(Path(name), preset, engine, options, long=long))
             sys.stdout.write(json.dumps(found[-1], indent=2) + "\n")

@@ -20,7 +20,7 @@ from handlers.exposure import check_exposure
 from handlers.inference.api_keys import DIGESTS_VARIABLE, ApiKeys
 from handlers.inference.replies import READABLE_HEADERS
 from handlers.inference.workers.batch_reports import REPORTS_VARIABLE
-from handlers.inference.workers.slot import MODELS_VARIABLE, WORKERS_VARIABLE
+from handlers.inference.workers.slot import MODELS_VARIABLE, WORKERS_VARIABLE, forget_slots
 from handlers.inference.workers.worker import CLOSING_VARIABLE
 from handlers.inference.workers.worker_options import worker_options
 from handlers.settings import Settings
@@ -86,7 +86,7 @@ def prepare_launch(settings: Settings) -> Launch:
     run = settings.run_folder / "torchserve"
     temporary = private_folder(short_folder(settings) / "ts")
     private_folder(management_socket(settings).parent)
-    private_folder(workers_folder(settings))
+    forget_slots(private_folder(workers_folder(settings)))
     workers = run / "worker-path"
     workers.mkdir(parents=True, exist_ok=True)
     prepare_folders(settings)

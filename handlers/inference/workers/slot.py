@@ -15,6 +15,12 @@ MODELS_VARIABLE: Final = "LUCIR_MODELS_FOLDER"
 """Names the folder of the mirrored versions."""
 
 
+def forget_slots(workers: Path) -> None:
+    """Before a server starts, which has no registrations yet: remove the links of an earlier one."""
+    for link in workers.glob("slot-*"):
+        link.unlink(missing_ok=True)
+
+
 def socket_of(workers: Path, pid: int) -> Path:
     """Where a worker is asked to hold a version beside the one that it answers with."""
     return workers / str(pid)

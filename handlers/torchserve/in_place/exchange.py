@@ -41,6 +41,8 @@ class Exchange:
         self._folder = workers_folder(settings)
         self._lines: dict[int, WorkerLine] = {}
         self._target: int | None = None
+        self._lost: int | None = None
+        """The version in whose load a worker ended. It may have been at fault: it gets workers of its own."""
 
     def close(self) -> None:
         """End what is under way; the old version goes on answering."""
@@ -62,6 +64,7 @@ class Exchange:
         return (
             self._settings.serving.engine == "torchserve"
             and NOTHING_LEARNT not in (target, self.served(slot.number))
+            and target != self._lost
             and slot.target_workers == workers == slot.ready_workers
             and all(worker.pid is not None for worker in slot.workers)
         )
@@ -79,12 +82,14 @@ class Exchange:
         except LineLostError as error:
             logger.warning("version %d gets workers of its own: %s", target, error)
             self.close()
+            self._lost = target
             return "lost"
         except Exception:
             self.close()
             raise
         Slot(self._folder, slot.number).point_to(folder_name(target))
         self.close()
+        self._lost = None
         return "done"
 
     def _load(self, pids: Collection[int], target: int) -> bool:

@@ -191,6 +191,8 @@ def test_a_worker_that_cannot_be_asked_is_lost(
             states.append(exchange.step(SLOT, 2))
     assert states[-1] == "lost"
     assert exchange.served(1) == 1
+    # It may have been the version that ended the worker: that one is not tried again in those that answer.
+    assert [exchange.possible(SLOT, target, 1) for target in (2, 3)] == [False, True]
 
 
 def _answer_strangely(listener: socket.socket) -> None:
