@@ -200,7 +200,7 @@ class Reconciler:
             if slot is not None and self._exchange.possible(slot, target, self._workers):
                 state = self._take_over(slot, target)
                 if state != "lost":
-                    return slot if state == "done" else None
+                    return slot if state == "done" and self._answers(target, slot) else None
             self._register(target, registered)
             return None
         self._exchange.close()
@@ -224,11 +224,7 @@ class Reconciler:
         if state == "loading" and (problem := self._attempts.overdue(target, frozenset())):
             raise _VersionError(f"{problem}; the output of the serving engine says why")
         if state == "done":
-            self._attempts.arrived(target)
             self._warmed = {target: frozenset(worker.pid for worker in slot.workers)}
-            self._served = None
-            self._ask(target, None)
-            self._served = target
         return state
 
     def _register(self, target: int, registered: Registered) -> None:
@@ -325,7 +321,10 @@ class Reconciler:
         other = next((other for other in registered.values() if other.number != number and other.ready_workers), None)
         if other is not None:
             self._management.set_default(other.number)
-        if other is not None or len(registered) == 1:
+        before = self._announced
+        if other is None and version.ready_workers and before is not None and before != target:
+            self._exchange.put_back(number, before)
+        elif other is not None or len(registered) == 1:
             self._management.unregister(number)
 
     def _announce(self, target: int) -> None:

@@ -53,18 +53,24 @@ class Exchange:
 
     def served(self, slot: int) -> int:
         """The version that the workers of a registration answer with."""
+        if self._settings.serving.engine != "torchserve":
+            return slot
         return Slot(self._folder, slot).served()
 
     def forget(self, slot: int) -> None:
         """Before a registration: its workers begin with its own version."""
         Slot(self._folder, slot).clear()
 
+    def put_back(self, slot: int, version: int) -> None:
+        """Have an earlier version answer again: workers that have dropped it load it before their next batch."""
+        Slot(self._folder, slot).point_to(folder_name(version))
+
     def possible(self, slot: RegisteredVersion, target: int, workers: int) -> bool:
         """Whether the workers of ``slot``, which answer everybody, can take ``target`` over: all are there and well."""
         return (
             self._settings.serving.engine == "torchserve"
             and NOTHING_LEARNT not in (target, self.served(slot.number))
-            and target != self._lost
+            and (target != self._lost or target == slot.number)  # that number cannot be registered again
             and slot.target_workers == workers == slot.ready_workers
             and all(worker.pid is not None for worker in slot.workers)
         )

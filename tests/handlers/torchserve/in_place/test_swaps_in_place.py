@@ -8,6 +8,7 @@ import pytest
 
 from handlers.demo.load import LoadClient, Request
 from handlers.inference.workers.slot import Slot
+from handlers.torchserve.inference_port import Probe, ProbeError
 from tests.handlers.torchserve.conftest import Begun, MakeImage, Stack
 from tests.support.waiting import wait_for
 
@@ -81,7 +82,7 @@ def test_two_workers_change_together_also_when_one_is_killed_meanwhile(
 
 
 def test_torchserve_killed_in_the_middle_of_a_swap_comes_back_with_what_is_wanted(
-    begun: Begun, make_image: MakeImage, before_the_exchange: Callable[..., None]
+    begun: Begun, make_image: MakeImage, before_the_exchange: Callable[..., None], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     stack, reconciler = begun()
     before_the_exchange(lambda: stack.stop(signal.SIGKILL))
@@ -94,3 +95,16 @@ def test_torchserve_killed_in_the_middle_of_a_swap_comes_back_with_what_is_wante
     stack.serve(reconciler, 1)
     assert stack.post(make_image()).json()["model_version"] == 1
     assert set(stack.loaded()) == {2}
+
+    # The number of the registration, 2, is that of a version which answers no more: it can only come back in place.
+    def last_look_fails(probe: Probe, address: int | None = None) -> int:
+        monkeypatch.undo()
+        raise ProbeError(f"nothing at {address}")
+
+    monkeypatch.setattr(Probe, "ask", last_look_fails)
+    stack.versions.point_to(2, "test")
+    state = stack.settle(reconciler, lambda state: state.phase == "failed")
+    assert "nothing at None" in state.message
+    assert stack.post(make_image()).json()["model_version"] == 1
+    stack.serve(reconciler, 2)
+    assert stack.post(make_image()).json()["model_version"] == 2
