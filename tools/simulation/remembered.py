@@ -58,7 +58,9 @@ def _put_in_place(function: Callable[..., Any], known: Callable[..., Any]) -> No
 
 
 def _remember_paths() -> None:
-    """How a path takes its words apart, in Python 3.11 and in 3.12; nobody changes the lists."""
+    """What is made of paths; how one takes its words apart, in Python 3.11 and in 3.12: nobody changes the lists."""
+    for name in ("__truediv__", "with_name"):
+        setattr(pathlib.PurePath, name, lru_cache(maxsize=65_536, typed=True)(getattr(pathlib.PurePath, name)))
     flavour: Any = getattr(pathlib, "_posix_flavour", None)
     if flavour is not None:
         known = lru_cache(maxsize=8192)(lambda words, apart=flavour.parse_parts: apart(list(words)))
