@@ -63,6 +63,9 @@ def test_two_workers_change_together_also_when_one_is_killed_meanwhile(
     assert (clients.problems(), pids(stack), set(stack.loaded())) == ([], first, {1})
     assert {request.version for request in clients.requests()} == {1, 2, 3, 4, 5}
     check_none_saw_an_older_one(clients.requests())
+    # TorchServe knows the registration by the number that it began with.
+    assert stack.post(make_image(), "/predictions/lucir/1").json()["model_version"] == 5
+    assert stack.post(make_image(), "/predictions/lucir/5").status_code == 404
 
     victim = first.pop() or 0
     before_the_exchange(lambda: os.kill(victim, signal.SIGKILL))
