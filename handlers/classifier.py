@@ -29,7 +29,7 @@ from handlers.inference.workers.worker import (
     WorkerOptions,
     read_options,
 )
-from handlers.inference.workers.worker_socket import listen
+from handlers.inference.workers.worker_socket import WorkerSocket
 
 logger = logging.getLogger(__name__)
 
@@ -80,7 +80,7 @@ class Classifier:
         slot = Slot(Path(workers), int(context.manifest["model"]["modelVersion"]))
         served = partial(self.held.serving, slot, Path(models))
         served()  # before anybody may ask for another one
-        listen(Path(workers), Path(models), self.held, slot.served)
+        WorkerSocket(Path(workers), Path(models), self.held, slot.served).listen()
         return served
 
     def handle(self, data: list[dict[str, Any]], context: Any) -> list[bytes]:

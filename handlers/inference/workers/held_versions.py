@@ -84,6 +84,8 @@ class Calls:
         self._sending = threading.Lock()
         self.loading: list[threading.Thread] = []
         """Threads that load, or did so."""
+        self.asked: set[int] = set()
+        """Versions that the caller wants to be held."""
 
     def run(self) -> None:
         """Until the other end is closed. Raises ``OSError`` when that happens before it has an answer."""
@@ -93,10 +95,12 @@ class Calls:
                     case Classify():
                         self._send(Result(call.call, self._classify(call)))
                     case Load():
+                        self.asked.add(call.version)
                         self.loading = [thread for thread in self.loading if thread.is_alive()]
                         self.loading.append(threading.Thread(target=self._load, args=(call,), daemon=True))
                         self.loading[-1].start()
                     case Forget():
+                        self.asked.discard(call.version)
                         self._held.forget(call.version)
 
     def _send(self, result: Result) -> None:

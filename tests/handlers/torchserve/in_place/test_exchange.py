@@ -151,6 +151,12 @@ def test_what_nobody_is_answered_with_is_dropped(
     line.begin(3, "lucir-3")
     wait_for(lambda: not line.wait(1) and line.loaded)
     assert held.get(3) is not None
+    with socket.socket(socket.AF_UNIX) as stranger:
+        stranger.connect(str(socket_of(workers_folder(settings), os.getpid())))
+        stranger.sendall(LENGTH.pack(3) + b"...")
+    finish(exchange, 1)
+    wait_for(lambda: held.get(2) is None)
+    assert held.get(3) is not None  # its caller is there still
     line.close()
     wait_for(lambda: held.get(3) is None)
 
