@@ -107,7 +107,7 @@ def load_state(folder: Path) -> LearnerState:
     model = empty_model(config, facts["old_rows"], facts["new_rows"], facts.get("branches"))
     concepts = tensors.get("model.head.concepts.bias")
     if concepts is not None and isinstance(model.head, AnalyticHead):
-        model.head.open_concepts(len(concepts))
+        model.head.open_concepts(len(concepts), capped="model.head.concepts.capped" in tensors)
     try:
         model.load_state_dict(
             {name.removeprefix("model."): value for name, value in tensors.items() if name.startswith("model.")}

@@ -95,9 +95,11 @@ def answers(state: LearnerState, features: NDArray[np.float32]) -> tuple[NDArray
     assert calibration is not None  # noqa: S101  # every frozen state has one
     known = (unit_rows(features) @ state.prototypes.numpy().T).max(axis=1)
     if isinstance(head, AnalyticHead):
-        concept = (
-            None if head.concepts is None else head.concepts.cosines(torch.from_numpy(features)).numpy().max(axis=1)
-        )
-        known = known_score(known, logits.max(axis=1) * calibration.temperature, concept)
+        concept = capped = None
+        if head.concepts is not None:
+            rows = torch.from_numpy(features)
+            concept, cosines = head.concepts.cosines(rows).numpy().max(axis=1), head.concepts.capped_cosines(rows)
+            capped = None if cosines is None else cosines.numpy().max(axis=1)
+        known = known_score(known, logits.max(axis=1) * calibration.temperature, concept, capped)
     bound = calibration.known_cosine
     return softmax(logits, 1.0), known < (-1.0 if bound is None else bound)

@@ -16,9 +16,9 @@ from torch.nn import functional
 from lucir_core.data.augment import centre_crop
 from lucir_core.export.onnx_graph import GraphWriter, write_backbone
 from lucir_core.export.traced_graph import write_traced
-from lucir_core.frozen.calibrate import CONCEPT_SHARE, RIDGE_SHARE
+from lucir_core.frozen.calibrate import CAPPED_SHARE, CONCEPT_SHARE, RIDGE_SHARE
 from lucir_core.models.gates import pruned
-from lucir_core.models.heads import AnalyticHead, CosineHead
+from lucir_core.models.heads import AnalyticHead, CosineHead, cap_of
 from lucir_core.models.model import IncrementalModel
 from lucir_core.models.timm_network import TimmNetwork
 from lucir_core.state import LearnerState
@@ -141,18 +141,32 @@ def _logits(writer: GraphWriter, model: IncrementalModel, features: str, unit: s
 
 def _known(writer: GraphWriter, head: AnalyticHead, features: str, logits: str, temperature: float) -> None:
     """The output `known`; the logits are ridge scores divided by the temperature."""
-    shares = {"prototype_cosines": 1.0, logits: RIDGE_SHARE * temperature}
-    if head.concepts is not None:
-        scores = writer.node("MatMul", features, writer.constant(head.concepts.weight.t().numpy()))
-        scores = writer.node("Add", scores, writer.constant(head.concepts.bias.numpy()))
+    concepts = head.concepts
+    weighed = [("prototype_cosines", 1.0, 1.0), (logits, temperature, RIDGE_SHARE)]
+    if concepts is not None and concepts.capped is not None:
+        weighed[0] = (_capped(writer, features, concepts.capped), 1.0, CAPPED_SHARE)
+    if concepts is not None:
+        scores = writer.node("MatMul", features, writer.constant(concepts.weight.t().numpy()))
+        scores = writer.node("Add", scores, writer.constant(concepts.bias.numpy()))
         described = writer.node("Sqrt", writer.node("Softmax", scores, axis=1))
-        shares[writer.node("MatMul", described, writer.constant(head.concepts.means.t().numpy()))] = CONCEPT_SHARE
-    weights = 1.0 + RIDGE_SHARE + (0.0 if head.concepts is None else CONCEPT_SHARE)
+        cosines = writer.node("MatMul", described, writer.constant(concepts.means.t().numpy()))
+        weighed.append((cosines, 1.0, CONCEPT_SHARE))
+    total = sum(share for _, _, share in weighed)
     axis, parts = writer.constant(np.array([1], np.int64)), []
-    for values, share in shares.items():
+    for values, factor, share in weighed:
         best = writer.node("ReduceMax", values, axis, keepdims=1)
-        parts.append(writer.node("Mul", best, writer.constant(np.array([share / weights], np.float32))))
+        parts.append(writer.node("Mul", best, writer.constant(np.array([factor * share / total], np.float32))))
     writer.node("Sum", *parts, output=KNOWN)
+
+
+def _capped(writer: GraphWriter, features: str, means: Tensor) -> str:
+    """Cosines (batch, classes) of `capped_units` to their class means (classes, dim)."""
+    bound = cap_of(means.shape[1])
+    low, high = (writer.constant(np.array(value, np.float32)) for value in (-bound, bound))
+    clipped = writer.node("Clip", writer.node("Div", features, _length(writer, features)), low, high)
+    return writer.node(
+        "MatMul", writer.node("Div", clipped, _length(writer, clipped)), writer.constant(means.t().numpy())
+    )
 
 
 def compare_onnx(state: LearnerState, path: Path, images: np.ndarray) -> ExportCheck:

@@ -1,4 +1,5 @@
-"""What the classifier that a backbone was trained with makes of an image: it tells images of no known class.
+"""What the classifier that a backbone was trained with makes of an image, and its capped features: both tell images of
+no known class.
 
 Its thousand probabilities say more of an image of no known class than its features do, above all where a class is known
 by few images: "most like a pizza, a plate, a bakery" is far from everything that scorpions are taken for. Compared are
@@ -6,6 +7,7 @@ the square roots of the probabilities, whose product is Bhattacharyya's coeffici
 Mathematical Society 35, 1943): 1 for the same distribution, 0 for two that have nothing in common.
 """
 
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
@@ -14,7 +16,8 @@ from numpy.typing import NDArray
 
 from lucir_core.frozen.analytic import are_many, class_means, class_sums, left_out_cosines
 from lucir_core.frozen.moments import ROWS
-from lucir_core.models.heads import AnalyticHead, Concepts
+from lucir_core.memory.feature_memory import FeatureMemory
+from lucir_core.models.heads import AnalyticHead, Concepts, capped_units
 from lucir_core.state import LearnerState
 from lucir_core.weights.pretrained import imagenet_state, is_installed
 
@@ -27,6 +30,8 @@ class LeftOutConcepts:
     """With the means of the classes."""
     nearest: NDArray[np.float32]
     """(n,) cosine to the nearest class, of which the image itself is left out."""
+    capped: NDArray[np.float32]
+    """(n,) the same of capped features."""
 
 
 def left_out_concepts(state: LearnerState) -> LeftOutConcepts | None:
@@ -37,15 +42,20 @@ def left_out_concepts(state: LearnerState) -> LeftOutConcepts | None:
         return None
     weight, bias = found
     blank = Concepts(weight, bias, torch.zeros(count, len(weight)))
-    described = np.concatenate(
-        [
-            blank.described(torch.from_numpy(memory.features[start : start + ROWS])).numpy()
-            for start in range(0, len(memory), ROWS)
-        ]
-    )
-    sums = class_sums(described, memory.labels, count)
-    nearest = left_out_cosines(described.astype(np.float64), memory.labels, sums).max(axis=1)
-    return LeftOutConcepts(Concepts(weight, bias, torch.from_numpy(class_means(sums)).float()), nearest)
+    means, nearest = _left_out(memory, blank.described, count)
+    capped_means, capped = _left_out(memory, capped_units, count)
+    return LeftOutConcepts(Concepts(weight, bias, means, capped_means), nearest, capped)
+
+
+def _left_out(
+    memory: FeatureMemory, view: Callable[[torch.Tensor], torch.Tensor], count: int
+) -> tuple[torch.Tensor, NDArray[np.float32]]:
+    """Class means (classes, width) of what `view` makes of features, and each image's cosine to the nearest (n,)."""
+    starts = range(0, len(memory), ROWS)
+    rows = np.concatenate([view(torch.from_numpy(memory.features[start : start + ROWS])).numpy() for start in starts])
+    sums = class_sums(rows, memory.labels, count)
+    nearest = left_out_cosines(rows.astype(np.float64), memory.labels, sums).max(axis=1)
+    return torch.from_numpy(class_means(sums)).float(), nearest
 
 
 def _classifier(state: LearnerState) -> tuple[torch.Tensor, torch.Tensor] | None:

@@ -68,8 +68,8 @@ def with_head(state: LearnerState, before: LearnerState | None = None) -> Learne
     if isinstance(head, AnalyticHead):
         concepts = left_out_concepts(state)
         head.concepts = None if concepts is None else concepts.concepts
-        nearest = None if concepts is None else concepts.nearest
-        known = known_score(answers.cosine, scores.max(axis=1), nearest)
+        nearest, capped = (None, None) if concepts is None else (concepts.nearest, concepts.capped)
+        known = known_score(answers.cosine, scores.max(axis=1), nearest, capped)
     each = float(np.median(np.bincount(memory.labels)[memory.labels]))
     usual = usual_bound(each, len(np.unique(memory.labels))) if _is_usual(state, head) else None
     bound = known_bound(known[told], each, usual)

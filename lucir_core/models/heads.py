@@ -123,18 +123,25 @@ class LinearHead(ClassRows):
             self.new.mul_(self.old.norm(dim=1).mean() / self.new.norm(dim=1).mean())
 
 
-class Concepts(nn.Module):
-    """The classifier that a backbone was trained with, and what it makes of the images of each class.
+CAP = 2.0
+"""Numbers of a feature count up to so many times the root of their mean square, where images of no known class are
+told: a few large ones say much of an image and little of whether it is of a class."""
 
-    weight: (concepts, dim), bias: (concepts,), means: (classes, concepts) of length one.
+
+class Concepts(nn.Module):
+    """The classifier that a backbone was trained with, what it makes of the images of each class, and capped means.
+
+    weight: (concepts, dim), bias: (concepts,), means: (classes, concepts) of length one; capped: (classes, dim) of
+    length one, the class means of `capped` features, None in versions of releases that had none.
     """
 
-    def __init__(self, weight: Tensor, bias: Tensor, means: Tensor) -> None:
+    def __init__(self, weight: Tensor, bias: Tensor, means: Tensor, capped: Tensor | None = None) -> None:
         super().__init__()
         self.weight: Tensor
         self.bias: Tensor
         self.means: Tensor
-        for name, value in (("weight", weight), ("bias", bias), ("means", means)):
+        self.capped: Tensor | None
+        for name, value in (("weight", weight), ("bias", bias), ("means", means), ("capped", capped)):
             self.register_buffer(name, value)
 
     def described(self, features: Tensor) -> Tensor:
@@ -144,6 +151,24 @@ class Concepts(nn.Module):
     def cosines(self, features: Tensor) -> Tensor:
         """(n, classes) of what is described of images to what is of each class."""
         return self.described(features) @ self.means.t()
+
+    def capped_cosines(self, features: Tensor) -> Tensor | None:
+        """(n, classes) of capped features to the capped means, where there are any."""
+        return None if self.capped is None else capped_units(features) @ self.capped.t()
+
+
+def capped_units(features: Tensor) -> Tensor:
+    """(n, dim) of length one, no number of them far above the others; features: (n, dim), not normalised.
+
+    As ReAct has it (Sun et al., NeurIPS 2021), with a bound that goes with the length of the feature.
+    """
+    bound = cap_of(features.shape[1])
+    return functional.normalize(functional.normalize(features.float(), dim=1).clamp(-bound, bound), dim=1)
+
+
+def cap_of(dim: int) -> float:
+    """The largest number of a feature (dim,) of length one that counts whole."""
+    return CAP / math.sqrt(dim)
 
 
 class AnalyticHead(ClassRows):
@@ -164,10 +189,11 @@ class AnalyticHead(ClassRows):
         self.concepts: Concepts | None = None
         """Where the backbone came with a classifier: what tells images of no known class."""
 
-    def open_concepts(self, count: int) -> None:
-        """Make room for those of saved weights."""
-        dim = self.old.shape[1]
-        self.concepts = Concepts(torch.zeros(count, dim), torch.zeros(count), torch.zeros(len(self.weight), count))
+    def open_concepts(self, count: int, *, capped: bool) -> None:
+        """Make room for those of saved weights, with capped means or without."""
+        classes, dim = len(self.weight), self.old.shape[1]
+        means = torch.zeros(classes, dim) if capped else None
+        self.concepts = Concepts(torch.zeros(count, dim), torch.zeros(count), torch.zeros(classes, count), means)
 
     def forward(self, features: Tensor) -> Scores:
         """features: (batch, dim), not normalised."""

@@ -1,5 +1,7 @@
 """What the backbone's own classifier says of images: kept with the head, part of the score, gone where it must be."""
 
+import copy
+import math
 from dataclasses import replace
 from pathlib import Path
 
@@ -16,7 +18,7 @@ from lucir_core.frozen.analytic import unit_rows
 from lucir_core.frozen.calibrate import known_score, usual_bound
 from lucir_core.frozen.frozen_head import with_head
 from lucir_core.memory.image_blobs import image_digest
-from lucir_core.models.heads import AnalyticHead, Concepts
+from lucir_core.models.heads import CAP, AnalyticHead, Concepts, capped_units
 from lucir_core.phase import PhaseData, run_phase
 from lucir_core.state import LearnerState, load_state, save_state
 from tests.support.present import present
@@ -55,9 +57,37 @@ def test_the_served_score_is_the_one_that_was_calibrated(state: LearnerState, tm
     temperature = present(state.calibration).temperature
     ridge = state.model.head(torch.from_numpy(features)).logits.numpy() * temperature
     cosine = (unit_rows(features) @ state.prototypes.numpy().T).max(axis=1)
-    concept = concepts(state).cosines(torch.from_numpy(features)).numpy().max(axis=1)
+    rows = torch.from_numpy(features)
+    concept = concepts(state).cosines(rows).numpy().max(axis=1)
+    capped = present(concepts(state).capped_cosines(rows)).numpy().max(axis=1)
+    np.testing.assert_allclose(known[:, 0], known_score(cosine, ridge.max(axis=1), concept, capped), atol=1e-5)
+    assert abs(known[:, 0] - known_score(cosine, ridge.max(axis=1), concept)).max() > 0.01
+
+
+def test_a_version_of_before_the_capped_means_keeps_its_score(state: LearnerState, tmp_path: Path) -> None:
+    """Its bound was made for it; whatever makes the head anew makes both."""
+    old, images = copy.deepcopy(state), parts(3, 2)
+    concepts(old).capped = None
+    save_state(old, tmp_path)
+    read = load_state(tmp_path)
+    export_onnx(read, tmp_path / "model.onnx")
+    known, features = open_session(tmp_path / "model.onnx").run([KNOWN, "features"], {"images": images})
+    ridge = read.model.head(torch.from_numpy(features)).logits.numpy() * present(read.calibration).temperature
+    cosine = (unit_rows(features) @ read.prototypes.numpy().T).max(axis=1)
+    concept = concepts(read).cosines(torch.from_numpy(features)).numpy().max(axis=1)
     np.testing.assert_allclose(known[:, 0], known_score(cosine, ridge.max(axis=1), concept), atol=1e-5)
-    assert abs(known[:, 0] - known_score(cosine, ridge.max(axis=1))).max() > 0.01
+    assert with_head(read).calibration == state.calibration
+
+
+def test_a_number_far_above_the_others_counts_no_more_than_the_cap() -> None:
+    feature = torch.ones(2, 400)
+    feature[1, 0] = 1000.0
+    plain, peaked = capped_units(feature)
+    assert plain[0].item() == pytest.approx(0.05)
+    assert peaked[0].item() / peaked[1].item() == pytest.approx(CAP / 20 * math.hypot(1000, math.sqrt(399)))
+    torch.testing.assert_close(capped_units(7.0 * feature), capped_units(feature))
+    torch.testing.assert_close(capped_units(-feature), -capped_units(feature))
+    torch.testing.assert_close(capped_units(torch.zeros(1, 5)), torch.zeros(1, 5))
 
 
 def test_it_is_read_back_without_the_package(
@@ -74,8 +104,10 @@ def test_it_is_read_back_without_the_package(
 def test_an_image_that_is_deleted_is_in_no_mean(state: LearnerState) -> None:
     images, labels = parts(6, 1), np.repeat(np.arange(3), 6).astype(np.int64)
     never = run_phase(state.config, PhaseData(images[1:], labels[1:], CLASSES), None)
-    torch.testing.assert_close(concepts(forget_images(state, [image_digest(images[0])])).means, concepts(never).means)
-    torch.testing.assert_close(concepts(remove_class(state, "flower")).means, concepts(state).means[1:])
+    forgotten, left = forget_images(state, [image_digest(images[0])]), remove_class(state, "flower")
+    for name in ("means", "capped"):
+        torch.testing.assert_close(getattr(concepts(forgotten), name), getattr(concepts(never), name))
+        torch.testing.assert_close(getattr(concepts(left), name), getattr(concepts(state), name)[1:])
 
 
 def test_very_many_images_go_without(state: LearnerState, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
