@@ -200,7 +200,7 @@ class Reconciler:
             if slot is not None and self._exchange.possible(slot, target, self._workers):
                 state = self._take_over(slot, target)
                 if state != "lost":
-                    return slot if state == "done" and self._answers(target, slot) else None
+                    return slot if state == "done" and self._look_again(target, slot) else None
             self._register(target, registered)
             return None
         self._exchange.close()
@@ -226,6 +226,16 @@ class Reconciler:
         if state == "done":
             self._warmed = {target: frozenset(worker.pid for worker in slot.workers)}
         return state
+
+    def _look_again(self, target: int, slot: RegisteredVersion) -> bool:
+        """Whether ``target``, which has taken over just now in the workers of ``slot``, answers everybody."""
+        try:
+            return self._answers(target, slot)
+        except _VersionError:
+            now = self._management.versions().get(slot.number)
+            if now is not None and now.ready_workers == self._workers:
+                raise
+            return False  # a worker has ended, whatever of: its successor begins with ``target``, and is looked at
 
     def _register(self, target: int, registered: Registered) -> None:
         """Have TorchServe start workers of its own for ``target``."""

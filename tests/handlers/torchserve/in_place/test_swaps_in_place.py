@@ -99,6 +99,14 @@ def test_torchserve_killed_in_the_middle_of_a_swap_comes_back_with_what_is_wante
     assert stack.post(make_image()).json()["model_version"] == 1
     assert set(stack.loaded()) == {2}
 
+    # The only worker ends when all have loaded the next version: its successor begins with that one.
+    before_the_exchange(lambda: os.kill(pids(stack).pop() or 0, signal.SIGKILL))
+    stack.publish(3)
+    state = stack.settle(reconciler, lambda state: state.phase == "failed" or state.served == 3)
+    assert (state.served, stack.post(make_image()).json()["model_version"], set(stack.loaded())) == (3, 3, {2})
+    stack.versions.rollback(1)
+    stack.serve(reconciler, 1)
+
     # The number of the registration, 2, is that of a version which answers no more: it can only come back in place.
     def last_look_fails(probe: Probe, address: int | None = None) -> int:
         monkeypatch.undo()
