@@ -258,8 +258,8 @@ class Updater:
                 logger.warning("%s", unused)
 
     def _show_last(self, latest: str, intent: Intent | None, done: Done) -> None:
-        """After a restart the page shows how the last update ended, and what it rejected."""
-        if self.status.snapshot()["last_update"] is not None:
+        """The page shows how the last update ended, an earlier process's or another updater's, and what it rejected."""
+        if (self.status.snapshot()["last_update"] or {}).get("id") == latest:
             return
         operation = intent.edit.operation if intent is not None and intent.edit is not None else None
         refined = isinstance(operation, Relearn) and operation.refine

@@ -14,6 +14,8 @@ from tests.support.documents import make_done
 from tests.support.quick_settings import changed
 from tests.support.waiting import wait_for
 
+GONE = FolderIntent(fingerprint="f", limit=5, marked=True)
+
 
 @pytest.fixture
 def bench(tmp_path: Path) -> Iterator[Bench]:
@@ -33,8 +35,7 @@ def ended(bench: Bench, update_id: str) -> Done:
 
 
 def test_an_update_that_is_begun_late_comes_to_an_end(bench: Bench) -> None:
-    gone = FolderIntent(fingerprint="f", limit=5, marked=True)
-    late = UpdateRecords(bench.store).begin({"cat": gone})
+    late = UpdateRecords(bench.store).begin({"cat": GONE})
     assert ended(bench, late.id).moved == 0
 
 
@@ -51,3 +52,18 @@ def test_a_request_that_is_taken_up_twice_is_done_once(bench: Bench) -> None:
     assert bench.requests_left() == []
     assert bench.updater.records.latest() == second.id
     assert bench.updater.edits.state(request.id).update_id == first.id
+
+
+def test_the_last_update_is_shown_also_where_another_has_ended_it(bench: Bench) -> None:
+    """For an updater that took over again, its page told of the update before for ever."""
+    others = UpdateRecords(bench.store)
+    for _ in range(2):
+        begun = others.begin({"cat": GONE})
+        others.write_done(make_done(begun.id, "rejected", None))
+
+        def shows(update_id: str = begun.id) -> bool:
+            bench.look()
+            last: dict[str, object] | None = bench.updater.status.snapshot()["last_update"]
+            return last is not None and last["id"] == update_id
+
+        wait_for(shows)
