@@ -2,8 +2,10 @@
 
 import os
 import shutil
-from collections.abc import Callable
+import subprocess
+import sys
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -65,6 +67,16 @@ CASES: dict[str, tuple[Call, ...]] = {
         ("write", "c", "two"),
         ("read", "b"),
     ),
+    "a file that is touched": (
+        ("touch", "a"),
+        ("write", "a", "one"),
+        ("touch", "a"),
+        ("read", "a"),
+        ("touch", "d/a"),
+        ("mkdir", "d"),
+        ("touch", "d"),
+        ("listdir", "d"),
+    ),
     "all of a folder": (
         ("mkdir", "d"),
         ("mkdir", "d/e"),
@@ -75,28 +87,31 @@ CASES: dict[str, tuple[Call, ...]] = {
 }
 
 
-def told(open_file: Callable[..., Any], modules: Any, rmtree: Callable[[str], None], folder: str, call: Call) -> object:
+SYSTEM = SimpleNamespace(
+    **{**vars(os), "open": open, "rmtree": shutil.rmtree, "touch": lambda path: Path(path).touch()}
+)
+
+
+def told(disk: Any, folder: str, call: Call) -> object:
     """What a call gives, or the number of its error."""
     name, *words = call
     path = f"{folder}/{words[0]}"
     try:
         if name == "write":
-            with open_file(path, "w", encoding="utf-8") as file:
+            with disk.open(path, "w", encoding="utf-8") as file:
                 return file.write(words[1]) and None
         if name == "read":
-            with open_file(path, "rb") as file:
+            with disk.open(path, "rb") as file:
                 return file.read()
         if name == "stat":
-            found = modules.stat(path)
+            found = disk.stat(path)
             return found.st_mode & 0o170000, found.st_size if found.st_mode & 0o100000 else None
         if name in {"rename", "link"}:
-            return getattr(modules, name)(path, f"{folder}/{words[1]}")
-        if name == "rmtree":
-            return rmtree(path)
+            return getattr(disk, name)(path, f"{folder}/{words[1]}")
         if name == "scandir":
-            with modules.scandir(path) as entries:
+            with disk.scandir(path) as entries:
                 return sorted((one.name, one.path[len(folder) :], one.is_dir(), one.is_symlink()) for one in entries)
-        answer = getattr(modules, name)(path)
+        answer = getattr(disk, name)(path)
         return sorted(answer) if isinstance(answer, list) else answer
     except OSError as error:
         return error.errno
@@ -106,8 +121,7 @@ def told(open_file: Callable[..., Any], modules: Any, rmtree: Callable[[str], No
 def test_it_answers_as_the_system(tmp_path: Path, calls: tuple[Call, ...]) -> None:
     disk = Disk(lambda: 7.0)
     for call in calls:
-        expected = told(open, os, shutil.rmtree, str(tmp_path), call)
-        assert told(disk.open, disk, disk.rmtree, ROOT, call) == expected, call
+        assert told(disk, ROOT, call) == told(SYSTEM, str(tmp_path), call), call
 
 
 def test_a_file_has_the_time_of_its_last_writing() -> None:
@@ -128,3 +142,24 @@ def test_a_new_disk_is_empty() -> None:
 def test_a_mode_that_nobody_used_is_refused() -> None:
     with pytest.raises(NotImplementedError, match="mode 'a'"):
         Disk(lambda: 0.0).open(f"{ROOT}/a", "a")
+
+
+@pytest.mark.slow
+def test_what_it_cannot_do_does_not_reach_the_system() -> None:
+    """In a process of its own: what is put in place stays."""
+    code = (
+        "import os\n"
+        "from pathlib import Path\n"
+        "from tools.simulation.disk import ROOT, Disk, mount\n"
+        "mount(Disk(lambda: 0.0))\n"
+        "Path(ROOT, 'a').write_text('one')\n"
+        "Path(ROOT, 'a').touch()\n"
+        "print(Path(ROOT, 'a').read_text(), os.listdir(ROOT))\n"
+        "Path(ROOT, 'a').chmod(0o600)\n"
+    )
+    words = [sys.executable, "-c", code]
+    done = subprocess.run(
+        words, cwd=Path(__file__).parents[2], capture_output=True, text=True, encoding="utf-8", check=False
+    )
+    assert done.stdout == "one ['temporary', 'a']\n"
+    assert "NotImplementedError: os.chmod of /lucir-disk-in-memory/a" in done.stderr

@@ -1,7 +1,7 @@
 """A disk in memory, in place of the system's for all that lies below one folder.
 
-A history makes and removes some hundred small files, which on a real disk takes a quarter of its time. What is asked of
-the disk in another way than here reaches the system, where that folder is not, and fails.
+A history makes and removes some hundred small files, which on a real disk takes a quarter of its time. What would be
+asked of the system's disk for that folder in another way than here is refused.
 """
 
 import errno
@@ -9,12 +9,16 @@ import io
 import os
 import shutil
 import stat
+import sys
 from collections.abc import Callable, Iterator
-from pathlib import PurePath
+from pathlib import Path, PurePath
 from typing import Any
 
 ROOT = "/lucir-disk-in-memory"
 """Not there on the system's disk."""
+CALLS = ("chmod", "link", "listdir", "mkdir", "remove", "rename", "rmdir", "scandir", "symlink", "truncate", "utime")
+AUDITED = frozenset({"open", *(f"os.{name}" for name in CALLS)})
+"""What Python tells an audit hook before the system is asked."""
 TEMPORARY = f"{ROOT}/temporary"
 
 
@@ -108,6 +112,17 @@ class Disk:
             file.data, file.modified = b"", self._clock()
             binary = Written(file)
         return binary if mode.endswith("b") else io.TextIOWrapper(binary, *words, **named)
+
+    def touch(self, path: str, mode: int = 0o666, exist_ok: bool = True) -> None:
+        """``Path.touch``."""
+        del mode
+        if path in self._folders:
+            return
+        if path not in self._files:
+            self.open(path, "wb").close()
+        elif not exist_ok:
+            raise _error(errno.EEXIST, path)
+        self._files[path].modified = self._clock()
 
     def stat(self, path: str, *, dir_fd: None = None, follow_symlinks: bool = True) -> os.stat_result:
         """Kind, size and time."""
@@ -219,8 +234,14 @@ class Disk:
 def mount(disk: Disk) -> None:
     """Put it in place; in this process and for good."""
     names = ("stat", "lstat", "mkdir", "unlink", "remove", "rename", "replace", "link", "listdir", "scandir")
-    for module, name in ((io, "open"), (shutil, "rmtree"), *((os, name) for name in names)):
-        setattr(module, name, _routed(getattr(module, name), getattr(disk, name)))
+    for owner, name in ((io, "open"), (shutil, "rmtree"), (Path, "touch"), *((os, name) for name in names)):
+        setattr(owner, name, _routed(getattr(owner, name), getattr(disk, name)))
+    sys.addaudithook(_see_nothing_passes)
+
+
+def _see_nothing_passes(event: str, words: tuple[object, ...]) -> None:
+    if event in AUDITED and str(words[0]).startswith(ROOT):
+        raise NotImplementedError(f"{event} of {words[0]} reaches the system's disk: add it to the disk in memory")
 
 
 def _routed(system: Callable[..., Any], memory: Callable[..., Any]) -> Callable[..., Any]:
