@@ -139,8 +139,12 @@ def _running(
     process = subprocess.Popen(
         command, env=environment, cwd=folder, stdout=subprocess.DEVNULL, stderr=subprocess.STDOUT
     )
+    server = psutil.Process(process.pid)
     try:
-        yield psutil.Process(process.pid)
+        yield server
     finally:
+        started = server.children(recursive=True)
         process.terminate()
         process.wait(60)
+        for left in psutil.wait_procs(started, timeout=10)[1]:  # LitServe leaves its processes behind
+            left.kill()
