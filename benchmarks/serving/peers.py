@@ -9,7 +9,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Final, Literal
+from typing import Final, Literal, NamedTuple
 
 import httpx
 import psutil
@@ -25,16 +25,25 @@ START_SECONDS: Final = 120.0
 
 Body = Literal["image.jpg", "image.json", "images.json"]
 """The image's file; ``{"image": base64}``; ``{"images": [base64]}``."""
-OTHERS: Final[dict[str, tuple[str, Body]]] = {
-    "mosec": ("/inference", "image.jpg"),
-    "litserve": ("/predict", "image.json"),
-    "bentoml": ("/classify", "images.json"),
-    "kserve": ("/v1/models/lucir:predict", "image.jpg"),
-    "torchserve": ("/predictions/lucir", "image.jpg"),
+
+
+class Other(NamedTuple):
+    """A peer of another project: its package, where it answers, what it takes."""
+
+    package: str
+    path: str
+    body: Body
+
+
+OTHERS: Final = {
+    "mosec": Other("mosec", "/inference", "image.jpg"),
+    "litserve": Other("litserve", "/predict", "image.json"),
+    "bentoml, batches": Other("bentoml", "/batched", "images.json"),
+    "bentoml": Other("bentoml", "/classify", "image.jpg"),
+    "kserve": Other("kserve", "/v1/models/lucir:predict", "image.jpg"),
+    "torchserve, its own handler": Other("torchserve", "/predictions/lucir", "image.jpg"),
 }
-"""Peers of other projects by the names of their packages: where they answer, and what they take."""
-
-
+"""By the name in the table."""
 ROOT: Final = Path(__file__).parents[2]
 
 
@@ -96,13 +105,13 @@ def starlette(version: Path, image: Path) -> Iterator[Peer]:
 def other(name: str, python: Path, version: Path, torchscript: Path) -> Iterator[Peer]:
     """One of ``OTHERS`` with the Python of an environment that has it: ``benchmarks.serving.others``."""
     (port,) = free_ports(1)
-    command = (str(python), "-m", f"benchmarks.serving.others.{name}_server", str(port))
+    package, path, body = OTHERS[name]
+    command = (str(python), "-m", f"benchmarks.serving.others.{package}_server", str(port))
     folders = {"PEER_VERSION_FOLDER": str(version), "PEER_TORCHSCRIPT": str(torchscript), "PYTHONPATH": str(ROOT)}
-    path, body = OTHERS[name]
     with _running(command, {**os.environ, **folders}, torchscript.parent) as process:
         url = f"http://127.0.0.1:{port}{path}"
         _await(url, torchscript.with_name(body))
-        yield Peer("torchserve, its own handler" if name == "torchserve" else name, url, process, body=body)
+        yield Peer(name, url, process, body=body)
 
 
 def _await(url: str, body: Path) -> None:

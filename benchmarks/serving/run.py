@@ -77,7 +77,7 @@ def measure(folder: Path, options: argparse.Namespace) -> dict[str, Any]:
         ]
         if options.torchserve:
             peers.append(running.enter_context(ours("torchserve", folder / "store", folder / "torchserve")))
-        others = [name for name in OTHERS if installed(name, options.peers_python)]
+        others = [name for name, each in OTHERS.items() if installed(each.package, options.peers_python)]
         started = (other(name, options.peers_python, version, folder / TORCHSCRIPT) for name in others)
         peers += [running.enter_context(each) for each in started]
         for peer in peers:
@@ -116,11 +116,11 @@ def measure(folder: Path, options: argparse.Namespace) -> dict[str, Any]:
     }
 
 
-def installed(name: str, python: Path | None) -> bool:
+def installed(package: str, python: Path | None) -> bool:
     """Whether an interpreter has the package."""
     if python is None:
         return False
-    asked = f"import importlib.metadata; importlib.metadata.version({name!r})"
+    asked = f"import importlib.metadata; importlib.metadata.version({package!r})"
     return subprocess.run([str(python), "-c", asked], check=False, stderr=subprocess.DEVNULL).returncode == 0
 
 
