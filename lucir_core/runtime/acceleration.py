@@ -48,9 +48,9 @@ class Acceleration:
     training are searched for."""
 
     fused: bool = True
-    """On a GPU for which Triton makes kernels (it needs a C compiler): normalisation, addition and activation of
-    residual networks for small images in two kernels each way, weights converted together (`lucir_core.models.fused`).
-    """
+    """On a GPU for which Triton makes kernels (it needs a C compiler), in residual networks for small images:
+    normalisation, addition and activation in two kernels each way, convolutions of few channels by kernels of our own
+    (in bfloat16), weights converted together (`lucir_core.models.fused`)."""
     epoch_graphs: bool = True
     """Where all images are at hand: the batches of a whole epoch by one loop that asks nobody
     (`lucir_core.training.recorded_epoch`). On a GPU gathering, augmentation, step and sums of a batch are one CUDA

@@ -55,6 +55,12 @@ def check_other_convolutions() -> None:
     for conv, images in others:
         fuse([conv], on=True)
         assert type(convolved(conv.half(), images).grad_fn).__name__ == "ConvolutionBackward0"
+    large = nn.Conv2d(64, 64, 3, 1, 1, bias=False).half().to(memory_format=torch.channels_last)  # type: ignore[call-overload]  # no stub
+    fuse([large], on=True)
+    assert (
+        type(convolved(large, _map(torch.randn(1, 64, 17, 16), torch.float16)).grad_fn).__name__
+        == "ConvolutionBackward0"
+    )
     wide = nn.Conv2d(16, 16, 3, 1, 1, bias=False)
     fuse([wide], on=True)
     assert type(convolved(wide, x.float()).grad_fn).__name__ == "ConvolutionBackward0"

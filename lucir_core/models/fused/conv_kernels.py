@@ -1,8 +1,8 @@
 """3x3 convolutions of few channels as Triton kernels, channels-last: forward, to the images, to the weights.
 
-cuDNN pads few channels to a wide tile: on an H200 a convolution of 16 channels takes it 20 us and more, where reading,
-multiplying and writing are some 6 (benchmarks/acceleration). Here a program takes some pixels and all channels, and
-multiplies each of the nine neighbours on the tensor cores. Sums are float32. No atomic addition, so the same input
+cuDNN pads few channels to a wide tile: on an H200 a convolution of 16 channels takes it 20 us forward and 38 to the
+weights, these kernels 7 and 15 (benchmarks/acceleration). A program takes some pixels and all channels, and multiplies
+each of the nine neighbours on the tensor cores. Sums are float32. No atomic addition, so the same input
 gives the same bits. A row of a map's memory is a pixel, `rows` = batch x height x width.
 
 Triton is imported with this file, so import it only where there is a GPU (or Triton's interpreter).
@@ -17,7 +17,7 @@ from triton import language as tl
 
 
 class Tiling(NamedTuple):
-    """How a kernel is cut, by its number of channels; measured on an H200."""
+    """How a kernel is cut, by its number of channels: the fastest of 148 on an H200 (`benchmarks.acceleration`)."""
 
     tile: int
     """Pixels at once."""
@@ -28,9 +28,8 @@ class Tiling(NamedTuple):
     """Of a program, one after the other."""
 
 
-FORWARD = {16: Tiling(128, 4, 3), 32: Tiling(64, 4, 3), 64: Tiling(64, 4, 4)}
-TO_IMAGES = {16: Tiling(128, 4, 3), 32: Tiling(64, 4, 3), 64: Tiling(64, 4, 4)}
-TO_WEIGHTS = {16: Tiling(128, 1, 2, 4), 32: Tiling(64, 4, 3, 4), 64: Tiling(64, 4, 3, 2)}
+FORWARD = {16: Tiling(128, 4, 2), 32: Tiling(128, 8, 3), 64: Tiling(64, 4, 4)}
+TO_WEIGHTS = {16: Tiling(128, 1, 3, 8), 32: Tiling(64, 2, 2, 4), 64: Tiling(64, 4, 3, 4)}
 BLOCK, SLOTS = 64, 64
 """Weights of a program that adds parts up, and parts at once."""
 
@@ -136,19 +135,24 @@ class _Convolve(torch.autograd.Function):
     @staticmethod
     def forward(ctx: Any, x: Tensor, weight: Tensor) -> Tensor:
         ctx.save_for_backward(x, weight)
-        return _convolved(x, weight, FORWARD, back=False)
+        return convolution(x, weight, FORWARD[x.shape[1]], back=False)
 
     @staticmethod
     def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor | None, ...]:
         x, weight = ctx.saved_tensors
         gradient = gradients[0].contiguous(memory_format=torch.channels_last)
-        to_x = _convolved(gradient, weight, TO_IMAGES, back=True) if ctx.needs_input_grad[0] else None
-        return to_x, _to_weight(x, gradient, weight) if ctx.needs_input_grad[1] else None
+        channels = x.shape[1]
+        to_x = to_weight = None
+        if ctx.needs_input_grad[0]:
+            to_x = convolution(gradient, weight, FORWARD[channels], back=True)
+        if ctx.needs_input_grad[1]:
+            to_weight = gradient_of_weight(x, gradient, weight, TO_WEIGHTS[channels])
+        return to_x, to_weight
 
 
-def _convolved(x: Tensor, weight: Tensor, tilings: dict[int, Tiling], *, back: bool) -> Tensor:
+def convolution(x: Tensor, weight: Tensor, how: Tiling, *, back: bool) -> Tensor:
+    """x, or a gradient of what came out, convolved with the weights, or with `back` with those turned around."""
     batch, channels, height, width = x.shape
-    how = tilings[channels]
     rows = batch * height * width
     out = torch.empty_like(x)
     shape = {"height": height, "width": width, "channels": channels, "tile": how.tile, "back": back}
@@ -157,9 +161,9 @@ def _convolved(x: Tensor, weight: Tensor, tilings: dict[int, Tiling], *, back: b
     return out
 
 
-def _to_weight(x: Tensor, gradient: Tensor, weight: Tensor) -> Tensor:
+def gradient_of_weight(x: Tensor, gradient: Tensor, weight: Tensor, how: Tiling) -> Tensor:
+    """Of the weights, from the images and the gradient of what came out."""
     batch, channels, height, width = x.shape
-    how = TO_WEIGHTS[channels]
     rows = batch * height * width
     programs = triton.cdiv(rows, how.tile * how.tiles)
     parts = torch.empty(programs, 9 * channels * channels, device=x.device)
