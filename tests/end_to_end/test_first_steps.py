@@ -30,10 +30,10 @@ def test_nothing_learnt_then_drops_and_a_rollback_while_a_client_asks(tmp_path: 
             second = stack.drop(folders(tmp_path / "second", "2"))
             assert second["version"] == 2
             assert stack.served() == 2
-            stack.run("rollback", 1)
-            assert stack.served() == 1
             for version in (None, 1, 2):
                 wait_for(lambda version=version: client.first_answer(version))
+            stack.run("rollback", 1)
+            assert stack.served() == 1
             rolled_back = client.traffic()
         assert rolled_back.failed == 0, client.problems()
         assert {request.version for request in client.requests()} == {None, 1, 2}

@@ -32,6 +32,11 @@ def under_load(stack: Stack, image: bytes, threads: int = 4) -> LoadClient:
     return LoadClient(stack.settings.inference_url, [image], threads=threads, think_seconds=0)
 
 
+def seen_by(clients: LoadClient, version: int) -> None:
+    """Wait for an answer of this version: a swap may take less time than a request."""
+    wait_for(lambda: clients.first_answer(version))
+
+
 def answers(stack: Stack) -> bool:
     """Whether somebody listens."""
     try:
@@ -80,9 +85,11 @@ def test_swap_under_load_loses_nothing(stack: Stack, make_image: MakeImage) -> N
     with Reconciler(stack.settings, stack.versions, on_swap=swaps.append) as reconciler:
         stack.serve(reconciler, 1)
         with under_load(stack, make_image()) as clients:
+            seen_by(clients, 1)
             for version in (2, 3):
                 stack.publish(version)
                 stack.serve(reconciler, version)
+                seen_by(clients, version)
             stack.versions.rollback(2)
             stack.serve(reconciler, 2)
     assert clients.problems() == []
@@ -124,8 +131,10 @@ def test_a_killed_model_process_costs_no_request(begun: Begun, make_image: MakeI
             pid = wait_for(lambda: worker_pid(stack, 1))
             os.kill(pid, signal.SIGKILL)
             wait_for(lambda pid=pid: worker_pid(stack, 1) not in (pid, None))
+        seen_by(clients, 1)
         stack.publish(2)
         stack.serve(reconciler, 2)
+        seen_by(clients, 2)
     assert clients.problems() == []
     assert {request.version for request in clients.requests()} == {1, 2}
 
@@ -272,8 +281,10 @@ def test_lost_pointer_changes_nothing(begun: Begun, make_image: MakeImage) -> No
 def test_several_workers(begun: Begun, make_image: MakeImage) -> None:
     stack, reconciler = begun(workers=2)
     with under_load(stack, make_image()) as clients:
+        seen_by(clients, 1)
         stack.publish(2)
         stack.serve(reconciler, 2)
+        seen_by(clients, 2)
     assert [version.ready_workers for version in stack.loaded().values()] == [2]
     assert clients.problems() == []
     assert {request.version for request in clients.requests()} == {1, 2}

@@ -97,14 +97,21 @@ def test_two_replicas_follow_one_writer_and_lose_no_request(
     urls = [replica.record().inference_url for replica in replicas]
     assert {path: path.stat().st_mtime_ns for path in store.rglob("*")} == before  # it was only read
     with load(urls[0], image) as first, load(urls[1], image) as second:
+
+        def seen(version: int) -> None:  # by both clients: a swap may take less time than a request
+            wait_for(lambda: first.first_answer(version) and second.first_answer(version))
+
+        seen(1)
         writer.publish(2)
         wait_for(lambda: all(replica.answers_with(2, image) for replica in replicas))
+        seen(2)
         writer.versions.rollback(1)
         wait_for(lambda: all(replica.answers_with(1, image) for replica in replicas))
         (sidecar,) = sidecars(replicas[0])
         sidecar.kill()
         writer.publish(3)
         wait_for(lambda: all(replica.answers_with(3, image) for replica in replicas))
+        seen(3)
     for clients in (first, second):
         assert clients.problems() == []
         assert {request.version for request in clients.requests()} == {1, 2, 3}
