@@ -20,12 +20,12 @@ _NAMED = 5
 
 @dataclass(frozen=True)
 class ClassFolder:
-    """One class: its name, the folder, its images as paths below that folder, how many other files it holds."""
+    """One class: its name, the folder, its images and its other files as paths below that folder."""
 
     name: str
     folder: Path
     images: tuple[Path, ...]
-    others: int
+    others: tuple[Path, ...]
 
     @property
     def size(self) -> int:
@@ -119,7 +119,7 @@ def _make_class(folder: Path, contents: Contents, name: str) -> ClassFolder:
         checked = class_name(name)
     except ValueError as error:
         raise ClientError(f"the folder {visible(str(folder))[:200]} cannot be dropped: {error}; rename it") from error
-    return ClassFolder(checked, folder, tuple(contents.images), len(contents.others))
+    return ClassFolder(checked, folder, tuple(contents.images), tuple(contents.others))
 
 
 def _check(folder: Path, found: list[ClassFolder]) -> None:

@@ -19,6 +19,8 @@ from handlers.client.visible import visible
 from model_store.objects import ObjectStore
 
 POLL_SECONDS = 0.5
+IMAGE_STAGES = ("features", "maps")
+"""Of learning: what they count is images."""
 
 
 @dataclass
@@ -156,15 +158,21 @@ def follow_request(desk: EditDesk, url: str, request_id: str, timeout: float) ->
             time.sleep(POLL_SECONDS)
 
 
+def count_of(phase: dict[str, Any]) -> str:
+    """``epoch 3 of 20``; of a stage that takes each image through the network once, ``image 3 of 20``."""
+    name = "image" if phase.get("stage") in IMAGE_STAGES else "epoch"
+    return f"{name} {phase['epoch']} of {phase['epochs']}"
+
+
 def describe(status: dict[str, Any] | None) -> str:
     """The running phase, or why folders wait, in a few words."""
     if status is None:
         return "the updater does not answer"
     phase = status.get("phase")
     if phase:
-        epoch = f", epoch {phase['epoch']} of {phase['epochs']}" if phase.get("epochs") else ""
+        counted = f", {count_of(phase)}" if phase.get("epochs") else ""
         what = " refines the network" if phase.get("refines") else ""
-        return f"update {phase['update']}{what}: {phase['step']}{epoch}"
+        return f"update {phase['update']}{what}: {phase['step']}{counted}"
     waiting = status.get("waiting") or []
     reasons = "; ".join(f"{visible(each['class'])}: {each['reason']}" for each in waiting[:3] if each["reason"])
     return f"waiting ({reasons})" if reasons else "waiting"

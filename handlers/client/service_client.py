@@ -161,7 +161,7 @@ class Client:
         )
         for one in uploads:
             put_correction(objects, class_name, one.path.read_bytes(), Path(one.key).suffix)
-        folder = ClassFolder(class_name, uploads[0].path.parent, tuple(one.path for one in uploads), 0)
+        folder = ClassFolder(class_name, uploads[0].path.parent, tuple(one.path for one in uploads), ())
         return Drop((folder,), uploads)
 
     def follow(self, drop: Drop, timeout: float = DROP_SECONDS) -> Iterator[DropProgress]:

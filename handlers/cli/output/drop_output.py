@@ -1,6 +1,7 @@
 """A drop on a terminal: the copying, the progress of its update, and what became of it."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
+from pathlib import Path
 
 from rich.console import Console
 from rich.progress import (
@@ -21,6 +22,8 @@ from handlers.client.visible import visible
 
 LINE_SECONDS, SHORTEST_SECONDS = 5.0, 1.0
 """Between two lines of progress: at most where nothing new happens, at least where each look tells something else."""
+NAMED = 5
+"""Files that were left out, in one line."""
 
 
 def show_copying(copied: Iterable[Upload], total: int, console: Console) -> None:
@@ -98,7 +101,7 @@ def show_drop(drop: Drop, outcome: Outcome | None, *, as_json: bool) -> None:
         document = {
             "classes": {each.name: len(each.images) for each in drop.classes},
             "images": len(drop.uploads),
-            "skipped_files": sum(each.others for each in drop.classes) + len(drop.left),
+            "skipped_files": sum(len(each.others) for each in drop.classes) + len(drop.left),
             **({"left_out": {visible(str(one.path)): one.reason for one in drop.left}} if drop.left else {}),
             **({"outcome": outcome.document()} if outcome else {}),
         }
@@ -106,7 +109,7 @@ def show_drop(drop: Drop, outcome: Outcome | None, *, as_json: bool) -> None:
         return
     console = Console()
     for each in drop.classes:
-        skipped = f" ({each.others} other files left out)" if each.others else ""
+        skipped = f" (left out: {_named(each.others)})" if each.others else ""
         console.print(plain(f"dropped {each.name}: {_images(len(each.images))}{skipped}"))
     for one in drop.left[:20]:
         console.print(plain(f"left out {one.path}: {one.reason}", "yellow"))
@@ -122,6 +125,12 @@ def show_drop(drop: Drop, outcome: Outcome | None, *, as_json: bool) -> None:
         console.print(f"[green]version {outcome.version} is served[/green], {outcome.seconds:.0f} s after the drop")
         if outcome.note:
             console.print(plain(f"too few images tell what it is worth: {outcome.note}", "yellow"))
+
+
+def _named(paths: Sequence[Path]) -> str:
+    """The first of them by name, of the others how many."""
+    more = f" and {len(paths) - NAMED} more" if len(paths) > NAMED else ""
+    return ", ".join(str(path) for path in paths[:NAMED]) + more
 
 
 def _images(count: int) -> str:

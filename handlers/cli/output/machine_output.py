@@ -11,6 +11,7 @@ from rich.table import Table
 
 from handlers.cli.doctor_checks import Check
 from handlers.cli.output.text import plain, write_json
+from handlers.client.drop_progress import count_of
 
 MARKS = {"ok": "[green]ok[/green]", "note": "[yellow]note[/yellow]", "missing": "[red]missing[/red]"}
 
@@ -62,10 +63,10 @@ def _facts(status: dict[str, Any]) -> Table:
 
 
 def describe_phase(phase: dict[str, Any]) -> str:
-    """Update, step, epoch, time left and the classes that are learnt, in one line."""
+    """Update, step, epoch or image, time left and the classes that are learnt, in one line."""
     parts = [f"update {phase['update']}", phase["step"]]
     if phase["epochs"]:
-        parts.append(f"epoch {phase['epoch']} of {phase['epochs']}")
+        parts.append(count_of(phase))
     if phase.get("seconds_left") is not None:
         parts.append(f"about {phase['seconds_left']:.0f} s left")
     if phase["new_classes"]:

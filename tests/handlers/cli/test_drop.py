@@ -34,7 +34,7 @@ def keys(root: Path) -> dict[str, bytes]:
 def test_a_folder_of_class_folders(tmp_path: Path) -> None:
     folder = make(tmp_path, "cat/1.jpg", "cat/more/2.PNG", "cat/notes.txt", "dog/3.webp", ".git/x.png", "readme.md")
     cat, dog = find_classes(folder)
-    assert (cat.name, [str(path) for path in cat.images], cat.others) == ("cat", ["1.jpg", "more/2.PNG"], 1)
+    assert (cat.name, [str(path) for path in cat.images], len(cat.others)) == ("cat", ["1.jpg", "more/2.PNG"], 1)
     assert (dog.name, len(dog.images)) == ("dog", 1)
 
 
@@ -116,7 +116,7 @@ def test_the_content_decides_what_an_image_is(tmp_path: Path) -> None:
     make(tmp_path / "cat", "notes.txt", "damaged.png")
     (cat,) = find_classes(tmp_path / "cat")
     assert sorted(map(str, cat.images)) == sorted([*names, "damaged.png"])
-    assert cat.others == 1
+    assert cat.others == (Path("notes.txt"),)
 
 
 def test_links_are_followed_or_named(tmp_path: Path) -> None:
@@ -148,12 +148,14 @@ def test_a_class_has_the_name_that_its_link_has(tmp_path: Path) -> None:
 
 
 def test_what_is_left_out_is_said(lucir: Run, tmp_path: Path) -> None:
-    make(tmp_path / "animals", "cat/1.jpg", "dog/1.jpg", "readme.md", ".DS_Store")
+    make(tmp_path / "animals", "cat/1.jpg", "cat/notes.txt", "dog/1.jpg", "readme.md", ".DS_Store")
     (tmp_path / "animals" / "cat" / "gone.jpg").symlink_to(tmp_path / "nowhere")
     document = json.loads(lucir("drop", "animals", "--json").stdout)
     assert set(document["left_out"]) == {"readme.md", ".DS_Store", "cat/gone.jpg"}
-    assert document["skipped_files"] == 3
-    assert "left out cat/gone.jpg: a link that leads nowhere" in lucir("drop", "animals").stdout
+    assert document["skipped_files"] == 4
+    told = lucir("drop", "animals").stdout
+    assert "left out cat/gone.jpg: a link that leads nowhere" in told
+    assert "dropped cat: 1 image (left out: notes.txt)" in told
 
 
 def test_a_name_of_300_characters_is_refused(tmp_path: Path) -> None:

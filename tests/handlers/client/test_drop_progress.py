@@ -127,6 +127,7 @@ def test_a_timeout_says_what_is_going_on(store: DirectoryStore, serve: Callable[
 def test_the_phase_in_a_few_words() -> None:
     phase = {"update": "000002", "step": "learn", "epoch": 3, "epochs": 20}
     assert describe({"phase": phase}) == "update 000002: learn, epoch 3 of 20"
+    assert describe({"phase": phase | {"stage": "features"}}) == "update 000002: learn, image 3 of 20"
     assert describe(None) == "the updater does not answer"
 
 

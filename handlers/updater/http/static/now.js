@@ -64,8 +64,11 @@ function facts(phase) {
   return found;
 }
 
-function expertFacts({epoch, epochs, expert}) {
-  const found = epochs ? [["epoch", `${epoch} of ${epochs}`]] : [];
+// Stages of learning in which what is counted are images.
+const IMAGE_STAGES = ["features", "maps"];
+
+function expertFacts({stage, epoch, epochs, expert}) {
+  const found = epochs ? [[IMAGE_STAGES.includes(stage) ? "image" : "epoch", `${epoch} of ${epochs}`]] : [];
   for (const [name, value] of Object.entries(expert.losses)) found.push(["loss: " + name.replaceAll("_", " "), value.toFixed(3)]);
   if (expert.less_forget_weight !== null) found.push(["weight of the less-forget loss", expert.less_forget_weight.toFixed(2)]);
   if (expert.cosine_scale !== null) found.push(["scale of the cosines", expert.cosine_scale.toFixed(2)]);
