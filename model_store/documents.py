@@ -1,9 +1,10 @@
 """Reading and writing the JSON documents beside a model, and what is said of one that cannot be trusted."""
 
 import json
+from datetime import datetime
 from typing import TypeVar
 
-from pydantic import ValidationError
+from pydantic import Field, ValidationError
 
 from model_store.manifest import Document, Manifest, StoredDocument
 from model_store.objects import StoreError
@@ -40,6 +41,32 @@ class Claim(StoredDocument):
     """Where the sealed files lie until they are moved to their names; None where they are there already."""
     staged: bool = False
     """Whether the manifest lies in the attempt's folder, to be moved to its name; in claims of earlier releases not."""
+
+
+class Removal(Document):
+    """One version: what it was, why it went, and the names of its files."""
+
+    version: int = Field(ge=1)
+    update_id: str
+    kind: str
+    reason: str
+    removed_at: datetime
+    size: int = Field(ge=0)
+    files: tuple[str, ...]
+
+
+class RemovalLog(StoredDocument):
+    """``versions/removed.json``; ``pending`` are under way, ``removed`` is ordered by time."""
+
+    pending: tuple[Removal, ...] = ()
+    removed: tuple[Removal, ...] = ()
+    highest: int = Field(0, ge=0)
+    """Of all numbers below which anything was removed, however long ago, half-written versions among them."""
+
+    @property
+    def numbers(self) -> set[int]:
+        """What it remembers of numbers that are not to be given again."""
+        return {self.highest, *(one.version for one in (*self.pending, *self.removed))}
 
 
 def encode(document: Document) -> bytes:

@@ -3,6 +3,8 @@
 PREFIX = "versions/"
 DOCUMENT_LIMIT = 64 * 1024 * 1024
 """Largest JSON document that is read, in bytes: the evaluation of some thousand classes fits."""
+REMOVED = f"{PREFIX}removed.json"
+"""The record of what was removed."""
 MANIFEST = "manifest.json"
 CLAIM = "claim.json"
 ATTEMPT_PREFIX = "attempt-"

@@ -10,42 +10,26 @@ them is left and reported. The same document is the record of what was removed, 
 import logging
 from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass, field
-from datetime import datetime
 
-from pydantic import Field
-
-from model_store.documents import Claim, CorruptVersionError, VersionNotFoundError, encode, parse
-from model_store.layout import ATTEMPT_PREFIX, CLAIM, DOCUMENT_LIMIT, MANIFEST, PREFIX, file_key
-from model_store.manifest import Document, Manifest, Pointer, StoredDocument, now
+from model_store.documents import (
+    Claim,
+    CorruptVersionError,
+    Removal,
+    RemovalLog,
+    VersionNotFoundError,
+    encode,
+    parse,
+)
+from model_store.layout import ATTEMPT_PREFIX, CLAIM, DOCUMENT_LIMIT, MANIFEST, REMOVED, file_key
+from model_store.manifest import Manifest, Pointer, now
 from model_store.objects import ObjectNotFoundError, exists
 from model_store.versions import VersionStore
 
 logger = logging.getLogger(__name__)
 
-LOG = f"{PREFIX}removed.json"
 KEPT = 1000
 """Removals that the record remembers."""
 _POINTED = "the pointer names it"
-_REMEDY = "move it away: the record begins again"
-
-
-class Removal(Document):
-    """One version: what it was, why it went, and the names of its files."""
-
-    version: int = Field(ge=1)
-    update_id: str
-    kind: str
-    reason: str
-    removed_at: datetime
-    size: int = Field(ge=0)
-    files: tuple[str, ...]
-
-
-class RemovalLog(StoredDocument):
-    """``versions/removed.json``; ``pending`` are under way, ``removed`` is ordered by time."""
-
-    pending: tuple[Removal, ...] = ()
-    removed: tuple[Removal, ...] = ()
 
 
 @dataclass
@@ -64,26 +48,21 @@ class VersionRemover:
         self._versions = versions
         self._objects = versions.objects
 
-    def log(self) -> RemovalLog:
-        """The record. Raises ``CorruptVersionError`` when it was edited."""
-        try:
-            data = self._objects.read(LOG, limit=DOCUMENT_LIMIT)
-        except ObjectNotFoundError:
-            return RemovalLog()
-        return parse(RemovalLog, data, f"{self._objects.url}/{LOG}", _REMEDY)
-
     def remove(self, wanted: Mapping[int, str]) -> Outcome:
         """Remove these versions (number -> reason), and complete what an earlier run decided.
 
         Running it again after a kill completes it. Raises ``StoreError``.
         """
-        outcome, log = Outcome(), self.log()
+        outcome, log = Outcome(), self._versions.removals()
         if not wanted and not log.pending:
             return outcome
         pending = self._pending(wanted, log, self._versions.current(), outcome)
         if pending:
             known = {one.version: one for one in log.pending}
-            self._write(RemovalLog(pending=tuple((known | pending).values()), removed=log.removed))
+            log = log.model_copy(
+                update={"pending": tuple((known | pending).values()), "highest": max(log.highest, *pending)}
+            )
+            self._write(log)
         decided = self._versions.decide_removal(pending)
         # Before the first version is served no pointer can say it: then what was written down is the decision.
         removing = decided.removing if decided is not None else pending
@@ -97,7 +76,8 @@ class VersionRemover:
         self._versions.end_removal({*removing} - {*outcome.left})
         # Of those that an earlier run wrote down: gone whole already, or never decided on.
         before = [one for one in log.pending if one.version not in pending and not self._is_complete(one.version)]
-        self._write(RemovalLog(removed=(*log.removed, *before, *outcome.removed)[-KEPT:]))
+        removed = (*log.removed, *before, *outcome.removed)[-KEPT:]
+        self._write(log.model_copy(update={"pending": (), "removed": removed}))
         return outcome
 
     def _pending(
@@ -129,6 +109,7 @@ class VersionRemover:
     def remove_unfinished(self, number: int, known: Collection[str], outcome: Outcome) -> None:
         """Remove files with these names below a number that never got its manifest. Does nothing when it has one."""
         if not self._is_complete(number):
+            self._remember(number)
             self._remove_files(number, (MANIFEST, *sorted(known)), outcome)
             logger.info("what an unfinished update left was removed", extra={"version": number})
 
@@ -142,7 +123,7 @@ class VersionRemover:
         except VersionNotFoundError:
             key = file_key(number, CLAIM)
         try:
-            return parse(Claim, self._objects.read(key, limit=DOCUMENT_LIMIT), key, _REMEDY).manifest
+            return parse(Claim, self._objects.read(key, limit=DOCUMENT_LIMIT), key, "move it away").manifest
         except ObjectNotFoundError:
             return None
 
@@ -173,5 +154,11 @@ class VersionRemover:
     def _is_complete(self, number: int) -> bool:
         return exists(self._objects, file_key(number, MANIFEST))
 
+    def _remember(self, number: int) -> None:
+        """That the number was used, before what tells so is gone."""
+        log = self._versions.removals()
+        if number > max(log.numbers):
+            self._write(log.model_copy(update={"highest": number}))
+
     def _write(self, log: RemovalLog) -> None:
-        self._objects.write(LOG, encode(log))
+        self._objects.write(REMOVED, encode(log))

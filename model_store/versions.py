@@ -8,14 +8,15 @@ import logging
 import re
 import tempfile
 from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass
 from pathlib import Path
 
-from model_store.documents import RESTORE, parse
+from model_store.documents import RESTORE, NewerFormatError, RemovalLog, parse
 from model_store.documents import CorruptVersionError as CorruptVersionError
 from model_store.documents import VersionNotFoundError as VersionNotFoundError
 from model_store.layout import CLAIM as CLAIM
 from model_store.layout import DOCUMENT_LIMIT as DOCUMENT_LIMIT
-from model_store.layout import EVALUATION, is_aside
+from model_store.layout import EVALUATION, REMOVED, is_aside
 from model_store.layout import MANIFEST as MANIFEST
 from model_store.layout import PREFIX as PREFIX
 from model_store.layout import file_key as file_key
@@ -34,6 +35,18 @@ FILE_LIMIT = 16 * 1024**3
 
 _NUMBER = re.compile(r"[1-9][0-9]{0,17}")
 _FILE_NAME = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.-]{0,199}")
+
+
+@dataclass(frozen=True)
+class Survey:
+    """What one listing shows of all versions: what is decided of it holds however old the listing is."""
+
+    complete: list[int]
+    """Ascending, the refused ones too."""
+    used: list[int]
+    """Numbers with anything below them, ascending."""
+    aside: dict[int, list[str]]
+    """By number: the keys of what attempts have put aside."""
 
 
 class VersionStore:
@@ -55,35 +68,51 @@ class VersionStore:
 
     def numbers(self) -> list[int]:
         """Complete versions, ascending, the refused ones too. One listing, however many there are."""
-        return self.survey()[0]
+        return self.survey().complete
 
-    def survey(self) -> tuple[list[int], dict[int, list[str]]]:
-        """``numbers()``, and the keys of what attempts have put aside, by number. The same listing."""
-        complete, aside = list[int](), dict[int, list[str]]()
+    def survey(self) -> Survey:
+        """Everything that one listing shows."""
+        complete, used, aside = list[int](), set[int](), dict[int, list[str]]()
         for info in self._objects.list(PREFIX):
             words = info.key.split("/")
-            if not _NUMBER.fullmatch(words[1]):
+            if len(words) < 3 or not _NUMBER.fullmatch(words[1]):
                 continue
+            used.add(int(words[1]))
             if words[2:] == [MANIFEST]:
                 complete.append(int(words[1]))
             elif is_aside(info.key):
                 aside.setdefault(int(words[1]), []).append(info.key)
-        return sorted(complete), aside
+        return Survey(sorted(complete), sorted(used), aside)
 
     def used(self) -> list[int]:
         """Numbers with anything below them, ascending: those of half-written versions too."""
         return sorted(int(name) for name in self._objects.folders(PREFIX) if _NUMBER.fullmatch(name))
 
     def next_number(self) -> int:
-        """The number for the next version: above every one that was begun, completed, or pointed to."""
+        """The number for the next version: above every one that was begun, completed, pointed to, or removed.
+
+        What was removed is read from the record of it, for a listing may be older than all that a number has been.
+        """
         used = self.used()
         try:
             pointer = self.current()
         except CorruptVersionError:  # to be replaced by the next ``point_to``; the folders tell enough
             pointer = None
         if pointer is not None:
-            used += [pointer.version, pointer.previous or 0]
+            used += [pointer.version, pointer.previous or 0, *pointer.removing]
+        try:
+            used += self.removals().numbers
+        except (CorruptVersionError, NewerFormatError) as error:  # removals wait for a person, learning need not
+            logger.warning("the record of removals cannot be read: the numbers are those in the store: %s", error)
         return max(used, default=0) + 1
+
+    def removals(self) -> RemovalLog:
+        """The record of what was removed. Raises ``CorruptVersionError`` when it was edited."""
+        try:
+            data = self._objects.read(REMOVED, limit=DOCUMENT_LIMIT)
+        except ObjectNotFoundError:
+            return RemovalLog()
+        return parse(RemovalLog, data, self._name(REMOVED), "move it away: the record begins again")
 
     def manifest(self, number: int) -> Manifest:
         """A version's manifest. Raises ``VersionNotFoundError``, ``CorruptVersionError``."""

@@ -22,16 +22,18 @@ _DAMAGED = "damaged: only a person can tell whether it is of use"
 
 @dataclass(frozen=True)
 class Facts:
-    """What the decision is about. ``numbers`` are complete versions, ascending; ``used`` also those that are not.
+    """What the decision is about. ``numbers`` are complete versions, ascending; ``used`` also those that are not: both
+    of one listing, for where listings may be old, another one may not show the highest number.
 
-    ``aside``: number -> keys that attempts have put aside there. ``unfinished``: the id of the update that has no end
-    yet; ``needed``: numbers that it names, complete or not.
+    ``aside``: number -> keys that attempts have put aside there. ``latest``: the id of the newest update;
+    ``unfinished``: the same where it has no end yet; ``needed``: numbers that this one names, complete or not.
     """
 
     numbers: Sequence[int]
     used: Sequence[int]
     aside: Mapping[int, Sequence[str]]
     pointer: Pointer | None
+    latest: str | None
     unfinished: str | None
     needed: Collection[int]
     present: datetime

@@ -101,17 +101,20 @@ class Retention:
         return pruned
 
     def _facts(self) -> Facts:
-        # The unfinished update is looked for before the numbers are: one that begins later makes higher ones.
-        intent = self._records.unfinished()
-        plan = self._records.plan(intent.id) if intent is not None else None
+        # The unfinished update is looked for before the numbers are: one that begins later makes higher ones. Once: a
+        # later listing may show one that an older one did not, whose numbers would be nobody's then.
+        latest = self._records.latest()
+        unfinished = latest if latest is not None and not self._records.exists(latest, DONE) else None
+        plan = self._records.plan(unfinished) if unfinished is not None else None
         named = (plan.parent, plan.version, plan.provisional) if plan is not None else ()
-        numbers, aside = self._versions.survey()
+        survey = self._versions.survey()
         return Facts(
-            numbers=numbers,
-            used=self._versions.used(),
-            aside=aside,
+            numbers=survey.complete,
+            used=survey.used,
+            aside=survey.aside,
             pointer=self._versions.current(),
-            unfinished=intent.id if intent is not None else None,
+            latest=latest,
+            unfinished=unfinished,
             needed=[number for number in named if number is not None],
             present=now(),
             manifest=self._manifest,
@@ -164,18 +167,17 @@ class Retention:
         try:
             claim = parse(Claim, self._objects.read(key, limit=DOCUMENT_LIMIT), key, "")
         except ObjectNotFoundError:
-            if number not in {removal.version for removal in VersionRemover(self._versions).log().removed}:
+            if number not in {removal.version for removal in self._versions.removals().removed}:
                 return False
             names = {info.key.removeprefix(file_key(number, "")) for info in self._objects.list(file_key(number, ""))}
             return number in facts.aside or not FILES.isdisjoint(names)
         except CorruptVersionError:
             return False
-        latest = self._records.latest()
         return (
             claim.update_id != facts.unfinished
             and claim.update_id.isdecimal()
-            and latest is not None
-            and int(claim.update_id) <= int(latest)
+            and facts.latest is not None
+            and int(claim.update_id) <= int(facts.latest)
         )
 
     def _prune_originals(self, pruned: Pruned, facts: Facts, limit: int, dry: bool) -> None:

@@ -101,7 +101,7 @@ def test_a_removal_is_completed_wherever_it_was_cut_short(tmp_path: Path, publis
         VersionRemover(versions).remove(dict.fromkeys(left, "old"))
         remaining = [key for key in keys(store) if key.startswith(("versions/1/", "versions/2/"))]
         assert remaining == ["versions/1/notes.txt"], cut
-        log = VersionRemover(versions).log()
+        log = versions.removals()
         assert log.pending == ()
         assert [removal.version for removal in log.removed] == [1, 2]
     assert calls > 20
@@ -194,12 +194,44 @@ def test_a_mirror_under_way_says_that_the_version_is_gone(directory: Place, publ
     assert not (tmp_path / "copy").exists()
 
 
+@pytest.mark.parametrize("complete", [True, False])
+def test_a_removed_number_is_never_given_again_however_old_the_listing(
+    directory: Place, publish: Publish, tmp_path: Path, complete: bool
+) -> None:
+    """One that shows neither the version, for it is from before, nor what came after it."""
+    versions, outcome = VersionStore(directory.store), Outcome()
+    publish(versions)
+    versions.point_to(1, "test")
+    if complete:
+        publish(versions)
+        VersionRemover(versions).remove({2: "old"})
+    else:
+        directory.put("versions/2/claim.json", b"{}")
+        VersionRemover(versions).remove_unfinished(2, {"model.onnx"}, outcome)
+    assert versions.numbers() == versions.used() == [1]
+    assert versions.next_number() == 3
+    VersionRemover(versions).remove({1: "it is served"})  # writes the record anew
+    assert versions.next_number() == 3
+
+
+def test_a_number_whose_removal_was_decided_is_not_given_again(directory: Place, publish: Publish) -> None:
+    versions = VersionStore(directory.store)
+    publish(versions)
+    versions.point_to(1, "test")
+    publish(versions)
+    versions.decide_removal({2})
+    for info in list(directory.store.list("versions/2/")):
+        directory.store.delete(info.key)
+    assert versions.next_number() == 3
+
+
 def test_an_edited_record_stops_everything(directory: Place, publish: Publish) -> None:
     versions = four(directory.store, publish)
     directory.put("versions/removed.json", b'{"pending": "all"}')
     with pytest.raises(CorruptVersionError, match=r"versions/removed\.json.*move it away"):
         VersionRemover(versions).remove({1: "old"})
     assert versions.numbers() == [1, 2, 3, 4]
+    assert versions.next_number() == 5  # learning goes on
 
 
 def test_only_unfinished_numbers_are_removed_as_such(place: Place, publish: Publish) -> None:
@@ -233,7 +265,8 @@ def test_what_an_unfinished_update_left_keeps_its_claim_until_the_end(tmp_path: 
             assert "versions/2/claim.json" in keys(store)
         else:
             break
-    assert (keys(store), cut) == ([], 6)
+    assert (keys(store), cut) == (["versions/removed.json"], 6)
+    assert VersionStore(store).next_number() == 3
 
 
 def test_thousands_of_versions_are_listed_without_a_call_for_each(directory: Place, publish: Publish) -> None:
@@ -243,4 +276,4 @@ def test_thousands_of_versions_are_listed_without_a_call_for_each(directory: Pla
     versions = versions_of(directory.store, lambda name, _: counted.append(name))
     assert versions.numbers() == list(range(1, 2001))
     assert versions.next_number() == 2001
-    assert counted == ["list", "folders", "read"]
+    assert counted == ["list", "folders", "read", "read"]

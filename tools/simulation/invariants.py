@@ -164,7 +164,7 @@ class Invariants:
             if found is None or _sha256(found[0]) != expected.sha256:
                 self._break(f"version {number} is published and does not verify: {name}")
                 return
-        hashes = {name: record.sha256 for name, record in manifest.files.items()}
+        hashes = {name: record.sha256 for name, record in manifest.files.items()} | {"update": manifest.update_id}
         if self._verified.setdefault(number, hashes) != hashes:
             self._break(f"version {number} has become another one")
         rows = _rows(self._bucket.objects[f"versions/{number}/model.onnx"][0])

@@ -24,10 +24,9 @@ from handlers.bucket.update_documents import (
 )
 from handlers.torchserve.canary import Canary
 from model_store.directory.directory_store import DirectoryStore
-from model_store.documents import Claim, CorruptVersionError, NewerFormatError, encode, parse
+from model_store.documents import Claim, CorruptVersionError, NewerFormatError, RemovalLog, encode, parse
 from model_store.manifest import FORMAT, Evaluation, Manifest, Pointer, StoredDocument
 from model_store.objects import ObjectStore
-from model_store.removal import RemovalLog
 from model_store.versions import VersionStore
 
 OLD = Path(__file__).parents[2] / "data" / "store_a175682"

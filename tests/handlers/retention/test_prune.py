@@ -15,7 +15,6 @@ from handlers.stack.ports import free_ports
 from model_store.connect import open_store
 from model_store.directory.directory_store import DirectoryStore
 from model_store.objects import ObjectStore
-from model_store.removal import VersionRemover
 from model_store.versions import VersionStore
 from tests.handlers.conftest import Launch
 from tests.handlers.retention.conftest import Prune, Publish, Record
@@ -139,7 +138,7 @@ def test_the_updater_prunes_when_an_update_has_ended(
     wait_for(lambda: versions.numbers() == [3, 4, 5], process)
     assert UpdateRecords(versions.objects).done("000001") is not None
     # The manifests go first, what went is noted last.
-    wait_for(lambda: [entry.version for entry in VersionRemover(versions).log().removed] == [1, 2], process)
+    wait_for(lambda: [entry.version for entry in versions.removals().removed] == [1, 2], process)
 
 
 def test_batches_end_where_one_run_does(publish: Publish, store: DirectoryStore, versions: VersionStore) -> None:

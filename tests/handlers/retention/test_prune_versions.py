@@ -1,15 +1,18 @@
 """Which versions the policy lets go and which it never does, on a real directory store."""
 
 import json
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
+from handlers.retention.prune import Retention
+from handlers.settings import RetentionSettings
 from model_store.directory.directory_store import DirectoryStore
 from model_store.objects import PreconditionFailedError
-from model_store.removal import VersionRemover
 from model_store.versions import VersionStore
 from tests.handlers.retention.conftest import Prune, Publish, Record
+from tests.support.old_listing import OldListings
 from tools.manifests import make_manifest
 
 
@@ -28,7 +31,7 @@ class TestVersions:
     def test_the_audit_trail(self, publish: Publish, prune: Prune, versions: VersionStore) -> None:
         publish(4)
         size = prune().size
-        log = VersionRemover(versions).log()
+        log = versions.removals()
         assert [(one.version, one.update_id, one.files) for one in log.removed] == [
             (1, "000001", ("model.onnx",)),
             (2, "000002", ("model.onnx",)),
@@ -98,6 +101,38 @@ class TestVersions:
         prune()
         assert versions.used() == [2, 3, 9]
         assert versions.next_number() == 10
+
+    @pytest.mark.parametrize("behind", ["list", "folders"])
+    def test_the_highest_number_stays_though_one_listing_is_too_old_to_show_it(
+        self, publish: Publish, root: Path, versions: VersionStore, behind: str
+    ) -> None:
+        """Else the next update would give it to another version, which a removal that woke up late would empty."""
+        publish(3)
+        highest = publish(kind="provisional", point=False)
+        old = OldListings(root, {highest}, {behind})
+        Retention(old, RetentionSettings(keep_versions=2)).run()
+        assert versions.numbers() == [2, 3, 4]
+        assert versions.next_number() == 5
+
+    def test_what_an_update_is_uploading_stays_though_the_first_listing_is_too_old_to_show_it(
+        self, publish: Publish, root: Path, store: DirectoryStore, versions: VersionStore, record: Record
+    ) -> None:
+        record(1)
+        under_way = record(3, ended=False)
+        publish()
+        for number in (2, 3):
+            store.write(f"versions/{number}/claim.json", json.dumps({"update_id": under_way}).encode())
+
+        class OldAtFirst(DirectoryStore):
+            looks = 0
+
+            def folders(self, prefix: str) -> Iterator[str]:
+                self.looks += prefix == "updates/"
+                return (name for name in super().folders(prefix) if self.looks > 1 or name != under_way)
+
+        pruned = Retention(OldAtFirst(root), RetentionSettings(keep_versions=2)).run()
+        assert pruned.unfinished == []
+        assert versions.used() == [1, 2, 3]
 
     def test_young_ones_stay(self, publish: Publish, prune: Prune, versions: VersionStore) -> None:
         for days in (40, 20, 10, 5, 4, 3):
