@@ -5,9 +5,10 @@
 Each point: a copy of the store and of the update of ``kills.py``; an updater that stops itself (SIGSTOP, as a paused
 machine would) before the chosen call; a second updater that waits until the first has been silent, takes over and ends
 the update. Then the first goes on (SIGCONT): it carries out the call, and whatever else it does before it finds out
-that it stands by. What is in the store must be, byte by byte, what the second left; and that what an undisturbed update
-leaves. Without ``--points`` every call is a point; with ``--writes`` only those that change something. Each
-point is told of as it ends, so that a walk that was stopped is gone on with by ``--first``.
+that it stands by. What is in the store must be, byte by byte, what the second left, but for the term of an updater that
+takes over rightly; and that what an undisturbed update leaves. Without ``--points`` every call is a point; with
+``--writes`` only those that change something. Each point is told of as it ends, so that a walk that was stopped is
+gone on with by ``--first``.
 """
 
 import argparse
@@ -34,6 +35,7 @@ from handlers.store import open_settings_store  # noqa: E402
 from handlers.updater.leader.lease import KEY as LEASE  # noqa: E402
 from model_store.directory.directory_store import DirectoryStore  # noqa: E402
 from model_store.objects import ObjectStore  # noqa: E402
+from model_store.pointer_file import POINTER  # noqa: E402
 from tools.faults.forked import run_updater  # noqa: E402
 from tools.faults.kills import KINDS, PATIENCE, UPDATE, Walk, settings_in  # noqa: E402
 from tools.faults.outcome import differences, expected_of, outcome  # noqa: E402
@@ -113,8 +115,19 @@ class PauseWalk:
 
 
 def contents(store: ObjectStore) -> dict[str, str]:
-    """The hash of everything but the lease, which goes on being renewed."""
-    return {info.key: hashlib.sha256(store.read(info.key)).hexdigest() for info in store.list("") if info.key != LEASE}
+    """The hash of everything but the lease, which goes on being renewed, and the epoch in the pointer.
+
+    An updater that slept and finds nobody active takes over rightly, and writes the pointer anew with its own epoch;
+    an epoch above the lease's term stays in the hash.
+    """
+    found = {info.key: store.read(info.key) for info in store.list("")}
+    lease = json.loads(found.pop(LEASE, b"{}"))
+    if POINTER in found:
+        pointer = json.loads(found[POINTER])
+        if (pointer.get("epoch") or 0) <= (lease.get("term") or 0):
+            pointer.pop("epoch", None)
+        found[POINTER] = json.dumps(pointer).encode()
+    return {key: hashlib.sha256(content).hexdigest() for key, content in found.items()}
 
 
 def _stopped(process: int, settings: Settings) -> bool:
