@@ -60,15 +60,26 @@ def sync_folder(folder: Path) -> None:
         os.close(descriptor)
 
 
-def make_folders(folder: Path) -> None:
-    """Create ``folder`` and what is missing above it, each durable."""
+def make_folders(folder: Path, *, below: Path | None = None) -> None:
+    """Create ``folder`` and what is missing above it, each durable.
+
+    ``below``: a folder above it that is not made. Raises ``StoreUnavailableError`` where that is gone: an empty one in
+    its place would pass for the store.
+    """
     missing = []
     while not folder.exists():
+        if folder == below:
+            raise lost(below)
         missing.append(folder)
         folder = folder.parent
     for new in reversed(missing):
         new.mkdir(exist_ok=True)
         sync_folder(new.parent)
+
+
+def lost(root: Path) -> StoreUnavailableError:
+    """The error when the store's folder itself is gone."""
+    return StoreUnavailableError(f"the store's folder {root} is gone: mount it, or create it again")
 
 
 def record(path: Path) -> "FileRecord":

@@ -10,9 +10,8 @@ from typing import Protocol, runtime_checkable
 
 import watchfiles
 
-from model_store.directory.tree import lost
 from model_store.keys import check_folder
-from model_store.local_files import make_folders, os_errors
+from model_store.local_files import lost, make_folders, os_errors
 from model_store.objects import StoreError
 
 
@@ -34,7 +33,7 @@ def folder_events(root: Path, prefix: str, stop: Event) -> Iterator[None]:
     if not root.is_dir():
         raise lost(root)
     with os_errors(f"watch {folder}"):
-        make_folders(folder)
+        make_folders(folder, below=root)
         try:
             for _ in watchfiles.watch(
                 folder, stop_event=stop, debounce=200, step=50, rust_timeout=1000, raise_interrupt=False

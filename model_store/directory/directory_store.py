@@ -18,9 +18,9 @@ from typing import BinaryIO, TypeVar
 from model_store.directory.exact_move import move_content
 from model_store.directory.spelling import name_of
 from model_store.directory.staging import Staging
-from model_store.directory.tree import GONE, describe, locate, lost, names, walk, walk_everything
+from model_store.directory.tree import GONE, describe, locate, names, walk, walk_everything
 from model_store.keys import check_folder
-from model_store.local_files import CHUNK, explain, make_folders, os_errors, sibling, sync_folder
+from model_store.local_files import CHUNK, explain, lost, make_folders, os_errors, sibling, sync_folder
 from model_store.notify import folder_events
 from model_store.objects import (
     READ_LIMIT,
@@ -137,7 +137,7 @@ class DirectoryStore:
     def move(self, source: str, target: str, *, expected_etag: str | None = None) -> None:
         """Rename. Done already (no source, but a target) is done; see ``move_content`` for ``expected_etag``."""
         old, new = locate(self._root, source), locate(self._root, target)
-        with os_errors(f"move {source!r} to {target!r} in {self._root}"):
+        with self._errors(f"move {source!r} to {target!r}"):
             found = describe(self._root, source)
             if found is None:
                 if describe(self._root, target) is None:
@@ -161,7 +161,7 @@ class DirectoryStore:
     def delete(self, key: str) -> None:
         """Remove one object; removing what is not there is not an error."""
         path = locate(self._root, key)
-        with os_errors(f"delete {key!r} in {self._root}"):
+        with self._errors(f"delete {key!r}"):
             if describe(self._root, key) is not None:
                 path.unlink(missing_ok=True)
                 self._tidy(path.parent)
@@ -191,7 +191,7 @@ class DirectoryStore:
         path = locate(self._root, key)
         if not self._root.is_dir():
             raise lost(self._root)
-        with os_errors(f"write {key!r} in {self._root}"):
+        with self._errors(f"write {key!r}"):
             with self._staging.temporary() as (file, temporary):
                 fill(file)
                 file.flush()
@@ -223,7 +223,7 @@ class DirectoryStore:
         for attempt in range(_ATTEMPTS):
             try:
                 with self._staging.folders(exclusive=False):
-                    make_folders(folder)
+                    make_folders(folder, below=self._root)
                     return place()
             except (FileNotFoundError, FileExistsError):
                 if attempt == _ATTEMPTS - 1 or not self._root.is_dir():
@@ -241,6 +241,17 @@ class DirectoryStore:
                 folder = folder.parent
         with suppress(FileNotFoundError):
             sync_folder(folder)
+
+    @contextmanager
+    def _errors(self, what: str) -> Iterator[None]:
+        """As ``os_errors``; where the store's folder went away meanwhile, that is the error."""
+        try:
+            with os_errors(f"{what} in {self._root}"):
+                yield
+        except StoreError as error:
+            if isinstance(error.__cause__, FileNotFoundError) and not self._root.is_dir():
+                raise lost(self._root) from error
+            raise
 
     def _changed(self, key: str) -> PreconditionFailedError:
         return PreconditionFailedError(f"{key!r} in {self._root} changed meanwhile; read it again")

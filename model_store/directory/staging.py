@@ -19,6 +19,7 @@ class Staging:
     """The folder ``.lucir`` of the store at ``root``: on the same filesystem, so that a rename is atomic."""
 
     def __init__(self, root: Path) -> None:
+        self._root = root
         self._temporary = root / RESERVED / "tmp"
         self._lock = root / RESERVED / "lock"
         self._folders = root / RESERVED / "folders"
@@ -26,7 +27,7 @@ class Staging:
     @contextmanager
     def temporary(self) -> Iterator[tuple[BinaryIO, Path]]:
         """An empty file and its path. What still has this path in the end is removed."""
-        make_folders(self._temporary)
+        make_folders(self._temporary, below=self._root)
         path = self._temporary / os.urandom(16).hex()
         try:
             with path.open("xb") as file:
@@ -46,7 +47,7 @@ class Staging:
 
         It is taken before ``locked``, where both are.
         """
-        make_folders(self._folders.parent)
+        make_folders(self._folders.parent, below=self._root)
         with _flock(self._folders, exclusive=exclusive):
             yield
 

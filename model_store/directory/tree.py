@@ -7,7 +7,7 @@ from pathlib import Path
 
 from model_store.directory.spelling import key_of, name_of, spelt
 from model_store.keys import RESERVED, check_key, check_prefix
-from model_store.local_files import explain, os_errors
+from model_store.local_files import explain, lost, os_errors
 from model_store.objects import ObjectInfo, StoreError, StoreUnavailableError
 from model_store.unlistable import Unlistable
 
@@ -152,8 +152,3 @@ def _what_is(root: Path, key: str) -> Unlistable | None:
     if stat.S_ISDIR(mode) or stat.S_ISREG(mode):
         return None  # it came while the listing went on: the next one has it
     return Unlistable(key, "neither a file nor a folder: remove it")
-
-
-def lost(root: Path) -> StoreUnavailableError:
-    """The error when the store's folder itself is gone."""
-    return StoreUnavailableError(f"the store's folder {root} is gone: mount it, or create it again")

@@ -1,6 +1,7 @@
 """What only a folder can do to us: links, odd names, other people's rights, full disks, sudden death."""
 
 import errno
+import itertools
 import os
 import signal
 import subprocess
@@ -17,7 +18,10 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from model_store.directory.directory_store import DirectoryStore
+from model_store.directory.staging import Staging
+from model_store.local_files import make_folders
 from model_store.objects import ObjectNotFoundError, PreconditionFailedError, StoreError, StoreUnavailableError
+from tests.support.waiting import wait_for
 
 SEGMENT = (
     st.binary(min_size=1, max_size=40).filter(lambda name: b"/" not in name and b"\0" not in name).map(os.fsdecode)
@@ -160,6 +164,38 @@ def test_emptied_folders_go_but_not_those_of_the_root(store: DirectoryStore, roo
     assert (root / "incoming").is_dir()
     store.delete("archive/1/cat/1.png")
     assert sorted(store.folders("")) == ["archive", "incoming"]
+
+
+def test_a_store_that_goes_away_is_not_made_anew_by_a_write(store: DirectoryStore, root: Path, tmp_path: Path) -> None:
+    for number in range(100):
+        store.write(f"a/{number}/0", b"x")
+        with ThreadPoolExecutor(1) as pool:
+            writer = pool.submit(write_on, store, f"a/{number}")
+            wait_for(lambda number=number: (root / f"a/{number}/3").exists())  # type: ignore[misc]
+            root.rename(tmp_path / "away")
+            assert isinstance(writer.exception(), StoreUnavailableError)
+        assert not root.exists(), number
+        (tmp_path / "away").rename(root)
+
+
+def write_on(store: DirectoryStore, folder: str) -> None:
+    """New objects in new folders, until the store refuses one."""
+    for number in itertools.count():
+        store.write(f"{folder}/{number}", b"x")
+        store.write(f"{folder}-{number}/deep/{number}", b"x")
+
+
+def test_a_folder_is_not_made_where_the_one_above_is_gone(tmp_path: Path) -> None:
+    root = tmp_path / "root"
+    make_folders(tmp_path / "other" / "deep", below=tmp_path)
+    assert (tmp_path / "other" / "deep").is_dir()
+    with pytest.raises(StoreUnavailableError, match="is gone"):
+        make_folders(root / "a" / "b", below=root)
+    with pytest.raises(StoreUnavailableError, match="is gone"), Staging(root).temporary():
+        pass
+    with pytest.raises(StoreUnavailableError, match="is gone"), Staging(root).folders(exclusive=False):
+        pass
+    assert not root.exists()
 
 
 def test_writers_and_tidiers_do_not_disturb_each_other(store: DirectoryStore) -> None:
