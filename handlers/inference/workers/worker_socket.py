@@ -75,5 +75,5 @@ def _remove_dead(workers: Path) -> None:
             with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as knock:
                 try:
                     knock.connect(str(path))
-                except ConnectionRefusedError:
+                except (ConnectionRefusedError, FileNotFoundError):  # dead, or gone: another worker starts just now too
                     path.unlink(missing_ok=True)

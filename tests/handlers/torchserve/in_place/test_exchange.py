@@ -220,3 +220,19 @@ def test_a_worker_that_starts_removes_the_sockets_of_dead_ones(
         other.listen()
         started(mirrored(1), slot=1)
         assert {path.name for path in folder.iterdir()} == {"2", str(os.getpid())}
+
+
+def test_two_workers_that_start_together_may_meet_the_same_dead_socket(
+    settings: Settings, mirrored: Callable[..., Path], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    folder = workers_folder(settings)
+    with socket.socket(socket.AF_UNIX) as ended:
+        ended.bind(str(folder / "1"))
+
+    def removed_by_the_other(path: Path) -> bool:
+        path.unlink()
+        return True
+
+    monkeypatch.setattr(Path, "is_socket", removed_by_the_other)
+    started(mirrored(1), slot=1)
+    assert {path.name for path in folder.iterdir()} == {str(os.getpid())}
