@@ -233,7 +233,8 @@ class Reconciler:
             return self._answers(target, slot)
         except _VersionError:
             now = self._management.versions().get(slot.number)
-            if now is not None and now.ready_workers == self._workers:
+            before = {worker.pid for worker in slot.workers}
+            if now and now.ready_workers == self._workers and before == {worker.pid for worker in now.workers}:
                 raise
             return False  # a worker has ended, whatever of: its successor begins with ``target``, and is looked at
 
