@@ -52,8 +52,8 @@ class ServingSettings(Section):
     """Largest share of the compared images that a copy may give another best class."""
     copy_max_probability_change: float = Field(0.05, ge=0, le=1)
     """Largest difference of a probability or a cosine that a copy may have on any compared image."""
-    batch_size: int = Field(8, ge=1, le=256)
-    """Most requests in one batch."""
+    batch_size: int = Field(16, ge=1, le=256)
+    """Most requests that are answered together."""
     batch_delay_ms: int = Field(2, ge=1, le=1000)
     """How long a batch waits to fill; ``uvicorn`` never waits: what queued up while a batch ran is the next."""
     max_request_mb: int = Field(20, ge=1, le=1024)

@@ -12,6 +12,7 @@ from handlers.inference import open_inference
 from handlers.inference.preprocess import BadImageError, ImageRules
 from handlers.inference.replies import RawRequest, Reply, encode, error_reply
 from handlers.inference.request import MOST_IMAGES, BadRequestError, Request, read_request
+from handlers.inference.sessions.onnx_session import OnnxSession
 from handlers.inference.version_model import Answer, VersionModel
 from handlers.inference.workers.batch_reports import GivenAnswer
 from handlers.labelling.unsure_images import Guess, UnsureImages, UnsureRules
@@ -19,6 +20,9 @@ from handlers.labelling.unsure_images import Guess, UnsureImages, UnsureRules
 logger = logging.getLogger(__name__)
 
 NOTHING_KEPT: Final = UnsureImages(UnsureRules())
+TOGETHER_PIXELS: Final = 4 * 224 * 224
+"""Of the images that a processor runs together. What a network makes of more of them does not fit into its cache: from
+there on each costs more, up to here less. Measured for networks of 32, 64 and 224 pixels: benchmarks/serving."""
 
 
 def answer_batch(
@@ -28,17 +32,13 @@ def answer_batch(
     top_k: int,
     unsure: UnsureImages = NOTHING_KEPT,
 ) -> list[Reply]:
-    """Answer all in one run of ``model``, in order. Whatever one request raises ends that request only.
+    """Answer all together, in order. Whatever one request raises ends that request only.
 
     ``unsure`` is offered each image with its answer.
     """
     asked = [_read(model, raw, limits, top_k) for raw in requests]
     good = [(image, one.request.top_k) for one in asked if isinstance(one, _Asked) for image in one.usable()]
-    answers: list[Answer] = []
-    for start in range(0, len(good), MOST_IMAGES):  # forms with many images must not need more memory
-        images, counts = zip(*good[start : start + MOST_IMAGES], strict=True)
-        answers += model.classify(np.stack(images), counts)
-    found = iter(answers)
+    found = iter(_classify(model, good))
     replies = []
     for raw, one in zip(requests, asked, strict=True):
         if isinstance(one, _Asked):
@@ -48,6 +48,18 @@ def answer_batch(
         else:
             replies.append(one)
     return replies
+
+
+def _classify(model: VersionModel, asked: Sequence[tuple[NDArray[np.uint8], int]]) -> list[Answer]:
+    """The answers to images with how many classes to name, in runs of about the same size."""
+    on_gpu = isinstance(model.session, OnnxSession) and model.session.on_gpu
+    most = MOST_IMAGES if on_gpu else min(MOST_IMAGES, max(1, TOGETHER_PIXELS // model.size**2))
+    runs = -(-len(asked) // most)
+    answers: list[Answer] = []
+    for run in range(runs):
+        images, counts = zip(*asked[len(asked) * run // runs : len(asked) * (run + 1) // runs], strict=True)
+        answers += model.classify(np.stack(images), counts)
+    return answers
 
 
 @dataclass(frozen=True, slots=True)

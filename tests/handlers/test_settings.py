@@ -99,6 +99,7 @@ def test_public_names_and_defaults_stay_as_they_are() -> None:
     chosen = defaults.updater.model_copy(update={"min_images": 7})
     assert [chosen.least_images(frozen=frozen) for frozen in (True, False)] == [7, 7]
     assert defaults.data == Path("lucir-data")
+    assert (defaults.serving.batch_size, defaults.serving.batch_delay_ms) == (16, 2)
     assert (defaults.follower.port, defaults.follower.pointer_seconds) == (8091, 2.0)
     kept = defaults.retention
     assert (kept.keep_versions, kept.keep_days, kept.archive_days, kept.rejected_days) == (10, 0.0, None, None)
