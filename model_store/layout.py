@@ -13,6 +13,8 @@ ATTEMPT_PREFIX = "attempt-"
 MODEL = "model.onnx"
 QUANTISED = "model.int8.onnx"
 """The same network with whole numbers of eight bits, where it gives the same answers: for servers."""
+HEAD = "head.onnx"
+"""The part of the network that is of this version alone: for servers that have the rest from another one."""
 CHECKPOINT = "checkpoint.safetensors"
 EXEMPLARS = "exemplars.safetensors"
 FEATURES = "features.safetensors"
@@ -29,6 +31,7 @@ FILES = frozenset(
     {
         MODEL,
         QUANTISED,
+        HEAD,
         CHECKPOINT,
         EXEMPLARS,
         FEATURES,
@@ -42,7 +45,7 @@ FILES = frozenset(
     }
 )
 """What an update uploads before the manifest."""
-STATE_FILES = (MODEL, CHECKPOINT, EXEMPLARS, FEATURES, HOLDOUT, EVALUATION, SEEN_IMAGES)
+STATE_FILES = (MODEL, HEAD, CHECKPOINT, EXEMPLARS, FEATURES, HOLDOUT, EVALUATION, SEEN_IMAGES)
 """What learning goes on from."""
 
 

@@ -20,7 +20,7 @@ from lucir_core.memory.feature_memory import FeatureMemory
 from lucir_core.memory.image_blobs import ImageBlobs, image_digest
 from lucir_core.models.model import create_model
 from model_store.directory.directory_store import DirectoryStore
-from model_store.layout import CONFIG, EVALUATION, FEATURES, FILES, HOLDOUT, MODEL, SEEN_IMAGES
+from model_store.layout import CONFIG, EVALUATION, FEATURES, FILES, HEAD, HOLDOUT, MODEL, SEEN_IMAGES
 from model_store.manifest import Calibration, Counts, Gate
 from model_store.versions import VersionStore
 from tools.manifests import make_manifest
@@ -63,7 +63,7 @@ def publish(state: LearnerState, root: Path, work: Path) -> None:
     """Version 1 of a new store in the folder ``root``; its files are made in ``work``."""
     work.mkdir(parents=True)
     save_state(state, work)
-    export_onnx(state, work / MODEL)
+    export_onnx(state, work / MODEL, work / HEAD)
     ImageBlobs.empty(state.classes).save(work / HOLDOUT)
     memory = state.features
     assert memory is not None  # noqa: S101  # made above

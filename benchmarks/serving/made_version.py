@@ -1,20 +1,18 @@
 """Versions for servers to be measured with: networks as presets make them, little trained."""
 
-import base64
 import copy
 import warnings
 from pathlib import Path
 
 import numpy as np
 import torch
-from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from handlers.inference.preprocess import crop
-from handlers.inference.sessions.onnx_session import OnnxSession
-from handlers.torchserve.canary import Canary, CanaryImage
+from handlers.torchserve.canary import Canary
+from handlers.updater.release.canary import made_canary
 from lucir_core.config.phase_config import load_preset
-from lucir_core.export.onnx_export import export_onnx
+from lucir_core.export.onnx_export import export_onnx, open_session
 from lucir_core.export.quantise import can_quantise, quantise
 from lucir_core.memory.image_blobs import encode_image
 from lucir_core.models.folding import folded
@@ -22,7 +20,7 @@ from lucir_core.models.model import IncrementalModel
 from lucir_core.phase import run_phase
 from lucir_core.testing import synthetic_images, synthetic_phase
 from model_store.directory.directory_store import DirectoryStore
-from model_store.layout import CANARY, MODEL, QUANTISED
+from model_store.layout import CANARY, HEAD, MODEL, QUANTISED
 from model_store.manifest import Manifest, Preprocessing
 from model_store.versions import VersionStore
 from tools.manifests import make_manifest
@@ -41,13 +39,14 @@ def make_version(folder: Path, preset: str, versions: int = 1) -> Path:
     state = run_phase(
         config, synthetic_phase(dict.fromkeys(range(CLASSES), 4), CLASSES, side=config.resize), None, seed=1
     )
-    export_onnx(state, folder / MODEL)
+    export_onnx(state, folder / MODEL, folder / HEAD)
     _write_torchscript(state.model, config.size, folder / TORCHSCRIPT)
     images = np.concatenate([synthetic_images(label, 4, seed=2, side=config.resize) for label in range(CLASSES)])
-    files = {MODEL: folder / MODEL, CANARY: folder / CANARY}
-    _write_canary(
-        files[CANARY], files[MODEL], images[:: len(images) // CANARY_IMAGES][:CANARY_IMAGES], config.size, state.classes
-    )
+    files = {name: folder / name for name in (MODEL, HEAD, CANARY)}
+    asked = images[:: len(images) // CANARY_IMAGES][:CANARY_IMAGES]
+    crops, pngs = np.stack([crop(image, config.size) for image in asked]), [encode_image(image) for image in asked]
+    canary = made_canary(open_session(files[MODEL]), crops, pngs, state.classes, asked.shape[1])
+    files[CANARY].write_text(canary.model_dump_json(), encoding="utf-8")
     if can_quantise(files[MODEL]):
         files[QUANTISED] = folder / QUANTISED
         quantise(files[MODEL], files[QUANTISED], np.stack([crop(image, config.size) for image in images]))
@@ -100,18 +99,3 @@ def _write_torchscript(model: IncrementalModel, size: int, path: Path) -> None:
             torch.zeros(2, 3, size, size, dtype=torch.uint8),
         )
         traced.save(str(path))
-
-
-def _write_canary(path: Path, model: Path, images: NDArray[np.uint8], size: int, classes: tuple[str, ...]) -> None:
-    """As ``handlers.updater.release.canary`` does of a candidate."""
-    crops = np.stack([crop(image, size) for image in images])
-    (rows,) = OnnxSession(model, 1).run(["probabilities"], {"images": crops})
-    answered = tuple(
-        CanaryImage(
-            png=base64.b64encode(encode_image(image)).decode(),
-            answer=classes[int(row.argmax())],
-            probability=min(1.0, float(row.max())),
-        )
-        for image, row in zip(images, rows, strict=True)
-    )
-    path.write_text(Canary(side=images.shape[1], pictures=answered).model_dump_json(), encoding="utf-8")

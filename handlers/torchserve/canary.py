@@ -31,6 +31,8 @@ class CanaryImage(Document):
     """Base64."""
     answer: str
     probability: Ratio
+    outputs: dict[str, tuple[float, ...]] | None = None
+    """All that the network answered, by output: what a copy of it is compared with. None of early releases."""
 
 
 class Canary(StoredDocument):

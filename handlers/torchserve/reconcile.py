@@ -33,7 +33,7 @@ from handlers.torchserve.management import (
 from handlers.torchserve.outcome import Phase, ServingState, SwapResult
 from handlers.torchserve.pointer import KnownPointer
 from handlers.torchserve.retire import GRACE_SECONDS, Retirement, remove_folders
-from model_store.layout import MODEL, QUANTISED
+from model_store.layout import HEAD, MODEL, QUANTISED
 from model_store.mirror import mirror
 from model_store.objects import StoreError, StoreUnavailableError
 from model_store.versions import VersionStore
@@ -44,7 +44,7 @@ __all__ = ["Phase", "Reconciler", "ServingState", "SwapResult"]
 
 Registered = dict[int, RegisteredVersion]
 
-MIRRORED: Final = (MODEL, QUANTISED, CANARY)
+MIRRORED: Final = (MODEL, QUANTISED, HEAD, CANARY)
 """Files of a version that a server needs."""
 CHECK_SECONDS: Final = 2.0
 CHECK_SECONDS_GPU: Final = 10.0

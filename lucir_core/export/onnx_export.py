@@ -1,6 +1,9 @@
-"""The model as one ONNX file: uint8 images in, probabilities and cosines out, everything between inside the graph."""
+"""The model as one ONNX file: uint8 images in, probabilities and cosines out, everything between inside the graph.
 
-from collections.abc import Mapping
+Beside it, its head as a file of its own: where the backbone is frozen, a server that has the network of one version
+needs only the head of the next.
+"""
+
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -9,7 +12,7 @@ import numpy as np
 import onnx
 import onnxruntime
 import torch
-from onnx import TensorProto, helper
+from onnx import ModelProto, TensorProto, ValueInfoProto, helper
 from torch import Tensor, nn
 from torch.nn import functional
 
@@ -28,7 +31,15 @@ OUTPUTS = ("probabilities", "cosines", "prototype_cosines")
 FEATURES, MAPS = "features", "maps"
 KNOWN = "known"
 """Only of a head by ridge regression: (batch, 1), `lucir_core.frozen.calibrate.known_score`."""
+EXPANDED, CONCEPTS = "expanded", "concepts"
+"""What such a head makes of the features before any class counts, where it does: random projections, and what the
+classifier that came with the backbone sees. Outputs too, since a head as a file of its own begins with them."""
+ORDER = (*OUTPUTS, FEATURES, KNOWN, CONCEPTS, EXPANDED)
+BACKBONE = "backbone"
+"""Property of a head's file: equal for heads that fit the same network."""
 COMPARE_BATCH = 64
+Dims = dict[str, tuple[int | str, ...]]
+"""Of values, without the batch, by name."""
 EPSILON = 1e-12
 
 
@@ -44,70 +55,118 @@ class ExportCheck:
     """Images with another best class, in either readout."""
 
 
-def export_onnx(state: LearnerState, path: Path) -> None:
-    """Write `path`.
+def export_onnx(state: LearnerState, path: Path, head: Path | None = None) -> None:
+    """Write `path`, and `head` where it is given.
 
     Input `images`: uint8 (batch, size, size, 3), batch free. Outputs, float32 (batch, classes): `probabilities`,
     `cosines` (unscaled, with the class embeddings), `prototype_cosines` (with the class prototypes); and `features`
     (batch, dim), before the head and not normalised. With a head by ridge regression also `known` (batch, 1): how
-    much an image looks like a known class.
+    much an image looks like a known class, and what the head works from, `concepts` and `expanded`.
+
+    `head` takes those of these outputs that do not depend on the classes, and gives the others. Its property `backbone`
+    is a digest of what computes its inputs.
     """
     writer = GraphWriter()
-    model, size, classes = state.model.eval(), state.config.size, len(state.classes)
-    features = _features(writer, model, size)
-    unit = writer.node("Div", features, _length(writer, features))
-    rows = functional.normalize(model.head.embeddings.detach().float(), dim=1)
-    writer.node("MatMul", unit, writer.constant(rows.t().numpy()), output="cosines")
-    logits = _logits(writer, model, features, unit)
-    writer.node("Softmax", logits, axis=1, output="probabilities")
-    writer.node("MatMul", unit, writer.constant(state.prototypes.t().numpy()), output="prototype_cosines")
-    outputs: dict[str, tuple[int | str, ...]] = {**dict.fromkeys(OUTPUTS, (classes,)), FEATURES: (model.feature_dim,)}
-    if isinstance(model.head, AnalyticHead) and state.calibration is not None:
-        _known(writer, model.head, features, logits, state.calibration.temperature)
-        outputs[KNOWN] = (1,)
-    path.write_bytes(_model(writer, size, outputs))
+    model, size = state.model.eval(), state.config.size
+    _features(writer, model, size)
+    given = {FEATURES: (model.feature_dim,), **_given(writer, state)}
+    backbone = writer.digest()
+    made = _head(writer, state)
+    found = {**made, **given}
+    path.write_bytes(_model(writer, {name: found[name] for name in ORDER if name in found}, size))
+    if head is not None:
+        alone = GraphWriter()
+        made = _head(alone, state)
+        head.write_bytes(_head_model(alone, given, made, backbone))
 
 
 def features_model(model: IncrementalModel, size: int) -> bytes:
     """The nodes of `export_onnx` up to the output `features` (batch, dim), as the bytes of an ONNX file."""
     writer = GraphWriter()
     _features(writer, model, size)
-    return _model(writer, size, {FEATURES: (model.feature_dim,)})
+    return _model(writer, {FEATURES: (model.feature_dim,)}, size)
 
 
 def maps_model(model: IncrementalModel, front: nn.Module, size: int) -> bytes:
     """The same for a first part of the backbone, up to the output `maps` (batch, channels, height, width)."""
     writer = GraphWriter()
     writer.node("Identity", write_backbone(writer, front, _prepare(writer, model)), output=MAPS)
-    return _model(writer, size, {MAPS: ("channels", "height", "width")})
+    return _model(writer, {MAPS: ("channels", "height", "width")}, size)
 
 
-def _features(writer: GraphWriter, model: IncrementalModel, size: int) -> str:
-    """The nodes from `images` to the output `features`; its name there."""
+def _features(writer: GraphWriter, model: IncrementalModel, size: int) -> None:
+    """The nodes from `images` to the output `features`."""
     prepared, backbone = _prepare(writer, model), model.backbone
     if isinstance(backbone, TimmNetwork):
         features = write_traced(writer, backbone, prepared, size, OPSET)
     else:
         features = write_backbone(writer, pruned(backbone), prepared)
     writer.node("Identity", features, output=FEATURES)
-    return features
 
 
-def _model(writer: GraphWriter, size: int, outputs: Mapping[str, tuple[int | str, ...]]) -> bytes:
+def _given(writer: GraphWriter, state: LearnerState) -> Dims:
+    """The nodes from the features to what the head works from besides; their dimensions by name."""
+    head = state.model.head
+    given: Dims = {}
+    if not isinstance(head, AnalyticHead):
+        return {}
+    if head.projection is not None:
+        unit = writer.node("Div", FEATURES, _length(writer, FEATURES))
+        positive = writer.node("Relu", writer.node("MatMul", unit, writer.constant(head.projection.numpy())))
+        writer.node("Div", positive, _length(writer, positive), output=EXPANDED)
+        given[EXPANDED] = (head.projection.shape[1],)
+    if head.concepts is not None and state.calibration is not None:
+        scores = writer.node("MatMul", FEATURES, writer.constant(head.concepts.weight.t().numpy()))
+        scores = writer.node("Add", scores, writer.constant(head.concepts.bias.numpy()))
+        writer.node("Sqrt", writer.node("Softmax", scores, axis=1), output=CONCEPTS)
+        given[CONCEPTS] = (len(head.concepts.bias),)
+    return given
+
+
+def _head(writer: GraphWriter, state: LearnerState) -> Dims:
+    """The nodes from there to the outputs that depend on the classes; their dimensions by name."""
+    model = state.model
+    unit = writer.node("Div", FEATURES, _length(writer, FEATURES))
+    rows = functional.normalize(model.head.embeddings.detach().float(), dim=1)
+    writer.node("MatMul", unit, writer.constant(rows.t().numpy()), output="cosines")
+    logits = _logits(writer, model, unit)
+    writer.node("Softmax", logits, axis=1, output="probabilities")
+    writer.node("MatMul", unit, writer.constant(state.prototypes.t().numpy()), output="prototype_cosines")
+    made: Dims = dict.fromkeys(OUTPUTS, (len(state.classes),))
+    if isinstance(model.head, AnalyticHead) and state.calibration is not None:
+        _known(writer, model.head, logits, state.calibration.temperature)
+        made[KNOWN] = (1,)
+    return made
+
+
+def _model(writer: GraphWriter, outputs: Dims, size: int) -> bytes:
     """The file of a graph from `images` to float32 outputs (batch, ...), by name."""
-    graph = helper.make_graph(
-        writer.nodes,
-        "lucir",
-        [helper.make_tensor_value_info("images", TensorProto.UINT8, ["batch", size, size, 3])],
-        [helper.make_tensor_value_info(name, TensorProto.FLOAT, ["batch", *dims]) for name, dims in outputs.items()],
-        writer.constants,
-    )
+    images = helper.make_tensor_value_info("images", TensorProto.UINT8, ["batch", size, size, 3])
+    return _file(_graph(writer, [images], outputs))
+
+
+def _head_model(writer: GraphWriter, given: Dims, made: Dims, backbone: str) -> bytes:
+    """The file of a head, from what a backbone gives to the outputs of the classes."""
+    model = _graph(writer, _values(given), made)
+    helper.set_model_props(model, {BACKBONE: backbone})
+    return _file(model)
+
+
+def _graph(writer: GraphWriter, inputs: list[ValueInfoProto], outputs: Dims) -> ModelProto:
+    graph = helper.make_graph(writer.nodes, "lucir", inputs, _values(outputs), writer.constants)
     # IR version 10 is read by every ONNX Runtime from 1.19 on.
-    proto = helper.make_model(
+    return helper.make_model(
         graph, opset_imports=[helper.make_opsetid("", OPSET)], ir_version=10, producer_name="lucir"
     )
-    onnx.checker.check_model(proto)
-    data: bytes = proto.SerializeToString()
+
+
+def _values(dims: Dims) -> list[ValueInfoProto]:
+    return [helper.make_tensor_value_info(name, TensorProto.FLOAT, ["batch", *rest]) for name, rest in dims.items()]
+
+
+def _file(model: ModelProto) -> bytes:
+    onnx.checker.check_model(model)
+    data: bytes = model.SerializeToString()
     return data
 
 
@@ -123,33 +182,28 @@ def _length(writer: GraphWriter, features: str) -> str:
     return writer.node("Max", norm, writer.constant(np.array(EPSILON, np.float32)))
 
 
-def _logits(writer: GraphWriter, model: IncrementalModel, features: str, unit: str) -> str:
+def _logits(writer: GraphWriter, model: IncrementalModel, unit: str) -> str:
     """Scores for the softmax; unit: the features scaled to length one."""
     head = model.head
     if isinstance(head, AnalyticHead):
-        if head.projection is not None:
-            positive = writer.node("Relu", writer.node("MatMul", unit, writer.constant(head.projection.numpy())))
-            unit = writer.node("Div", positive, _length(writer, positive))
-        scores = writer.node("MatMul", unit, writer.constant(head.weight.detach().t().numpy()))
+        inputs = unit if head.projection is None else EXPANDED
+        scores = writer.node("MatMul", inputs, writer.constant(head.weight.detach().t().numpy()))
         return writer.node("Add", scores, writer.constant(head.bias.detach().numpy()))
     if isinstance(head, CosineHead):
         return writer.node("Mul", "cosines", writer.constant(head.eta.detach().numpy()))
     rows, bias = head.corrected()
     weight = writer.constant(rows.detach().t().numpy())
-    return writer.node("Add", writer.node("MatMul", features, weight), writer.constant(bias.detach().numpy()))
+    return writer.node("Add", writer.node("MatMul", FEATURES, weight), writer.constant(bias.detach().numpy()))
 
 
-def _known(writer: GraphWriter, head: AnalyticHead, features: str, logits: str, temperature: float) -> None:
+def _known(writer: GraphWriter, head: AnalyticHead, logits: str, temperature: float) -> None:
     """The output `known`; the logits are ridge scores divided by the temperature."""
     concepts = head.concepts
     weighed = [("prototype_cosines", 1.0, 1.0), (logits, temperature, RIDGE_SHARE)]
     if concepts is not None and concepts.capped is not None:
-        weighed[0] = (_capped(writer, features, concepts.capped), 1.0, CAPPED_SHARE)
+        weighed[0] = (_capped(writer, concepts.capped), 1.0, CAPPED_SHARE)
     if concepts is not None:
-        scores = writer.node("MatMul", features, writer.constant(concepts.weight.t().numpy()))
-        scores = writer.node("Add", scores, writer.constant(concepts.bias.numpy()))
-        described = writer.node("Sqrt", writer.node("Softmax", scores, axis=1))
-        cosines = writer.node("MatMul", described, writer.constant(concepts.means.t().numpy()))
+        cosines = writer.node("MatMul", CONCEPTS, writer.constant(concepts.means.t().numpy()))
         weighed.append((cosines, 1.0, CONCEPT_SHARE))
     total = sum(share for _, _, share in weighed)
     axis, parts = writer.constant(np.array([1], np.int64)), []
@@ -159,11 +213,11 @@ def _known(writer: GraphWriter, head: AnalyticHead, features: str, logits: str, 
     writer.node("Sum", *parts, output=KNOWN)
 
 
-def _capped(writer: GraphWriter, features: str, means: Tensor) -> str:
+def _capped(writer: GraphWriter, means: Tensor) -> str:
     """Cosines (batch, classes) of `capped_units` to their class means (classes, dim)."""
     bound = cap_of(means.shape[1])
     low, high = (writer.constant(np.array(value, np.float32)) for value in (-bound, bound))
-    clipped = writer.node("Clip", writer.node("Div", features, _length(writer, features)), low, high)
+    clipped = writer.node("Clip", writer.node("Div", FEATURES, _length(writer, FEATURES)), low, high)
     return writer.node(
         "MatMul", writer.node("Div", clipped, _length(writer, clipped)), writer.constant(means.t().numpy())
     )

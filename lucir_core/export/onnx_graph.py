@@ -5,6 +5,7 @@ training; our networks are made of a few operations, so writing them takes milli
 into the convolution before it.
 """
 
+import hashlib
 import operator
 from collections.abc import Iterable, Iterator
 from typing import Any
@@ -36,6 +37,14 @@ class GraphWriter:
         name = output or f"v{len(self.nodes)}"
         self.nodes.append(helper.make_node(kind, inputs, [name], **attributes))
         return name
+
+    def digest(self) -> str:
+        """The same for the same nodes and numbers, as a string."""
+        found = hashlib.sha256()
+        parts: list[NodeProto | TensorProto] = [*self.nodes, *self.constants]
+        for part in parts:
+            found.update(part.SerializeToString(deterministic=True))
+        return found.hexdigest()
 
 
 def write_backbone(writer: GraphWriter, backbone: nn.Module, images: str) -> str:

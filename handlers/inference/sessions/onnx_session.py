@@ -34,12 +34,17 @@ class OnnxSession:
 
     def __init__(self, path: Path, threads: int, gpu: int | None = None) -> None:
         self._session = _open(path, threads, gpu)
+        self.inputs = frozenset(str(given.name) for given in self._session.get_inputs())
         self.outputs = frozenset(str(output.name) for output in self._session.get_outputs())
 
     @property
     def on_gpu(self) -> bool:
         """Whether a graphics card runs it."""
         return bool(self._session.get_providers()[0] == "CUDAExecutionProvider")
+
+    def property(self, name: str) -> str:
+        """What the file says of itself under a name; empty: nothing."""
+        return str(self._session.get_modelmeta().custom_metadata_map.get(name, ""))
 
     def run(self, names: Sequence[str], feed: Mapping[str, NDArray[Any]]) -> list[NDArray[Any]]:
         """These outputs, of inputs by name."""

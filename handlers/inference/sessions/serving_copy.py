@@ -7,19 +7,20 @@ import logging
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import replace
-from pathlib import Path
 from typing import Final
 
 import numpy as np
 from numpy.typing import NDArray
 
+from handlers.inference.sessions.canary_images import COMPARED
 from handlers.inference.sessions.copy_choice import PUBLISHED, QUANTISED_FILE, Choice, CopyRules, MeasuredCopy
+from handlers.inference.sessions.headed_session import MODEL_FILE, divided_session
 from handlers.inference.sessions.onnx_session import OnnxSession, Session
 from handlers.inference.sessions.openvino_session import Bfloat16Session, why_no_bfloat16
+from handlers.inference.sessions.verified_files import VerifiedFiles
 
 logger = logging.getLogger(__name__)
 
-COMPARED: Final = ("probabilities", "cosines", "prototype_cosines", "known")
 SLOW_SECONDS: Final = 0.0005
 """A network that needs less for an image is not worth a copy: a request costs as much beside it."""
 GAIN: Final = 1.15
@@ -33,6 +34,8 @@ _BATCH: Final = 8
 
 Open = Callable[[], Session]
 """Loads a copy; raises whatever its runtime raises."""
+Answers = Mapping[str, NDArray[np.float32]]
+"""To some images: (images, ...) of each output that is compared, by its name."""
 
 
 def choose(
@@ -65,30 +68,34 @@ def choose(
 
 
 def compare(
-    published: Session, images: NDArray[np.uint8], rules: CopyRules, copy: Session, chosen: Choice
+    reference: Answers, images: NDArray[np.uint8], rules: CopyRules, copy: Session, chosen: Choice
 ) -> Choice | None:
-    """``chosen`` of a network that is as fast, where this one's ``copy`` agrees with it as well; None where not."""
+    """``chosen`` of a network that is as fast, where this one's ``copy`` agrees with its ``reference`` as well; None
+    where not.
+    """
     measured = next(each for each in chosen.measured if each.name == chosen.copy)
-    found = _compared(_answers(published, images), _answers(copy, images), rules, measured)
+    found = _compared(reference, _answers(copy, images), rules, measured)
     if found.refused:
         return None
     rest = tuple(each for each in chosen.measured if each.name == PUBLISHED)
     return replace(chosen, images=len(images), measured=(*rest, found))
 
 
-def copies_of(folder: Path, threads: int, wanted: str | None = None) -> dict[str, Open]:
-    """By name, the copies of the version in ``folder`` that may be had on this machine.
+def copies_of(files: VerifiedFiles, threads: int, wanted: str | None = None) -> dict[str, Open]:
+    """By name, the copies of a version that may be had on this machine.
 
     ``wanted``: no other is looked for, so that OpenVINO is not imported where it is not what answers.
     """
     found: dict[str, Open] = {}
-    if wanted in (None, "int8") and (folder / QUANTISED_FILE).exists():
-        found["int8"] = lambda: OnnxSession(folder / QUANTISED_FILE, threads)
+    if wanted in (None, "int8") and files.has(QUANTISED_FILE):
+        found["int8"] = lambda: OnnxSession(files.verified(QUANTISED_FILE), threads)
     if wanted in (None, "bf16"):
         if reason := why_no_bfloat16():
             logger.debug("no copy in bfloat16: %s", reason)
         else:
-            found["bf16"] = lambda: Bfloat16Session(folder / "model.onnx", threads)
+            found["bf16"] = lambda: divided_session(
+                files, "bf16", threads, lambda: Bfloat16Session(files.verified(MODEL_FILE), threads)
+            )
     return found
 
 
@@ -115,12 +122,7 @@ def _timed(name: str, session: Session, images: NDArray[np.uint8]) -> MeasuredCo
     return MeasuredCopy(name, round(shortest(images[:1]), 3), round(shortest(images[:_BATCH]), 3))
 
 
-def _compared(
-    reference: Mapping[str, NDArray[np.float32]],
-    answers: Mapping[str, NDArray[np.float32]],
-    rules: CopyRules,
-    timed: MeasuredCopy,
-) -> MeasuredCopy:
+def _compared(reference: Answers, answers: Answers, rules: CopyRules, timed: MeasuredCopy) -> MeasuredCopy:
     best, given = reference["probabilities"].argmax(axis=1), answers["probabilities"].argmax(axis=1)
     changes = int((best != given).sum())
     change = max(float(np.abs(reference[name] - answers[name]).max()) for name in reference)

@@ -23,7 +23,7 @@ from handlers.updater.http.images.class_cards import ClassApi
 from handlers.updater.http.images.nearest import NearestApi
 from handlers.updater.http.images.stored_images import StoredImagesApi
 from handlers.updater.http.images.thumbnails import ThumbnailApi
-from handlers.updater.http.images.version_files import VersionFiles
+from handlers.updater.http.images.version_files import VerifiedFiles
 from handlers.updater.http.model_files import ModelFiles
 from handlers.updater.http.page import Page
 from handlers.updater.http.probes import Probes
@@ -51,7 +51,7 @@ def make_app(source: Source) -> Starlette:
 
 
 def _reading(source: Source) -> list[BaseRoute]:
-    files = VersionFiles(source.versions, source.settings.work_folder)
+    files = VerifiedFiles(source.versions, source.settings.work_folder)
 
     async def status(request: Request) -> Response:
         """See ``Status.snapshot``."""

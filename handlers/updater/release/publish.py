@@ -23,6 +23,7 @@ from model_store.layout import (
     EVALUATION,
     EXEMPLARS,
     FEATURES,
+    HEAD,
     HOLDOUT,
     MODEL,
     QUANTISED,
@@ -32,6 +33,8 @@ from model_store.local_files import write_whole
 from model_store.manifest import Calibration, Evaluation, Manifest, Refinement
 from model_store.objects import PreconditionFailedError
 
+MAY_LACK = {QUANTISED, HEAD, FEATURES, CANARY}
+"""Files that not every version has."""
 NAMED = 5
 """Classes that a remedy names."""
 LEAST_MORE = 10
@@ -180,6 +183,7 @@ def _files(update: Update, spec: VersionSpec) -> dict[str, Path]:
     files = {
         MODEL: folder / MODEL,
         QUANTISED: folder / QUANTISED,
+        HEAD: folder / HEAD,
         CHECKPOINT: state / CHECKPOINT,
         EXEMPLARS: state / EXEMPLARS,
         FEATURES: state / FEATURES,
@@ -190,4 +194,4 @@ def _files(update: Update, spec: VersionSpec) -> dict[str, Path]:
         CANARY: folder / CANARY,
         **write_report(update, spec),
     }
-    return {name: path for name, path in files.items() if name not in {QUANTISED, FEATURES, CANARY} or path.exists()}
+    return {name: path for name, path in files.items() if name not in MAY_LACK or path.exists()}

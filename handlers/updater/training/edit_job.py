@@ -20,7 +20,7 @@ from lucir_core.edit.regroup import regroup_blobs
 from lucir_core.export.onnx_export import export_onnx
 from lucir_core.memory.image_blobs import ImageBlobs
 from lucir_core.state import LearnerState, load_state, save_state
-from model_store.layout import HOLDOUT, MODEL, SEEN_IMAGES
+from model_store.layout import HEAD, HOLDOUT, MODEL, SEEN_IMAGES
 
 logger = logging.getLogger(__name__)
 
@@ -76,9 +76,11 @@ def _write_model(
 ) -> tuple[int, float]:
     """The model; how many images it was compared with PyTorch on, and how far their cosines are apart at most."""
     if renamed:  # names are not part of the model
-        shutil.copyfile(parent / MODEL, folder / MODEL)
+        for name in (MODEL, HEAD):
+            if (parent / name).exists():  # a version of an earlier release has no head by itself
+                shutil.copyfile(parent / name, folder / name)
         return 0, 0.0
-    export_onnx(state, folder / MODEL)
+    export_onnx(state, folder / MODEL, folder / HEAD)
     sources = [(blobs, index) for blobs in (holdout, state.exemplars) for index in range(len(blobs))]
     picked = [sources[index] for index in spread(len(sources), most_checked(state.config))]
     if not picked:

@@ -11,11 +11,11 @@ from handlers.updater.context.child import ChildProgress
 from handlers.updater.context.update import Services, Update
 from handlers.updater.training.arrays import PREPARED, read_forgotten
 from handlers.updater.training.messages import RESULT, STATE, TASK, Result, Task
-from model_store.layout import EVALUATION, MODEL
+from model_store.layout import EVALUATION, HEAD, MODEL
 
 logger = logging.getLogger(__name__)
 
-_MADE = (RESULT, EVALUATION, MODEL)
+_MADE = (RESULT, EVALUATION, MODEL, HEAD)
 RESUME_PREFIX = "resume"
 
 

@@ -32,7 +32,7 @@ from lucir_core.phase import PhaseData, Progress, run_phase
 from lucir_core.refine.refinement import refine_state
 from lucir_core.runtime.devices import choose_device, choose_threads
 from lucir_core.state import LearnerState, load_state, save_state
-from model_store.layout import HOLDOUT, MODEL
+from model_store.layout import HEAD, HOLDOUT, MODEL
 from model_store.manifest import Refinement
 
 logger = logging.getLogger(__name__)
@@ -67,7 +67,7 @@ def learn(folder: Path, task: Task) -> None:
     state = load_state(folder / STATE) if (folder / STATE).exists() else _make_state(folder, task, config, data)
     learnt = time.monotonic()
     _say(ChildProgress(stage="export"))
-    export_onnx(state, folder / MODEL)
+    export_onnx(state, folder / MODEL, folder / HEAD)
     holdout = ImageBlobs.load(arrays / HOLDOUT)
     check = _check(state, folder / MODEL, holdout, images)
     Result(

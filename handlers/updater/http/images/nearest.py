@@ -21,7 +21,7 @@ from handlers.updater.http.changes.access import FILE, check_own_page
 from handlers.updater.http.changes.bodies import read_body
 from handlers.updater.http.images.network import Network, scaled
 from handlers.updater.http.images.thumbnails import read_exemplars
-from handlers.updater.http.images.version_files import VersionFiles
+from handlers.updater.http.images.version_files import VerifiedFiles
 from handlers.updater.http.query import found_or_404, whole
 from handlers.updater.http.source import Source
 from lucir_core.memory.feature_memory import read_rows
@@ -40,7 +40,7 @@ SHOWN, MOST = 6, 50
 class NearestApi:
     """The call; ``routes`` puts it below ``/api``."""
 
-    def __init__(self, source: Source, files: VersionFiles) -> None:
+    def __init__(self, source: Source, files: VerifiedFiles) -> None:
         self._limits = source.settings.images
         self._finder = NearestExemplars(source.versions, files, self._limits)
         self._turns = asyncio.Semaphore(1)
@@ -70,7 +70,7 @@ class NearestApi:
 class NearestExemplars:
     """The network of one version at a time, and feature vectors of its exemplars. Thread-safe."""
 
-    def __init__(self, versions: VersionStore, files: VersionFiles, limits: ImageRules) -> None:
+    def __init__(self, versions: VersionStore, files: VerifiedFiles, limits: ImageRules) -> None:
         self._versions = versions
         self._files = files
         self._limits = limits

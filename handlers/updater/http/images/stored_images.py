@@ -18,7 +18,7 @@ from handlers.bucket.seen_images import Learnt, short
 from handlers.bucket.update_documents import Entry
 from handlers.parallel import ordered_map
 from handlers.updater.http.cached import tagged_json
-from handlers.updater.http.images.version_files import VersionFiles
+from handlers.updater.http.images.version_files import VerifiedFiles
 from handlers.updater.http.query import whole
 from handlers.updater.http.source import Source
 from model_store.objects import exists
@@ -32,7 +32,7 @@ PARALLEL = 8
 class StoredImagesApi:
     """The calls; ``routes`` puts them below ``/api``."""
 
-    def __init__(self, source: Source, files: VersionFiles) -> None:
+    def __init__(self, source: Source, files: VerifiedFiles) -> None:
         self._source = source
         self._files = files
 

@@ -17,7 +17,7 @@ from starlette.routing import Route
 from handlers.bucket.layout import ARCHIVE, REASON_SUFFIX, REJECTED
 from handlers.inference.preprocess import BadImageError, decode
 from handlers.updater.http.cached import tagged
-from handlers.updater.http.images.version_files import VersionFiles
+from handlers.updater.http.images.version_files import VerifiedFiles
 from handlers.updater.http.source import Source
 from model_store.documents import VersionNotFoundError
 from model_store.layout import EXEMPLARS
@@ -33,7 +33,7 @@ LIFETIME = "private, max-age=600"
 class ThumbnailApi:
     """The calls; ``routes`` puts them below ``/api``."""
 
-    def __init__(self, source: Source, files: VersionFiles) -> None:
+    def __init__(self, source: Source, files: VerifiedFiles) -> None:
         self._objects = source.objects
         self._limits = source.settings.images
         self._files = files

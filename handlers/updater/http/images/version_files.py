@@ -15,7 +15,7 @@ FOLDER = "page"
 Found = TypeVar("Found")
 
 
-class VersionFiles:
+class VerifiedFiles:
     """Thread-safe. Verified copies in a folder below ``work``; those of one version at a time, so that they stay few.
 
     What the next update will start from lies below ``work`` already, after a restart too: it is not fetched again. At
