@@ -1,8 +1,9 @@
 """What clients notice of swaps, and of versions that fail their checks; both engines.
 
 ``python -m benchmarks.serving.swaps --output benchmarks/serving/swaps.json``: two versions of one network take turns
-under the load of some clients, first one at a time with a rest between, then without a rest; then the pointer goes to
-versions that are damaged, each in one of several ways, and back.
+under the load of some clients, with a rest between; then versions that nobody has here yet follow in the same way; then
+the two take turns without a rest; then the pointer goes to versions that are damaged, each in one of several ways, and
+back.
 """
 
 import argparse
@@ -11,7 +12,7 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from itertools import pairwise
 from pathlib import Path
@@ -58,15 +59,23 @@ def main() -> None:
 
 def measure(folder: Path, preset: str, engine: Any, options: argparse.Namespace, *, long: bool) -> dict[str, Any]:
     """One engine with one network."""
-    make_version(folder, preset, versions=2)
+    make_version(folder, preset, versions=2 + options.single)
     image = folder / "image.jpg"
     Image.fromarray(synthetic_images(0, 1, side=160)[0]).save(image, quality=85)
     with ours(engine, folder / "store", folder / "data") as peer, swapper(peer, folder) as swap:
         for version in (2, 1):
             swap.to(version)  # both are mirrored now
-        result = {"preset": preset, "engine": engine, "single": single(peer, swap, image, options)}
-        if long:
+        mirrored = [1 + number % 2 for number in range(1, options.single + 1)]
+        new = range(3, options.single + 3)
+        result = {
+            "preset": preset,
+            "engine": engine,
+            "mirrored": single(peer, swap, image, options.clients, mirrored),
+            "new": single(peer, swap, image, options.clients, new),
+        }
+        if long and options.rows:
             result["in_a_row"] = in_a_row(peer, swap, image, options)
+        if long and options.damaged:
             result["damaged"] = damaged(peer, swap, image, options)
     return result
 
@@ -132,16 +141,16 @@ def load(peer: Peer, image: Path, clients: int) -> Iterator[list[Seen]]:
     found.append(Seen(json.loads(out)))
 
 
-def single(peer: Peer, swap: Swapper, image: Path, options: argparse.Namespace) -> dict[str, Any]:
+def single(peer: Peer, swap: Swapper, image: Path, clients: int, targets: Sequence[int]) -> dict[str, Any]:
     """Swaps with a rest: how long each takes, and whether the requests around it take longer than others."""
     decided = []
-    with load(peer, image, options.clients) as found:
+    with load(peer, image, clients) as found:
         time.sleep(3.0)
-        for number in range(options.single):
-            decided.append(swap.to(1 + (number + 1) % 2))
+        for target in targets:
+            decided.append(swap.to(target))
             time.sleep(2 * AROUND_SECONDS)
     seen = found[0]
-    first = [seen.first_answer(at, 1 + (number + 1) % 2) for number, at in enumerate(decided)]
+    first = [seen.first_answer(at, target) for at, target in zip(decided, targets, strict=True)]
     around = np.zeros(len(seen.took), bool)
     for at in decided:
         around |= (seen.answered >= at) & (seen.asked <= at + AROUND_SECONDS)
@@ -182,7 +191,7 @@ def in_a_row(peer: Peer, swap: Swapper, image: Path, options: argparse.Namespace
 def damaged(peer: Peer, swap: Swapper, image: Path, options: argparse.Namespace) -> dict[str, Any]:
     """Versions that fail, one after the other, the last good one answering meanwhile."""
     swap.to(1)
-    first = 3
+    first = swap.versions.numbers()[-1] + 1
     with tempfile.TemporaryDirectory(prefix="lucir-damaged-") as scratch:
         for number in range(first, first + options.damaged):
             publish_damaged(swap.versions, number, 1, Path(scratch))
