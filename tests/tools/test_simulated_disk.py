@@ -77,6 +77,26 @@ CASES: dict[str, tuple[Call, ...]] = {
         ("touch", "d"),
         ("listdir", "d"),
     ),
+    "a link": (
+        ("symlink", "l", "lucir-3"),
+        ("symlink", "l", "lucir-4"),
+        ("readlink", "l"),
+        ("lstat", "l"),
+        ("symlink", "new", "lucir-5"),
+        ("rename", "new", "l"),
+        ("readlink", "l"),
+        ("readlink", "new"),
+        ("mkdir", "d"),
+        ("readlink", "d"),
+        ("write", "a", "one"),
+        ("readlink", "a"),
+        ("symlink", "a", "lucir-5"),
+        ("symlink", "none/l", "lucir-5"),
+        ("symlink", "d/l", "lucir-5"),
+        ("scandir", "d"),
+        ("unlink", "l"),
+        ("readlink", "l"),
+    ),
     "all of a folder": (
         ("mkdir", "d"),
         ("mkdir", "d/e"),
@@ -103,11 +123,13 @@ def told(disk: Any, folder: str, call: Call) -> object:
         if name == "read":
             with disk.open(path, "rb") as file:
                 return file.read()
-        if name == "stat":
-            found = disk.stat(path)
+        if name in {"stat", "lstat"}:
+            found = getattr(disk, name)(path)
             return found.st_mode & 0o170000, found.st_size if found.st_mode & 0o100000 else None
         if name in {"rename", "link"}:
             return getattr(disk, name)(path, f"{folder}/{words[1]}")
+        if name == "symlink":
+            return disk.symlink(words[1], path)
         if name == "scandir":
             with disk.scandir(path) as entries:
                 return sorted((one.name, one.path[len(folder) :], one.is_dir(), one.is_symlink()) for one in entries)
@@ -139,6 +161,14 @@ def test_a_new_disk_is_empty() -> None:
     assert disk.listdir(ROOT) == ["temporary"]
 
 
+def test_nobody_looks_through_a_link() -> None:
+    disk = Disk(lambda: 0.0)
+    disk.symlink("lucir-3", f"{ROOT}/l")
+    for look in (disk.open, disk.stat, disk.touch):
+        with pytest.raises(NotImplementedError, match="looked through a link"):
+            look(f"{ROOT}/l")
+
+
 def test_a_mode_that_nobody_used_is_refused() -> None:
     with pytest.raises(NotImplementedError, match="mode 'a'"):
         Disk(lambda: 0.0).open(f"{ROOT}/a", "a")
@@ -154,12 +184,13 @@ def test_what_it_cannot_do_does_not_reach_the_system() -> None:
         "mount(Disk(lambda: 0.0))\n"
         "Path(ROOT, 'a').write_text('one')\n"
         "Path(ROOT, 'a').touch()\n"
-        "print(Path(ROOT, 'a').read_text(), os.listdir(ROOT))\n"
+        "Path(ROOT, 'l').symlink_to('lucir-3')\n"
+        "print(Path(ROOT, 'a').read_text(), Path(ROOT, 'l').readlink(), os.listdir(ROOT))\n"
         "Path(ROOT, 'a').chmod(0o600)\n"
     )
     words = [sys.executable, "-c", code]
     done = subprocess.run(
         words, cwd=Path(__file__).parents[2], capture_output=True, text=True, encoding="utf-8", check=False
     )
-    assert done.stdout == "one ['temporary', 'a']\n"
+    assert done.stdout == "one lucir-3 ['temporary', 'a', 'l']\n"
     assert "NotImplementedError: os.chmod of /lucir-disk-in-memory/a" in done.stderr

@@ -135,7 +135,7 @@ def test_an_image_in_two_places_in_the_end(bucket: Bucket, invariants: Invariant
     invariants.upload("archive/000001/ant/1.png", b"image")
     bucket.put("rejected/000001/ant/1.png", b"image")
     assert invariants.broken is None
-    invariants.at_the_end()
+    invariants.at_the_end({})
     assert "is in 2 places" in present(invariants.broken)
 
 
@@ -220,14 +220,39 @@ def test_an_updater_that_meets_what_it_does_not_know(invariants: Invariants) -> 
     assert invariants.broken == "an updater met what it does not know: KeyError('version')"
 
 
-def test_a_replica_that_goes_back(bucket: Bucket, invariants: Invariants) -> None:
+@pytest.mark.parametrize(
+    ("answers", "broken"),
+    [
+        ([(0, 0), (1, 0), (2, 0), (2, 0)], None),
+        ([(1, 0), (2, 0), (1, 0)], "one went back to version 1: the pointer named [2] since"),
+        ([(2, 0), (0, 0)], "one went back to version 0: the pointer named [2] since"),
+        ([(3, 0)], "one went back to version 3: the pointer named [1, 2] since"),
+        ([(1, 1)], "one answers with what was never published as version 1"),
+    ],
+)
+def test_what_a_replica_answers(
+    bucket: Bucket, invariants: Invariants, answers: list[tuple[int, int]], broken: str | None
+) -> None:
+    """By version, and whether it is another one than was published."""
     for number in (1, 2):
         published(bucket, number)
         pointed(bucket, number)
-    assert invariants.served("one", 0, 2) == 1
-    assert invariants.broken is None
-    invariants.served("one", 1, 1)
-    assert invariants.broken == "one went back to version 1: the pointer named [2] since"
+    content = (hashlib.sha256(b'[0, 0, ""]').hexdigest(), "another")
+    for version, other in answers:
+        invariants.answered("one", version, content[other] if version else "")
+    assert invariants.broken == broken
+
+
+def test_an_answer_that_never_comes_and_replicas_that_differ_in_the_end(bucket: Bucket) -> None:
+    lost, late = Invariants(bucket), Invariants(bucket)
+    lost.lost("one: version 2 cannot be loaded")
+    assert lost.broken == "a request was lost: one: version 2 cannot be loaded"
+    published(bucket, 1)
+    pointed(bucket, 1)
+    late.at_the_end({"one": {1}})
+    assert late.broken is None
+    late.at_the_end({"one": {1, 0}})
+    assert late.broken == "in the end one answers with [0, 1] instead of 1"
 
 
 def test_the_same_seed_gives_the_same_order() -> None:

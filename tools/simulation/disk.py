@@ -30,6 +30,14 @@ class File:
         self.modified = modified
 
 
+class Link(File):
+    """A symbolic link, which is moved and read, and looked through by nobody so far."""
+
+    def __init__(self, target: str, modified: float) -> None:
+        super().__init__(modified)
+        self.target, self.data = target, os.fsencode(target)
+
+
 class Written(io.BytesIO):
     """A file that is open to be written: it has its content when it is closed."""
 
@@ -45,11 +53,11 @@ class Written(io.BytesIO):
 
 
 class Entry:
-    """One name of a listing, as ``os.scandir`` gives it. There are no links to names."""
+    """One name of a listing, as ``os.scandir`` gives it."""
 
-    def __init__(self, folder: str, name: str, is_folder: bool) -> None:
+    def __init__(self, folder: str, name: str, is_folder: bool, is_link: bool) -> None:
         self.name, self.path = name, f"{folder}/{name}"
-        self._is_folder = is_folder
+        self._is_folder, self._is_link = is_folder, is_link
 
     def is_dir(self, *, follow_symlinks: bool = True) -> bool:
         """Whether it is a folder."""
@@ -57,8 +65,8 @@ class Entry:
         return self._is_folder
 
     def is_symlink(self) -> bool:
-        """Never."""
-        return False
+        """Whether it is a link."""
+        return self._is_link
 
 
 class Listing:
@@ -85,6 +93,8 @@ class Disk:
 
     def __init__(self, clock: Callable[[], float]) -> None:
         self._clock = clock
+        self.linked: Callable[[str], None] = lambda _: None
+        """Hears of every link that was made."""
         self._files: dict[str, File] = {}
         self._folders: dict[str, dict[str, None]] = {}
         """By path: the names in it, in the order in which they came."""
@@ -103,9 +113,9 @@ class Disk:
         if mode not in {"r", "rb", "w", "wb"}:
             raise NotImplementedError(f"no history has opened a file with mode {mode!r} so far: add it here")
         if mode.startswith("r"):
-            binary: io.BytesIO = io.BytesIO(self._file(path).data)
+            binary: io.BytesIO = io.BytesIO(self._seen(path).data)
         else:
-            file = self._files.get(path)
+            file = self._seen(path) if path in self._files else None
             if file is None:
                 self._enter(path)
                 file = self._files[path] = File(0.0)
@@ -122,18 +132,21 @@ class Disk:
             self.open(path, "wb").close()
         elif not exist_ok:
             raise _error(errno.EEXIST, path)
-        self._files[path].modified = self._clock()
+        self._seen(path).modified = self._clock()
 
     def stat(self, path: str, *, dir_fd: None = None, follow_symlinks: bool = True) -> os.stat_result:
         """Kind, size and time."""
-        del dir_fd, follow_symlinks
+        del dir_fd
         if path in self._folders:
             return os.stat_result((stat.S_IFDIR | 0o755, 0, 0, 1, 0, 0, 0, 0, 0, 0))
-        file = self._file(path)
+        file = self._seen(path) if follow_symlinks else self._file(path)
+        kind = stat.S_IFLNK | 0o777 if isinstance(file, Link) else stat.S_IFREG | 0o644
         times = (file.modified,) * 3
-        return os.stat_result((stat.S_IFREG | 0o644, id(file), 0, 1, 0, 0, len(file.data), *times))
+        return os.stat_result((kind, id(file), 0, 1, 0, 0, len(file.data), *times))
 
-    lstat = stat
+    def lstat(self, path: str, *, dir_fd: None = None) -> os.stat_result:
+        """The same of a link itself."""
+        return self.stat(path, dir_fd=dir_fd, follow_symlinks=False)
 
     def mkdir(self, path: str, mode: int = 0o777, *, dir_fd: None = None) -> None:
         """Make a folder."""
@@ -181,13 +194,30 @@ class Disk:
         self._enter(target)
         self._files[target] = file
 
+    def symlink(self, target: Any, path: str, target_is_directory: bool = False) -> None:
+        """A link to whatever has that name."""
+        del target_is_directory
+        if path in self._folders or path in self._files:
+            raise _error(errno.EEXIST, path)
+        self._enter(path)
+        self._files[path] = Link(os.fspath(target), self._clock())
+        self.linked(path)
+
+    def readlink(self, path: str) -> str:
+        """What a link names."""
+        file = self._files.get(path)
+        if isinstance(file, Link):
+            return file.target
+        raise _error(errno.EINVAL if file is not None or path in self._folders else errno.ENOENT, path)
+
     def listdir(self, path: str) -> list[str]:
         """The names in a folder."""
         return list(self._names(path))
 
     def scandir(self, path: str) -> Listing:
         """The same with what they are."""
-        return Listing([Entry(path, name, f"{path}/{name}" in self._folders) for name in self._names(path)])
+        names = self._names(path)
+        return Listing([Entry(path, name, *self._kind(f"{path}/{name}")) for name in names])
 
     def rmtree(self, path: str, ignore_errors: bool = False, *_: object, **__: object) -> None:
         """``shutil.rmtree``."""
@@ -202,6 +232,16 @@ class Disk:
         if file is None:
             raise _error(errno.ENOENT, path)
         return file
+
+    def _seen(self, path: str) -> File:
+        file = self._file(path)
+        if isinstance(file, Link):
+            raise NotImplementedError(f"no history has looked through a link so far ({path}): add it here")
+        return file
+
+    def _kind(self, path: str) -> tuple[bool, bool]:
+        """Whether it is a folder, and whether it is a link."""
+        return path in self._folders, isinstance(self._files.get(path), Link)
 
     def _names(self, path: str) -> dict[str, None]:
         if path in self._folders:
@@ -233,9 +273,22 @@ class Disk:
 
 def mount(disk: Disk) -> None:
     """Put it in place; in this process and for good."""
-    names = ("stat", "lstat", "mkdir", "unlink", "remove", "rename", "replace", "link", "listdir", "scandir")
+    names = (
+        "stat",
+        "lstat",
+        "mkdir",
+        "unlink",
+        "remove",
+        "rename",
+        "replace",
+        "link",
+        "listdir",
+        "scandir",
+        "readlink",
+    )
     for owner, name in ((io, "open"), (shutil, "rmtree"), (Path, "touch"), *((os, name) for name in names)):
         setattr(owner, name, _routed(getattr(owner, name), getattr(disk, name)))
+    os.symlink = _exchanged(_routed(_exchanged(os.symlink), _exchanged(disk.symlink)))  # by where it is to be
     sys.addaudithook(_see_nothing_passes)
 
 
@@ -252,6 +305,10 @@ def _routed(system: Callable[..., Any], memory: Callable[..., Any]) -> Callable[
         return system(path, *words, **named)
 
     return call
+
+
+def _exchanged(call: Callable[..., Any]) -> Callable[..., Any]:
+    return lambda one, other, *words, **named: call(other, one, *words, **named)
 
 
 def _error(code: int, path: str) -> OSError:

@@ -2,6 +2,7 @@
 
 import hashlib
 import io
+from contextlib import suppress
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
@@ -24,6 +25,7 @@ from model_store.objects import StoreError
 from model_store.versions import VersionStore
 from tools.simulation.bucket import Bucket, Faults, SimulatedStore
 from tools.simulation.disk import ROOT
+from tools.simulation.engine import SimulatedEngine
 from tools.simulation.invariants import Invariants
 from tools.simulation.learning import PURE_STEPS
 from tools.simulation.replaced import present
@@ -34,6 +36,8 @@ DEEDS = ("drop", "drop", "drop", "correct", "rename", "merge", "remove", "delete
 Flavour = Literal["plain", "imprints", "refines"]
 """Of a service: with provisional versions, or with a frozen backbone that is refined when nothing waits."""
 LEASE_SECONDS = 3.0
+TOGETHER = 0.3
+"""How often a follower that crashes takes its engine with it."""
 SETTLE_SECONDS = 120.0
 """How long the end may take, of the histories' own time."""
 
@@ -67,7 +71,8 @@ class History:
         self.invariants = Invariants(self._bucket)
         self._person = SimulatedStore(self._bucket, self.scheduler, Process("person"), Faults, lambda *_: None)
         self._image = 0
-        self._serving: dict[str, tuple[int, int | None]] = {}
+        self._engines: dict[str, SimulatedEngine] = {}
+        """By follower."""
 
     def run(self) -> str | None:
         """Live through it."""
@@ -76,8 +81,13 @@ class History:
         self._processes = [Process(f"updater-{number}") for number in range(updaters)]
         for process in self._processes:
             self._start_updater(process)
+        present["engines"] = self._engines
         for number in range(self._story.followers):
-            self._start_follower(Process(f"follower-{number}"))
+            process = Process(f"follower-{number}")
+            self._engines[process.name] = self._engine(process)
+            self._start_follower(process)
+        if self._engines:
+            self.scheduler.spawn(Process("client"), self._ask_now_and_then)
         self.scheduler.spawn(Process("person"), self._do_deeds)
         end = self.scheduler.now + self._story.seconds
         self.scheduler.run(end, lambda: self.invariants.broken is None and not (self._deeds_done and self._is_quiet()))
@@ -85,7 +95,7 @@ class History:
         self._drop(self._random.sample(CLASSES, 2), broken=0.0)  # a first class waits for a second one
         self.scheduler.run(end + SETTLE_SECONDS, lambda: self.invariants.broken is None and not self._is_quiet())
         if self.invariants.broken is None:
-            self.invariants.at_the_end()
+            self.invariants.at_the_end({name: engine.answers() for name, engine in self._engines.items()})
         return self.invariants.broken
 
     def _drawn_faults(self) -> Faults:
@@ -117,7 +127,12 @@ class History:
         self.scheduler.sleep(0)
 
     def _crash(self, process: Process) -> None:
-        restart = self._start_updater if process.name.startswith("updater") else self._start_follower
+        restart = self._start_updater
+        if process.name in self._engines:
+            restart = self._start_follower
+            self._engines[process.name].hang_up()
+            if self._random.random() < TOGETHER:
+                self._engines[process.name].end()
         # The new tasks are spawned after those that run have been ended.
         tasks, process.tasks = process.tasks, []
         restart(process, self._random.uniform(0.1, 5))
@@ -162,17 +177,27 @@ class History:
     def _follow(self, process: Process) -> None:
         versions = VersionStore(self._store(process))
         settings = settings_of(self._data, process.name)
-        position, _ = self._serving.get(process.name, (0, None))
         reconciler = Reconciler(settings, versions, clock=lambda: self.scheduler.now)
         while True:
-            try:
-                served = reconciler.step().served
-            except StoreError:
-                served = None
-            if served and served != self._serving.get(process.name, (0, None))[1]:
-                position = self.invariants.served(process.name, position, served)
-                self._serving[process.name] = (position, served)
+            with suppress(StoreError):
+                reconciler.step()
             self.scheduler.sleep(self._random.uniform(0.3, 3.0))
+
+    def _engine(self, process: Process) -> SimulatedEngine:
+        return SimulatedEngine(
+            settings_of(self._data, process.name),
+            self.scheduler,
+            self._effective,
+            self.invariants,
+            lambda: self._crash(process),
+        )
+
+    def _ask_now_and_then(self) -> None:
+        """A client, of one follower after the other: what it asks takes time, in which much may change."""
+        engines = list(self._engines.values())
+        while True:
+            self.scheduler.sleep(self._random.uniform(0.3, 2.5))
+            self._random.choice(engines).answer()
 
     def _do_deeds(self) -> None:
         self._drop(self._random.sample(CLASSES, 2))
@@ -235,9 +260,8 @@ class History:
         """Nothing is left to be done, and nobody sleeps who may do it all the same: looked at now and then."""
         if self.scheduler.turns % 10 or any(one.paused_until > self.scheduler.now for one in self._processes):
             return False
-        return self.invariants.is_settled() and all(
-            served == self.invariants.pointed[-1] for _, served in self._serving.values()
-        )
+        wanted = self.invariants.wanted
+        return self.invariants.is_settled() and all(one.everybody() == wanted for one in self._engines.values())
 
 
 @lru_cache
@@ -276,7 +300,7 @@ def quick(flavour: Flavour) -> Settings:
                 "device": "cpu",
             },
             "retention": {"keep_versions": 2, "keep_days": 0},
-            "serving": {"copies": "off"},
+            "serving": {"copies": "off", "workers": 2},
             "gate": {"max_old_accuracy_loss": 1.0, "min_new_accuracy": 0.0},
         }
     )

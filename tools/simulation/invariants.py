@@ -3,6 +3,7 @@
 import hashlib
 import json
 from collections import Counter
+from collections.abc import Collection, Mapping
 from functools import lru_cache
 from typing import Any
 
@@ -27,6 +28,8 @@ class Invariants:
         self.uploaded: Counter[str] = Counter()
         self.erasable: set[str] = set()
         """Contents that a person asked to be deleted."""
+        self._answered: dict[str, tuple[int, int]] = {}
+        """By replica: the version that it answered last, and its place in the order of the pointer's."""
         self._bucket = bucket
         self._places: dict[str, str] = {}
         self._count: Counter[str] = Counter()
@@ -59,13 +62,26 @@ class Invariants:
         elif key.startswith("versions/"):
             self._look_at_version(key)
 
-    def served(self, name: str, position: int, version: int) -> int:
-        """A replica serves a version; return its place in the order of the pointer's."""
-        for index in range(position, len(self.pointed)):
-            if self.pointed[index] == version:
-                return index
-        self._break(f"{name} went back to version {version}: the pointer named {self.pointed[position:]} since")
-        return position
+    @property
+    def wanted(self) -> int:
+        """The version that the pointer names; 0 where it has named none."""
+        return self.pointed[-1] if self.pointed else 0
+
+    def answered(self, name: str, version: int, content: str) -> None:
+        """A replica answers a request with a version of that content; 0: it says that nothing is learnt yet."""
+        last, position = self._answered.get(name, (0, 0))
+        if version != last:
+            place = next((i for i in range(position, len(self.pointed)) if self.pointed[i] == version), None)
+            if place is None:
+                self._break(f"{name} went back to version {version}: the pointer named {self.pointed[position:]} since")
+                return
+            self._answered[name] = (version, place)
+        if version and self._verified[version]["model.onnx"] != content:
+            self._break(f"{name} answers with what was never published as version {version}")
+
+    def lost(self, why: str) -> None:
+        """A worker could not answer a request, and had to end."""
+        self._break(f"a request was lost: {why}")
 
     def may_be_erased(self, content: bytes) -> None:
         """A person asks for its deletion."""
@@ -80,8 +96,11 @@ class Invariants:
         """Whether nothing waits, and every update has ended. Removals that were cut short wait for the next update."""
         return not self._left() and not self._unended()
 
-    def at_the_end(self) -> None:
-        """Everything has settled."""
+    def at_the_end(self, answers: Mapping[str, Collection[int]]) -> None:
+        """Everything has settled. ``answers``: the versions that each replica's workers answer with."""
+        for name, versions in answers.items():
+            if set(versions) != {self.wanted}:
+                self._break(f"in the end {name} answers with {sorted(versions)} instead of {self.wanted}")
         for content, count in self.uploaded.items():
             places = self._count[content]
             if count > 0 and not 1 <= places <= count and content not in self.erasable:

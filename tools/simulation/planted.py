@@ -1,9 +1,15 @@
 """Faults that were once in the product, or could be, put back into it: what does not find them is blind."""
 
+import os
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
+from pathlib import Path
 from typing import Any
 
+from handlers import classifier
+from handlers.classifier import Classifier
+from handlers.inference.workers.slot import MODELS_VARIABLE, WORKERS_VARIABLE, Slot
+from handlers.torchserve.in_place.exchange import Exchange
 from handlers.updater.leader.fenced_store import FencedStore
 from handlers.updater.leader.lease import Lease
 from model_store.manifest import Manifest, Pointer
@@ -56,6 +62,25 @@ def _moved_by_halves(self: SimulatedStore, source: str, target: str, *, expected
     self.write(target, data)
 
 
+def _loaded_by_nobody(self: Exchange, pids: Any, target: int) -> bool:
+    """The link is replaced before a worker holds what it names."""
+    del self, pids, target
+    return True
+
+
+def _begun_blindly(self: Classifier, folder: Path, context: Any) -> Any:
+    """A worker that starts answers with what its slot was registered with."""
+    workers, models = Path(os.environ[WORKERS_VARIABLE]), Path(os.environ[MODELS_VARIABLE])
+    model, slot = self.held.load(folder), Slot(workers, int(context.manifest["model"]["modelVersion"]))
+    classifier.WorkerSocket(workers, models, self.held, slot.served).listen()
+    return lambda: model
+
+
+def _answered_once(self: Classifier, served: Any, requests: Any) -> Any:
+    """Whatever took over meanwhile."""
+    return self._answer(served(), requests)
+
+
 _run, _remove_files, _take = Publication.run, VersionRemover._remove_files, Lease._take  # noqa: SLF001
 
 PLANTED: Mapping[str, tuple[type[Any], str, Any]] = {
@@ -66,6 +91,9 @@ PLANTED: Mapping[str, tuple[type[Any], str, Any]] = {
     "a removal takes the manifest last": (VersionRemover, "_remove_files", _manifest_last),
     "the lease is taken without a condition": (Lease, "_take", _taken_by_anybody),
     "originals are deleted before they are copied": (SimulatedStore, "move", _moved_by_halves),
+    "a version takes over before its workers hold it": (Exchange, "_load", _loaded_by_nobody),
+    "a worker that starts does not read its slot": (Classifier, "_versions", _begun_blindly),
+    "a batch is answered by a version that was replaced meanwhile": (Classifier, "_newest", _answered_once),
 }
 """By what is wrong: where, and what stands in its place."""
 

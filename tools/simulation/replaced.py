@@ -11,12 +11,14 @@ import time
 from collections.abc import Callable, Iterable, Iterator
 from datetime import UTC, datetime
 from functools import partial
+from pathlib import Path
 from typing import Any
 
+from handlers import classifier
+from handlers.inference.workers import held_versions
 from handlers.parallel import ordered_map
-from handlers.settings import Settings
 from handlers.torchserve import reconcile
-from handlers.torchserve.management import RegisteredVersion, Worker
+from handlers.torchserve.in_place import exchange
 from handlers.updater import service
 from handlers.updater.context.troubled import Troubled
 from handlers.updater.context.update import Update
@@ -28,13 +30,16 @@ from handlers.updater.leader.lease import Lease, LeaseState
 from handlers.updater.workflow import relearn_steps
 from model_store import manifest
 from model_store.objects import ObjectStore
-from tools.simulation.disk import TEMPORARY, Disk, mount
+from tools.simulation.disk import ROOT, TEMPORARY, Disk, mount
+from tools.simulation.engine import SimulatedEngine
 from tools.simulation.learning import PURE_EDIT_STEPS, PURE_RELEARN_STEPS, NoChild
 from tools.simulation.remembered import remember
 from tools.simulation.scheduler import Lock, Process, Scheduler
+from tools.simulation.workers import LATE, Held, Line, Model, Socket
 
 present: dict[str, Any] = {}
-"""Of the history that runs: its scheduler, the process whose parts are being made, and the disk of all of them."""
+"""Of the history that runs: its scheduler, the process whose parts are being made, its followers' engines by their
+names, and the disk of all of them."""
 
 
 class Clock:
@@ -132,43 +137,10 @@ class SimulatedLeadership:
         return self.lease.active
 
 
-class Engine:
-    """A server of models in memory, where a reconciler has TorchServe's management."""
-
-    def __init__(self, *_: object) -> None:
-        self._registered: dict[int, int] = {}
-        self._default: int | None = None
-        present["engine"] = self
-
-    def close(self) -> None:
-        """Nothing to close."""
-
-    def versions(self) -> dict[int, RegisteredVersion]:
-        """What is registered; workers are ready at once."""
-        return {
-            number: RegisteredVersion(number, number == self._default, workers, (Worker(1, True, False),) * workers, 0)
-            for number, workers in self._registered.items()
-        }
-
-    def register(self, folder: str, **_: object) -> None:
-        """Without workers."""
-        self._registered[int(folder.rpartition("-")[2])] = 0
-
-    def scale(self, number: int, workers: int) -> None:
-        """So many workers."""
-        self._registered[number] = workers
-
-    def set_default(self, number: int) -> None:
-        """Answer everybody with it."""
-        self._default = number
-
-    def unregister(self, number: int) -> None:
-        """Let it go."""
-        self._registered.pop(number, None)
-
-    def ask(self, address: int | None) -> int | None:
-        """Which version answers."""
-        return self._default if address is None else address
+def engine_of(path: Path) -> SimulatedEngine:
+    """That of the follower in whose data folder something lies."""
+    engine: SimulatedEngine = present["engines"][str(path)[len(ROOT) + 1 :].partition("/")[0]]
+    return engine
 
 
 def _scheduler() -> Scheduler:
@@ -192,10 +164,6 @@ def _one_by_one(function: Callable[[Any], Any], items: Iterable[Any], workers: i
 
 def _untimed(*_: object) -> None:
     """Nobody reads how long the steps took, which is no time."""
-
-
-def _no_version(settings: Settings) -> None:
-    settings.models_folder.mkdir(parents=True, exist_ok=True)
 
 
 def _replace_everywhere() -> None:
@@ -236,10 +204,23 @@ def install() -> None:
     for name, value in changes.items():
         setattr(service, name, value)
     plan.DecodedWriter = NotDecoded  # type: ignore[assignment,misc]
-    reconcile.prepare_nothing_learnt = _no_version  # type: ignore[assignment]
     reconcile.prepare_version_folder = lambda folder: (folder / "MAR-INF").mkdir()  # type: ignore[assignment]
     relearn_steps.check_refinable = lambda *_: None  # type: ignore[assignment]  # two images are enough here
     lease.Lock = lambda: Lock(_scheduler())  # type: ignore[assignment,misc]
-    reconcile.ManagementClient = Engine  # type: ignore[assignment,misc]
-    reconcile.Probe = lambda _: present["engine"]  # type: ignore[assignment,misc]
+    _install_engine()
+
+
+def _install_engine() -> None:
+    """Where a follower reaches TorchServe, and TorchServe's workers reach the system."""
+    reconcile.ManagementClient = engine_of  # type: ignore[assignment,misc]
+    reconcile.Probe = lambda settings: engine_of(settings.data)  # type: ignore[assignment,misc]
     reconcile.check_canary = lambda *_: None  # type: ignore[assignment]
+    exchange.check_canary = lambda line, version, *_: line.classify(version, ())  # type: ignore[assignment]
+    exchange.WorkerLine = lambda path: Line(engine_of(path), int(path.name))  # type: ignore[assignment,misc]
+    classifier.HeldVersions = Held  # type: ignore[misc]
+    classifier.WorkerSocket = Socket  # type: ignore[assignment,misc]
+    classifier.logging = Nothing()  # type: ignore[assignment]  # levels, which are the process's
+    classifier.keep_repeated_fields = lambda: None  # type: ignore[assignment]  # there is no TorchServe to change
+    held_versions.VersionModel = Model  # type: ignore[assignment,misc]
+    held_versions.give_back_memory = lambda: None  # type: ignore[assignment]
+    present["disk"].linked = lambda path: engine_of(path).passes(LATE)

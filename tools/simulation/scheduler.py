@@ -15,7 +15,7 @@ class Crash(BaseException):
     """The process of this task ends here, without any goodbye."""
 
 
-@dataclass
+@dataclass(eq=False)
 class Process:
     """What crashes and pauses together. ``drift``: seconds by which its clock that counts its sleep lags behind."""
 
@@ -26,7 +26,7 @@ class Process:
     incarnation: int = 0
 
 
-@dataclass
+@dataclass(eq=False)
 class Task:
     """A thread of a process."""
 
