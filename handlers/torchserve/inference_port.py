@@ -11,12 +11,18 @@ from handlers.inference.traffic_metrics import PROBE_QUERY
 from handlers.labelling.unsure_images import NOT_KEPT_HEADER
 from handlers.settings import Settings
 from handlers.torchserve.folders import NOTHING_LEARNT
-from handlers.torchserve.management import ManagementUnavailableError
+from handlers.torchserve.management import ManagementError, ManagementUnavailableError
 from handlers.torchserve.model_status import PREDICTIONS_PATH
 
 _SIDE: Final = 64
 TOGETHER: Final = 2
 """Images in one request: clients wait no longer for them than for each other."""
+TORCHSERVE_FULL: Final = "ServiceUnavailableException"
+"""In its answer where a queue is full, or no worker is there."""
+
+
+class NoRoomError(ManagementError):
+    """The engine takes no request now; the message holds what it said."""
 
 
 class ProbeError(RuntimeError):
@@ -50,7 +56,7 @@ class Probe:
     def classify(self, version: int, images: Sequence[bytes]) -> list[dict[str, float]]:
         """The five best classes of each PNG and their probabilities, by ``version``, a few at a time.
 
-        Raises ``ProbeError``, ``ManagementUnavailableError``.
+        Raises ``ProbeError``, ``ManagementError``.
         """
         path = f"{PREDICTIONS_PATH}/{version}?{PROBE_QUERY}"
         found: list[dict[str, float]] = []
@@ -69,7 +75,7 @@ class Probe:
     def ask(self, version: int | None = None) -> int:
         """The version that answers, at the address of ``version`` or at the one everybody uses.
 
-        Raises ``ProbeError``, ``ManagementUnavailableError``.
+        Raises ``ProbeError``, ``ManagementError``.
         """
         path = PREDICTIONS_PATH + ("" if version is None else f"/{version}") + f"?{PROBE_QUERY}"
         try:
@@ -84,8 +90,14 @@ class Probe:
         raise ProbeError(f"{path} answers {response.status_code}: {response.text[:300]}")
 
     def _post(self, path: str, **request: Any) -> httpx.Response:
-        """Raises ``ManagementUnavailableError`` where the engine itself is gone, which says nothing of any version."""
+        """Raises what says nothing of a version: ``ManagementUnavailableError`` where the engine itself is gone,
+        ``NoRoomError`` where its queue is full.
+        """
         try:
-            return self._client.post(path, **request)
+            response = self._client.post(path, **request)
         except (httpx.NetworkError, httpx.RemoteProtocolError) as error:
             raise ManagementUnavailableError(f"the serving engine does not answer {path}: {error!r}") from error
+        full = response.status_code == httpx.codes.SERVICE_UNAVAILABLE and TORCHSERVE_FULL in response.text
+        if full or response.status_code == httpx.codes.TOO_MANY_REQUESTS:
+            raise NoRoomError(f"the serving engine has no room for {path} now: {response.text[:300]}")
+        return response

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Final
 
 from handlers.torchserve.folders import version_of
-from handlers.torchserve.inference_port import Probe, ProbeError
+from handlers.torchserve.inference_port import NoRoomError, Probe, ProbeError
 from handlers.torchserve.management import ManagementClient, RegisteredVersion
 
 logger = logging.getLogger(__name__)
@@ -65,6 +65,8 @@ class Retirement:
         try:
             # Queued behind everything else: once it is answered, what a worker held before it is answered too.
             self._probe.ask(version.number)
+        except NoRoomError:
+            return False  # others wait before us
         except ProbeError as error:
             logger.info("version %d answers no longer: %s", version.number, error)
         return True

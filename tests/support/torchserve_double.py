@@ -28,6 +28,8 @@ class TorchServeDouble:
     def __init__(self, settings: Settings, load: float = 0.2) -> None:
         self.settings = settings
         self.answered: list[tuple[int, int | None]] = []
+        self.full: list[Answer] = []
+        """What it refuses the next requests with, in order: its queue has no room."""
         self._load = load
         self._lock = threading.Lock()
         self._ready_at: dict[int, float | None] = {}
@@ -94,6 +96,8 @@ class TorchServeDouble:
     def _infer(self, method: str, path: str, query: dict[str, str]) -> Answer:
         named = re.fullmatch(r"/predictions/lucir(?:/(\d+))?", path)
         with self._lock:
+            if self.full:
+                return self.full.pop()
             number = int(named[1]) if named and named[1] else self._default
             known = number in self._ready_at and self._status(number) == "READY" if number is not None else False
             status = 200 if known and number else 503

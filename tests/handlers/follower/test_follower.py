@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 from prometheus_client.parser import text_string_to_metric_families
 
+from handlers.torchserve.attempts import MOST_ATTEMPTS
 from model_store.versions import VersionStore
 from tests.handlers.follower.conftest import Replica
 from tests.support.torchserve_double import version_folders
@@ -52,6 +53,18 @@ def test_a_key_that_may_only_read_is_enough(replica: Replica, publish: Publish, 
         "store",
         "started_at",
     }  # what only an updater has: a lease, a phase, what waits
+
+
+FULL = [(429, {"error": "the queue is full"}), (503, {"code": 503, "type": "ServiceUnavailableException"})]
+"""As both engines say it."""
+
+
+def test_a_full_queue_says_nothing_of_a_version(replica: Replica, publish: Publish) -> None:
+    replica.server.full = FULL * MOST_ATTEMPTS
+    publish()
+    replica.wait_serves(2)
+    assert not replica.server.full
+    assert replica.metric("lucir_swaps_total", result="failed") in (None, 0)
 
 
 def test_an_idle_follower_asks_for_the_pointer_and_for_nothing_else(replica: Replica) -> None:
