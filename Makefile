@@ -52,9 +52,11 @@ fuzz: $(VENV)/.dev  ## 100,000 strange requests for the uvicorn engine (FUZZ_INP
 fuzz-images: $(VENV)/.dev  ## 10,000 mutated image files: an image or the documented error (FUZZ_IMAGES, FUZZ_SEED)
 	FUZZ_IMAGES=$${FUZZ_IMAGES:-10000} $(BIN)/pytest tests/handlers/inference/test_mutated_images.py --timeout 7200
 
-bench-serving: $(VENV)/.dev  ## requests per second of both engines and their peers (15 minutes; PEERS_PYTHON: an environment with theirs)
-	$(BIN)/python -m benchmarks.serving.run --rates 50 100 200 300 400 $(if $(PEERS_PYTHON),--peers-python $(PEERS_PYTHON)) \
-	  --output benchmarks/serving/results.json
+bench-serving: $(VENV)/.dev  ## both engines and their peers, two networks (40 minutes; PEERS_PYTHON: an environment with theirs)
+	$(BIN)/python -m benchmarks.serving.run --rates 50 100 200 400 800 $(if $(PEERS_PYTHON),--peers-python $(PEERS_PYTHON)) \
+	  --seconds 2 --output benchmarks/serving/results.json
+	$(BIN)/python -m benchmarks.serving.run --preset photo --rates 25 50 100 200 400 \
+	  $(if $(PEERS_PYTHON),--peers-python $(PEERS_PYTHON)) --seconds 2 --output benchmarks/serving/photo.json
 
 bench-swaps: $(VENV)/.dev  ## swaps under load: how long, whether a request fails, memory (20 minutes)
 	$(BIN)/python -m benchmarks.serving.swaps --output benchmarks/serving/swaps.json

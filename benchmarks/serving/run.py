@@ -34,8 +34,18 @@ from lucir_core.testing import synthetic_images
 
 BATCH = 8
 """Images that every peer takes together at most."""
-DRAWN = ("per_second", "p99_ms", "p99_ms")
-"""What each of the plot's three panels shows."""
+PANELS = (
+    ("clients", "per_second", "requests per second"),
+    ("clients", "p99_ms", "p99, ms"),
+    ("per second", "p50_ms", "median, ms"),
+    ("per second", "p99_ms", "p99, ms"),
+)
+"""What the plot shows: over which load, which figure, and its title."""
+OURS: dict[str, Any] = {"marker": "o", "linewidth": 2.5}
+BOUND: dict[str, Any] = {"marker": "", "linestyle": ":", "linewidth": 2}
+OTHER: dict[str, Any] = {"marker": "s", "linestyle": "--", "linewidth": 1, "markersize": 4}
+KEPT_UP = 0.97
+"""Share of an offered rate that is answered by a peer that keeps up."""
 LARGE = (4000, 3000)
 """Pixels of a photograph as cameras take them."""
 
@@ -190,24 +200,39 @@ def table(result: dict[str, Any]) -> str:
 
 
 def plot(result: dict[str, Any], path: Path) -> None:
-    """Requests per second and p99 over the number of clients, p99 over the offered rate."""
+    """Requests per second and p99 over the number of clients; median and p99 over the offered rate, of each peer as far
+    as it keeps up with that.
+    """
+    from matplotlib import colormaps
     from matplotlib.figure import Figure
+    from matplotlib.ticker import LogLocator
 
-    figure = Figure(figsize=(14, 4.5), layout="constrained")
-    axes = figure.subplots(1, 3)
+    figure = Figure(figsize=(13, 9.5), layout="constrained")
     rows: list[dict[str, Any]] = result["median_of_rounds"]
+    panels = tuple(zip(figure.subplots(2, 2).flat, PANELS, strict=True))
     for number, peer in enumerate(dict.fromkeys(row["peer"] for row in rows)):
-        for axis, load, name in zip(axes, ("clients", "clients", "per second"), DRAWN, strict=True):
-            own = [row for row in rows if row["peer"] == peer and row["load"].endswith(load)]
+        style = OURS if peer.startswith("lucir") else BOUND if peer.startswith("in process") else OTHER
+        for axis, (load, name, _) in panels:
+            own = [row for row in rows if row["peer"] == peer and row["load"].endswith(load) and keeps_up(row)]
             loads = [float(row["load"].split()[0]) for row in own]
-            axis.plot(loads, [row[name] for row in own], marker="o", color=f"C{number}", label=peer)
-    for axis, name in zip(axes[:2], DRAWN, strict=False):
-        clients = [int(row["load"].split()[0]) for row in rows if row["load"].endswith("clients")]
-        axis.set(xlabel="clients", xscale="log", title=name.replace("_", " "))
-        axis.set_xticks(sorted(set(clients)), [str(count) for count in sorted(set(clients))])
-    axes[2].set(xlabel="requests per second, offered", yscale="log", title="p99 ms")
-    figure.legend(*axes[0].get_legend_handles_labels(), loc="outside lower center", ncols=5)
-    figure.savefig(path, dpi=110)
+            axis.plot(loads, [row[name] for row in own], color=colormaps["tab20"](number % 20), label=peer, **style)
+    for axis, (load, _, title) in panels:
+        marks = sorted({float(row["load"].split()[0]) for row in rows if row["load"].endswith(load)})
+        axis.set(xscale="log", yscale="log", xlabel=load if load == "clients" else "requests per second, offered")
+        axis.set_title(title)
+        axis.set_xticks(marks, [f"{mark:g}" for mark in marks])
+        axis.minorticks_off()
+        axis.yaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))
+        axis.yaxis.set_major_formatter("{x:g}")
+        axis.grid(visible=True, alpha=0.3)
+    figure.legend(*panels[0][0].get_legend_handles_labels(), loc="outside lower center", ncols=4)
+    figure.savefig(path, dpi=100)
+
+
+def keeps_up(row: dict[str, Any]) -> bool:
+    """Whether nearly all requests that were due were answered; without a rate there is nothing to keep up with."""
+    offered, kind = row["load"].split(maxsplit=1)
+    return bool(kind == "clients" or row["per_second"] >= KEPT_UP * float(offered))
 
 
 if __name__ == "__main__":
