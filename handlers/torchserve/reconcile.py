@@ -328,14 +328,19 @@ class Reconciler:
         version = self._holder(target, registered)
         if version is None:
             return
-        number = version.number
-        other = next((other for other in registered.values() if other.number != number and other.ready_workers), None)
+        number, before = version.number, self._announced
+        ready = [each for each in registered.values() if each.number != number and each.ready_workers]
+        holders = [each for each in ready if self._exchange.served(each.number) == before]
+        back = None if before == target or holders or not version.ready_workers else before
+        if back is not None and self._exchange.put_back(number, back):
+            return
+        other = next(iter(holders or ready), None)
         if other is not None:
+            empty = self._exchange.served(other.number) == NOTHING_LEARNT != before
+            if empty and version.default and version.ready_workers:
+                return  # who was answered by a version is not told that there is none
             self._management.set_default(other.number)
-        before = self._announced
-        if other is None and version.ready_workers and before is not None and before != target:
-            self._exchange.put_back(number, before)
-        elif other is not None or len(registered) == 1:
+        if other is not None or len(registered) == 1:
             self._management.unregister(number)
 
     def _announce(self, target: int) -> None:

@@ -243,6 +243,23 @@ def test_what_a_replica_answers(
     assert invariants.broken == broken
 
 
+@pytest.mark.parametrize(
+    ("before", "then", "broken"),
+    [(1, 1, False), (1, 0, True), (None, 1, False), (None, 0, False), (0, 0, False), (1, 3, True)],
+)
+def test_a_version_that_a_replica_says_does_not_work(
+    bucket: Bucket, invariants: Invariants, before: int | None, then: int, broken: bool
+) -> None:
+    content = hashlib.sha256(b'[0, 0, ""]').hexdigest()
+    for number in (3, 1, 2):
+        published(bucket, number)
+        pointed(bucket, number)
+        invariants.answered("one", number, content)
+    invariants.took_back("one", 2, before)
+    invariants.answered("one", then, content if then else "")
+    assert (invariants.broken is not None) == broken
+
+
 def test_an_answer_that_never_comes_and_replicas_that_differ_in_the_end(bucket: Bucket) -> None:
     lost, late = Invariants(bucket), Invariants(bucket)
     lost.lost("one: version 2 cannot be loaded")

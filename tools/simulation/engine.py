@@ -68,8 +68,7 @@ class SimulatedEngine:
     def passes(self, seconds: float) -> None:
         """Some time passes, up to so many seconds; a process may end meanwhile."""
         self._scheduler.sleep(self.random.random() * seconds)
-        chance = self._faults().crash * OFTENER
-        if chance and self.random.random() < chance:
+        if self._goes_wrong():
             ends = self.random.choice(ENDS)
             if ends == "follower":
                 self._crash()
@@ -150,10 +149,10 @@ class SimulatedEngine:
         self._default = None if number == self._default else self._default
 
     def ask(self, address: int | None) -> int:
-        """Which version answers, as ``inference_port.Probe`` does."""
+        """Which version answers, as ``inference_port.Probe`` does; the answer may come too late."""
         self._call()
         given = self.answer(address)
-        if given is None:
+        if given is None or self._goes_wrong():
             raise ProbeError("nobody answers")
         return given.version
 
@@ -185,6 +184,10 @@ class SimulatedEngine:
         """What each of those workers answers: at the end, when no time passes."""
         one = self._registered.get(self._default or 0, Registration())
         return {worker.answer().version for worker in one.workers}
+
+    def _goes_wrong(self) -> bool:
+        chance = self._faults().crash * OFTENER
+        return chance > 0 and self.random.random() < chance
 
     def _call(self) -> None:
         self.passes(LATE)

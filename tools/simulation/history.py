@@ -17,7 +17,7 @@ from handlers.bucket.edit_requests import EditDesk
 from handlers.bucket.edit_rules import EditError
 from handlers.bucket.updates import UpdateRecords
 from handlers.settings import Settings
-from handlers.torchserve.reconcile import Reconciler
+from handlers.torchserve.reconcile import Reconciler, SwapResult
 from handlers.updater.errors import LeaseLostError
 from handlers.updater.service import Updater
 from lucir_core.config.phase_config import PhaseConfig, load_preset
@@ -177,7 +177,12 @@ class History:
     def _follow(self, process: Process) -> None:
         versions = VersionStore(self._store(process))
         settings = settings_of(self._data, process.name)
-        reconciler = Reconciler(settings, versions, clock=lambda: self.scheduler.now)
+
+        def swapped(result: SwapResult) -> None:
+            if result.result == "failure":
+                self.invariants.took_back(process.name, result.version, result.previous)
+
+        reconciler = Reconciler(settings, versions, on_swap=swapped, clock=lambda: self.scheduler.now)
         while True:
             with suppress(StoreError):
                 reconciler.step()

@@ -79,6 +79,15 @@ class Invariants:
         if version and self._verified[version]["model.onnx"] != content:
             self._break(f"{name} answers with what was never published as version {version}")
 
+    def took_back(self, name: str, failed: int, before: int | None) -> None:
+        """A version does not work at a replica, which answered with another one before: that may be back, or anything
+        where it does not know any more which it was (None).
+        """
+        last, position = self._answered.get(name, (0, 0))
+        if last == failed:
+            places = (i for i in reversed(range(position)) if self.pointed[i] == before)
+            self._answered[name] = (last if before else 0, next(places, 0))
+
     def lost(self, why: str) -> None:
         """A worker could not answer a request, and had to end."""
         self._break(f"a request was lost: {why}")

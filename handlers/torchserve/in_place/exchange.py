@@ -61,9 +61,15 @@ class Exchange:
         """Before a registration: its workers begin with its own version."""
         Slot(self._folder, slot).clear()
 
-    def put_back(self, slot: int, version: int) -> None:
-        """Have an earlier version answer again: workers that have dropped it load it before their next batch."""
+    def put_back(self, slot: int, version: int) -> bool:
+        """Have an earlier version answer again: workers that have dropped it load it before their next batch.
+
+        False where nothing can be put back: with another engine, or where nothing was learnt before.
+        """
+        if self._settings.serving.engine != "torchserve" or version == NOTHING_LEARNT:
+            return False
         Slot(self._folder, slot).point_to(folder_name(version))
+        return True
 
     def possible(self, slot: RegisteredVersion, target: int, workers: int) -> bool:
         """Whether the workers of ``slot``, which answer everybody, can take ``target`` over: all are there and well."""
