@@ -203,7 +203,7 @@ def run(drops: int, seed: int, limit: float) -> tuple[dict[str, Any], list[tuple
         "requests": len(requests),
         "failed_requests": len(failed),
         "asked_again": sum(request.tries > 1 for request in requests),
-        "problems": sorted({request.problem for request in failed}),
+        "problems": [f"{request.began:.0f} ({request.tries} tries): {request.problem}" for request in failed],
         "longest_request_seconds": round(max(request.seconds for request in requests), 2),
         "images_dropped": expected,
         "images_lost": expected - len(archived),

@@ -25,6 +25,9 @@ S3_TESTS = tuple(f"tests/model_store/test_{name}.py" for name in ("s3_conditions
 UPDATER_TESTS = ("tests/handlers/updater/leader", "tests/handlers/bucket")
 INTAKE_TESTS = ("tests/handlers/updater/intake",)
 WORKFLOW_TESTS = ("tests/handlers/updater/workflow",)
+HISTORIES = "tests/tools/test_simulation.py::test_no_history_violates_anything"
+IN_PLACE_TESTS = ("tests/handlers/torchserve/in_place/test_exchange.py",)
+FOLLOWER_TESTS = ("tests/handlers/torchserve/test_reconcile.py", *IN_PLACE_TESTS, HISTORIES)
 TESTS: dict[str, tuple[str, ...]] = {
     "model_store/publication.py": STORE_TESTS,
     "model_store/pointer_file.py": STORE_TESTS,
@@ -38,7 +41,13 @@ TESTS: dict[str, tuple[str, ...]] = {
     "model_store/s3/s3_store.py": S3_TESTS,
     "handlers/bucket/updates.py": UPDATER_TESTS,
     "handlers/bucket/edit_requests.py": ("tests/handlers/bucket/test_edit_requests.py",),
+    "handlers/inference/workers/held_versions.py": FOLLOWER_TESTS,
+    "handlers/inference/workers/slot.py": FOLLOWER_TESTS,
+    "handlers/inference/workers/worker_socket.py": IN_PLACE_TESTS,
     "handlers/retention/policy.py": ("tests/handlers/retention",),
+    "handlers/torchserve/in_place/exchange.py": FOLLOWER_TESTS,
+    "handlers/torchserve/in_place/worker_line.py": IN_PLACE_TESTS,
+    "handlers/torchserve/reconcile.py": FOLLOWER_TESTS,
     "handlers/updater/context/decoded_images.py": ("tests/handlers/updater/training/test_arrays.py", *INTAKE_TESTS),
     "handlers/updater/context/update.py": ("tests/handlers/updater/context", *UPDATER_TESTS, *WORKFLOW_TESTS),
     "handlers/updater/leader/data_folder.py": (*UPDATER_TESTS, "tests/handlers/updater/test_main.py"),
@@ -54,7 +63,7 @@ TESTS: dict[str, tuple[str, ...]] = {
     "handlers/updater/service.py": (*UPDATER_TESTS, *WORKFLOW_TESTS),
 }
 """The tests that are to notice, by file. Servers are left out, but for the S3 client, which needs
-one: what a mutant breaks elsewhere, a folder shows as well."""
+one: what a mutant breaks elsewhere, a folder shows as well. Slow ones too, but for a few histories of followers."""
 UNREAD = "without both files the originals are read again: a power cut costs time, and nothing else"
 EXPLAINED: dict[tuple[str, str], str] = {
     ("model_store/publication.py", "if claim.attempt != self._attempt or claim.folder  too early"): (
@@ -93,7 +102,8 @@ def notices(copy: Path, name: str, mutant: Mutant | None) -> bool:
         if mutant is not None:
             (copy / name).write_text(mutant.source, encoding="utf-8")
         servers = SERVERS if name.startswith("model_store/s3/") else f"{SERVERS} and not moto"
-        words = ["-m", "not slow", "-k", servers, "-q", "-x", "-p", "no:cacheprovider"]
+        kinds = [] if HISTORIES in TESTS[name] else ["-m", "not slow"]
+        words = [*kinds, "-k", servers, "-q", "-x", "-p", "no:cacheprovider"]
         done = subprocess.run(
             [sys.executable, "-m", "pytest", *words, *TESTS[name]],
             cwd=copy,

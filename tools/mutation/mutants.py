@@ -6,13 +6,20 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from itertools import islice
 
-DROPPED_CALLS = frozenset({"hold", "_hold", "confirm", "fsync", "sync_folder", "begin_epoch", "end_removal", "_tidy"})
+DROPPED_CALLS = frozenset(
+    {"hold", "_hold", "confirm", "fsync", "sync_folder", "begin_epoch", "end_removal", "_tidy"}
+    | {"point_to", "forget", "clear", "keep", "put_back", "set_default", "unregister", "listen", "check_canary", "_try"}
+)
 """Statements that call one of these are taken out."""
-DROPPED_REFUSALS = frozenset({"PreconditionFailedError", "LeaseLostError", "SupersededError"})
+DROPPED_REFUSALS = frozenset(
+    {"PreconditionFailedError", "LeaseLostError", "SupersededError"}
+    | {"CannotLoadError", "LineLostError", "UnusableVersionError", "ProbeError", "LookupError", "_VersionError"}
+)
 """A condition under which nothing is done but to raise one of these is never true."""
 ORDERED_CALLS = frozenset(
     {"write", "replace", "move", "delete", "upload", "rename", "unlink", "fsync", "sync_folder"}
     | {"_create_files", "_upload_aside", "_seal", "_complete", "_tidy"}
+    | {"point_to", "symlink_to", "_try", "register", "_start_workers", "listen"}
 )
 """Two neighbouring statements that each call one of these are exchanged."""
 

@@ -67,7 +67,8 @@ class SimulatedEngine:
 
     def passes(self, seconds: float) -> None:
         """Some time passes, up to so many seconds; a process may end meanwhile."""
-        self._scheduler.sleep(self.random.random() * seconds)
+        if seconds:
+            self._scheduler.sleep(self.random.random() * seconds)
         if self._goes_wrong():
             ends = self.random.choice(ENDS)
             if ends == "follower":
@@ -104,8 +105,8 @@ class SimulatedEngine:
         return self._scheduler.now < self._loadable_at[version]
 
     def versions(self) -> dict[int, RegisteredVersion]:
-        """What is registered, and how its workers are."""
-        self._call()
+        """What is registered, and how its workers are. Others have had a turn before: the store was asked."""
+        self._call(0.0)
         return {
             number: RegisteredVersion(
                 number,
@@ -150,7 +151,7 @@ class SimulatedEngine:
 
     def ask(self, address: int | None) -> int:
         """Which version answers, as ``inference_port.Probe`` does; the answer may come too late."""
-        self._call()
+        self._call(0.0)
         given = self.answer(address)
         if given is None or self._goes_wrong():
             raise ProbeError("nobody answers")
@@ -189,8 +190,8 @@ class SimulatedEngine:
         chance = self._faults().crash * OFTENER
         return chance > 0 and self.random.random() < chance
 
-    def _call(self) -> None:
-        self.passes(LATE)
+    def _call(self, seconds: float = LATE) -> None:
+        self.passes(seconds)
         if self._scheduler.now < self._back_at:
             raise ManagementUnavailableError("the engine is not there")
 

@@ -1,0 +1,288 @@
+"""Each step towards the version that is wanted, where an engine or a worker is in a state that cannot be provoked at
+will: an answer that comes too late, a worker that never loads, another number that answers. Management and probe are
+doubles here; what a real engine does is in ``test_engine_contract``.
+"""
+
+import socket
+from collections.abc import Callable, Iterator
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from handlers.inference.workers.slot import Slot, socket_of
+from handlers.settings import Settings
+from handlers.sockets import workers_folder
+from handlers.torchserve import reconcile
+from handlers.torchserve.in_place import exchange
+from handlers.torchserve.inference_port import ProbeError
+from handlers.torchserve.management import ManagementUnavailableError, RegisteredVersion, Worker
+from handlers.torchserve.reconcile import Reconciler
+from model_store.directory.directory_store import DirectoryStore
+from model_store.documents import encode
+from model_store.manifest import Pointer, now
+from model_store.versions import VersionStore
+from tools.manifests import make_manifest
+
+
+class Engine:
+    """A server with one worker for each registration, whose slot nobody has moved."""
+
+    def __init__(self) -> None:
+        self.registered: dict[int, RegisteredVersion] = {}
+        self.late = self.down = False
+        """Whether nobody answers at everybody's address, and whether nobody answers at all."""
+        self.says: int | None = None
+        """The version in every answer, where it is not the right one."""
+        self.calls: list[str] = []
+        self.asked: list[int | None] = []
+
+    def begin(self, *numbers: int, pid: int = 1, ready: bool = True, problem: str = "") -> None:
+        """These are registered; the last one is the default."""
+        workers = (Worker(pid, ready, False),)
+        made = [RegisteredVersion(number, False, 1, workers, 0, problem) for number in numbers]
+        self.registered = {one.number: one for one in made}
+        self.set_default(numbers[-1])
+
+    @property
+    def default(self) -> int:
+        """Who answers everybody."""
+        return next(number for number, one in self.registered.items() if one.default)
+
+    def versions(self) -> dict[int, RegisteredVersion]:
+        if self.down:
+            raise ManagementUnavailableError("nobody there")
+        return dict(self.registered)
+
+    def register(self, folder: str, **_: int) -> None:
+        self.calls.append(f"register {folder}")
+
+    def scale(self, number: int, workers: int) -> None:
+        self.calls.append(f"scale {number} {workers}")
+
+    def set_default(self, number: int) -> None:
+        self.registered = {one: replace(each, default=one == number) for one, each in self.registered.items()}
+
+    def unregister(self, number: int) -> None:
+        self.calls.append(f"unregister {number}")
+        del self.registered[number]
+
+    def ask(self, address: int | None) -> int:
+        self.asked.append(address)
+        if self.late and address is None:
+            raise ProbeError("no answer in time")
+        return self.says or (self.default if address is None else address)
+
+    def close(self) -> None:
+        """Nothing."""
+
+
+@pytest.fixture
+def engine(monkeypatch: pytest.MonkeyPatch) -> Engine:
+    engine = Engine()
+    monkeypatch.setattr(reconcile, "ManagementClient", lambda _: engine)
+    monkeypatch.setattr(reconcile, "Probe", lambda _: engine)
+    return engine
+
+
+@pytest.fixture
+def settings(tmp_path: Path) -> Settings:
+    settings = Settings(data=tmp_path)
+    settings.models_folder.mkdir(parents=True)
+    workers_folder(settings).mkdir(parents=True)
+    return settings
+
+
+@pytest.fixture
+def store(tmp_path: Path) -> DirectoryStore:
+    return DirectoryStore(tmp_path / "store")
+
+
+@pytest.fixture
+def clock() -> list[float]:
+    """The time, in one place."""
+    return [7.0]
+
+
+@pytest.fixture
+def reconciler(engine: Engine, settings: Settings, store: DirectoryStore, clock: list[float]) -> Iterator[Reconciler]:
+    with Reconciler(settings, VersionStore(store), clock=lambda: clock[0]) as reconciler:
+        yield reconciler
+
+
+def pointed(store: DirectoryStore, number: int) -> None:
+    pointer = Pointer(version=number, previous=None, reason="", changed_at=now(), epoch=1, removing=())
+    store.write("versions/current.json", encode(pointer))
+
+
+def published(store: DirectoryStore, tmp_path: Path, number: int) -> None:
+    (tmp_path / "model.onnx").write_bytes(b"network")
+    VersionStore(store).publish(make_manifest(number), {"model.onnx": tmp_path / "model.onnx"})
+
+
+def test_one_late_answer_does_not_tell_clients_that_nothing_is_learnt(
+    engine: Engine, reconciler: Reconciler, store: DirectoryStore
+) -> None:
+    """Version 0 stays registered for a moment after the first version has taken over."""
+    pointed(store, 1)
+    engine.begin(0, 1)
+    assert reconciler.step().served == 1
+    engine.begin(0, 1, pid=2)
+    engine.late = True
+    assert "no answer in time" in reconciler.step().message
+    assert engine.default == 1
+
+
+def test_that_nothing_is_learnt_is_not_put_into_a_slot(
+    engine: Engine, reconciler: Reconciler, settings: Settings, store: DirectoryStore
+) -> None:
+    """Its workers could not load that, and would end at each request."""
+    engine.begin(0)
+    assert reconciler.step().served == 0
+    pointed(store, 1)
+    engine.begin(1)  # it was started again meanwhile
+    engine.late = True
+    assert "no answer in time" in reconciler.step().message
+    assert Slot(workers_folder(settings), 1).served() == 1
+
+
+def test_a_version_that_fails_gives_way_to_the_one_before(
+    engine: Engine, reconciler: Reconciler, store: DirectoryStore
+) -> None:
+    pointed(store, 1)
+    engine.begin(1)
+    assert reconciler.step().served == 1
+    pointed(store, 2)
+    engine.begin(1, 2)
+    engine.late = True
+    reconciler.step()
+    assert (engine.default, list(engine.registered)) == (1, [1])
+
+
+def broken(engine: Engine, settings: Settings) -> None:
+    engine.begin(1, problem="it lacks memory")
+
+
+def another_answers(engine: Engine, settings: Settings) -> None:
+    engine.begin(1)
+    engine.says = 7
+
+
+def no_canary(engine: Engine, settings: Settings) -> None:
+    engine.begin(1)
+    (settings.models_folder / "lucir-1").mkdir()
+    (settings.models_folder / "lucir-1" / "canary.json").write_text("nothing", encoding="utf-8")
+
+
+@pytest.mark.parametrize(
+    ("state", "reason"),
+    [(broken, "it lacks memory"), (another_answers, "version 7 answers in its place"), (no_canary, "canary.json")],
+)
+def test_the_only_version_is_taken_away_where_it_does_not_work(
+    engine: Engine,
+    reconciler: Reconciler,
+    settings: Settings,
+    store: DirectoryStore,
+    state: Callable[[Engine, Settings], None],
+    reason: str,
+) -> None:
+    pointed(store, 1)
+    state(engine, settings)
+    assert reason in reconciler.step().message
+    assert engine.registered == {}
+
+
+def test_workers_that_are_never_ready(
+    engine: Engine, reconciler: Reconciler, store: DirectoryStore, clock: list[float]
+) -> None:
+    pointed(store, 1)
+    engine.begin(1, ready=False)
+    assert reconciler.step().phase == "starting"
+    clock[0] += 61
+    assert "not ready within 60 s" in reconciler.step().message
+
+
+def test_workers_that_never_load(
+    engine: Engine,
+    reconciler: Reconciler,
+    settings: Settings,
+    store: DirectoryStore,
+    clock: list[float],
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(exchange, "WAIT_SECONDS", 0.01)
+    published(store, tmp_path, 2)
+    pointed(store, 2)
+    engine.begin(1)
+    with socket.socket(socket.AF_UNIX) as worker:  # which hears and says nothing
+        worker.bind(str(socket_of(workers_folder(settings), 1)))
+        worker.listen()
+        assert reconciler.step().phase == "starting"
+        clock[0] += 61
+        assert "not ready within 60 s" in reconciler.step().message
+
+
+def test_workers_of_its_own_begin_with_the_version_itself(
+    engine: Engine, reconciler: Reconciler, settings: Settings, store: DirectoryStore, tmp_path: Path
+) -> None:
+    """Whatever the slot of an earlier registration of that number was moved to; nobody listens in this worker."""
+    published(store, tmp_path, 2)
+    pointed(store, 2)
+    engine.begin(1)
+    slot = Slot(workers_folder(settings), 2)
+    slot.point_to("lucir-1")
+    reconciler.step()
+    assert slot.served() == 2
+    assert engine.calls == ["register lucir-2", "scale 2 1"]
+
+
+@pytest.mark.parametrize("ready", [True, False])
+def test_a_number_that_is_taken_by_workers_that_cannot_be_asked(
+    engine: Engine,
+    reconciler: Reconciler,
+    settings: Settings,
+    store: DirectoryStore,
+    clock: list[float],
+    tmp_path: Path,
+    ready: bool,
+) -> None:
+    """While they are ready they answer, for a minute; else they are let go."""
+    published(store, tmp_path, 2)
+    pointed(store, 2)
+    engine.begin(2, ready=ready)
+    Slot(workers_folder(settings), 2).point_to("lucir-1")
+    reconciler.step()
+    assert engine.calls == ([] if ready else ["unregister 2", "register lucir-2", "scale 2 1"])
+    clock[0] += 61
+    if ready:
+        assert "some of its workers do not answer" in reconciler.step().message
+
+
+def test_another_wish_forgets_what_failed(engine: Engine, reconciler: Reconciler, store: DirectoryStore) -> None:
+    pointed(store, 1)
+    engine.begin(0, 1)
+    engine.late = True
+    assert reconciler.step().phase == "failed"
+    engine.late = False
+    engine.begin(0, 1)
+    assert reconciler.step().phase == "failed"  # it rests
+    pointed(store, 2)
+    reconciler.step()
+    pointed(store, 1)
+    assert reconciler.step().served == 1
+
+
+def test_an_engine_that_was_away_is_asked_again(engine: Engine, reconciler: Reconciler, store: DirectoryStore) -> None:
+    """Its workers may have got the process ids of those before."""
+    pointed(store, 1)
+    engine.begin(1)
+    reconciler.step()
+    pointed(store, 2)  # something to be looked at
+    engine.down = True
+    assert reconciler.step().phase == "unreachable"
+    pointed(store, 1)
+    engine.down = False
+    engine.asked.clear()
+    assert reconciler.step().served == 1
+    assert engine.asked == [1, None]
