@@ -23,6 +23,7 @@ from handlers.torchserve.folders import (
     prepare_version_folder,
 )
 from handlers.torchserve.in_place.exchange import CannotLoadError, Exchange, Progress
+from handlers.torchserve.in_place.fallback import fall_back
 from handlers.torchserve.inference_port import Probe, ProbeError
 from handlers.torchserve.management import (
     ManagementClient,
@@ -325,23 +326,8 @@ class Reconciler:
         if self._on_swap is not None:
             self._on_swap(SwapResult(target, self._announced, self._elapsed(), "failure", reason))
         self._exchange.close()
-        version = self._holder(target, registered)
-        if version is None:
-            return
-        number, before = version.number, self._announced
-        ready = [each for each in registered.values() if each.number != number and each.ready_workers]
-        holders = [each for each in ready if self._exchange.served(each.number) == before]
-        back = None if before == target or holders or not version.ready_workers else before
-        if back is not None and self._exchange.put_back(number, back):
-            return
-        other = next(iter(holders or ready), None)
-        if other is not None:
-            empty = self._exchange.served(other.number) == NOTHING_LEARNT != before
-            if empty and version.default and version.ready_workers:
-                return  # who was answered by a version is not told that there is none
-            self._management.set_default(other.number)
-        if other is not None or len(registered) == 1:
-            self._management.unregister(number)
+        if (holder := self._holder(target, registered)) is not None:
+            fall_back(target, holder, registered, self._announced, self._exchange, self._management)
 
     def _announce(self, target: int) -> None:
         if self._announced == target:

@@ -1,0 +1,33 @@
+"""Who answers after a version has failed: never less than before."""
+
+from collections.abc import Mapping
+
+from handlers.torchserve.folders import NOTHING_LEARNT
+from handlers.torchserve.in_place.exchange import Exchange
+from handlers.torchserve.management import ManagementClient, RegisteredVersion
+
+
+def fall_back(
+    failed: int,
+    holder: RegisteredVersion,
+    registered: Mapping[int, RegisteredVersion],
+    before: int | None,
+    exchange: Exchange,
+    management: ManagementClient,
+) -> None:
+    """Have another version answer than ``failed``, which the workers of ``holder`` have; best the one ``before``, which
+    was the last to be confirmed. The registration goes where another one answers.
+    """
+    others = [each for each in registered.values() if each.number != holder.number and each.ready_workers]
+    other = next((each for each in others if exchange.served(each.number) == before), None)
+    back = before if other is None and holder.ready_workers and before != failed else None
+    if back is not None and exchange.put_back(holder.number, back):
+        return
+    other = other or next(iter(others), None)
+    if other is not None:
+        says_nothing = exchange.served(other.number) == NOTHING_LEARNT != before
+        if says_nothing and holder.default and holder.ready_workers:
+            return  # who was answered by a version is not told that there is none
+        management.set_default(other.number)
+    if other is not None or len(registered) == 1:
+        management.unregister(holder.number)
