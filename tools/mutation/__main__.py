@@ -46,6 +46,7 @@ TESTS: dict[str, tuple[str, ...]] = {
     "handlers/inference/workers/worker_socket.py": IN_PLACE_TESTS,
     "handlers/retention/policy.py": ("tests/handlers/retention",),
     "handlers/torchserve/in_place/exchange.py": FOLLOWER_TESTS,
+    "handlers/torchserve/in_place/fallback.py": FOLLOWER_TESTS,
     "handlers/torchserve/in_place/worker_line.py": IN_PLACE_TESTS,
     "handlers/torchserve/reconcile.py": FOLLOWER_TESTS,
     "handlers/updater/context/decoded_images.py": ("tests/handlers/updater/training/test_arrays.py", *INTAKE_TESTS),
