@@ -159,6 +159,20 @@ def test_a_version_that_fails_gives_way_to_the_one_before(
     assert (engine.default, list(engine.registered)) == (1, [1])
 
 
+def test_a_version_that_took_over_and_fails_is_taken_out_of_its_slot(
+    engine: Engine, reconciler: Reconciler, settings: Settings, store: DirectoryStore
+) -> None:
+    """The double answers with the number of the registration, whatever its slot names."""
+    pointed(store, 1)
+    engine.begin(1)
+    assert reconciler.step().served == 1
+    pointed(store, 2)
+    slot = Slot(workers_folder(settings), 1)
+    slot.point_to("lucir-2")
+    assert "version 1 answers in its place" in reconciler.step().message
+    assert (slot.served(), list(engine.registered)) == (1, [1])
+
+
 def broken(engine: Engine, settings: Settings) -> None:
     engine.begin(1, problem="it lacks memory")
 
