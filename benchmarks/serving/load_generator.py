@@ -28,15 +28,16 @@ class Load:
         self._due = 0
         self.took: list[float] = []
         self.refused = 0
-        self.seconds = 0.0
-        """Until the last answer."""
+        self.seconds = seconds
+        """Until the last answer; with a rate, those in which requests were due, all of which may have been answered."""
 
     async def run(self) -> None:
         """All clients until the time is over."""
         self._begin = time.perf_counter()
         self._end = self._begin + self._seconds
         await asyncio.gather(*(self._client() for _ in range(self._clients)))
-        self.seconds = time.perf_counter() - self._begin
+        if self._rate is None:
+            self.seconds = time.perf_counter() - self._begin
 
     async def _client(self) -> None:
         reader, writer = await asyncio.open_connection(self._host, self._port)
@@ -49,12 +50,13 @@ class Load:
         writer.close()
 
     async def _next(self) -> float:
-        """When the next request is due; returns by then."""
+        """When the next request is due; returns by then, or at once where that is past the end."""
         if self._rate is None:
             return time.perf_counter()
         due = self._begin + self._due / self._rate
         self._due += 1
-        await asyncio.sleep(max(0.0, due - time.perf_counter()))
+        if due < self._end:
+            await asyncio.sleep(max(0.0, due - time.perf_counter()))
         return due
 
 
