@@ -20,6 +20,7 @@ from handlers.inference.replies import RawRequest, Reply, encode, error_reply
 from handlers.inference.sessions.onnx_session import UnusableVersionError
 from handlers.inference.version_model import VersionModel
 from handlers.inference.workers.batch_reports import REPORTS_VARIABLE, BatchReporter
+from handlers.inference.workers.frontend_messages import read_large_pieces
 from handlers.inference.workers.held_versions import HeldVersions
 from handlers.inference.workers.slot import MODELS_VARIABLE, WORKERS_VARIABLE, Slot
 from handlers.inference.workers.worker import (
@@ -58,6 +59,7 @@ class Classifier:
         for name in ("ts", "handlers"):
             logging.getLogger(name).setLevel(logging.INFO)
         keep_repeated_fields()
+        read_large_pieces()
         self._reporter = BatchReporter(os.environ.get(REPORTS_VARIABLE))
         self._keys = ApiKeys.read(os.environ.get(DIGESTS_VARIABLE))
         marker = os.environ.get(CLOSING_VARIABLE)

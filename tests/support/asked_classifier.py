@@ -10,6 +10,9 @@ from handlers.classifier import Classifier
 with warnings.catch_warnings():
     warnings.simplefilter("ignore")  # TorchServe leaves a file open when it is imported
     from ts.context import Context, RequestProcessor
+    from ts.protocol import otf_message_handler
+
+__all__ = ["ask", "otf_message_handler", "started"]
 
 
 def started(folder: Path, slot: int | None = None) -> Classifier:
