@@ -33,7 +33,7 @@ from handlers.torchserve.outcome import describe_copy
 from lucir_core.testing import synthetic_images
 
 BATCH = 8
-"""Images that every peer takes together at most."""
+"""Images taken together at most in process, as by the peers of other projects; ours have a setting for that."""
 PANELS = (
     ("clients", "per_second", "requests per second"),
     ("clients", "p99_ms", "p99, ms"),
