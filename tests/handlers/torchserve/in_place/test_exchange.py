@@ -11,8 +11,10 @@ from typing import Any
 import pytest
 
 from handlers.classifier import Classifier
+from handlers.inference.workers.held_versions import Calls, HeldVersions
 from handlers.inference.workers.slot import MODELS_VARIABLE, WORKERS_VARIABLE, Slot, socket_of
-from handlers.inference.workers.worker_calls import LENGTH
+from handlers.inference.workers.worker import WorkerOptions
+from handlers.inference.workers.worker_calls import LENGTH, Forget, pack
 from handlers.settings import Settings
 from handlers.sockets import workers_folder
 from handlers.torchserve.canary import Canary, CanaryImage
@@ -236,3 +238,15 @@ def test_two_workers_that_start_together_may_meet_the_same_dead_socket(
     monkeypatch.setattr(Path, "is_socket", removed_by_the_other)
     started(mirrored(1), slot=1)
     assert {path.name for path in folder.iterdir()} == {str(os.getpid())}
+
+
+def test_a_version_that_is_to_be_forgotten_is_let_go(mirrored: Callable[..., Path]) -> None:
+    held = HeldVersions(WorkerOptions(), None)
+    for number in (1, 2):
+        held.load(mirrored(number))
+    ours, theirs = socket.socketpair()
+    with theirs:
+        ours.sendall(pack(Forget(1)))
+        ours.close()
+        Calls(theirs, held).run()
+    assert (held.get(1), held.get(2) is not None) == (None, True)
