@@ -18,6 +18,7 @@ from lucir_core.memory.image_blobs import encode_image
 from lucir_core.models.folding import folded
 from lucir_core.models.model import IncrementalModel
 from lucir_core.phase import run_phase
+from lucir_core.state import LearnerState
 from lucir_core.testing import synthetic_images, synthetic_phase
 from model_store.directory.directory_store import DirectoryStore
 from model_store.layout import CANARY, HEAD, MODEL, QUANTISED
@@ -29,18 +30,38 @@ CLASSES = 10
 TORCHSCRIPT = "network.pt"
 """The same network for servers of PyTorch: pixels from 0 to 255 (batch, 3, size, size) to logits."""
 CANARY_IMAGES = 8
+NUDGE = 1e-4
 STEPS = 40
 """Of training: an untrained network is so unsure that any copy of it changes some best class."""
 
 
 def make_version(folder: Path, preset: str, versions: int = 1) -> Path:
-    """Publish the same network as versions 1, 2 ... into ``store``, point to the first; gives the first's folder."""
+    """Publish a network as versions 1, 2 ... into ``store``, point to the first; gives the first's folder.
+
+    Where the backbone is not frozen, each has a slightly different one, as phases have.
+    """
     config = load_preset(preset, {"epochs": 1, "min_steps": STEPS, "milestones": [], "cbf": {"enabled": False}})
     state = run_phase(
         config, synthetic_phase(dict.fromkeys(range(CLASSES), 4), CLASSES, side=config.resize), None, seed=1
     )
-    export_onnx(state, folder / MODEL, folder / HEAD)
     _write_torchscript(state.model, config.size, folder / TORCHSCRIPT)
+    store = VersionStore(DirectoryStore(folder / "store"))
+    files = _write_files(state, folder)
+    for number in range(1, versions + 1):
+        if number > 1 and not config.frozen:
+            with torch.no_grad():
+                next(state.model.backbone.parameters()).mul_(1 + NUDGE)
+            files = _write_files(state, folder)
+        preprocessing = Preprocessing(size=config.size, resize=config.resize)
+        store.publish(make_manifest(number, classes=state.classes, preprocessing=preprocessing), files)
+    store.point_to(1, "benchmark")
+    return folder / "store" / "versions" / "1"
+
+
+def _write_files(state: LearnerState, folder: Path) -> dict[str, Path]:
+    """What an updater publishes for servers."""
+    config = state.config
+    export_onnx(state, folder / MODEL, folder / HEAD)
     images = np.concatenate([synthetic_images(label, 4, seed=2, side=config.resize) for label in range(CLASSES)])
     files = {name: folder / name for name in (MODEL, HEAD, CANARY)}
     asked = images[:: len(images) // CANARY_IMAGES][:CANARY_IMAGES]
@@ -50,12 +71,7 @@ def make_version(folder: Path, preset: str, versions: int = 1) -> Path:
     if can_quantise(files[MODEL]):
         files[QUANTISED] = folder / QUANTISED
         quantise(files[MODEL], files[QUANTISED], np.stack([crop(image, config.size) for image in images]))
-    store = VersionStore(DirectoryStore(folder / "store"))
-    for number in range(1, versions + 1):
-        preprocessing = Preprocessing(size=config.size, resize=config.resize)
-        store.publish(make_manifest(number, classes=state.classes, preprocessing=preprocessing), files)
-    store.point_to(1, "benchmark")
-    return folder / "store" / "versions" / "1"
+    return files
 
 
 def publish_damaged(versions: VersionStore, number: int, good: int, scratch: Path) -> Manifest:
