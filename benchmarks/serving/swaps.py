@@ -24,7 +24,7 @@ from PIL import Image
 from benchmarks.result import machine, show
 from benchmarks.serving.made_version import make_version, publish_damaged
 from benchmarks.serving.peers import Peer, ours
-from handlers.torchserve.loop import BUSY_SECONDS
+from handlers.torchserve.loop import BUSY_SECONDS, give_way
 from handlers.torchserve.reconcile import Reconciler
 from lucir_core.testing import synthetic_images
 from model_store.directory.directory_store import DirectoryStore
@@ -145,6 +145,7 @@ def single(peer: Peer, swap: Swapper, image: Path, clients: int, targets: Sequen
     """Swaps with a rest: how long each takes, and whether the requests around it take longer than others."""
     decided = []
     with load(peer, image, clients) as found:
+        give_way()  # as the loop does; the clients run already
         time.sleep(3.0)
         for target in targets:
             decided.append(swap.to(target))

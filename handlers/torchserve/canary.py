@@ -5,7 +5,7 @@ card, its preprocessing) shows only here. The images travel with the version, so
 """
 
 import base64
-from collections.abc import Sequence
+import time
 from pathlib import Path
 from typing import Final, Protocol
 
@@ -47,15 +47,15 @@ class Canary(StoredDocument):
 class Asked(Protocol):
     """Whoever answers with a version that nobody else asks yet."""
 
-    def classify(self, version: int, images: Sequence[bytes]) -> list[dict[str, float]]:
-        """The best classes of each PNG and their probabilities, by ``version``. Raises ``ProbeError``."""
+    def classify(self, version: int, image: bytes) -> dict[str, float]:
+        """The best classes of a PNG and their probabilities, by ``version``. Raises ``ProbeError``."""
 
 
 def check_canary(asked: Asked, version: int, folder: Path, settings: Settings) -> None:
     """Raise ``ProbeError`` where ``version``, as ``asked`` knows it, answers differently than it was evaluated.
 
     ``folder`` is its mirrored copy; without the file nothing is asked. Neither are images that are smaller than the
-    server lets pass.
+    server lets pass. One at a time, and after each a rest of the same length: clients hardly wait for them.
     """
     try:
         with (folder / FILE).open("rb") as file:
@@ -68,8 +68,10 @@ def check_canary(asked: Asked, version: int, folder: Path, settings: Settings) -
         return
     serving = settings.serving
     tolerance = TOLERANCE + (serving.copy_max_probability_change if serving.copies == "auto" else 0.0)
-    answers = asked.classify(version, [base64.b64decode(image.png) for image in canary.pictures])
-    for number, (image, found) in enumerate(zip(canary.pictures, answers, strict=True), 1):
+    for number, image in enumerate(canary.pictures, 1):
+        began = time.monotonic()
+        found = asked.classify(version, base64.b64decode(image.png))
+        time.sleep(time.monotonic() - began)
         given = found.get(image.answer, 0.0)
         if abs(given - image.probability) > tolerance:
             best = max(found, key=lambda name: found[name], default="nothing")

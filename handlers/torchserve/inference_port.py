@@ -1,7 +1,6 @@
 """Asking the inference port what it serves: the only answer that counts."""
 
 import io
-from collections.abc import Sequence
 from typing import Any, Final
 
 import httpx
@@ -15,8 +14,6 @@ from handlers.torchserve.management import ManagementError, ManagementUnavailabl
 from handlers.torchserve.model_status import PREDICTIONS_PATH
 
 _SIDE: Final = 64
-TOGETHER: Final = 2
-"""Images in one request: clients wait no longer for them than for each other."""
 TORCHSERVE_FULL: Final = "ServiceUnavailableException"
 """In its answer where a queue is full, or no worker is there."""
 
@@ -53,24 +50,17 @@ class Probe:
         """Close the connections."""
         self._client.close()
 
-    def classify(self, version: int, images: Sequence[bytes]) -> list[dict[str, float]]:
-        """The five best classes of each PNG and their probabilities, by ``version``, a few at a time.
+    def classify(self, version: int, image: bytes) -> dict[str, float]:
+        """The five best classes of a PNG and their probabilities, by ``version``.
 
         Raises ``ProbeError``, ``ManagementError``.
         """
         path = f"{PREDICTIONS_PATH}/{version}?{PROBE_QUERY}"
-        found: list[dict[str, float]] = []
-        for start in range(0, len(images), TOGETHER):
-            form = [("data", ("image.png", image, "image/png")) for image in images[start : start + TOGETHER]]
-            try:
-                answer = self._post(path, files=form, headers={"X-Top-K": "5"}).json()
-                answers = answer if isinstance(answer, list) else [answer]
-                found += [read_classes(one) for one in answers]
-            except (httpx.HTTPError, ValueError, KeyError, TypeError) as error:
-                raise ProbeError(f"no classes from {path}: {error!r}") from error
-        if len(found) != len(images):
-            raise ProbeError(f"{len(found)} answers to {len(images)} images from {path}")
-        return found
+        try:
+            answer = self._post(path, content=image, headers={"Content-Type": "image/png", "X-Top-K": "5"}).json()
+            return read_classes(answer)
+        except (httpx.HTTPError, ValueError, KeyError, TypeError) as error:
+            raise ProbeError(f"no classes from {path}: {error!r}") from error
 
     def ask(self, version: int | None = None) -> int:
         """The version that answers, at the address of ``version`` or at the one everybody uses.

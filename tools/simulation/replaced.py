@@ -215,7 +215,7 @@ def _install_engine() -> None:
     reconcile.ManagementClient = engine_of  # type: ignore[assignment,misc]
     reconcile.Probe = lambda settings: engine_of(settings.data)  # type: ignore[assignment,misc]
     reconcile.check_canary = lambda *_: None  # type: ignore[assignment]
-    exchange.check_canary = lambda line, version, *_: line.classify(version, ())  # type: ignore[assignment]
+    exchange.check_canary = lambda line, version, *_: line.classify(version, b"")  # type: ignore[assignment]
     exchange.WorkerLine = lambda path: Line(engine_of(path), int(path.name))  # type: ignore[assignment,misc]
     classifier.HeldVersions = Held  # type: ignore[misc]
     classifier.WorkerSocket = Socket  # type: ignore[assignment,misc]

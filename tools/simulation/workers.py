@@ -222,13 +222,13 @@ class Line:
         self.loaded = True
         return ""
 
-    def classify(self, version: int, _: object) -> list[dict[str, float]]:
+    def classify(self, version: int, _: object) -> dict[str, float]:
         """Answer by a version that it holds."""
         self._engine.passes(LATE)
         self._alive()
         if self._worker.held.get(version) is None:
             raise ProbeError(f"version {version} is not loaded")
-        return []
+        return {}
 
     def _alive(self) -> None:
         if self._worker.ended:

@@ -12,7 +12,7 @@ from typing import Any, Final
 from handlers.inference.replies import RawRequest, Reply
 from handlers.inference.workers.worker_calls import Classify, Load, Result, pack, read_message
 from handlers.labelling.unsure_images import NOT_KEPT_HEADER
-from handlers.torchserve.inference_port import TOGETHER, ProbeError, read_classes
+from handlers.torchserve.inference_port import ProbeError, read_classes
 
 CONNECT_SECONDS: Final = 1.0
 ANSWER_SECONDS: Final = 30.0
@@ -58,19 +58,15 @@ class WorkerLine:
         self.loaded = not result.problem
         return result.problem
 
-    def classify(self, version: int, images: Sequence[bytes]) -> list[dict[str, float]]:
+    def classify(self, version: int, image: bytes) -> dict[str, float]:
         """As ``inference_port.Probe.classify``, by a version that it holds. Raises ``ProbeError`` too."""
-        headers = {"top-k": "5", NOT_KEPT_HEADER: "probe"}
-        found: list[dict[str, float]] = []
-        for start in range(0, len(images), TOGETHER):
-            requests = [RawRequest({"body": image}, headers) for image in images[start : start + TOGETHER]]
-            self._send(Classify(self._next(), version, requests))
-            replies: Sequence[Reply] = self._receive().value
-            try:
-                found += [read_classes(json.loads(reply.body)) for reply in replies]
-            except (ValueError, KeyError, TypeError) as error:
-                raise ProbeError(f"no classes from the worker at {self._path}: {error!r}") from error
-        return found
+        request = RawRequest({"body": image}, {"top-k": "5", NOT_KEPT_HEADER: "probe"})
+        self._send(Classify(self._next(), version, [request]))
+        replies: Sequence[Reply] = self._receive().value
+        try:
+            return read_classes(json.loads(replies[0].body))
+        except (ValueError, LookupError, TypeError) as error:
+            raise ProbeError(f"no classes from the worker at {self._path}: {error!r}") from error
 
     def _next(self) -> int:
         self._calls += 1
