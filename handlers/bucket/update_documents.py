@@ -78,8 +78,10 @@ class Plan(StoredDocument):
         return tuple(entry for entry in self.entries if entry.role in roles)
 
     def idle_markers(self) -> tuple[Entry, ...]:
-        """The markers of classes of which nothing is left to learn."""
-        busy = {entry.class_name for entry in self.of_role("train", "holdout")}
+        """The markers of classes of which nothing in ``incoming/`` is left to learn; what joins from the archive lies
+        where it belongs already.
+        """
+        busy = {entry.class_name for entry in self.of_role("train", "holdout") if entry.key != entry.target}
         return tuple(entry for entry in self.of_role("marker") if entry.class_name not in busy)
 
 

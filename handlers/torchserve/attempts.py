@@ -13,6 +13,8 @@ WORKER_DEATHS: Final = 3
 MOST_ATTEMPTS: Final = 5
 FIRST_PAUSE_SECONDS: Final = 5.0
 LONGEST_PAUSE_SECONDS: Final = 120.0
+STEADY_SECONDS: Final = 3600.0
+"""What failed so long ago has no part in what fails now: late answers of a busy hour must not add up over weeks."""
 
 
 @dataclass(slots=True)
@@ -20,6 +22,7 @@ class _Record:
     started: float | None = None
     pids: set[int] = field(default_factory=set)
     failures: int = 0
+    failed_at: float = 0.0
     not_before: float = 0.0
     reason: str = ""
 
@@ -61,13 +64,14 @@ class Attempts:
 
     def failed(self, version: int, reason: str) -> None:
         """An attempt has failed; the next one has to wait."""
-        record = self._record(version)
-        record.failures += 1
+        record, now = self._record(version), self._clock()
+        record.failures = 1 if now >= record.failed_at + STEADY_SECONDS else record.failures + 1
+        record.failed_at = now
         record.started = None
         record.pids.clear()
         record.reason = reason
         pause = backoff(record.failures, FIRST_PAUSE_SECONDS, LONGEST_PAUSE_SECONDS)
-        record.not_before = self._clock() + pause
+        record.not_before = now + pause
 
     def postpone(self, version: int) -> None:
         """Nothing could be tried, through no fault of ``version``."""

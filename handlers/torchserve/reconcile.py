@@ -172,6 +172,7 @@ class Reconciler:
         if answering is None:
             return "starting", message
         self._announce(target)
+        message = message if target != wanted else ""  # whatever it took, it is served
         if self._retirement.step([version for version in registered.values() if version.number != answering.number]):
             return "draining", message
         if len(registered) > 1 or not self._tidied:

@@ -44,10 +44,12 @@ def decide(files: Sequence[UploadedFile], rules: Rules) -> None:
     for name, images in usable.items():
         if name not in waiting:
             _give_roles(images, name, rules)
+    # What waits in the archive needs no marker: alone in its folder, that would let a later drop count as complete.
+    dropped = {name for name in waiting if any(not file.is_archived for file in usable[name])}
     for file in files:
         if file.reason is not None:
             file.role = "rejected"
-        elif file.is_marker and file.class_name not in waiting:
+        elif file.is_marker and file.class_name not in dropped:
             file.role = "marker"
 
 

@@ -8,7 +8,7 @@ from handlers.bucket.update_documents import Attempts, FolderIntent
 from handlers.bucket.updates import UpdateRecords
 from model_store.directory.directory_store import DirectoryStore
 from model_store.objects import PreconditionFailedError
-from tests.support.documents import make_plan
+from tests.support.documents import make_entry, make_plan
 
 
 def intended(name: str) -> dict[str, FolderIntent]:
@@ -50,3 +50,17 @@ def test_what_another_updater_has_counted_meanwhile_stays(tmp_path: Path, before
     with pytest.raises(PreconditionFailedError):
         records.revise_attempts("000001", slow)
     assert records.attempts("000001") == anothers
+
+
+def test_a_marker_stays_while_an_image_beside_it_is_to_be_learnt() -> None:
+    entries = [
+        make_entry(f"incoming/{name}/_READY", "marker", class_name=name, target=f"archive/2/{name}/_READY")
+        for name in ("cat", "dog", "eel")
+    ]
+    entries += [
+        make_entry("incoming/cat/1.png", "train", class_name="cat", target="archive/2/cat/1.png"),
+        make_entry("incoming/dog/1.png", "rejected", class_name="dog", target="rejected/2/dog/1.png"),
+        make_entry("archive/1/eel/1.png", "train", class_name="eel", target="archive/1/eel/1.png"),  # it joins
+    ]
+    idle = make_plan("000002", tuple(entries)).idle_markers()
+    assert [entry.key for entry in idle] == ["incoming/dog/_READY", "incoming/eel/_READY"]

@@ -5,6 +5,7 @@ from handlers.torchserve.attempts import (
     LONGEST_PAUSE_SECONDS,
     MOST_ATTEMPTS,
     STARTUP_SECONDS,
+    STEADY_SECONDS,
     WORKER_DEATHS,
     Attempts,
 )
@@ -30,6 +31,16 @@ def test_pauses_grow_and_end() -> None:
     assert not attempts.may_try(2)
     assert "still broken" in attempts.message(2)
     assert "given up" in attempts.message(2)
+
+
+def test_failures_of_different_days_do_not_add_up() -> None:
+    clock = Clock(1000.0)
+    attempts = Attempts(clock)
+    for _ in range(2 * MOST_ATTEMPTS):
+        attempts.failed(2, "late")
+        clock.now += STEADY_SECONDS
+    assert attempts.may_try(2)
+    assert f"1 of {MOST_ATTEMPTS}" in attempts.message(2)
 
 
 def test_failures_of_one_version_say_nothing_of_another_and_another_wish_forgets() -> None:

@@ -14,6 +14,7 @@ from handlers.inference.workers.slot import Slot, socket_of
 from handlers.settings import Settings
 from handlers.sockets import workers_folder
 from handlers.torchserve import reconcile
+from handlers.torchserve.attempts import FIRST_PAUSE_SECONDS
 from handlers.torchserve.in_place import exchange
 from handlers.torchserve.inference_port import ProbeError
 from handlers.torchserve.management import ManagementUnavailableError, RegisteredVersion, Worker
@@ -121,7 +122,7 @@ def published(store: DirectoryStore, tmp_path: Path, number: int) -> None:
 
 
 def test_one_late_answer_does_not_tell_clients_that_nothing_is_learnt(
-    engine: Engine, reconciler: Reconciler, store: DirectoryStore
+    engine: Engine, reconciler: Reconciler, store: DirectoryStore, clock: list[float]
 ) -> None:
     """Version 0 stays registered for a moment after the first version has taken over."""
     pointed(store, 1)
@@ -131,6 +132,11 @@ def test_one_late_answer_does_not_tell_clients_that_nothing_is_learnt(
     engine.late = True
     assert "no answer in time" in reconciler.step().message
     assert engine.default == 1
+    engine.late = False
+    clock[0] += FIRST_PAUSE_SECONDS
+    state = reconciler.step()
+    assert (state.phase, state.served) == ("serving", 1)
+    assert state.message == "", "it is served, whatever it took"
 
 
 def test_that_nothing_is_learnt_is_not_put_into_a_slot(

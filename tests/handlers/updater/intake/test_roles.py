@@ -25,6 +25,14 @@ def candidates(name: str, *contents: str) -> list[UploadedFile]:
     return [uploaded(f"{name}/{i}.png", content, name) for i, content in enumerate(contents)]
 
 
+def archived(name: str, *contents: str) -> list[UploadedFile]:
+    """Images of an update that was refused."""
+    return [
+        replace(file, info=replace(file.info, key=f"archive/000001/{name}/{file.path}"))
+        for file in candidates(name, *contents)
+    ]
+
+
 def decide(files: list[UploadedFile], rules: Rules) -> list[UploadedFile]:
     """Copies with their roles."""
     judged = [replace(file) for file in files]
@@ -137,6 +145,20 @@ NO_IMAGE = "no image"
             "waits waits rejected",
             NO_IMAGE,
             id="one class of a first phase is left",
+        ),
+        pytest.param(
+            [*archived("cat", "a", "b"), uploaded("cat/x.png", "x", "cat", NO_IMAGE), MARKER],
+            {"known": (), "marked": ("cat",)},
+            "waits waits rejected marker",
+            NO_IMAGE,
+            id="what waits lies in the archive",
+        ),
+        pytest.param(
+            [*archived("cat", "a"), *candidates("cat", "b"), MARKER],
+            {"known": (), "marked": ("cat",)},
+            "waits waits waits",
+            "",
+            id="what waits lies in both",
         ),
         pytest.param(
             [uploaded("x.png", "x", None, "directly in incoming/")],
