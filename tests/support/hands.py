@@ -52,6 +52,7 @@ class Keyboard:
 
     def __init__(self, page: Page) -> None:
         self._page = page
+        _take_dialogs(page)
 
     def press(self, control: Locator) -> None:
         self._reach(control)
@@ -84,6 +85,7 @@ class Touch:
 
     def __init__(self, page: Page) -> None:
         self._page = page
+        _take_dialogs(page)
 
     def press(self, control: Locator) -> None:
         control.scroll_into_view_if_needed()
@@ -103,6 +105,13 @@ class Touch:
     def kept(self) -> None:
         width = self._page.evaluate("document.documentElement.scrollWidth")
         assert width <= PHONE["viewport"]["width"], "the page scrolls sideways"
+
+
+def _take_dialogs(page: Page) -> None:
+    """Have dialogs for files given to the test as long as the page is there. If that only begins when one is asked for,
+    the browser may open its own before it hears of it; a second one it does not open then.
+    """
+    page.on("filechooser", lambda _: None)
 
 
 def _dialog(page: Page, ask: Callable[[], None]) -> FileChooser:
