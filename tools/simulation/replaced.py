@@ -221,6 +221,7 @@ def _install_engine() -> None:
     classifier.WorkerSocket = Socket  # type: ignore[assignment,misc]
     classifier.logging = Nothing()  # type: ignore[assignment]  # levels, which are the process's
     classifier.keep_repeated_fields = lambda: None  # type: ignore[assignment]  # there is no TorchServe to change
+    classifier.read_large_pieces = lambda: None  # type: ignore[assignment]  # nor here
     held_versions.VersionModel = Model  # type: ignore[assignment,misc]
     held_versions.give_back_memory = lambda: None  # type: ignore[assignment]
     present["disk"].linked = lambda path: engine_of(path).passes(LATE)
