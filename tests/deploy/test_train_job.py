@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 import yaml
 
+from handlers.stack.ports import free_ports
 from model_store.versions import VersionStore
 from tests.support.published import pointed
 from tests.support.stack import DIGITS
@@ -34,6 +35,8 @@ def mounted(folder: Path, root: Path, endpoint: str, bucket: str) -> Path:
     settings = yaml.safe_load((root / "k8s/base/lucir.yaml").read_text(encoding="utf-8"))
     settings |= {"data": str(folder / "data"), "store": f"s3://{bucket}"}
     settings["s3"] |= {"endpoint": endpoint}
+    (port,) = free_ports(1)  # other tests run beside this one
+    settings["updater"] |= {"port": port}
     settings["serving"] |= {"management_socket": str(folder / "data/run/management.sock")}
     settings |= {"learning": {"preset": "photo"}, "gate": {"max_old_accuracy_loss": 1, "min_new_accuracy": 0}}
     path = folder / "lucir.yaml"
@@ -41,6 +44,7 @@ def mounted(folder: Path, root: Path, endpoint: str, bucket: str) -> Path:
     return path
 
 
+@pytest.mark.timeout(2 * JOB_SECONDS + 100)
 def test_the_job_learns_what_waits_and_ends(root: Path, tmp_path: Path) -> None:
     arguments, variables = learner(root)
     with minio_server(tmp_path / "minio") as server:

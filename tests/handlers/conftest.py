@@ -97,9 +97,9 @@ def launch() -> Iterator[Launch]:
 @pytest.fixture
 def bucket_settings(settings: Settings, monkeypatch: pytest.MonkeyPatch) -> Settings:
     """The bucket of a server that the test starts at this endpoint; the key reaches a process by its environment."""
-    port, minio_port = free_ports(2)
-    values = {"endpoint": f"http://127.0.0.1:{minio_port}", "region": REGION}
+    (port,) = free_ports(1)
+    values = {"endpoint": f"http://127.0.0.1:{port}", "region": REGION}
     for name, value in (values | {"access_key": ACCESS_KEY, "secret_key": SECRET_KEY}).items():
         monkeypatch.setenv(f"LUCIR_S3__{name.upper()}", value)
-    made = changed(settings, updater={"port": port, "lease_seconds": 3})
+    made = changed(settings, updater={"lease_seconds": 3})
     return made.model_copy(update={"store": f"s3://{BUCKET}"})

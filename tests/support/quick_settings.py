@@ -3,6 +3,7 @@
 from pathlib import Path
 
 from handlers.settings import Settings
+from handlers.stack.ports import free_ports
 
 
 def changed(settings: Settings, **sections: dict[str, object]) -> Settings:
@@ -12,11 +13,21 @@ def changed(settings: Settings, **sections: dict[str, object]) -> Settings:
 
 
 def quick_settings(data: Path, **overrides: object) -> Settings:
-    """Folders settle at once, one thread, whatever is learnt passes; ``overrides``: of ``learning.overrides``."""
+    """Folders settle at once, one thread, whatever is learnt passes; ``overrides``: of ``learning.overrides``.
+
+    The port is nobody else's: tests run side by side.
+    """
+    (port,) = free_ports(1)
     return Settings.model_validate(
         {
             "data": data,
-            "updater": {"settle_seconds": 0, "min_images": 4, "poll_seconds": 0.2, "pointer_seconds": 0.2},
+            "updater": {
+                "port": port,
+                "settle_seconds": 0,
+                "min_images": 4,
+                "poll_seconds": 0.2,
+                "pointer_seconds": 0.2,
+            },
             "learning": {
                 "preset": "digits",
                 "overrides": {"cbf": {"enabled": False}, **overrides},

@@ -11,7 +11,6 @@ from moto.server import ThreadedMotoServer
 from handlers.bucket.updates import UpdateRecords
 from handlers.retention.prune import Retention
 from handlers.settings import RetentionSettings, Settings
-from handlers.stack.ports import free_ports
 from model_store.connect import open_store
 from model_store.directory.directory_store import DirectoryStore
 from model_store.objects import ObjectStore
@@ -129,8 +128,7 @@ def test_the_updater_prunes_when_an_update_has_ended(
     settings: Settings, publish: Publish, versions: VersionStore, root: Path, launch: Launch
 ) -> None:
     publish(5, point=False)
-    (port,) = free_ports(1)
-    process = launch(changed(settings, retention={"keep_versions": 3}, updater={"port": port}))
+    process = launch(changed(settings, retention={"keep_versions": 3}))
     for name in ("cat", "dog"):
         (root / "incoming" / name).mkdir(parents=True)
         for number in range(5):

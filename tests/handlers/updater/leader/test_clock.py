@@ -8,7 +8,6 @@ from pathlib import Path
 import pytest
 
 from handlers.settings import Settings
-from handlers.stack.ports import free_ports
 from model_store.directory.directory_store import DirectoryStore
 from model_store.versions import VersionStore
 from tests.handlers.conftest import Drop, Launch
@@ -22,8 +21,7 @@ from tests.support.waiting import wait_for
 def test_jumps_lose_nothing_and_delay_nothing(
     settings: Settings, root: Path, drop: Drop, launch: Launch, tmp_path: Path
 ) -> None:
-    (port,) = free_ports(1)
-    settings = changed(settings, updater={"port": port, "lease_seconds": 3, "settle_seconds": 2})
+    settings = changed(settings, updater={"lease_seconds": 3, "settle_seconds": 2})
     clock = tmp_path / "clock"
 
     def set_clock(wrong_by: timedelta) -> None:

@@ -10,10 +10,8 @@ import pytest
 from handlers.settings import Settings
 from tests.handlers.conftest import Drop
 from tests.support.outcome import ended, hashes, learnt_once
-from tests.support.quick_settings import changed
 from tests.support.updater_process import start, status_of
 from tests.support.waiting import wait_for
-from tools.servers.server import free_port
 
 pytestmark = pytest.mark.slow
 
@@ -52,16 +50,15 @@ def fill(disk: Path) -> Path:
 
 
 def test_a_full_disk_is_waited_out(small_disk: Path, settings: Settings, root: Path, drop: Drop) -> None:
-    quick = changed(settings, updater={"port": free_port()})
-    process = start(quick)
+    process = start(settings)
     try:
-        wait_for(lambda: status_of(quick).get("lease", {}).get("state") == "active", process)
+        wait_for(lambda: status_of(settings).get("lease", {}).get("state") == "active", process)
         drop("zero", 0)
         drop("one", 1, 8)
         filler = fill(small_disk)  # before or in any step: whichever comes next finds no room
         dropped = hashes(root, "incoming", "archive")
         errors = wait_for(
-            lambda: [one for one in status_of(quick)["errors"] if "No space left" in one["message"]], process
+            lambda: [one for one in status_of(settings)["errors"] if "No space left" in one["message"]], process
         )
         assert errors
         assert hashes(root, "incoming", "archive") == dropped

@@ -14,7 +14,6 @@ import pytest
 from handlers.bucket.update_documents import Plan
 from handlers.inference.preprocess import crop
 from handlers.settings import Settings
-from handlers.stack.ports import free_ports
 from handlers.updater.release.evaluate import open_model
 from handlers.updater.workflow.learn_steps import STEPS
 from handlers.updater.workflow.provisional_steps import STEPS as PROVISIONAL_STEPS
@@ -31,16 +30,9 @@ from tests.support.waiting import PATIENCE, wait_for
 pytestmark = pytest.mark.slow
 
 
-@pytest.fixture
-def quick(settings: Settings) -> Settings:
-    """The settings of a process: a free port, no server to wait for."""
-    (port,) = free_ports(1)
-    return changed(settings, updater={"port": port})
-
-
 @pytest.mark.timeout(900)  # three trainings
 def test_drops_become_versions_and_every_byte_stays(
-    quick: Settings,
+    settings: Settings,
     store: DirectoryStore,
     root: Path,
     drop: Drop,
@@ -51,7 +43,7 @@ def test_drops_become_versions_and_every_byte_stays(
     bad = drop("one", 1) / "bad.png"
     bad.write_bytes(b"no image")
     dropped = hashes(root, "incoming")
-    process = launch(quick)
+    process = launch(settings)
     assert wait_for(lambda: ended(root, "000001"), process).result == "published"
     assert hashes(root, "archive", "rejected") == dropped
     assert list(store.list("incoming/")) == []
@@ -85,9 +77,9 @@ def test_drops_become_versions_and_every_byte_stays(
     (answers,) = session.run(["probabilities"], {"images": np.stack(images)})
     assert np.mean(answers.argmax(1) == holdout.labels) == pytest.approx(evaluation.cnn.all)
 
-    listed = httpx.get(f"{quick.updater_url}/api/versions").json()
+    listed = httpx.get(f"{settings.updater_url}/api/versions").json()
     assert [version["version"] for version in listed["versions"]] == [1, 2]
-    metrics = httpx.get(f"{quick.updater_url}/metrics").text
+    metrics = httpx.get(f"{settings.updater_url}/metrics").text
     assert "lucir_current_version 2.0" in metrics
     assert f'lucir_accuracy_ratio{{readout="cnn",scope="all"}} {evaluation.cnn.all}' in metrics
 
@@ -102,53 +94,53 @@ def test_drops_become_versions_and_every_byte_stays(
 
 
 @pytest.mark.timeout(900)  # twenty-one starts of a process
-def test_an_update_survives_a_kill_at_every_step(quick: Settings, root: Path, drop: Drop, launch: Launch) -> None:
+def test_an_update_survives_a_kill_at_every_step(settings: Settings, root: Path, drop: Drop, launch: Launch) -> None:
     drop("zero", 0)
     drop("one", 1, marked=True)
     dropped = hashes(root, "incoming")
     left_out = {name for name, _, _ in PROVISIONAL_STEPS} | {"fall-back"}  # see test_provisional_loop
     for name in [step.name for step in STEPS if step.name not in left_out]:
         for when in ("before", "after"):
-            process = launch(quick, f"{name}:{when}")
+            process = launch(settings, f"{name}:{when}")
             assert process.wait(PATIENCE) == -signal.SIGKILL, (name, when)
             assert hashes(root, "incoming", "archive", "rejected") == dropped, (name, when)
-    process = launch(quick)
-    wait_for(lambda: status_of(quick).get("last_update"), process)
+    process = launch(settings)
+    wait_for(lambda: status_of(settings).get("last_update"), process)
     done = present(ended(root, "000001"))
     assert (done.result, done.version) == ("published", 1)
     assert hashes(root, "archive") == dropped
     assert not (root / "updates" / "000002").exists()
     assert VersionStore(DirectoryStore(root)).numbers() == [1]
-    assert log_of(quick).count("phase learnt") == 1  # nothing that was durable was done again
+    assert log_of(settings).count("phase learnt") == 1  # nothing that was durable was done again
 
 
 def test_a_killed_child_is_started_again_and_dies_with_its_parent(
-    quick: Settings, root: Path, drop: Drop, launch: Launch
+    settings: Settings, root: Path, drop: Drop, launch: Launch
 ) -> None:
     drop("zero", 0)
     drop("one", 1)
-    process = launch(quick)
-    first = hold_child(quick, process)
+    process = launch(settings)
+    first = hold_child(settings, process)
     os.kill(first, signal.SIGKILL)
-    wait_for(lambda: status_of(quick)["errors"], process)
-    second = hold_child(quick, process)
-    errors: list[dict[str, Any]] = status_of(quick)["errors"]
+    wait_for(lambda: status_of(settings)["errors"], process)
+    second = hold_child(settings, process)
+    errors: list[dict[str, Any]] = status_of(settings)["errors"]
     assert any("killed (signal 9)" in error["message"] for error in errors)
     process.kill()
     process.wait()
     while Path(f"/proc/{second}").exists():  # the kernel kills it; its new parent reaps it
         if "State:\tZ" in Path(f"/proc/{second}/status").read_text(encoding="utf-8"):
             break
-    process = launch(quick)
+    process = launch(settings)
     assert wait_for(lambda: ended(root, "000001"), process).result == "published"
     learnt_once(root, 1)
 
 
 def test_a_drop_that_cannot_be_learnt_is_set_aside_and_others_go_on(
-    quick: Settings, root: Path, drop: Drop, launch: Launch
+    settings: Settings, root: Path, drop: Drop, launch: Launch
 ) -> None:
-    diverging = {**quick.learning.overrides, "lr": 1e30, "epochs": 6, "batch_size": 8}
-    broken = changed(quick, learning={"overrides": diverging})
+    diverging = {**settings.learning.overrides, "lr": 1e30, "epochs": 6, "batch_size": 8}
+    broken = changed(settings, learning={"overrides": diverging})
     drop("zero", 0)
     drop("one", 1)
     dropped = hashes(root, "incoming")
@@ -161,17 +153,17 @@ def test_a_drop_that_cannot_be_learnt_is_set_aside_and_others_go_on(
     assert {state["class"] for state in states} == {"zero", "one"}
     end(process)
     # It stays so after a restart, until something in the folders changes.
-    process = launch(quick)
-    wait_for(lambda: len([w for w in status_of(quick).get("waiting", []) if w["state"] == "failed"]) == 2, process)
+    process = launch(settings)
+    wait_for(lambda: len([w for w in status_of(settings).get("waiting", []) if w["state"] == "failed"]) == 2, process)
     for name in ("zero", "one"):
         (root / "incoming" / name / "_READY").touch()
     assert wait_for(lambda: ended(root, "000002"), process).result == "published"
 
 
 def test_a_refused_version_is_kept_and_not_served(
-    quick: Settings, root: Path, store: DirectoryStore, drop: Drop, launch: Launch
+    settings: Settings, root: Path, store: DirectoryStore, drop: Drop, launch: Launch
 ) -> None:
-    strict = changed(quick, gate={"min_new_accuracy": 1.0})
+    strict = changed(settings, gate={"min_new_accuracy": 1.0})
     drop("zero", 8, 20)
     drop("one", 1, 20)
     process = launch(strict)
@@ -186,13 +178,13 @@ def test_a_refused_version_is_kept_and_not_served(
 
 
 def test_the_store_going_away_is_shown_and_survived(
-    quick: Settings, root: Path, tmp_path: Path, launch: Launch
+    settings: Settings, root: Path, tmp_path: Path, launch: Launch
 ) -> None:
-    process = launch(quick)
-    wait_for(lambda: status_of(quick), process)
+    process = launch(settings)
+    wait_for(lambda: status_of(settings), process)
     shutil.move(root, tmp_path / "away")
-    assert "is gone" in wait_for(lambda: status_of(quick)["store"]["error"], process)
-    metrics = httpx.get(f"{quick.updater_url}/metrics").text
+    assert "is gone" in wait_for(lambda: status_of(settings)["store"]["error"], process)
+    metrics = httpx.get(f"{settings.updater_url}/metrics").text
     assert "lucir_store_errors_total 0.0" not in metrics
     shutil.move(tmp_path / "away", root)
-    wait_for(lambda: status_of(quick)["store"]["ok"], process)
+    wait_for(lambda: status_of(settings)["store"]["ok"], process)

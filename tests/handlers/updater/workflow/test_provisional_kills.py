@@ -14,7 +14,6 @@ from handlers.bucket.seen_images import Learnt
 from handlers.bucket.update_documents import Plan
 from handlers.inference.preprocess import crop
 from handlers.settings import Settings
-from handlers.stack.ports import free_ports
 from handlers.torchserve.canary import Canary
 from handlers.updater.release.evaluate import open_model
 from lucir_core.memory.image_blobs import ImageBlobs
@@ -32,9 +31,8 @@ pytestmark = pytest.mark.slow
 
 @pytest.fixture
 def quick(settings: Settings) -> Settings:
-    """A free port, no server to wait for, a provisional version of every drop."""
-    (port,) = free_ports(1)
-    return changed(settings, updater={"port": port}, learning={"imprint_first": True})
+    """No server to wait for, a provisional version of every drop."""
+    return changed(settings, learning={"imprint_first": True})
 
 
 @pytest.mark.timeout(600)  # three trainings
