@@ -8,12 +8,13 @@ import json
 import logging
 import os
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from functools import partial
 from http import HTTPStatus
 from pathlib import Path
 from typing import Any
 
+from handlers.inference.answering import Batch
 from handlers.inference.api_keys import DIGESTS_VARIABLE, WITHOUT_KEY, ApiKeys
 from handlers.inference.repeated_fields import keep_repeated_fields
 from handlers.inference.replies import RawRequest, Reply, encode, error_reply
@@ -98,7 +99,11 @@ class Classifier:
             return [encode({"error": self._nothing_learnt})] * len(data)
         started = time.monotonic()
         requests = [RawRequest(fields, context.get_all_request_header(index)) for index, fields in enumerate(data)]
-        replies = self._newest(served, requests)
+        # A request without a key that is asked for gets 401, and is not looked at.
+        allowed = [self._keys.allow(request.headers) for request in requests]
+        known = [request for request, may in zip(requests, allowed, strict=True) if may]
+        found = iter(self._newest(served, self.held.batch(known)))
+        replies = [next(found) if may else error_reply(401, WITHOUT_KEY) for may in allowed]
         for index, reply in enumerate(replies):
             if reply.status != HTTPStatus.OK:
                 context.set_response_status(reply.status, HTTPStatus(reply.status).phrase, index)
@@ -107,7 +112,8 @@ class Classifier:
         )
         return [reply.body for reply in replies]
 
-    def _newest(self, served: Callable[[], VersionModel], requests: Sequence[RawRequest]) -> list[Reply]:
+    @staticmethod
+    def _newest(served: Callable[[], VersionModel], batch: Batch) -> list[Reply]:
         """Replies by the version that answers when they are there: a client that has seen an answer of a version, by
         whatever worker, gets none of an older one afterwards.
 
@@ -116,17 +122,10 @@ class Classifier:
         try:
             model = served()
             while True:
-                replies = self._answer(model, requests)
+                replies = batch.answers(model)
                 if (newer := served()) is model:
                     return replies
                 model = newer
         except UnusableVersionError as error:
             logger.critical("the version that answers cannot be loaded: %s", error)
             raise SystemExit(1) from error
-
-    def _answer(self, model: VersionModel, requests: Sequence[RawRequest]) -> list[Reply]:
-        """In order; a request without a key that is asked for gets 401, and is not looked at."""
-        allowed = [self._keys.allow(request.headers) for request in requests]
-        known = [request for request, may in zip(requests, allowed, strict=True) if may]
-        found = iter(self.held.answer(model, known))
-        return [next(found) if may else error_reply(401, WITHOUT_KEY) for may in allowed]

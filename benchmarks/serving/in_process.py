@@ -12,6 +12,7 @@ import numpy as np
 
 from handlers.inference.preprocess import Limits
 from handlers.inference.sessions.copy_choice import CopyRules
+from handlers.inference.sessions.headed_session import Inputs
 from handlers.inference.version_model import VersionModel
 
 
@@ -24,7 +25,7 @@ def main() -> None:
     busy = time.process_time()
     begin = time.perf_counter()
     while (now := time.perf_counter()) < begin + seconds:
-        model.classify(np.stack([model.prepare(data, Limits()) for _ in range(batch)]), [5] * batch)
+        model.classify(Inputs(np.stack([model.prepare(data, Limits()) for _ in range(batch)])), [5] * batch)
         took += [time.perf_counter() - now] * batch
     result = {"refused": 0, "took": took, "cpu_seconds": time.process_time() - busy, "seconds": now - begin}
     sys.stdout.write(json.dumps(result) + "\n")

@@ -24,7 +24,8 @@ from PIL import Image
 from benchmarks.result import machine, show
 from benchmarks.serving.made_version import make_version, publish_damaged
 from benchmarks.serving.peers import Peer, ours
-from handlers.torchserve.loop import BUSY_SECONDS, give_way
+from handlers.inference.workers.priority import give_way
+from handlers.torchserve.loop import BUSY_SECONDS
 from handlers.torchserve.reconcile import Reconciler
 from lucir_core.testing import synthetic_images
 from model_store.directory.directory_store import DirectoryStore

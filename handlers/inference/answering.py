@@ -1,7 +1,7 @@
 """From a batch of requests to their answers, each with its own status: what every serving engine does with a model."""
 
 import logging
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any, Final
 
@@ -12,6 +12,7 @@ from handlers.inference import open_inference
 from handlers.inference.preprocess import BadImageError, ImageRules
 from handlers.inference.replies import RawRequest, Reply, encode, error_reply
 from handlers.inference.request import MOST_IMAGES, BadRequestError, Request, read_request
+from handlers.inference.sessions.headed_session import Inputs
 from handlers.inference.sessions.onnx_session import OnnxSession
 from handlers.inference.version_model import Answer, VersionModel
 from handlers.inference.workers.batch_reports import GivenAnswer
@@ -25,41 +26,52 @@ TOGETHER_PIXELS: Final = 4 * 224 * 224
 there on each costs more, up to here less. Measured for networks of 32, 64 and 224 pixels: benchmarks/serving."""
 
 
-def answer_batch(
-    model: VersionModel,
-    requests: Sequence[RawRequest],
-    limits: ImageRules,
-    top_k: int,
-    unsure: UnsureImages = NOTHING_KEPT,
-) -> list[Reply]:
-    """Answer all together, in order. Whatever one request raises ends that request only.
+class Batch:
+    """Requests that are answered together, by one version or by several in turn: what they do alike is done once.
 
     ``unsure`` is offered each image with its answer.
     """
-    asked = [_read(model, raw, limits, top_k) for raw in requests]
+
+    def __init__(
+        self, requests: Sequence[RawRequest], limits: ImageRules, top_k: int, unsure: UnsureImages = NOTHING_KEPT
+    ) -> None:
+        self._requests = requests
+        self._limits = limits
+        self._top_k = top_k
+        self._unsure = unsure
+        self._form: tuple[object, ...] = ()
+        """Of the images that are read: a version that wants others reads them anew."""
+        self._asked: list[_Asked | Reply] = []
+        self._runs: list[tuple[Inputs, Sequence[int]]] = []
+        """What runs together, and for each image how many classes to name."""
+
+    def answers(self, model: VersionModel) -> list[Reply]:
+        """By this version, in order. Whatever one request raises ends that request only."""
+        form = model.resize, model.size, model.interpolation
+        if form != self._form:
+            self._form, self._asked = form, [_read(model, raw, self._limits, self._top_k) for raw in self._requests]
+            self._runs = list(_runs(model, self._asked))
+        found = (answer for inputs, counts in self._runs for answer in model.classify(inputs, counts))
+        replies = []
+        for raw, one in zip(self._requests, self._asked, strict=True):
+            if isinstance(one, _Asked):
+                given = [each if isinstance(each, str) else next(found) for each in one.images]
+                _offer(self._unsure, raw, one.request.images, model.version, given)
+                replies.append(_reply(one.request, model.version, given))
+            else:
+                replies.append(one)
+        return replies
+
+
+def _runs(model: VersionModel, asked: Sequence["_Asked | Reply"]) -> Iterator[tuple[Inputs, Sequence[int]]]:
+    """All usable images and how many classes to name of each, in parts of about the same size."""
     good = [(image, one.request.top_k) for one in asked if isinstance(one, _Asked) for image in one.usable()]
-    found = iter(_classify(model, good))
-    replies = []
-    for raw, one in zip(requests, asked, strict=True):
-        if isinstance(one, _Asked):
-            given = [each if isinstance(each, str) else next(found) for each in one.images]
-            _offer(unsure, raw, one.request.images, model.version, given)
-            replies.append(_reply(one.request, model.version, given))
-        else:
-            replies.append(one)
-    return replies
-
-
-def _classify(model: VersionModel, asked: Sequence[tuple[NDArray[np.uint8], int]]) -> list[Answer]:
-    """The answers to images with how many classes to name, in runs of about the same size."""
     on_gpu = isinstance(model.session, OnnxSession) and model.session.on_gpu
     most = MOST_IMAGES if on_gpu else min(MOST_IMAGES, max(1, TOGETHER_PIXELS // model.size**2))
-    runs = -(-len(asked) // most)
-    answers: list[Answer] = []
-    for run in range(runs):
-        images, counts = zip(*asked[len(asked) * run // runs : len(asked) * (run + 1) // runs], strict=True)
-        answers += model.classify(np.stack(images), counts)
-    return answers
+    parts = -(-len(good) // most)
+    for part in range(parts):
+        images, counts = zip(*good[len(good) * part // parts : len(good) * (part + 1) // parts], strict=True)
+        yield Inputs(np.stack(images)), counts
 
 
 @dataclass(frozen=True, slots=True)

@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 from handlers.inference.preprocess import ImageRules, Interpolation, Limits, crop, decode_square
 from handlers.inference.sessions.chosen_session import Wanted, chosen_session
 from handlers.inference.sessions.copy_choice import NO_COPIES, NOTHING_CHOSEN, QUANTISED_FILE, Choice, CopyRules
+from handlers.inference.sessions.headed_session import Inputs, blank
 from handlers.inference.sessions.onnx_session import Session, UnusableVersionError
 from handlers.inference.sessions.verified_files import VerifiedFiles
 
@@ -105,11 +106,11 @@ class VersionModel:
         """An image file to the input of this version: (size, size, 3). Raises ``BadImageError``."""
         return _prepared(data, limits, self.resize, self.size, self.interpolation)
 
-    def classify(self, images: NDArray[np.uint8], top_k: Sequence[int]) -> list[Answer]:
-        """The ``top_k[i]`` best classes of ``images[i]``. images: (batch, size, size, 3)."""
+    def classify(self, inputs: Inputs, top_k: Sequence[int]) -> list[Answer]:
+        """The ``top_k[i]`` best classes of image ``i``."""
         names = ["probabilities", "cosines", "prototype_cosines"]
         known = ["known"] if self.scores_known else []
-        probabilities, cosines, nearest, *scored = self.session.run([*names, *known], {"images": images})
+        probabilities, cosines, nearest, *scored = self.session.run([*names, *known], inputs)
         familiar = scored[0][:, 0] if scored else nearest.max(axis=1)
         if self.readout == "nme":
             cosines = nearest
@@ -141,10 +142,7 @@ def _prepared(
 def _check(session: Session, version: int, size: int, classes: int) -> None:
     """One blank image: shapes must fit the class list, and the first request must not pay for initialisation."""
     try:
-        outputs = session.run(
-            ["probabilities", "cosines", "prototype_cosines"],
-            {"images": np.zeros((1, size, size, 3), dtype=np.uint8)},
-        )
+        outputs = session.run(["probabilities", "cosines", "prototype_cosines"], blank(size))
     except Exception as error:  # ONNX Runtime's exception classes have no common public base
         raise UnusableVersionError(f"version {version}: the model does not run: {error}") from error
     for output in outputs:

@@ -34,6 +34,9 @@ class Runner(Protocol):
     def answer(self, version: int, requests: Sequence[RawRequest]) -> asyncio.Future[list[Reply]]:
         """The replies, in order. Raises ``ProcessLostError``."""
 
+    def answer_again(self, version: int, requests: int) -> asyncio.Future[list[Reply]]:
+        """The replies of another version to the batch before, of so many. Raises ``ProcessLostError``."""
+
 
 @dataclass(slots=True, eq=False)
 class _Job:
@@ -158,8 +161,10 @@ class Batcher:
         self._queue.extendleft(reversed(others))
         return batch
 
-    def _answer(self, runner: Runner, batch: list[_Job]) -> bool:
-        """Have a batch answered; whether the runner does so, for nobody can while there is no version."""
+    def _answer(self, runner: Runner, batch: list[_Job], *, again: bool = False) -> bool:
+        """Have a batch answered; whether the runner does so, for nobody can while there is no version. ``again``: it
+        has answered this batch just now, with another version.
+        """
         taken = time.perf_counter()
         number = batch[0].version
         version = self._versions.default if number is None else self._versions.known.get(number)
@@ -168,9 +173,20 @@ class Batcher:
             self._deliver(batch, version, [error_reply(503, notice or NOT_YET)] * len(batch), taken)
             return False
         self._running += len(batch)
-        replies = runner.answer(version.number, [job.raw for job in batch])
+        if again:
+            replies = runner.answer_again(version.number, len(batch))
+        else:
+            replies = runner.answer(version.number, [job.raw for job in batch])
         replies.add_done_callback(partial(self._answered, runner, batch, version, taken))
         return True
+
+    def _overtaken(self, batch: list[_Job], version: LoadedVersion) -> bool:
+        """Whether another version took over while this one answered a batch for whichever answers everybody.
+
+        That one answers it, then: a client that has seen an answer of the new version, on whatever connection, gets
+        none of the old one afterwards.
+        """
+        return batch[0].version is None and self._versions.default not in (None, version)
 
     def _answered(
         self,
@@ -182,6 +198,10 @@ class Batcher:
     ) -> None:
         self._running -= len(batch)
         if not self._open:
+            return
+        if replies.exception() is None and self._overtaken(batch, version):
+            if not self._answer(runner, batch, again=True):
+                self._free(runner)
             return
         try:
             self._deliver(batch, version, replies.result(), taken)
@@ -202,16 +222,7 @@ class Batcher:
     def _deliver(
         self, batch: list[_Job], version: LoadedVersion | None, replies: Sequence[Reply], taken: float
     ) -> None:
-        """Hand out the replies.
-
-        A batch that an earlier version answered while another took over runs again: a client that has seen an answer
-        of the new one, on whatever connection, gets none of the old one afterwards.
-        """
-        late = batch[0].version is None and self._versions.default is not version
-        if late and self._versions.default is not None:
-            self._queue.extendleft(reversed(batch))
-            self._wake()
-            return
+        """Hand out the replies."""
         given = [(job, reply) for job, reply in zip(batch, replies, strict=True) if not job.future.done()]
         for job, reply in given:
             job.future.set_result(reply)

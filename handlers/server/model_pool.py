@@ -9,7 +9,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import ExitStack, contextmanager, suppress
+from contextlib import contextmanager, nullcontext, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final, Self
@@ -17,7 +17,7 @@ from typing import Any, Final, Self
 from handlers.backoff import backoff
 from handlers.inference.replies import RawRequest, Reply
 from handlers.inference.sessions.copy_choice import CHOICE_FILE
-from handlers.inference.workers.worker_calls import Classify, Forget, Load, ModelFacts, Result, pack
+from handlers.inference.workers.worker_calls import Again, Classify, Forget, Load, ModelFacts, Result, pack
 from handlers.server.frames import Messages
 from handlers.torchserve.attempts import STARTUP_SECONDS
 
@@ -129,9 +129,18 @@ class PooledProcess:
 
     def answer(self, version: int, requests: Sequence[RawRequest]) -> asyncio.Future[list[Reply]]:
         """The replies to a batch. Raises ``ProcessLostError``: it ended, or took so long that it was ended."""
+        return self._answers(version, lambda: Classify(next(self._numbers), version, requests))
+
+    def answer_again(self, version: int, requests: int) -> asyncio.Future[list[Reply]]:
+        """The replies of another version to the batch before, of so many requests: what both do alike is not done
+        again. Raises as ``answer``.
+        """
+        return self._answers(version, lambda: Again(next(self._numbers), version, requests))
+
+    def _answers(self, version: int, call: Callable[[], Classify | Again]) -> asyncio.Future[list[Reply]]:
         if version not in self._loaded:  # it was started while the others were loading the version
-            return asyncio.ensure_future(self._load_and_answer(version, requests))
-        batch = self._batch = self._call(Classify(next(self._numbers), version, requests))
+            return asyncio.ensure_future(self._load_and_answer(version, call))
+        batch = self._batch = self._call(call())
         loop = asyncio.get_running_loop()
         self._due = loop.time() + self._rules.answer_seconds
         if self._watch is None:
@@ -237,14 +246,14 @@ class PooledProcess:
         self._loaded.add(version)
         return facts
 
-    async def _load_and_answer(self, version: int, requests: Sequence[RawRequest]) -> list[Reply]:
+    async def _load_and_answer(self, version: int, call: Callable[[], Classify | Again]) -> list[Reply]:
         try:
             await self._load(version, self._folders()[version])
         except (LoadError, KeyError) as error:
             raise ProcessLostError(f"it has no version {version}") from error
-        return await self.answer(version, requests)
+        return await self._answers(version, call)
 
-    def _call(self, message: Classify | Load) -> asyncio.Future[Any]:
+    def _call(self, message: Classify | Again | Load) -> asyncio.Future[Any]:
         """Its answer, as soon as it comes. Raises ``ProcessLostError``, ``LoadError``."""
         waiting: asyncio.Future[Any] = asyncio.get_running_loop().create_future()
         if self._transport is None:
@@ -284,30 +293,23 @@ class ModelPool:
                 await task
 
     async def load(self, version: int, folder: Path) -> ModelFacts:
-        """Have every process load a version, half of them at a time while the others answer. Raises ``LoadError``.
+        """Have every process load a version, beside what it answers. Raises ``LoadError``.
 
-        Where no copy of such a network has been chosen here yet, the first one does so alone: the others need not.
+        Where no copy of such a network has been chosen here yet, the first one does so alone, and rests meanwhile if
+        another answers: what it measures is not disturbed, and the others need not measure.
         """
+        first, *others = self.processes
         chosen = any(folder.parent.glob(f"*/{CHOICE_FILE}"))
-        facts: list[ModelFacts] = []
         try:
-            for together in self._groups(chosen):
-                with ExitStack() as resting:
-                    if any(process.serves for process in self.processes if process not in together):
-                        for process in together:
-                            resting.enter_context(process.rest())
-                    facts += await asyncio.gather(*(process.load(version, folder) for process in together))
+            if chosen:
+                facts, *_ = await asyncio.gather(*(process.load(version, folder) for process in self.processes))
+                return facts
+            with first.rest() if any(process.serves for process in others) else nullcontext():
+                facts = await first.load(version, folder)
+            await asyncio.gather(*(process.load(version, folder) for process in others))
         except ProcessLostError as error:
             raise LoadError(f"version {version} was not loaded: {error}") from error
-        return facts[0]
-
-    def _groups(self, chosen: bool) -> list[tuple[PooledProcess, ...]]:
-        """Those that load together: all, while nobody is answered; the first one alone, unless a copy is chosen."""
-        count = len(self.processes)
-        cuts = {0, count} | (set() if chosen else {1})
-        if any(process.serves for process in self.processes):
-            cuts.add((count + 1) // 2)
-        return [self.processes[begin:end] for begin, end in itertools.pairwise(sorted(cuts))]
+        return facts
 
     def forget(self, version: int) -> None:
         """Let every process drop a version."""

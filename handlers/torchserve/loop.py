@@ -1,12 +1,11 @@
 """A thread that keeps a TorchServe at the pointer's version: the same in the updater and in a follower."""
 
 import logging
-import os
-import sys
 import threading
 from random import SystemRandom
 from typing import Final, Protocol
 
+from handlers.inference.workers.priority import give_way
 from handlers.settings import Settings
 from handlers.torchserve.outcome import ServingState, SwapResult
 from handlers.torchserve.reconcile import Reconciler
@@ -18,8 +17,6 @@ logger = logging.getLogger(__name__)
 BUSY_SECONDS: Final = {"torchserve": 0.2, "uvicorn": 0.03}
 """Pause between steps while something is under way, by engine: our own server has a version in a moment."""
 ERROR_PAUSE: Final = 5.0
-NICE: Final = 5
-"""Priority of whoever brings a version up: its hashes and its questions must not keep clients waiting."""
 JITTER: Final = (0.75, 1.25)
 """Random factor on the polling interval, so that replicas started together do not poll together."""
 
@@ -88,10 +85,3 @@ class ReconcileLoop:
         pause = self._pointer_seconds * self._random.uniform(*JITTER)
         busy = BUSY_SECONDS[self._settings.serving.engine]
         return min(pause, busy) if state.busy and state.phase != "unreachable" else pause
-
-
-def give_way() -> None:
-    """From now on whoever answers goes before this thread: on Linux a priority is a thread's own."""
-    if sys.platform == "linux":
-        thread = threading.get_native_id()
-        os.setpriority(os.PRIO_PROCESS, thread, max(NICE, os.getpriority(os.PRIO_PROCESS, thread)))

@@ -4,7 +4,7 @@ import asyncio
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
-from handlers.inference.answering import NOTHING_KEPT, answer_batch
+from handlers.inference.answering import NOTHING_KEPT, Batch
 from handlers.inference.preprocess import Limits
 from handlers.inference.replies import RawRequest, Reply
 from handlers.inference.version_model import VersionModel
@@ -18,6 +18,7 @@ class InThread:
     def __init__(self, limits: Limits | None = None, unsure: UnsureImages = NOTHING_KEPT) -> None:
         self._limits = limits or Limits()
         self._unsure = unsure
+        self._batch = Batch((), self._limits, 5)
         self.models: dict[int, VersionModel] = {}
         self.before: Callable[[], None] = lambda: None
         """Called in the thread of a batch, before it is answered."""
@@ -30,9 +31,16 @@ class InThread:
     def answer(self, version: int, requests: Sequence[RawRequest]) -> asyncio.Future[list[Reply]]:
         """As the model says."""
 
+        self._batch = Batch(requests, self._limits, 5, self._unsure)
+        return self.answer_again(version, len(requests))
+
+    def answer_again(self, version: int, _: int) -> asyncio.Future[list[Reply]]:
+        """The batch before."""
+        batch = self._batch
+
         def run() -> list[Reply]:
             self.before()
-            return answer_batch(self.models[version], requests, self._limits, 5, unsure=self._unsure)
+            return batch.answers(self.models[version])
 
         return asyncio.ensure_future(asyncio.to_thread(run))
 

@@ -64,6 +64,8 @@ class Model:
 
     version: int
     content: str
+    session: None = None
+    """Nothing runs."""
 
     @classmethod
     def load(cls, folder: Path, **_: object) -> "Model":
@@ -153,12 +155,24 @@ class Held(HeldVersions):
             raise UnusableVersionError(f"version {number} cannot be loaded here")
         return super().load(folder, number)
 
-    def answer(self, model: Any, requests: Sequence[RawRequest]) -> list[Reply]:
+    def batch(self, requests: Sequence[RawRequest]) -> Any:
+        """What it answers takes its time, too."""
+        return Asked(self.worker, len(requests))
+
+
+class Asked:
+    """``answering.Batch``: so many requests, of which nobody reads more than which version answered."""
+
+    def __init__(self, worker: SimulatedWorker, requests: int) -> None:
+        self._worker = worker
+        self._requests = requests
+
+    def answers(self, model: Any) -> list[Reply]:
         """Which version that is."""
-        self.worker.engine.passes(ANSWERING)
-        if self.worker.ended:
+        self._worker.engine.passes(ANSWERING)
+        if self._worker.ended:
             raise WorkerEndedError
-        return [Reply(200, encode({"model_version": model.version, "content": model.content}))] * len(requests)
+        return [Reply(200, encode({"model_version": model.version, "content": model.content}))] * self._requests
 
 
 class Socket:

@@ -80,13 +80,17 @@ def _remembered(wanted: Wanted) -> tuple[Choice, Session] | None:
 
 
 def _inherited(wanted: Wanted) -> tuple[Choice, Session] | None:
-    """The copy that was chosen for such a network, where it agrees with what this one answered when it was evaluated.
-
-    It needs no second look at its speed, nor the published network beside it.
+    """What was chosen for such a network: itself, or a copy that agrees with what this one answered when it was
+    evaluated. It needs no second look at its speed, nor the published network beside it.
     """
     alike = chosen_alike(wanted.folder, wanted.rules, wanted.threads, wanted.family)
-    if alike is None or alike.copy == PUBLISHED:
+    if alike is None:
         return None
+    if alike.copy == PUBLISHED:
+        if not alike.by_speed:
+            return None
+        wanted.remember(alike)
+        return alike, published_session(wanted.files, wanted.threads)
     copy = copies_of(wanted.files, wanted.threads, alike.copy).get(alike.copy)
     canary = CanaryImages.read(wanted.folder, wanted.prepare)
     if copy is None or canary is None or canary.answers is None:

@@ -19,6 +19,8 @@ logger = logging.getLogger(__name__)
 
 PUBLISHED: Final = "fp32"
 """The network itself, as ONNX Runtime computes it."""
+NOT_FASTER: Final = "not faster here"
+"""Why most copies are refused: it is so for all networks that differ in their numbers only."""
 QUANTISED_FILE: Final = "model.int8.onnx"
 CHOICE_FILE: Final = "serving_copy.json"
 """What was measured here of the version in the same folder."""
@@ -72,6 +74,11 @@ class Choice:
     """Times as fast as the published network."""
     images: int = 0
     measured: tuple[MeasuredCopy, ...] = ()
+
+    @property
+    def by_speed(self) -> bool:
+        """Whether it holds for every network that is computed in the same time: no copy was refused for its answers."""
+        return all(each.refused in ("", NOT_FASTER) for each in self.measured)
 
     @property
     def change(self) -> float:

@@ -6,9 +6,11 @@ a swap to the next costs a head, some milliseconds.
 
 import threading
 from collections.abc import Callable, Mapping, Sequence
+from functools import lru_cache
 from typing import Any, Final
-from weakref import WeakValueDictionary
+from weakref import WeakKeyDictionary, WeakValueDictionary
 
+import numpy as np
 from numpy.typing import NDArray
 
 from handlers.inference.sessions.onnx_session import OnnxSession, Session, UnusableVersionError
@@ -18,6 +20,23 @@ MODEL_FILE: Final = "model.onnx"
 HEAD_FILE: Final = "head.onnx"
 BACKBONE: Final = "backbone"
 """The property of a head that tells which backbone it is made for."""
+
+
+class Inputs(dict[str, NDArray[Any]]):
+    """images (batch, size, size, 3), and what backbones have made of them: another head on one of them needs no more.
+
+    Whoever measures how long a network takes gives it new ones each time.
+    """
+
+    def __init__(self, images: NDArray[np.uint8]) -> None:
+        super().__init__(images=images)
+        self.made: WeakKeyDictionary[Session, dict[str, NDArray[Any]]] = WeakKeyDictionary()
+
+
+@lru_cache(maxsize=8)
+def blank(size: int) -> Inputs:
+    """One black image: what a backbone makes of it is known when its next head is tried."""
+    return Inputs(np.zeros((1, size, size, 3), np.uint8))
 
 
 class HeadedSession:
@@ -30,11 +49,18 @@ class HeadedSession:
 
     def run(self, names: Sequence[str], feed: Mapping[str, NDArray[Any]]) -> list[NDArray[Any]]:
         """These outputs, of inputs by name."""
-        given = tuple(self._head.inputs)
-        known = dict(zip(given, self.backbone.run(given, feed), strict=True))
-        made = [name for name in names if name not in known]
-        known |= dict(zip(made, self._head.run(made, known), strict=True))
+        made = feed.made.setdefault(self.backbone, {}) if isinstance(feed, Inputs) else {}
+        if missing := [name for name in self._head.inputs if name not in made]:
+            made |= dict(zip(missing, self.backbone.run(missing, feed), strict=True))
+        given = {name: made[name] for name in self._head.inputs}
+        wanted = [name for name in names if name not in given]
+        known = given | dict(zip(wanted, self._head.run(wanted, given), strict=True))
         return [known[name] for name in names]
+
+
+def backbone_of(session: Session) -> Session:
+    """What several sessions may have in common; a network that is loaded in whole has only itself."""
+    return session.backbone if isinstance(session, HeadedSession) else session
 
 
 _backbones: Final[WeakValueDictionary[tuple[str, str, int], Session]] = WeakValueDictionary()
@@ -43,12 +69,10 @@ _loading: Final = threading.Lock()
 
 
 def published_session(files: VerifiedFiles, threads: int, gpu: int | None = None) -> Session:
-    """The network as it was published, in whole or on a backbone that is here. ``gpu``: the number of a CUDA device,
-    for which it is loaded in whole. Raises ``UnusableVersionError``.
-    """
+    """The network as it was published. ``gpu``: the number of a CUDA device. Raises ``UnusableVersionError``."""
     if gpu is not None or not files.has(HEAD_FILE):
         return OnnxSession(files.verified(MODEL_FILE), threads, gpu)
-    return _session(files, "fp32", threads, lambda: OnnxSession(files.verified(MODEL_FILE), threads), divided=False)
+    return _session(files, "fp32", threads, lambda: OnnxSession(files.verified(MODEL_FILE), threads))
 
 
 def divided_session(files: VerifiedFiles, copy: str, threads: int, whole: Callable[[], Session]) -> Session:
@@ -58,19 +82,14 @@ def divided_session(files: VerifiedFiles, copy: str, threads: int, whole: Callab
     """
     if not files.has(HEAD_FILE):
         return whole()
-    return _session(files, copy, threads, whole, divided=True)
+    return _session(files, copy, threads, whole)
 
 
-def _session(files: VerifiedFiles, copy: str, threads: int, whole: Callable[[], Session], *, divided: bool) -> Session:
-    """``divided``: also where the network is loaded for this head, which is a part of it."""
+def _session(files: VerifiedFiles, copy: str, threads: int, whole: Callable[[], Session]) -> Session:
     head = OnnxSession(files.verified(HEAD_FILE), threads)
     key = head.property(BACKBONE), copy, threads
     if not key[0]:
         raise UnusableVersionError(f"{HEAD_FILE} does not say which backbone it is made for")
     with _loading:
-        backbone = _backbones.get(key)
-        if backbone is None:
-            backbone = _backbones[key] = whole()
-            if not divided:
-                return backbone
+        backbone = _backbones.get(key) or _backbones.setdefault(key, whole())
     return HeadedSession(backbone, head)

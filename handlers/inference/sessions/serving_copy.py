@@ -13,7 +13,14 @@ import numpy as np
 from numpy.typing import NDArray
 
 from handlers.inference.sessions.canary_images import COMPARED
-from handlers.inference.sessions.copy_choice import PUBLISHED, QUANTISED_FILE, Choice, CopyRules, MeasuredCopy
+from handlers.inference.sessions.copy_choice import (
+    NOT_FASTER,
+    PUBLISHED,
+    QUANTISED_FILE,
+    Choice,
+    CopyRules,
+    MeasuredCopy,
+)
 from handlers.inference.sessions.headed_session import MODEL_FILE, divided_session
 from handlers.inference.sessions.onnx_session import OnnxSession, Session
 from handlers.inference.sessions.openvino_session import Bfloat16Session, why_no_bfloat16
@@ -58,7 +65,7 @@ def choose(
             logger.warning("the copy %s cannot be used", name, exc_info=error)
             found = MeasuredCopy(name, refused=(str(error) or type(error).__name__).splitlines()[0][:300])
         if not found.refused and own.cost < GAIN * found.cost:
-            found = replace(found, refused="not faster here")
+            found = replace(found, refused=NOT_FASTER)
         measured.append(found)
         if not found.refused and own.cost >= ENOUGH * found.cost:
             break  # each further one costs memory and, while others wait for the version, time

@@ -9,14 +9,25 @@ from collections.abc import Collection, Sequence
 from pathlib import Path
 from typing import Final
 
-from handlers.inference.answering import answer_batch
+from handlers.inference.answering import Batch
 from handlers.inference.open_inference import MODEL_NAME
 from handlers.inference.replies import RawRequest, Reply, error_reply
+from handlers.inference.sessions.headed_session import backbone_of
 from handlers.inference.sessions.onnx_session import UnusableVersionError
 from handlers.inference.version_model import VersionModel
+from handlers.inference.workers.priority import give_way
 from handlers.inference.workers.slot import Slot
 from handlers.inference.workers.worker import WorkerOptions
-from handlers.inference.workers.worker_calls import Classify, Forget, Load, ModelFacts, Result, pack, read_message
+from handlers.inference.workers.worker_calls import (
+    Again,
+    Classify,
+    Forget,
+    Load,
+    ModelFacts,
+    Result,
+    pack,
+    read_message,
+)
 from handlers.labelling.unsure_images import UnsureImages
 
 logger = logging.getLogger(__name__)
@@ -42,8 +53,10 @@ class HeldVersions:
         model = VersionModel.load(folder, threads=options.threads, gpu=self._gpu, rules=options.rules)
         if number is not None and model.version != number:
             raise UnusableVersionError(f"{folder} holds version {model.version} instead of {number}")
+        known = {backbone_of(held.session) for held in list(self._models.values())}
         self._models[model.version] = model
-        give_back_memory()
+        if backbone_of(model.session) not in known:
+            give_back_memory()  # not for a head: who answers meanwhile would miss that memory in its next batch
         return model
 
     def get(self, number: int) -> VersionModel | None:
@@ -66,9 +79,9 @@ class HeldVersions:
         for number in self._models.keys() - set(numbers):
             self.forget(number)
 
-    def answer(self, model: VersionModel, requests: Sequence[RawRequest]) -> list[Reply]:
-        """The replies to a batch, in order."""
-        return answer_batch(model, requests, self._options.limits, self._options.top_k, unsure=self._unsure)
+    def batch(self, requests: Sequence[RawRequest]) -> Batch:
+        """What any of them answers."""
+        return Batch(requests, self._options.limits, self._options.top_k, self._unsure)
 
 
 class Calls:
@@ -86,6 +99,8 @@ class Calls:
         """Threads that load, or did so."""
         self.asked: set[int] = set()
         """Versions that the caller wants to be held."""
+        self._batch = held.batch(())
+        """What was to be answered last."""
 
     def run(self) -> None:
         """Until the other end is closed. Raises ``OSError`` when that happens before it has an answer."""
@@ -93,7 +108,10 @@ class Calls:
             while (call := read_message(calls)) is not None:
                 match call:
                     case Classify():
-                        self._send(Result(call.call, self._classify(call)))
+                        self._batch = self._held.batch(call.requests)
+                        self._send(Result(call.call, self._answers(call.version, len(call.requests))))
+                    case Again():
+                        self._send(Result(call.call, self._answers(call.version, call.requests)))
                     case Load():
                         self.asked.add(call.version)
                         self.loading = [thread for thread in self.loading if thread.is_alive()]
@@ -107,17 +125,18 @@ class Calls:
         with self._sending:
             self._connection.sendall(pack(result))
 
-    def _classify(self, call: Classify) -> list[Reply]:
+    def _answers(self, version: int, requests: int) -> list[Reply]:
         try:
-            model = self._held.get(call.version)
+            model = self._held.get(version)
             if model is None:
-                raise LookupError(f"version {call.version} is not loaded")
-            return self._held.answer(model, call.requests)
+                raise LookupError(f"version {version} is not loaded")
+            return self._batch.answers(model)
         except Exception:  # the process must go on; nobody is left without an answer
-            logger.exception("a batch failed", extra={"version": call.version, "requests": len(call.requests)})
-            return [error_reply(500, "internal error; the server's log has the details")] * len(call.requests)
+            logger.exception("a batch failed", extra={"version": version, "requests": requests})
+            return [error_reply(500, "internal error; the server's log has the details")] * requests
 
     def _load(self, call: Load) -> None:
+        give_way()
         try:
             model = self._held.load(self._models / call.folder, call.version)
         except Exception as error:  # whatever it is, this version must not serve, and the others go on

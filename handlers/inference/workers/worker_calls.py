@@ -22,6 +22,14 @@ class Classify(NamedTuple):
     requests: Sequence[RawRequest]
 
 
+class Again(NamedTuple):
+    """Answer the requests of the last ``Classify``, so many, with another version; the result is as there."""
+
+    call: int
+    version: int
+    requests: int
+
+
 class Load(NamedTuple):
     """Load the version in a folder beside those that answer; the result is a ``ModelFacts``."""
 
@@ -54,7 +62,7 @@ class ModelFacts(NamedTuple):
     interpolation: str
 
 
-def pack(message: Classify | Load | Forget | Result) -> bytes:
+def pack(message: Classify | Again | Load | Forget | Result) -> bytes:
     """A message as it is sent."""
     data = pickle.dumps(message, pickle.HIGHEST_PROTOCOL)
     return LENGTH.pack(len(data)) + data

@@ -8,6 +8,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 from handlers.inference.workers.held_versions import Calls, HeldVersions
+from handlers.inference.workers.priority import give_way
 from handlers.inference.workers.slot import socket_of
 
 logger = logging.getLogger(__name__)
@@ -51,6 +52,7 @@ class WorkerSocket:
 
     def _serve(self, connection: socket.socket) -> None:
         """One caller. When it goes, so do versions that nobody is answered with and no other caller asked for."""
+        give_way()
         calls = Calls(connection, self._held, self._models)
         with self._lock:
             self._callers.append(calls)

@@ -15,6 +15,7 @@ from PIL import Image
 
 from handlers.export.export_version import export_version
 from handlers.inference.preprocess import Limits
+from handlers.inference.sessions.headed_session import Inputs
 from handlers.inference.version_model import Answer, VersionModel
 from model_store.directory.directory_store import DirectoryStore
 from model_store.objects import StoreError
@@ -56,7 +57,7 @@ def image(tmp_path: Path) -> Path:
 
 def of_service(image: Path) -> Answer:
     model = VersionModel.load(OLD / "versions" / str(VERSION))
-    return model.classify(model.prepare(image.read_bytes(), Limits())[None], [5])[0]
+    return model.classify(Inputs(model.prepare(image.read_bytes(), Limits())[None]), [5])[0]
 
 
 def check_same(found: dict[str, Any], image: Path, tolerance: float) -> None:

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from handlers.inference.answering import answer_batch
+from handlers.inference.answering import Batch
 from handlers.inference.preprocess import Limits
 from handlers.inference.replies import RawRequest
 from handlers.inference.sessions.onnx_session import OnnxSession
@@ -46,12 +46,12 @@ def test_large_images_run_in_smaller_parts_of_a_batch(
     counted = Counted(model.session)
     names = [list(COLOURS)[number % len(COLOURS)] for number in range(count)]
     requests = [RawRequest({"body": make_image(name)}, {}) for name in names]
-    replies = answer_batch(replace(model, session=counted), requests, Limits(), 1)
+    replies = Batch(requests, Limits(), 1).answers(replace(model, session=counted))
     assert counted.runs == runs
     assert [json.loads(reply.body)["predictions"][0]["class"] for reply in replies] == names
 
 
 def test_a_batch_without_an_image_runs_nothing(tmp_path: Path, make_version: MakeVersion) -> None:
     model = VersionModel.load(make_version(tmp_path))
-    replies = answer_batch(model, [RawRequest({"body": np.zeros(9, np.uint8).tobytes()}, {})], Limits(), 1)
+    replies = Batch([RawRequest({"body": np.zeros(9, np.uint8).tobytes()}, {})], Limits(), 1).answers(model)
     assert [reply.status for reply in replies] == [400]

@@ -12,6 +12,7 @@ from PIL import Image
 
 from handlers import classifier
 from handlers.classifier import Classifier
+from handlers.inference.sessions.headed_session import Inputs
 from handlers.inference.version_model import UnusableVersionError, VersionModel
 from handlers.inference.workers.worker import NOTHING_LEARNT_FILE
 from tests.handlers.inference.conftest import Classify
@@ -172,9 +173,9 @@ def test_gpu_that_is_not_there_means_cpu(
 def test_batch_equals_single(tmp_path: Path, make_version: MakeVersion) -> None:
     model = VersionModel.load(make_version(tmp_path))
     images = np.random.default_rng(0).integers(0, 256, (5, 16, 16, 3), dtype=np.uint8)
-    together = model.classify(images, [3] * 5)
+    together = model.classify(Inputs(images), [3] * 5)
     for image, answer in zip(images, together, strict=True):
-        (single,) = model.classify(image[None], [3])
+        (single,) = model.classify(Inputs(image[None]), [3])
         assert [p.name for p in single.predictions] == [p.name for p in answer.predictions]
         alone, among = ([p.cosine for p in one.predictions] for one in (single, answer))
         np.testing.assert_allclose(alone, among, atol=1e-5)

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from handlers.inference.answering import answer_batch
+from handlers.inference.answering import Batch
 from handlers.inference.preprocess import Limits
 from handlers.inference.replies import RawRequest
 from handlers.inference.version_model import VersionModel
@@ -116,7 +116,7 @@ def test_each_image_of_a_batch_has_its_own_answer(
     unsure = UnsureImages(UnsureRules(tmp_path / "unsure", images=5, below=1.0))
     model = VersionModel.load(make_version(tmp_path / "1"))
     form = {"a": make_image("rot"), "b": b"no image", "c": make_image("青")}
-    answer_batch(model, [RawRequest(form, {}), RawRequest({"body": b"x"}, {})], Limits(), 3, unsure=unsure)
+    Batch([RawRequest(form, {}), RawRequest({"body": b"x"}, {})], Limits(), 3, unsure).answers(model)
     assert {(one.guess.class_name, unsure.data(one.id)) for one in unsure.newest(9)} == {
         ("rot", form["a"]),
         ("青", form["c"]),

@@ -12,6 +12,7 @@ import psutil
 import pytest
 
 from handlers.inference.replies import RawRequest, Reply
+from handlers.inference.sessions.copy_choice import CHOICE_FILE
 from handlers.inference.traffic_metrics import TrafficMetrics
 from handlers.inference.workers.held_versions import give_back_memory
 from handlers.inference.workers.worker import WorkerOptions
@@ -73,9 +74,35 @@ def test_a_process_answers_is_replaced_and_ended_when_it_is_stuck(
             assert best((await process.answer(1, requests_of(make_image("rot"))))[0]) == "rot"
             folders[2] = tmp_path / "lucir-2"  # it became ready while this process was starting
             assert best((await process.answer(2, requests_of(make_image("rot"))))[0]) == "rot"
+            assert best((await process.answer_again(1, 1))[0]) == "rot"
             pool.forget(1)
+            answers = await asyncio.gather(process.answer(2, requests_of(make_image("grün"), b"no image")))
+            assert [reply.status for reply in answers[0]] == [200, 400]
+            again = await process.answer_again(2, 2)
+            assert (best(again[0]), again[1].status) == ("grün", 400)
 
     asyncio.run(story())
+
+
+def test_a_batch_that_another_version_overtakes_is_answered_by_that_one_and_read_once(
+    tmp_path: Path, make_version: MakeVersion, make_image: MakeImage
+) -> None:
+    async def story() -> tuple[int, list[int]]:
+        models = Fragile(b"")
+        versions = models.known(
+            {number: make_version(tmp_path / f"lucir-{number}", number) for number in (2, 1)},
+            tmp_path / "answering.json",
+        )
+        models.before = lambda: versions.make_default(versions.known[2])
+        batcher = Batcher(versions, BatchRules(8, 50), TrafficMetrics(), [models])
+        waiting = [batcher.submit(requests_of(make_image())[0], None) for _ in range(2)]
+        batcher.start()
+        replies = await asyncio.wait_for(asyncio.gather(*waiting), PATIENCE)
+        batcher.stop()
+        (version,) = {json.loads(reply.body)["model_version"] for reply in replies}
+        return version, models.batches
+
+    assert asyncio.run(story()) == (2, [2])
 
 
 def test_a_process_that_never_comes_up_does_not_hold_up_a_version_for_ever(
@@ -89,10 +116,17 @@ def test_a_process_that_never_comes_up_does_not_hold_up_a_version_for_ever(
     asyncio.run(story())
 
 
-@pytest.mark.parametrize("processes", [1, 2])
-def test_a_process_that_loads_a_version_rests_while_another_answers(
-    tmp_path: Path, make_version: MakeVersion, processes: int
+@pytest.mark.parametrize(
+    ("processes", "chosen", "resting"),
+    [(1, False, set()), (2, False, {(False, True)}), (2, True, set())],
+)
+def test_a_process_that_chooses_a_copy_rests_while_another_answers(
+    tmp_path: Path, make_version: MakeVersion, processes: int, chosen: bool, resting: set[tuple[bool, ...]]
 ) -> None:
+    if chosen:
+        (tmp_path / "lucir-0").mkdir()
+        (tmp_path / "lucir-0" / CHOICE_FILE).touch()
+
     async def story() -> set[tuple[bool, ...]]:
         async with pool_of(processes, {1: make_version(tmp_path / "lucir-1", 1)}) as pool:
             for process in pool.processes:
@@ -109,7 +143,6 @@ def test_a_process_that_loads_a_version_rests_while_another_answers(
                 await asyncio.wait_for(process.ready(), PATIENCE)
             return seen
 
-    resting = {(False, True), (True, False)} if processes == 2 else set()
     assert asyncio.run(story()) - {(True,) * processes} == resting
 
 

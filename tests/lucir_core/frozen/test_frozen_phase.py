@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 import torch
 
+from handlers.inference.sessions.headed_session import Inputs
 from handlers.inference.version_model import VersionModel
 from lucir_core.config.phase_config import PhaseConfig, load_preset
 from lucir_core.edit.edit_state import forget_images, merge_classes, remove_class, rename_class
@@ -196,6 +197,6 @@ def test_an_answer_is_unknown_by_the_served_score(data: PhaseData, at_once: Lear
         "calibration": {"known_cosine": float(np.median(known))},
     }
     (tmp_path / "manifest.json").write_text(json.dumps(facts), encoding="utf-8")
-    answers = VersionModel.load(tmp_path).classify(data.images, [1] * len(data.images))
+    answers = VersionModel.load(tmp_path).classify(Inputs(data.images), [1] * len(data.images))
     np.testing.assert_allclose([answer.unknown_score for answer in answers], 1.0 - known[:, 0], atol=1e-5)
     assert [answer.unknown for answer in answers].count(True) == len(data.images) // 2

@@ -8,6 +8,7 @@ import pytest
 from PIL import Image
 
 from handlers.bucket.update_documents import Done
+from handlers.inference.sessions.headed_session import Inputs
 from handlers.inference.version_model import VersionModel
 from handlers.settings import Settings
 from model_store.directory.directory_store import DirectoryStore
@@ -38,7 +39,7 @@ def test_its_version_is_verified_and_answers(old: Path) -> None:
     assert model.classes == NAMES
     images = [Image.open(path).convert("RGB") for path in sorted((old / "archive").rglob("*.png"))]
     batch = np.stack([np.asarray(image.resize((model.size, model.size))) for image in images])
-    answers = model.classify(batch, [len(NAMES)] * len(batch))
+    answers = model.classify(Inputs(batch), [len(NAMES)] * len(batch))
     assert len(answers) == 48
     assert all({one.name for one in answer.predictions} == set(NAMES) for answer in answers)
 
