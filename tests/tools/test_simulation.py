@@ -244,6 +244,26 @@ def test_what_a_replica_answers(
 
 
 @pytest.mark.parametrize(
+    ("begun_after", "given", "broken"),
+    [(2, 2, False), (2, 1, True), (1, 1, False), (1, 3, True), (0, 0, False), (0, 1, False), (2, 0, True)],
+)
+def test_a_request_that_other_workers_overtook_is_answered_as_when_it_began(
+    bucket: Bucket, invariants: Invariants, begun_after: int, given: int, broken: bool
+) -> None:
+    content, begun = hashlib.sha256(b'[0, 0, ""]').hexdigest(), {0: invariants.answered_last("one")}
+    for number in (1, 2):
+        published(bucket, number)
+        pointed(bucket, number)
+        invariants.answered("one", number, content)
+        begun[number] = invariants.answered_last("one")
+    invariants.answered("one", given, content if given else "", begun[begun_after])
+    assert (invariants.broken is not None) == broken
+    invariants.broken = None
+    invariants.answered("one", 2, content)
+    assert invariants.broken is None  # nor is it forgotten what was answered last
+
+
+@pytest.mark.parametrize(
     ("before", "then", "broken"),
     [(1, 1, False), (1, 0, True), (None, 1, False), (None, 0, False), (0, 0, False), (1, 3, True)],
 )

@@ -159,7 +159,8 @@ class SimulatedEngine:
 
     def answer(self, address: int | None = None) -> Given | None:
         """One request, at the address of a registration or at everybody's; None where it is lost."""
-        one = self._registered.get(address or self._default or 0)
+        number, before = address or self._default or 0, self._invariants.answered_last(self._name)
+        one = self._registered.get(number)
         ready = [worker for worker in one.workers if worker.ready] if one is not None else []
         if not ready:
             return None
@@ -171,7 +172,8 @@ class SimulatedEngine:
             self._invariants.lost(f"{self._name}: {error.__cause__}")
             return None
         if address is None:
-            self._invariants.answered(self._name, given.version, given.content)
+            overtaken = before if self._default != number else None
+            self._invariants.answered(self._name, given.version, given.content, overtaken)
         return given
 
     def everybody(self) -> int | None:

@@ -67,11 +67,21 @@ class Invariants:
         """The version that the pointer names; 0 where it has named none."""
         return self.pointed[-1] if self.pointed else 0
 
-    def answered(self, name: str, version: int, content: str) -> None:
-        """A replica answers a request with a version of that content; 0: it says that nothing is learnt yet."""
-        last, position = self._answered.get(name, (0, 0))
+    def answered_last(self, name: str) -> tuple[int, int]:
+        """The version that a replica answered last, and its place in the order of the pointer's."""
+        return self._answered.get(name, (0, 0))
+
+    def answered(self, name: str, version: int, content: str, overtaken: tuple[int, int] | None = None) -> None:
+        """A replica answers a request with a version of that content; 0: it says that nothing is learnt yet.
+
+        ``overtaken``: what ``answered_last`` was when the request came, if workers of another registration have taken
+        over meanwhile. TorchServe leaves a request to those that began it, so what they answered then may come still.
+        """
+        last, position = self.answered_last(name)
         if version != last:
             place = next((i for i in range(position, len(self.pointed)) if self.pointed[i] == version), None)
+            if place is None and overtaken is not None and version in (overtaken[0], *self.pointed[overtaken[1] :]):
+                return
             if place is None:
                 self._break(f"{name} went back to version {version}: the pointer named {self.pointed[position:]} since")
                 return
@@ -83,7 +93,7 @@ class Invariants:
         """A version does not work at a replica, which answered with another one before: that may be back, or anything
         where it does not know any more which it was (None).
         """
-        last, position = self._answered.get(name, (0, 0))
+        last, position = self.answered_last(name)
         if last == failed:
             places = (i for i in reversed(range(position)) if self.pointed[i] == before)
             self._answered[name] = (last if before else 0, next(places, 0))
