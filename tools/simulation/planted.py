@@ -3,6 +3,7 @@
 import os
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
+from inspect import getattr_static
 from pathlib import Path
 from typing import Any
 
@@ -76,9 +77,9 @@ def _begun_blindly(self: Classifier, folder: Path, context: Any) -> Any:
     return lambda: model
 
 
-def _answered_once(self: Classifier, served: Any, requests: Any) -> Any:
+def _answered_once(served: Any, batch: Any) -> Any:
     """Whatever took over meanwhile."""
-    return self._answer(served(), requests)
+    return batch.answers(served())
 
 
 _run, _remove_files, _take = Publication.run, VersionRemover._remove_files, Lease._take  # noqa: SLF001
@@ -93,7 +94,7 @@ PLANTED: Mapping[str, tuple[type[Any], str, Any]] = {
     "originals are deleted before they are copied": (SimulatedStore, "move", _moved_by_halves),
     "a version takes over before its workers hold it": (Exchange, "_load", _loaded_by_nobody),
     "a worker that starts does not read its slot": (Classifier, "_versions", _begun_blindly),
-    "a batch is answered by a version that was replaced meanwhile": (Classifier, "_newest", _answered_once),
+    "a batch is answered by a version that was replaced meanwhile": (Classifier, "_newest", staticmethod(_answered_once)),
 }
 """By what is wrong: where, and what stands in its place."""
 
@@ -102,7 +103,7 @@ PLANTED: Mapping[str, tuple[type[Any], str, Any]] = {
 def planted(what: str) -> Iterator[None]:
     """The product with one of them."""
     owner, name, fault = PLANTED[what]
-    right = getattr(owner, name)
+    right = getattr_static(owner, name)  # as it stands there: a static method, too
     setattr(owner, name, fault)
     try:
         yield
