@@ -77,6 +77,7 @@ def _begun_blindly(self: Classifier, folder: Path, context: Any) -> Any:
     return lambda: model
 
 
+@staticmethod
 def _answered_once(served: Any, batch: Any) -> Any:
     """Whatever took over meanwhile."""
     return batch.answers(served())
@@ -94,7 +95,7 @@ PLANTED: Mapping[str, tuple[type[Any], str, Any]] = {
     "originals are deleted before they are copied": (SimulatedStore, "move", _moved_by_halves),
     "a version takes over before its workers hold it": (Exchange, "_load", _loaded_by_nobody),
     "a worker that starts does not read its slot": (Classifier, "_versions", _begun_blindly),
-    "a batch is answered by a version that was replaced meanwhile": (Classifier, "_newest", staticmethod(_answered_once)),
+    "a batch is answered by a version that was replaced meanwhile": (Classifier, "_newest", _answered_once),
 }
 """By what is wrong: where, and what stands in its place."""
 
