@@ -15,12 +15,13 @@ def changed(settings: Settings, **sections: dict[str, object]) -> Settings:
 def quick_settings(data: Path, **overrides: object) -> Settings:
     """Folders settle at once, one thread, whatever is learnt passes; ``overrides``: of ``learning.overrides``.
 
-    The port is nobody else's: tests run side by side.
+    The ports are nobody else's: tests run side by side.
     """
-    (port,) = free_ports(1)
+    port, serving, metrics = free_ports(3)
     return Settings.model_validate(
         {
             "data": data,
+            "serving": {"port": serving, "metrics_port": metrics},
             "updater": {
                 "port": port,
                 "settle_seconds": 0,

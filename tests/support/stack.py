@@ -10,6 +10,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
+from urllib.parse import urlsplit
 
 import httpx
 import psutil
@@ -85,9 +86,9 @@ class Stack:
     def run(self, *arguments: object, check: bool = True) -> subprocess.CompletedProcess[str]:
         """A command of ``lucir`` on this stack."""
         command = [*LUCIR, *map(str, arguments), "--data", str(self.data)]
-        answer = subprocess.run(
-            command, env=environment(), capture_output=True, text=True, timeout=PATIENCE, check=False
-        )
+        # Where it runs no more, it is looked for at the port that it had, and not at the usual one.
+        known = {**environment(), "LUCIR_UPDATER__PORT": str(urlsplit(self.record.updater_url).port)}
+        answer = subprocess.run(command, env=known, capture_output=True, text=True, timeout=PATIENCE, check=False)
         assert not check or answer.returncode == 0, answer.stdout + answer.stderr
         return answer
 

@@ -130,7 +130,10 @@ class Calls:
             model = self._held.get(version)
             if model is None:
                 raise LookupError(f"version {version} is not loaded")
-            return self._batch.answers(model)
+            replies = self._batch.answers(model)
+            if len(replies) != requests:
+                raise LookupError(f"{requests} requests are asked again, and {len(replies)} were asked before")
+            return replies
         except Exception:  # the process must go on; nobody is left without an answer
             logger.exception("a batch failed", extra={"version": version, "requests": requests})
             return [error_reply(500, "internal error; the server's log has the details")] * requests

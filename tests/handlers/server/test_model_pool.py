@@ -56,6 +56,7 @@ def test_a_process_answers_is_replaced_and_ended_when_it_is_stuck(
         async with pool_of(1, folders, answer_seconds=8) as pool:
             (process,) = pool.processes
             await asyncio.wait_for(process.ready(), PATIENCE)
+            assert [reply.status for reply in await process.answer_again(1, 2)] == [500, 500]  # nothing was asked
             replies = await process.answer(1, requests_of(make_image("青"), b"no image"))
             assert (best(replies[0]), [reply.status for reply in replies]) == ("青", [200, 400])
             facts = await pool.load(2, make_version(tmp_path / "lucir-2", 2))
