@@ -45,7 +45,7 @@ class Attempts:
         record.pids.clear()
 
     def arrived(self, version: int) -> None:
-        """The workers are ready."""
+        """The workers are ready, and answer."""
         record = self._record(version)
         record.started = None
         record.pids.clear()

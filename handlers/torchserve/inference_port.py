@@ -26,6 +26,10 @@ class ProbeError(RuntimeError):
     """The inference port did not answer as a version of ours does; the message holds what it said."""
 
 
+class LateError(ProbeError):
+    """It did not answer in time, which a machine that has too much to do does not either."""
+
+
 def read_classes(answer: Any) -> dict[str, float]:
     """The probability of each class in an answer. Raises ``KeyError``, ``TypeError``, ``ValueError`` for another."""
     return {str(each["class"]): float(each["probability"]) for each in answer["predictions"]}
@@ -53,25 +57,25 @@ class Probe:
     def classify(self, version: int, image: bytes) -> dict[str, float]:
         """The five best classes of a PNG and their probabilities, by ``version``.
 
-        Raises ``ProbeError``, ``ManagementError``.
+        Raises ``ProbeError``, ``LateError``, ``ManagementError``.
         """
         path = f"{PREDICTIONS_PATH}/{version}?{PROBE_QUERY}"
         try:
             answer = self._post(path, content=image, headers={"Content-Type": "image/png", "X-Top-K": "5"}).json()
             return read_classes(answer)
-        except (httpx.HTTPError, ValueError, KeyError, TypeError) as error:
+        except (httpx.RequestError, ValueError, KeyError, TypeError) as error:
             raise ProbeError(f"no classes from {path}: {error!r}") from error
 
     def ask(self, version: int | None = None) -> int:
         """The version that answers, at the address of ``version`` or at the one everybody uses.
 
-        Raises ``ProbeError``, ``ManagementError``.
+        Raises ``ProbeError``, ``LateError``, ``ManagementError``.
         """
         path = PREDICTIONS_PATH + ("" if version is None else f"/{version}") + f"?{PROBE_QUERY}"
         try:
             response = self._post(path, content=self._image, headers={"Content-Type": "image/png"})
             answer = response.json()
-        except (httpx.HTTPError, ValueError) as error:
+        except (httpx.RequestError, ValueError) as error:
             raise ProbeError(f"no answer from {path}: {error}") from error
         if response.is_success and isinstance(answer.get("model_version"), int):
             return int(answer["model_version"])
@@ -81,10 +85,13 @@ class Probe:
 
     def _post(self, path: str, **request: Any) -> httpx.Response:
         """Raises what says nothing of a version: ``ManagementUnavailableError`` where the engine itself is gone,
-        ``NoRoomError`` where its queue is full.
+        ``NoRoomError`` where its queue is full, ``LateError``.
         """
         try:
             response = self._client.post(path, **request)
+        except httpx.TimeoutException as error:
+            seconds = self._client.timeout.read
+            raise LateError(f"no answer from {path} within {seconds:g} s") from error
         except (httpx.NetworkError, httpx.RemoteProtocolError) as error:
             raise ManagementUnavailableError(f"the serving engine does not answer {path}: {error!r}") from error
         full = response.status_code == httpx.codes.SERVICE_UNAVAILABLE and TORCHSERVE_FULL in response.text

@@ -23,8 +23,8 @@ from handlers.torchserve.folders import (
     prepare_version_folder,
 )
 from handlers.torchserve.in_place.exchange import CannotLoadError, Exchange, Progress
-from handlers.torchserve.in_place.fallback import fall_back
-from handlers.torchserve.inference_port import Probe, ProbeError
+from handlers.torchserve.in_place.fallback import fall_back, learnt_answers
+from handlers.torchserve.inference_port import LateError, Probe, ProbeError
 from handlers.torchserve.management import (
     ManagementClient,
     ManagementError,
@@ -157,7 +157,7 @@ class Reconciler:
     def _advance(self, wanted: int) -> tuple[Phase, str]:
         registered = self._management.versions()
         self._on_gpu = any(worker.gpu for version in registered.values() for worker in version.workers)
-        target = self._choose(wanted)
+        target = self._choose(wanted, registered)
         if target is None:
             return "failed", self._attempts.message(wanted)
         try:
@@ -166,7 +166,9 @@ class Reconciler:
             self._attempts.postpone(target)
             return "failed", str(error)
         except (_VersionError, StoreError, OSError) as error:
-            self._fail(target, registered, str(error))
+            if isinstance(error.__cause__, LateError) and self._may_be_late(target):
+                return "starting", f"version {target} is asked again: {error}"
+            self._fail(target, str(error))
             return "failed", self._attempts.message(target)
         message = self._attempts.message(wanted)
         if answering is None:
@@ -182,13 +184,19 @@ class Reconciler:
             self._tidied = True
         return "serving" if target == wanted else "failed", message
 
-    def _choose(self, wanted: int) -> int | None:
+    def _choose(self, wanted: int, registered: Registered) -> int | None:
         """The wanted version, or while that one is being given a rest, the last one that worked."""
         previous = self._known.pointer.previous if self._known.pointer else None
-        for version in (wanted, self._announced, previous):
-            if version is not None and self._attempts.may_try(version):
-                return version
-        return None
+        possible = [each for each in (wanted, self._announced, previous) if each is not None]
+        if wanted != NOTHING_LEARNT and learnt_answers(registered, self._exchange):
+            possible = [each for each in possible if each != NOTHING_LEARNT]
+        return next((each for each in possible if self._attempts.may_try(each)), None)
+
+    def _may_be_late(self, target: int) -> bool:
+        """Whether a version whose workers are there is left where it is for now, although an answer came too late:
+        where there is none that worked to go back to.
+        """
+        return self._announced in (None, NOTHING_LEARNT, target) and not self._attempts.overdue(target, frozenset())
 
     def _bring_up(self, target: int, registered: Registered) -> RegisteredVersion | None:
         """The next step towards ``target`` answering everybody; the registration whose workers do so, when they do.
@@ -278,7 +286,6 @@ class Reconciler:
             if problem := self._attempts.overdue(target, pids):
                 raise _VersionError(f"{problem}; the output of the serving engine says why")
             return False
-        self._attempts.arrived(target)
         if self._warmed.get(target) != pids:
             self._ask(target, version.number)
             self._warmed[target] = pids
@@ -289,6 +296,7 @@ class Reconciler:
         if self._served != target:
             self._ask(target, None)
             self._served = target
+        self._attempts.arrived(target)
         return True
 
     def _ask(self, target: int, address: int | None) -> None:
@@ -318,7 +326,7 @@ class Reconciler:
                 raise
             logger.warning("the store cannot be reached; version %d is served from its local copy", target)
 
-    def _fail(self, target: int, registered: Registered, reason: str) -> None:
+    def _fail(self, target: int, reason: str) -> None:
         """Take a version that does not work out of the way; whatever else answers goes on answering."""
         self._attempts.failed(target, reason)
         self._warmed.pop(target, None)
@@ -327,6 +335,7 @@ class Reconciler:
         if self._on_swap is not None:
             self._on_swap(SwapResult(target, self._announced, self._elapsed(), "failure", reason))
         self._exchange.close()
+        registered = self._management.versions()
         if (holder := self._holder(target, registered)) is not None:
             fall_back(target, holder, registered, self._announced, self._exchange, self._management)
 

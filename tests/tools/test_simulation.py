@@ -275,8 +275,37 @@ def test_a_version_that_a_replica_says_does_not_work(
         published(bucket, number)
         pointed(bucket, number)
         invariants.answered("one", number, content)
-    invariants.took_back("one", 2, before)
+    invariants.takes_back("one", 2, before)
     invariants.answered("one", then, content if then else "")
+    assert (invariants.broken is not None) == broken
+
+
+@pytest.mark.parametrize(
+    ("acts", "broken"),
+    [
+        ("fails 1, 2, 2, 1", False),
+        ("fails 1, 1, 2, 1", True),
+        ("fails 1, 2, confirmed, 1", True),
+        ("fails 0, 2, 0", False),
+        ("fails 0, 0, 2, 0", True),
+    ],
+)
+def test_a_version_that_does_not_work_may_answer_until_it_is_taken_back(
+    bucket: Bucket, invariants: Invariants, acts: str, broken: bool
+) -> None:
+    """``fails 1``: version 2 does, and version 1 was confirmed before; a number is an answer."""
+    content = hashlib.sha256(b'[0, 0, ""]').hexdigest()
+    for number in (1, 2):
+        published(bucket, number)
+        pointed(bucket, number)
+        invariants.answered("one", number, content)
+    for act in acts.split(", "):
+        if act.startswith("fails"):
+            invariants.takes_back("one", 2, int(act[-1]))
+        elif act == "confirmed":
+            invariants.confirmed("one")
+        else:
+            invariants.answered("one", int(act), content if int(act) else "")
     assert (invariants.broken is not None) == broken
 
 

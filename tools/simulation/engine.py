@@ -8,7 +8,7 @@ from collections.abc import Callable
 from handlers.inference.workers.slot import Slot, forget_slots
 from handlers.settings import Settings
 from handlers.sockets import workers_folder
-from handlers.torchserve.inference_port import ProbeError
+from handlers.torchserve.inference_port import LateError, ProbeError
 from handlers.torchserve.management import (
     ManagementError,
     ManagementUnavailableError,
@@ -153,8 +153,10 @@ class SimulatedEngine:
         """Which version answers, as ``inference_port.Probe`` does; the answer may come too late."""
         self._call(0.0)
         given = self.answer(address)
-        if given is None or self._goes_wrong():
+        if given is None:
             raise ProbeError("nobody answers")
+        if self._goes_wrong():
+            raise LateError("the answer does not come in time")
         return given.version
 
     def answer(self, address: int | None = None) -> Given | None:

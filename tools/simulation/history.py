@@ -180,7 +180,9 @@ class History:
 
         def swapped(result: SwapResult) -> None:
             if result.result == "failure":
-                self.invariants.took_back(process.name, result.version, result.previous)
+                self.invariants.takes_back(process.name, result.version, result.previous)
+            else:
+                self.invariants.confirmed(process.name)
 
         reconciler = Reconciler(settings, versions, on_swap=swapped, clock=lambda: self.scheduler.now)
         while True:

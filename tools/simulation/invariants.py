@@ -30,6 +30,8 @@ class Invariants:
         """Contents that a person asked to be deleted."""
         self._answered: dict[str, tuple[int, int]] = {}
         """By replica: the version that it answered last, and its place in the order of the pointer's."""
+        self._failing: dict[str, tuple[int, int | None]] = {}
+        """By replica: a version that does not work there, and may answer until it is taken back; the one before."""
         self._bucket = bucket
         self._places: dict[str, str] = {}
         self._count: Counter[str] = Counter()
@@ -79,24 +81,37 @@ class Invariants:
         """
         last, position = self.answered_last(name)
         if version != last:
-            place = next((i for i in range(position, len(self.pointed)) if self.pointed[i] == version), None)
+            place = self._place(name, version)
             if place is None and overtaken is not None and version in (overtaken[0], *self.pointed[overtaken[1] :]):
                 return
             if place is None:
                 self._break(f"{name} went back to version {version}: the pointer named {self.pointed[position:]} since")
                 return
             self._answered[name] = (version, place)
+        if self._failing.get(name, (version, 0))[0] != version:
+            del self._failing[name]
         if version and self._verified[version]["model.onnx"] != content:
             self._break(f"{name} answers with what was never published as version {version}")
 
-    def took_back(self, name: str, failed: int, before: int | None) -> None:
+    def takes_back(self, name: str, failed: int, before: int | None) -> None:
         """A version does not work at a replica, which answered with another one before: that may be back, or anything
         where it does not know any more which it was (None).
         """
-        last, position = self.answered_last(name)
+        self._failing[name] = (failed, before)
+
+    def confirmed(self, name: str) -> None:
+        """A version works at a replica, whatever it took."""
+        self._failing.pop(name, None)
+
+    def _place(self, name: str, version: int) -> int | None:
+        """Where in the order of the pointer's a version is that a replica may answer with now; None: nowhere."""
+        last, start = self.answered_last(name)
+        failed, before = self._failing.get(name, (None, None))
         if last == failed:
-            places = (i for i in reversed(range(position)) if self.pointed[i] == before)
-            self._answered[name] = (last if before else 0, next(places, 0))
+            if version == 0 and not before:
+                return 0
+            start = next((i for i in reversed(range(start)) if self.pointed[i] == before), 0)
+        return next((i for i in range(start, len(self.pointed)) if self.pointed[i] == version), None)
 
     def lost(self, why: str) -> None:
         """A worker could not answer a request, and had to end."""

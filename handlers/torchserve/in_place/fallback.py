@@ -7,6 +7,14 @@ from handlers.torchserve.in_place.exchange import Exchange
 from handlers.torchserve.management import ManagementClient, RegisteredVersion
 
 
+def learnt_answers(registered: Mapping[int, RegisteredVersion], exchange: Exchange) -> bool:
+    """Whether everybody is answered by a version that has learnt something: who was is not told that there is none."""
+    return any(
+        each.default and each.ready_workers and exchange.served(each.number) != NOTHING_LEARNT
+        for each in registered.values()
+    )
+
+
 def fall_back(
     failed: int,
     holder: RegisteredVersion,
@@ -25,9 +33,8 @@ def fall_back(
         return
     other = other or next(iter(others), None)
     if other is not None:
-        says_nothing = exchange.served(other.number) == NOTHING_LEARNT != before
-        if says_nothing and holder.default and holder.ready_workers:
-            return  # who was answered by a version is not told that there is none
+        if exchange.served(other.number) == NOTHING_LEARNT and learnt_answers(registered, exchange):
+            return
         management.set_default(other.number)
     if other is not None or len(registered) == 1:
         management.unregister(holder.number)

@@ -5,6 +5,7 @@ doubles here; what a real engine does is in ``test_engine_contract``.
 
 import socket
 from collections.abc import Callable, Iterator
+from contextlib import closing
 from dataclasses import replace
 from pathlib import Path
 
@@ -16,9 +17,9 @@ from handlers.sockets import workers_folder
 from handlers.torchserve import reconcile
 from handlers.torchserve.attempts import FIRST_PAUSE_SECONDS
 from handlers.torchserve.in_place import exchange
-from handlers.torchserve.inference_port import ProbeError
+from handlers.torchserve.inference_port import LateError, Probe
 from handlers.torchserve.management import ManagementUnavailableError, RegisteredVersion, Worker
-from handlers.torchserve.reconcile import Reconciler
+from handlers.torchserve.reconcile import CHECK_SECONDS, Reconciler
 from model_store.directory.directory_store import DirectoryStore
 from model_store.documents import encode
 from model_store.manifest import Pointer, now
@@ -71,7 +72,7 @@ class Engine:
     def ask(self, address: int | None) -> int:
         self.asked.append(address)
         if self.late and address is None:
-            raise ProbeError("no answer in time")
+            raise LateError("no answer in time")
         return self.says or (self.default if address is None else address)
 
     def close(self) -> None:
@@ -121,22 +122,61 @@ def published(store: DirectoryStore, tmp_path: Path, number: int) -> None:
     VersionStore(store).publish(make_manifest(number), {"model.onnx": tmp_path / "model.onnx"})
 
 
-def test_one_late_answer_does_not_tell_clients_that_nothing_is_learnt(
-    engine: Engine, reconciler: Reconciler, store: DirectoryStore, clock: list[float]
+@pytest.mark.parametrize("seen", [True, False])
+def test_late_answers_do_not_tell_clients_that_nothing_is_learnt(
+    engine: Engine, reconciler: Reconciler, store: DirectoryStore, clock: list[float], seen: bool
 ) -> None:
-    """Version 0 stays registered for a moment after the first version has taken over."""
-    pointed(store, 1)
-    engine.begin(0, 1)
-    assert reconciler.step().served == 1
-    engine.begin(0, 1, pid=2)
+    """Version 0 stays registered for a moment after the first version has taken over. ``seen``: it was confirmed."""
+    if seen:
+        pointed(store, 1)
+        engine.begin(0, 1)
+        assert reconciler.step().served == 1
+        engine.begin(0, 1, pid=2)
+    else:
+        engine.begin(0)
+        assert reconciler.step().served == 0
+        pointed(store, 1)
+        engine.begin(1, 0)
     engine.late = True
-    assert "no answer in time" in reconciler.step().message
+    state = reconciler.step()
+    assert (state.phase, state.message) == ("starting", "version 1 is asked again: no answer in time")
+    assert engine.default == 1, "clients were answered by it: it is not taken away for one late answer"
+    clock[0] += 61
+    assert reconciler.step().phase == "failed"
     assert engine.default == 1
     engine.late = False
+    assert reconciler.step().phase == "failed", "it rests"
+    assert engine.default == 1
     clock[0] += FIRST_PAUSE_SECONDS
     state = reconciler.step()
-    assert (state.phase, state.served) == ("serving", 1)
-    assert state.message == "", "it is served, whatever it took"
+    assert (state.served, state.message) == (1, ""), "it is served, whatever it took"
+
+
+def test_late_answers_do_not_take_the_only_version_away(
+    engine: Engine, reconciler: Reconciler, store: DirectoryStore, clock: list[float]
+) -> None:
+    """A worker was started again, and the machine has too much to do."""
+    pointed(store, 1)
+    engine.begin(1)
+    assert reconciler.step().served == 1
+    engine.begin(1, pid=2)
+    engine.late = True
+    clock[0] += CHECK_SECONDS
+    assert reconciler.step().message == "version 1 is asked again: no answer in time"
+    assert (engine.calls, list(engine.registered)) == ([], [1])
+    engine.late = False
+    assert reconciler.step().served == 1
+
+
+def test_an_engine_that_does_not_answer_in_time_is_late(tmp_path: Path) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        serving = {"port": server.getsockname()[1], "response_timeout_seconds": 1}
+        settings = Settings.model_validate({"data": tmp_path, "serving": serving})
+        with closing(Probe(settings)) as probe:
+            with pytest.raises(LateError, match=r"no answer from .* within 1 s"):
+                probe.ask()
+            with pytest.raises(LateError, match=r"no answer from .*/1.* within 1 s"):
+                probe.classify(1, b"")
 
 
 def test_that_nothing_is_learnt_is_not_put_into_a_slot(
@@ -282,9 +322,9 @@ def test_a_number_that_is_taken_by_workers_that_cannot_be_asked(
 def test_another_wish_forgets_what_failed(engine: Engine, reconciler: Reconciler, store: DirectoryStore) -> None:
     pointed(store, 1)
     engine.begin(0, 1)
-    engine.late = True
+    engine.says = 7
     assert reconciler.step().phase == "failed"
-    engine.late = False
+    engine.says = None
     engine.begin(0, 1)
     assert reconciler.step().phase == "failed"  # it rests
     pointed(store, 2)
