@@ -130,6 +130,10 @@ def _timed(name: str, session: Session, images: NDArray[np.uint8]) -> MeasuredCo
 
 
 def _compared(reference: Answers, answers: Answers, rules: CopyRules, timed: MeasuredCopy) -> MeasuredCopy:
+    for name, wanted in reference.items():
+        found = answers[name].shape if name in answers else "none"
+        if found != wanted.shape:
+            return replace(timed, refused=f"{name} are {found} where {wanted.shape} were evaluated")
     best, given = reference["probabilities"].argmax(axis=1), answers["probabilities"].argmax(axis=1)
     changes = int((best != given).sum())
     change = max(float(np.abs(reference[name] - answers[name]).max()) for name in reference)

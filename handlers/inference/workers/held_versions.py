@@ -59,6 +59,11 @@ class HeldVersions:
             give_back_memory()  # not for a head: who answers meanwhile would miss that memory in its next batch
         return model
 
+    @property
+    def several(self) -> bool:
+        """Whether it holds more than one."""
+        return len(self._models) > 1
+
     def get(self, number: int) -> VersionModel | None:
         """A version that is held."""
         return self._models.get(number)
@@ -109,7 +114,7 @@ class Calls:
                 match call:
                     case Classify():
                         self._batch = self._held.batch(call.requests)
-                        self._send(Result(call.call, self._answers(call.version, len(call.requests))))
+                        self._send(Result(call.call, self._answers(call.version, len(call.requests))), last=True)
                     case Again():
                         self._send(Result(call.call, self._answers(call.version, call.requests)))
                     case Load():
@@ -120,10 +125,17 @@ class Calls:
                     case Forget():
                         self.asked.discard(call.version)
                         self._held.forget(call.version)
+                del call  # it would be kept until the next one
 
-    def _send(self, result: Result) -> None:
+    def _send(self, result: Result, *, last: bool = False) -> None:
+        """``last``: after it, what was to be answered is kept only where another version may be asked for it again.
+
+        One that is loaded at this moment is held before it can be told of, which is after this.
+        """
         with self._sending:
             self._connection.sendall(pack(result))
+            if last and not self._held.several:
+                self._batch = self._held.batch(())
 
     def _answers(self, version: int, requests: int) -> list[Reply]:
         try:

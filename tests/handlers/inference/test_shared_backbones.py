@@ -160,16 +160,18 @@ def test_a_copy_in_bfloat16_is_shared_and_the_head_stays_as_it_was_published(
         assert_answers_as_published(session, folder, 0.01)
 
 
+@pytest.mark.parametrize("otherwise", [{"probabilities": [0.0, 0.0, 1.0]}, {"cosines": [1.0]}, {"known": [0.5]}])
 def test_a_copy_is_compared_with_what_the_evaluated_network_answered(
-    make_folder: MakeFolder, monkeypatch: pytest.MonkeyPatch
+    make_folder: MakeFolder, monkeypatch: pytest.MonkeyPatch, otherwise: dict[str, list[float]]
 ) -> None:
+    """What was evaluated of the third version: another class, of another width, and an output that it has not."""
     rules = CopyRules()
     first, second, third = (make_folder(number, work=24, quick=True) for number in (1, 2, 3))
     chosen = VersionModel.load(first, rules=rules).choice
     assert chosen.copy == "int8"
     document = json.loads((third / "canary.json").read_text())
     for each in document["pictures"]:
-        each["outputs"]["probabilities"] = [0.0, 0.0, 1.0]
+        each["outputs"] |= otherwise
     (third / "canary.json").write_text(json.dumps(document))
     opened = []
 
@@ -184,8 +186,8 @@ def test_a_copy_is_compared_with_what_the_evaluated_network_answered(
     assert read_choice(second) == model.choice
     assert not opened
     model.prepare(png(IMAGES[0]), Limits())
-    VersionModel.load(third, rules=rules)  # it is not as evaluated: measured by itself
-    assert opened
+    assert VersionModel.load(third, rules=rules).version == 3
+    assert opened  # it is not as evaluated: measured by itself
 
 
 def test_a_batch_that_another_version_answers_after_all_runs_through_their_backbone_once(

@@ -1,6 +1,8 @@
 """A version that takes over in a worker that answers: the worker's part in this process, without TorchServe."""
 
 import base64
+import gc
+import io
 import os
 import socket
 import threading
@@ -11,10 +13,11 @@ from typing import Any
 import pytest
 
 from handlers.classifier import Classifier
+from handlers.inference.replies import RawRequest
 from handlers.inference.workers.held_versions import Calls, HeldVersions
 from handlers.inference.workers.slot import MODELS_VARIABLE, WORKERS_VARIABLE, Slot, socket_of
 from handlers.inference.workers.worker import WorkerOptions
-from handlers.inference.workers.worker_calls import LENGTH, Forget, pack
+from handlers.inference.workers.worker_calls import LENGTH, Again, Classify, Forget, Load, pack, read_message
 from handlers.settings import Settings
 from handlers.sockets import workers_folder
 from handlers.torchserve.canary import Canary, CanaryImage
@@ -250,3 +253,31 @@ def test_a_version_that_is_to_be_forgotten_is_let_go(mirrored: Callable[..., Pat
         ours.close()
         Calls(theirs, held).run()
     assert (held.get(1), held.get(2) is not None) == (None, True)
+
+
+def test_requests_are_kept_only_while_another_version_may_be_asked_for_them(
+    mirrored: Callable[..., Path], make_image: MakeImage
+) -> None:
+    """The images of a batch may be many megabytes, and the next one may come tomorrow."""
+
+    def kept() -> int:
+        return sum(type(each) is RawRequest and "mark" in each.headers for each in gc.get_objects())
+
+    held, message = HeldVersions(WorkerOptions(), None), RawRequest({"body": make_image()}, {"mark": "1"})
+    held.load(mirrored(1))
+    ours, theirs = socket.socketpair()
+    with theirs, ours, io.BufferedReader(ours.makefile("rb", 0)) as answers:
+        running = threading.Thread(target=Calls(theirs, held).run, daemon=True)
+        running.start()
+        ours.sendall(pack(Classify(1, 1, [message])))
+        assert read_message(answers).value[0].status == 200
+        wait_for(lambda: kept() == 1)  # ours
+        ours.sendall(pack(Load(2, 2, str(mirrored(2)))) + pack(Again(3, 1, 1)))
+        assert {read_message(answers).call for _ in range(2)} == {2, 3}
+        ours.sendall(pack(Classify(4, 1, [message])))
+        assert read_message(answers).value[0].status == 200
+        assert kept() == 2
+        ours.sendall(pack(Again(5, 2, 1)))
+        assert b'"model_version": 2' in read_message(answers).value[0].body
+        ours.shutdown(socket.SHUT_WR)
+        running.join()
