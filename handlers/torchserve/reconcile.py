@@ -337,7 +337,10 @@ class Reconciler:
         self._exchange.close()
         registered = self._management.versions()
         if (holder := self._holder(target, registered)) is not None:
-            fall_back(target, holder, registered, self._announced, self._exchange, self._management)
+            try:
+                fall_back(target, holder, registered, self._announced, self._exchange, self._management)
+            except OSError as error:  # the disk is full, or the engine begins anew: the next step looks again
+                logger.warning("version %d cannot be taken back yet: %s", target, error)
 
     def _announce(self, target: int) -> None:
         if self._announced == target:

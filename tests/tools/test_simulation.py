@@ -59,6 +59,19 @@ def test_planted_faults_are_found() -> None:
     assert all(line.startswith("found in history") for line in told)
 
 
+def printed(code: str, **environment: str) -> str:
+    """By a process of its own: a disk in memory is there for good."""
+    return subprocess.run(
+        [sys.executable, "-c", code],
+        cwd=Path(__file__).parents[2],
+        env={**os.environ, **environment},
+        capture_output=True,
+        text=True,
+        encoding="utf-8",
+        check=True,
+    ).stdout
+
+
 @pytest.mark.slow
 def test_a_seed_is_a_whole_history() -> None:
     """In another process, whose sets have another order."""
@@ -75,18 +88,7 @@ def test_a_seed_is_a_whole_history() -> None:
         "Bucket.put = noted\n"
         "print([live(Story(seed)) for seed in range(20, 40)], written.hexdigest())\n"
     )
-    one, other = (
-        subprocess.run(
-            [sys.executable, "-c", code],
-            cwd=Path(__file__).parents[2],
-            env={**os.environ, "PYTHONHASHSEED": seed},
-            capture_output=True,
-            text=True,
-            encoding="utf-8",
-            check=True,
-        ).stdout
-        for seed in ("1", "2")
-    )
+    one, other = (printed(code, PYTHONHASHSEED=seed) for seed in ("1", "2"))
     assert one == other
 
 
@@ -319,6 +321,20 @@ def test_an_answer_that_never_comes_and_replicas_that_differ_in_the_end(bucket: 
     assert late.broken is None
     late.at_the_end({"one": {1, 0}})
     assert late.broken == "in the end one answers with [0, 1] instead of 1"
+
+
+def test_what_nobody_expected_is_a_violation_and_not_the_end_of_all_histories() -> None:
+    code = (
+        "from handlers.torchserve.reconcile import Reconciler\n"
+        "from tools.simulation.many import begin\n"
+        "from tools.simulation.history import Story, live\n"
+        "begin()\n"
+        "def breaks(_):\n"
+        "    raise FileNotFoundError('slot-1.new')\n"
+        "Reconciler.step = breaks\n"
+        "print(live(Story(1)))\n"
+    )
+    assert printed(code) == "nobody expected this: FileNotFoundError('slot-1.new')\n"
 
 
 def test_the_same_seed_gives_the_same_order() -> None:

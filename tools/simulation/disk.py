@@ -10,6 +10,7 @@ import os
 import shutil
 import stat
 import sys
+import tempfile
 from collections.abc import Callable, Iterator
 from fnmatch import fnmatchcase
 from pathlib import Path, PurePath
@@ -293,6 +294,8 @@ def mount(disk: Disk) -> None:
         "scandir",
         "readlink",
     )
+    if hasattr(tempfile, "_rmtree"):  # Debian 12's Python has one of its own
+        tempfile._rmtree = _routed(tempfile._rmtree, disk.rmtree)  # noqa: SLF001 (nothing else leads there)
     for owner, name in (
         (io, "open"),
         (shutil, "rmtree"),

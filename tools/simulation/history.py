@@ -2,6 +2,7 @@
 
 import hashlib
 import io
+import logging
 from contextlib import suppress
 from dataclasses import dataclass
 from functools import lru_cache
@@ -30,6 +31,8 @@ from tools.simulation.invariants import Invariants
 from tools.simulation.learning import PURE_STEPS
 from tools.simulation.replaced import present
 from tools.simulation.scheduler import Process, Scheduler
+
+logger = logging.getLogger(__name__)
 
 CLASSES = ("ant", "bee", "cat", "dog", "eel")
 DEEDS = ("drop", "drop", "drop", "correct", "rename", "merge", "remove", "delete", "back", "relearn")
@@ -333,5 +336,8 @@ def live(story: Story) -> str | None:
     history = History(story, Path(ROOT))
     try:
         return history.run()
+    except Exception as error:
+        logger.exception("nobody expected this")
+        return f"nobody expected this: {error!r}"
     finally:
         history.scheduler.end()

@@ -219,6 +219,32 @@ def test_a_version_that_took_over_and_fails_is_taken_out_of_its_slot(
     assert (slot.served(), list(engine.registered)) == (1, [1])
 
 
+def test_a_slot_that_cannot_be_put_back_is_looked_at_again(
+    engine: Engine,
+    reconciler: Reconciler,
+    settings: Settings,
+    store: DirectoryStore,
+    clock: list[float],
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    """The disk is full, say: here something is in the place of the new link."""
+    pointed(store, 1)
+    engine.begin(1)
+    assert reconciler.step().served == 1
+    pointed(store, 2)
+    slot = Slot(workers_folder(settings), 1)
+    slot.point_to("lucir-2")
+    blocked = workers_folder(settings) / "slot-1.new"
+    blocked.mkdir()
+    assert "version 1 answers in its place" in reconciler.step().message
+    assert "version 2 cannot be taken back yet: " in caplog.text
+    assert slot.served() == 2
+    blocked.rmdir()
+    clock[0] += FIRST_PAUSE_SECONDS
+    reconciler.step()
+    assert slot.served() == 1
+
+
 def broken(engine: Engine, settings: Settings) -> None:
     engine.begin(1, problem="it lacks memory")
 
