@@ -14,6 +14,7 @@ import pytest
 ROOT = Path(__file__).parents[1]
 PACKAGES = ("handlers", "lucir_core", "model_store")
 MOST_MODULES = 14
+MOST_TEST_FILES = 20
 LONGEST = 400
 MEDIAN = range(80, 181)
 SHARED_NAMES = {"__init__", "__main__", "errors"} | {
@@ -82,6 +83,14 @@ def test_no_module_imports_itself_by_a_detour() -> None:
 def test_no_folder_is_crowded() -> None:
     sizes = Counter(path.parent.relative_to(ROOT).as_posix() for path in modules().values() if path.stem != "__init__")
     assert {folder: size for folder, size in sizes.items() if size > MOST_MODULES} == {}
+
+
+def test_what_tests_share_is_not_crowded_either_and_no_room_has_more_tests_than_a_screen() -> None:
+    sizes = Counter(path.parent.relative_to(ROOT).as_posix() for path in (ROOT / "tests").rglob("*.py"))
+    shared = {folder: size for folder, size in sizes.items() if folder.startswith("tests/support")}
+    assert len(shared) > 1
+    assert {folder: size for folder, size in shared.items() if size > MOST_MODULES} == {}
+    assert {folder: size for folder, size in sizes.items() if size > MOST_TEST_FILES} == {}
 
 
 def test_a_module_name_says_one_thing() -> None:

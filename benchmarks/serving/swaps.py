@@ -197,12 +197,18 @@ def damaged(peer: Peer, swap: Swapper, image: Path, options: argparse.Namespace)
     with tempfile.TemporaryDirectory(prefix="lucir-damaged-") as scratch:
         for number in range(first, first + options.damaged):
             publish_damaged(swap.versions, number, 1, Path(scratch))
+    before = peer.memory_mib()
     with load(peer, image, options.clients) as found:
         for number in range(first, first + options.damaged):
             swap.to(number)
         swap.to(1)
     seen = found[0]
-    return {**seen.summary(), "versions": options.damaged, "answered_by": sorted(map(int, set(seen.version)))}
+    return {
+        **seen.summary(),
+        "versions": options.damaged,
+        "answered_by": sorted(map(int, set(seen.version))),
+        "memory_mib": {"before": round(before, 1), "at_the_end": round(peer.memory_mib(), 1)},
+    }
 
 
 def percentiles(took: Any) -> dict[str, float]:

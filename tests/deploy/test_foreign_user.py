@@ -12,7 +12,7 @@ import httpx
 import pytest
 
 from handlers.stack.ports import free_ports
-from tests.support.foreign_user import FOREIGN_MISSING, UID, can_be_foreign, start_foreign
+from tests.support.processes.foreign_user import FOREIGN_MISSING, UID, can_be_foreign, start_foreign
 from tests.support.waiting import PATIENCE, wait_for
 
 pytestmark = [pytest.mark.slow, pytest.mark.skipif(not can_be_foreign(), reason=FOREIGN_MISSING)]

@@ -26,7 +26,7 @@ from handlers.process_registry import MetricSet, ModelProcesses
 from handlers.sidecar.http import WebServer
 from handlers.stack.ports import free_ports
 from tests.support.autoscaler_queries import OF_A_NAMESPACE, adapter_rule, autoscaler_queries
-from tests.support.stack import Stack, digit_image, folders, running
+from tests.support.processes.stack import Stack, digit_image, folders, running
 from tests.support.waiting import PATIENCE, wait_for
 
 pytestmark = [pytest.mark.deploy, pytest.mark.slow, pytest.mark.timeout(600)]

@@ -10,8 +10,8 @@ import yaml
 
 from handlers.stack.ports import free_ports
 from model_store.versions import VersionStore
-from tests.support.published import pointed
-from tests.support.stack import DIGITS
+from tests.support.processes.stack import DIGITS
+from tests.support.stores.published import pointed
 from tools.servers.minio_server import MINIO_MISSING, find_minio, minio_server
 from tools.servers.server import SECRET_KEY
 

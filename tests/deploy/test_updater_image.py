@@ -12,7 +12,7 @@ import pytest
 
 from handlers.stack.ports import free_ports
 from tests.deploy.test_images import LOCKED_DOWN
-from tests.support.stack import folders
+from tests.support.processes.stack import folders
 from tests.support.waiting import wait_for
 from tools.servers.containers import PODMAN_MISSING, Podman, base_folder
 

@@ -12,8 +12,8 @@ import pytest
 import yaml
 
 from handlers.stack.ports import free_ports
-from tests.support.foreign_user import FOREIGN_MISSING, UID, can_be_foreign, start_foreign
 from tests.support.kubernetes import pods, render
+from tests.support.processes.foreign_user import FOREIGN_MISSING, UID, can_be_foreign, start_foreign
 from tests.support.waiting import PATIENCE, wait_for
 
 ENGINE = {"name": "LUCIR_SERVING__ENGINE", "value": "uvicorn"}
@@ -55,7 +55,7 @@ def test_the_process_needs_no_more_than_the_image_gives(tmp_path: Path) -> None:
         "LUCIR_SERVING__METRICS_PORT": str(metrics),
     }
     log = tmp_path / "log"
-    process = start_foreign("tests.support.bare_server", tmp_path / "data", tmp_path / "store", settings, log)
+    process = start_foreign("tests.support.servers.bare_server", tmp_path / "data", tmp_path / "store", settings, log)
     try:
         assert wait_for(lambda: answered(port), process) == {"status": "Healthy"}
         ids = Path(f"/proc/{process.pid}/status").read_text(encoding="ascii").splitlines()

@@ -16,8 +16,8 @@ from typer.testing import CliRunner
 
 from handlers.cli.main import app
 from tests.support.document_blocks import blocks
-from tests.support.refined import drawn_weights, frozen_overrides
-from tests.support.stack import DIGITS, Stack, running
+from tests.support.learning.refined import drawn_weights, frozen_overrides
+from tests.support.processes.stack import DIGITS, Stack, running
 from tests.support.waiting import PATIENCE
 
 ROOT = Path(__file__).parents[2]

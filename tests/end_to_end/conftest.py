@@ -4,7 +4,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from tests.support.stack import Stack, folders, running
+from tests.support.processes.stack import Stack, folders, running
 
 
 @pytest.fixture(scope="module")

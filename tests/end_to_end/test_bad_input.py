@@ -10,7 +10,7 @@ from PIL import Image
 
 from handlers.demo.load import LoadClient
 from tests.support.images import encoded, png
-from tests.support.stack import DIGITS, Stack, digit_image, folders
+from tests.support.processes.stack import DIGITS, Stack, digit_image, folders
 from tests.support.waiting import wait_for
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(600)]

@@ -8,7 +8,7 @@ import httpx
 import pytest
 
 from handlers.demo.load import LoadClient
-from tests.support.stack import Stack, digit_image, folders, running
+from tests.support.processes.stack import Stack, digit_image, folders, running
 from tests.support.waiting import wait_for
 
 pytestmark = pytest.mark.slow

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 from PIL import Image
 
-from tests.support.stack import FAST, LUCIR, environment
+from tests.support.processes.stack import FAST, LUCIR, environment
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(900)]
 

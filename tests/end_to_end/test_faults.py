@@ -10,7 +10,7 @@ import psutil
 import pytest
 
 from handlers.stack.ports import free_ports
-from tests.support.stack import LUCIR, Stack, digit_image, environment, folders, running, tree, wait_gone
+from tests.support.processes.stack import LUCIR, Stack, digit_image, environment, folders, running, tree, wait_gone
 from tests.support.waiting import PATIENCE, wait_for
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(600)]

@@ -8,8 +8,8 @@ import httpx
 import pytest
 
 from handlers.demo.load import LoadClient
-from tests.support.kept_alive import check_none_was_cut, under_way
-from tests.support.stack import digit_image, folders, running
+from tests.support.processes.stack import digit_image, folders, running
+from tests.support.servers.kept_alive import check_none_was_cut, under_way
 from tests.support.waiting import wait_for
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(600)]

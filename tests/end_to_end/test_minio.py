@@ -9,7 +9,7 @@ from minio import Minio
 
 from handlers.settings import Settings
 from handlers.stack.minio import key_files
-from tests.support.stack import folders, running
+from tests.support.processes.stack import folders, running
 from tests.support.waiting import wait_for
 from tools.servers.minio_server import MINIO_MISSING, find_minio
 

@@ -31,7 +31,7 @@ def test_a_stack_in_a_bare_locale_reaches_and_leaves_nothing(tmp_path: Path) -> 
     own = {"HOME": str(home), "TMPDIR": str(temporary), "LC_ALL": "C", "PYTHONPATH": str(Path(__file__).parents[2])}
     data = tmp_path / "données"
     done = subprocess.run(
-        [*UNSHARE, sys.executable, "-m", "tests.support.cut_off", data, tmp_path / "images"],
+        [*UNSHARE, sys.executable, "-m", "tests.support.processes.cut_off", data, tmp_path / "images"],
         cwd=here,
         env={**kept, **own},
         capture_output=True,

@@ -6,10 +6,10 @@ from pathlib import Path
 import pytest
 from playwright.sync_api import Page, expect
 
-from tests.support.accessibility_tree import faults
-from tests.support.browser import chromium, findings, needs_browser, opened
-from tests.support.hands import DESKTOP, PHONE, Hands, Keyboard, Touch
-from tests.support.stack import FAST, digit_image, folders, running
+from tests.support.page.accessibility_tree import faults
+from tests.support.page.browser import chromium, findings, needs_browser, opened
+from tests.support.page.hands import DESKTOP, PHONE, Hands, Keyboard, Touch
+from tests.support.processes.stack import FAST, digit_image, folders, running
 from tests.support.waiting import wait_for
 
 pytestmark = [pytest.mark.slow, needs_browser]

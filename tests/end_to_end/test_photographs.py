@@ -13,7 +13,7 @@ from safetensors.torch import save_file
 from sklearn.datasets import load_sample_image
 
 from tests.support.images import encoded
-from tests.support.stack import Stack, digit_image, running
+from tests.support.processes.stack import Stack, digit_image, running
 
 pytestmark = pytest.mark.slow
 

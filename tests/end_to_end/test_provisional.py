@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from handlers.demo.load import LoadClient
-from tests.support.stack import digit_image, folders, running
+from tests.support.processes.stack import digit_image, folders, running
 from tests.support.waiting import wait_for
 
 pytestmark = pytest.mark.slow

@@ -6,8 +6,8 @@ from typing import Any
 
 import pytest
 
-from tests.support.refined import drawn_weights, frozen_overrides
-from tests.support.stack import Stack, digit_image, folders, running
+from tests.support.learning.refined import drawn_weights, frozen_overrides
+from tests.support.processes.stack import Stack, digit_image, folders, running
 from tests.support.waiting import wait_for
 
 pytestmark = pytest.mark.slow

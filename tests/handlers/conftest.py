@@ -13,9 +13,9 @@ from handlers.settings import Settings
 from handlers.stack.ports import free_ports
 from model_store.directory.directory_store import DirectoryStore
 from model_store.versions import VersionStore
-from tests.support.bucket import BUCKET
+from tests.support.processes.updater_process import start
 from tests.support.quick_settings import changed, quick_settings
-from tests.support.updater_process import start
+from tests.support.stores.bucket import BUCKET
 from tools.servers.minio_server import MINIO_MISSING, find_minio, minio_server
 from tools.servers.server import ACCESS_KEY, REGION, SECRET_KEY, Server
 

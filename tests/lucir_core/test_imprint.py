@@ -16,7 +16,7 @@ from lucir_core.methods.lucir import cosine_head
 from lucir_core.phase import run_phase
 from lucir_core.state import LearnerState, load_state, save_state
 from lucir_core.testing import synthetic_phase, tiny_config
-from tests.support.tiny import weights_equal
+from tests.support.learning.tiny import weights_equal
 
 TwoPhases = tuple[LearnerState, LearnerState]
 

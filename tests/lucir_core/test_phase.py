@@ -13,7 +13,7 @@ from lucir_core.export.onnx_export import predict
 from lucir_core.phase import run_phase
 from lucir_core.state import LearnerState
 from lucir_core.testing import synthetic_images, synthetic_phase, tiny_config
-from tests.support.tiny import weights_equal
+from tests.support.learning.tiny import weights_equal
 
 TwoPhases = tuple[LearnerState, LearnerState]
 QUICK = tiny_config({"epochs": 1})

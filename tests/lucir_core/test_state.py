@@ -5,7 +5,7 @@ import torch
 
 from lucir_core.errors import StateError
 from lucir_core.state import CHECKPOINT, EXEMPLARS, LearnerState, load_state, save_state
-from tests.support.tiny import weights_equal
+from tests.support.learning.tiny import weights_equal
 
 TwoPhases = tuple[LearnerState, LearnerState]
 

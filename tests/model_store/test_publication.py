@@ -17,8 +17,8 @@ from model_store.pointer_file import PointerFile
 from model_store.removal import VersionRemover
 from model_store.versions import VersionStore
 from tests.model_store.conftest import Place
-from tests.support.acted_on import ActedOn, Killed, before, fail
 from tests.support.present import present
+from tests.support.stores.acted_on import ActedOn, Killed, before, fail
 from tools.manifests import make_manifest
 
 MANIFEST_KEY = "versions/1/manifest.json"

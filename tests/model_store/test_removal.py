@@ -13,8 +13,8 @@ from model_store.objects import ObjectStore
 from model_store.removal import Outcome, VersionRemover
 from model_store.versions import CorruptVersionError, VersionNotFoundError, VersionStore
 from tests.model_store.conftest import Place
-from tests.support.acted_on import Killed, versions_of
 from tests.support.present import present
+from tests.support.stores.acted_on import Killed, versions_of
 
 Publish = Callable[..., Manifest]
 

@@ -14,7 +14,7 @@ from model_store.objects import (
     StoreUnavailableError,
 )
 from model_store.s3.s3_store import COPY_LIMIT
-from tests.support.bad_s3 import Fake, connect, etag_of, fake, raw, serving
+from tests.support.stores.bad_s3 import Fake, connect, etag_of, fake, raw, serving
 from tools.servers.server import Server
 
 

@@ -11,7 +11,7 @@ from moto.server import ThreadedMotoServer
 
 from model_store.connect import open_store
 from model_store.objects import StoreError, StoreUnavailableError
-from tests.support.bad_s3 import SECRET, Fake, _xml, connect, every_call, raw, serving
+from tests.support.stores.bad_s3 import SECRET, Fake, _xml, connect, every_call, raw, serving
 from tools.servers.server import Server, free_port
 
 WRONG_ENDPOINTS = ("localhost:9000", "ftp://host", "http://host/path", "http://", "http://host:port", "http://u:p@h")

@@ -13,8 +13,8 @@ from model_store.manifest import Manifest
 from model_store.objects import ObjectNotFoundError, PreconditionFailedError, StoreError
 from model_store.versions import CorruptVersionError, VersionNotFoundError, VersionStore
 from tests.model_store.conftest import Place
-from tests.support.acted_on import Killed, versions_of
 from tests.support.documents import make_evaluation
+from tests.support.stores.acted_on import Killed, versions_of
 from tools.manifests import make_manifest
 
 Publish = Callable[..., Manifest]

@@ -7,7 +7,7 @@ from handlers.bucket.edit_requests import EditDesk
 from handlers.bucket.updates import UpdateRecords
 from model_store.directory.directory_store import DirectoryStore
 from model_store.versions import VersionStore
-from tests.support.acted_on import before
+from tests.support.stores.acted_on import before
 from tools.manifests import make_manifest
 
 

@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from handlers.cli.main import main
-from tests.support.small_server import serving
+from tests.support.servers.small_server import serving
 from tests.support.waiting import PATIENCE
 
 Answer = Callable[[str, str, bytes], tuple[int, bytes]]

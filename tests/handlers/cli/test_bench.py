@@ -15,7 +15,7 @@ from handlers.cli.errors import FAILED, USAGE, CommandError
 from handlers.cli.main import app
 from lucir_core.bench.run_protocol import Clock, TimeLimitReachedError
 from lucir_core.testing import synthetic_images
-from tests.support.strips import write_strips
+from tests.support.learning.strips import write_strips
 
 QUICK = ("--protocol", "custom", "--sizes", "2,2", "--set", "network=resnet8", "--set", "milestones=[]")
 

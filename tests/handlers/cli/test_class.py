@@ -17,7 +17,7 @@ from model_store.directory.directory_store import DirectoryStore
 from model_store.versions import VersionStore
 from tests.handlers.cli.conftest import Run, refusal
 from tests.support.documents import make_done
-from tests.support.published import publish, publish_first
+from tests.support.stores.published import publish, publish_first
 
 
 @pytest.fixture

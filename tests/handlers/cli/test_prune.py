@@ -8,7 +8,7 @@ import pytest
 from model_store.versions import VersionStore
 from tests.handlers.cli.conftest import Run, refusal
 from tests.handlers.cli.test_versions import versions
-from tests.support.published import publish as publish_version
+from tests.support.stores.published import publish as publish_version
 
 __all__ = ["versions"]  # the fixture: 1 and 2 are learnt, 3 is provisional; 2 is served
 

@@ -16,7 +16,7 @@ from model_store.manifest import Gate, now
 from model_store.versions import VersionStore
 from tests.handlers.cli.conftest import Run, refusal
 from tests.support.present import present
-from tests.support.published import pointed, publish, publish_first
+from tests.support.stores.published import pointed, publish, publish_first
 
 
 def test_nothing_is_cut_off_beside_names_of_usual_length(

@@ -9,7 +9,7 @@ from handlers.client import Client, ClientError
 from model_store.objects import StoreError
 from tests.handlers.cli.test_versions import versions
 from tests.support.present import present
-from tests.support.stack import digit_image, folders, running
+from tests.support.processes.stack import digit_image, folders, running
 from tests.support.waiting import PATIENCE
 
 __all__ = ["versions"]

@@ -19,7 +19,7 @@ from handlers.stack.ports import free_ports
 from model_store.directory.directory_store import DirectoryStore
 from model_store.objects import ObjectStore, StoreError, StoreUnavailableError
 from model_store.versions import VersionStore
-from tests.support.torchserve_double import TorchServeDouble
+from tests.support.servers.torchserve_double import TorchServeDouble
 from tests.support.waiting import PATIENCE, wait_for
 from tools.manifests import make_manifest
 

@@ -10,7 +10,7 @@ from prometheus_client.parser import text_string_to_metric_families
 from handlers.torchserve.attempts import MOST_ATTEMPTS
 from model_store.versions import VersionStore
 from tests.handlers.follower.conftest import Replica
-from tests.support.torchserve_double import version_folders
+from tests.support.servers.torchserve_double import version_folders
 from tests.support.waiting import wait_for
 
 Start = Callable[..., Replica]

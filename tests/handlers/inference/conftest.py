@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from tests.handlers.torchserve.conftest import MakeVersion, make_image, make_version
-from tests.support.asked_classifier import ask, started
+from tests.support.servers.asked_classifier import ask, started
 
 __all__ = ["make_image", "make_version"]
 

@@ -17,8 +17,8 @@ from handlers.inference.version_model import UnusableVersionError, VersionModel
 from handlers.inference.workers.worker import NOTHING_LEARNT_FILE
 from tests.handlers.inference.conftest import Classify
 from tests.handlers.torchserve.conftest import MakeImage, MakeVersion
-from tests.support.asked_classifier import ask, started
 from tests.support.images import encoded
+from tests.support.servers.asked_classifier import ask, started
 
 with warnings.catch_warnings():
     warnings.simplefilter("ignore")  # TorchServe leaves a file open when it is imported

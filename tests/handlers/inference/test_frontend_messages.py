@@ -8,8 +8,8 @@ from collections.abc import Iterator
 import pytest
 
 from handlers.inference.workers.frontend_messages import READING, read_large_pieces
-from tests.support.asked_classifier import otf_message_handler
 from tests.support.present import present
+from tests.support.servers.asked_classifier import otf_message_handler
 from tests.support.waiting import PATIENCE
 
 HEADERS = {"content-type": "image/jpeg", "host": "localhost", "x-request-id": "7"}

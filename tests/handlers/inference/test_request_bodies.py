@@ -13,7 +13,7 @@ from handlers.inference.repeated_fields import keep_repeated_fields
 from handlers.inference.version_model import VersionModel
 from tests.handlers.inference.conftest import Classify
 from tests.handlers.torchserve.conftest import MakeImage, MakeVersion
-from tests.support.asked_classifier import ask, started
+from tests.support.servers.asked_classifier import ask, started
 
 with warnings.catch_warnings():
     warnings.simplefilter("ignore")  # TorchServe leaves a file open when it is imported

@@ -15,7 +15,7 @@ from handlers.inference.workers.worker import WorkerOptions
 from handlers.labelling.unsure_images import Guess, UnsureImages, UnsureRules
 from handlers.settings import Settings
 from tests.handlers.torchserve.conftest import MakeImage, MakeVersion, make_image, make_version
-from tests.support.asked_classifier import ask, started
+from tests.support.servers.asked_classifier import ask, started
 
 __all__ = ["make_image", "make_version"]
 

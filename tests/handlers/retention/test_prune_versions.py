@@ -12,7 +12,7 @@ from model_store.directory.directory_store import DirectoryStore
 from model_store.objects import PreconditionFailedError
 from model_store.versions import VersionStore
 from tests.handlers.retention.conftest import Prune, Publish, Record
-from tests.support.old_listing import OldListings
+from tests.support.stores.old_listing import OldListings
 from tools.manifests import make_manifest
 
 

@@ -8,8 +8,8 @@ import pytest
 from handlers.sockets import management_socket
 from handlers.stack.probe import socket_problem
 from tests.handlers.torchserve.conftest import Begun, MakeImage, Stack
-from tests.support.kept_alive import answered_meanwhile, check_none_was_cut, under_way
 from tests.support.present import present
+from tests.support.servers.kept_alive import answered_meanwhile, check_none_was_cut, under_way
 from tests.support.waiting import PATIENCE, wait_for
 
 pytestmark = pytest.mark.slow

@@ -18,7 +18,7 @@ import psutil
 import pytest
 
 from tests.handlers.torchserve.conftest import MakeImage
-from tests.support.inference_server import answering
+from tests.support.servers.inference_server import answering
 from tests.support.waiting import PATIENCE
 
 INPUTS: Final = int(os.environ.get("FUZZ_INPUTS", "600"))

@@ -15,7 +15,7 @@ import pytest
 from handlers.sockets import management_socket
 from tests.handlers.torchserve.conftest import Begun, MakeImage, Stack
 from tests.support.present import present
-from tests.support.stack import tree
+from tests.support.processes.stack import tree
 from tests.support.waiting import wait_for
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(600)]

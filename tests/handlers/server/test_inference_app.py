@@ -16,9 +16,9 @@ from handlers.server.batches import Batcher, BatchRules
 from handlers.server.inference_app import RequestLimits, make_inference_app
 from handlers.server.loaded_versions import LoadedVersions
 from tests.handlers.torchserve.conftest import MakeImage, MakeVersion
-from tests.support.asgi_server import serving
-from tests.support.in_thread import InThread
-from tests.support.inference_server import answering_with
+from tests.support.servers.asgi_server import serving
+from tests.support.servers.in_thread import InThread
+from tests.support.servers.inference_server import answering_with
 from tests.support.waiting import wait_for
 
 PATH = "/predictions/lucir"

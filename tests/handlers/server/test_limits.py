@@ -17,8 +17,8 @@ from handlers.server import connections
 from handlers.server.gateway import LONGEST_TARGET, MOST_HEADERS
 from handlers.server.request_body import WHOLE_BODY
 from tests.handlers.torchserve.conftest import MakeImage, MakeVersion
-from tests.support.asgi_server import serving
-from tests.support.inference_server import LARGEST_BODY, answering
+from tests.support.servers.asgi_server import serving
+from tests.support.servers.inference_server import LARGEST_BODY, answering
 from tests.support.waiting import PATIENCE, wait_for
 
 PATH = "/predictions/lucir"

@@ -21,8 +21,8 @@ from handlers.server.batches import Batcher, BatchRules
 from handlers.server.frames import LogWords, model_environment
 from handlers.server.model_pool import LoadError, ModelPool, PoolRules, ProcessLostError
 from tests.handlers.torchserve.conftest import MakeImage, MakeVersion
-from tests.support.in_thread import InThread
 from tests.support.present import present
+from tests.support.servers.in_thread import InThread
 from tests.support.waiting import PATIENCE
 
 

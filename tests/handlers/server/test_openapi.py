@@ -21,8 +21,8 @@ from handlers.server.batches import Batcher, BatchRules
 from handlers.server.description import openapi
 from handlers.server.inference_app import RequestLimits, make_inference_app
 from tests.handlers.torchserve.conftest import MakeImage
-from tests.support.in_thread import InThread
-from tests.support.inference_server import answering
+from tests.support.servers.in_thread import InThread
+from tests.support.servers.inference_server import answering
 from tests.support.waiting import PATIENCE
 
 EXAMPLES = 6

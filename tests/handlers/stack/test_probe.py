@@ -8,7 +8,7 @@ import pytest
 
 from handlers.stack import page_probe, probe
 from handlers.stack.probe import main
-from tests.support.small_server import UnixServer, handler_of, running
+from tests.support.servers.small_server import UnixServer, handler_of, running
 
 Answer = tuple[int, object]
 

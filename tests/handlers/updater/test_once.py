@@ -13,7 +13,7 @@ from lucir_core.config.phase_config import load_preset
 from model_store.directory.directory_store import DirectoryStore
 from model_store.versions import VersionStore
 from tests.handlers.conftest import Drop
-from tests.support.bench import InProcess, digit_settings
+from tests.support.learning.bench import InProcess, digit_settings
 from tests.support.present import present
 from tests.support.waiting import STOP_SECONDS, wait_for
 

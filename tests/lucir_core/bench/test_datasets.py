@@ -16,7 +16,7 @@ from lucir_core.bench.datasets.cifar import load_cifar
 from lucir_core.bench.datasets.dataset import Dataset, Split, carved, choose
 from lucir_core.bench.datasets.image_folders import FolderOptions, load_folder
 from lucir_core.errors import ConfigError, DataError
-from tests.support.strips import write_strips
+from tests.support.learning.strips import write_strips
 
 LABELS = {"train": np.array([1, 0, 1, 2, 0], np.uint8), "test": np.array([2, 1, 0], np.uint8)}
 NAMES = ["apple", "bear", "can"]

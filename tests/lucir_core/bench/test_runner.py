@@ -14,7 +14,7 @@ from lucir_core.bench.run_protocol import Clock, TimeLimitReachedError, run_benc
 from lucir_core.bench.spec import RunSpec
 from lucir_core.errors import ConfigError, DataError, StateError
 from lucir_core.state import load_state
-from tests.support.tiny import weights_equal
+from tests.support.learning.tiny import weights_equal
 
 MakeSpec = Callable[..., RunSpec]
 

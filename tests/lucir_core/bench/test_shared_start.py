@@ -18,7 +18,7 @@ from lucir_core.methods.base import METHODS
 from lucir_core.phase import run_phase
 from lucir_core.state import CHECKPOINT
 from lucir_core.testing import synthetic_images
-from tests.support.tiny import weights_equal
+from tests.support.learning.tiny import weights_equal
 
 MakeSpec = Callable[..., RunSpec]
 

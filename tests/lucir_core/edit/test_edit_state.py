@@ -24,7 +24,7 @@ from lucir_core.models.heads import CosineHead, LinearHead
 from lucir_core.phase import run_phase
 from lucir_core.state import LearnerState, load_state, save_state
 from lucir_core.testing import synthetic_phase
-from tests.support.tiny import learnt, short_config, some_images, weights_equal
+from tests.support.learning.tiny import learnt, short_config, some_images, weights_equal
 
 METHODS = ("lucir", "icarl", "bic", "der")
 """Cosine head; linear head; linear head with a correction; several backbones."""

@@ -21,7 +21,7 @@ from lucir_core.phase import Progress, run_phase
 from lucir_core.state import load_state
 from lucir_core.testing import synthetic_images, synthetic_phase, tiny_config
 from lucir_core.training.step import Step
-from tests.support.tiny import learnt, second_phase, short_config, weights_equal
+from tests.support.learning.tiny import learnt, second_phase, short_config, weights_equal
 
 EVERY = METHODS.names()
 

@@ -16,8 +16,7 @@ from lucir_core.methods.lucir_boost import Pair, boost_loss, compression_loss
 from lucir_core.phase import run_phase
 from lucir_core.state import load_state, save_state
 from lucir_core.training.checkpoint import Checkpoint
-from tests.support.present import present
-from tests.support.tiny import (
+from tests.support.learning.tiny import (
     about_to_learn,
     first_phase,
     killed_again_and_again,
@@ -27,6 +26,7 @@ from tests.support.tiny import (
     some_images,
     weights_equal,
 )
+from tests.support.present import present
 
 BOOST = {"enabled": True, "epochs": 2, "compression_epochs": 2}
 SWITCHES: dict[str, dict[str, Any]] = {

@@ -9,7 +9,7 @@ from lucir_core.methods import create_method
 from lucir_core.methods.bic import _correct, bic_loss, fit_correction, split_validation
 from lucir_core.phase import run_phase
 from lucir_core.testing import synthetic_phase
-from tests.support.tiny import about_to_learn, learnt, second_phase, short_config, some_images
+from tests.support.learning.tiny import about_to_learn, learnt, second_phase, short_config, some_images
 
 
 def test_a_correction_touches_only_the_newest_group() -> None:

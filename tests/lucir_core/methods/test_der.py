@@ -10,7 +10,7 @@ from lucir_core.methods.der import auxiliary_head, auxiliary_targets, branched, 
 from lucir_core.models.heads import LinearHead
 from lucir_core.phase import Progress, run_phase
 from lucir_core.testing import synthetic_phase
-from tests.support.tiny import (
+from tests.support.learning.tiny import (
     about_to_learn,
     learnt,
     second_phase,

@@ -22,7 +22,7 @@ from lucir_core.models.gates import (
 from lucir_core.phase import Progress, run_phase
 from lucir_core.state import load_state, save_state
 from lucir_core.testing import synthetic_phase
-from tests.support.tiny import first_phase, second_phase, short_config, weights_equal
+from tests.support.learning.tiny import first_phase, second_phase, short_config, weights_equal
 
 
 def images() -> torch.Tensor:

@@ -16,7 +16,7 @@ from lucir_core.phase import Progress, run_phase
 from lucir_core.testing import synthetic_phase
 from lucir_core.training.phase_run import PhaseRun
 from lucir_core.training.trainer import add_gradient_noise
-from tests.support.tiny import about_to_learn, learnt, second_phase, short_config, some_images
+from tests.support.learning.tiny import about_to_learn, learnt, second_phase, short_config, some_images
 
 
 def test_earlier_phases_are_distilled_each_for_itself() -> None:

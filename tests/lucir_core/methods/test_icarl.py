@@ -3,7 +3,7 @@ import torch
 from lucir_core.losses.rebalancing import cross_entropy_loss
 from lucir_core.methods.icarl import distilled_loss
 from lucir_core.phase import run_phase
-from tests.support.tiny import about_to_learn, learnt, second_phase, short_config, some_images, weights_equal
+from tests.support.learning.tiny import about_to_learn, learnt, second_phase, short_config, some_images, weights_equal
 
 
 def test_icarl_without_memory_is_lwf() -> None:

@@ -19,8 +19,8 @@ from lucir_core.bench.spec import RunSpec
 from lucir_core.methods import METHODS
 from lucir_core.state import LearnerState, load_state
 from lucir_core.testing import synthetic_images
-from tests.support.processes import Child
-from tests.support.tiny import SHORT, weights_equal
+from tests.support.learning.tiny import SHORT, weights_equal
+from tests.support.processes.forked import Child
 
 RANDOM_KILLS = 3
 TINY = {

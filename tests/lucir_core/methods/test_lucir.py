@@ -16,7 +16,7 @@ from lucir_core.phase import Progress, run_phase
 from lucir_core.state import LearnerState
 from lucir_core.testing import synthetic_phase, tiny_config
 from lucir_core.training.phase_run import PhaseRun
-from tests.support.tiny import learnt, run_of, short_config, weights_equal
+from tests.support.learning.tiny import learnt, run_of, short_config, weights_equal
 
 TwoPhases = tuple[LearnerState, LearnerState]
 

@@ -14,7 +14,14 @@ from lucir_core.phase import run_phase
 from lucir_core.state import CHECKPOINT, load_state, save_state
 from lucir_core.testing import synthetic_phase
 from lucir_core.training.checkpoint import Checkpoint
-from tests.support.tiny import first_phase, killed_again_and_again, learnt, second_phase, short_config, weights_equal
+from tests.support.learning.tiny import (
+    first_phase,
+    killed_again_and_again,
+    learnt,
+    second_phase,
+    short_config,
+    weights_equal,
+)
 
 EVERY = [pytest.param(name, id=name) for name in METHODS.names()]
 

@@ -16,7 +16,7 @@ from lucir_core.models.fused.switch import kernels_run
 @pytest.mark.slow
 def test_the_kernels_compute_what_pytorch_computes() -> None:
     environment = {**os.environ, "TRITON_INTERPRET": "1", "OMP_NUM_THREADS": "1"}
-    command = [sys.executable, "-m", "tests.support.interpreted_kernels"]
+    command = [sys.executable, "-m", "tests.support.learning.interpreted_kernels"]
     ended = subprocess.run(command, env=environment, capture_output=True, encoding="utf-8", check=False, timeout=240)
     assert ended.returncode == 0, ended.stderr[-2000:]
 

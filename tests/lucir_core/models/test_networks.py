@@ -8,7 +8,7 @@ from lucir_core.config.phase_config import PhaseConfig
 from lucir_core.errors import ConfigError
 from lucir_core.models import create_backbone
 from lucir_core.models.model import create_model
-from tests.support.tiny import weights_equal
+from tests.support.learning.tiny import weights_equal
 
 
 def parameters(module: torch.nn.Module) -> int:

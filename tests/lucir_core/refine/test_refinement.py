@@ -23,9 +23,16 @@ from lucir_core.refine.maps import spread_over_classes
 from lucir_core.refine.refinement import Refined, refine_state
 from lucir_core.state import LearnerState, load_state, save_state
 from lucir_core.training.step import Step
+from tests.support.learning.refined import (
+    SIDE,
+    digit_images,
+    digit_phase,
+    drawn_weights,
+    frozen_config,
+    frozen_overrides,
+)
+from tests.support.learning.tiny import weights_equal
 from tests.support.present import present
-from tests.support.refined import SIDE, digit_images, digit_phase, drawn_weights, frozen_config, frozen_overrides
-from tests.support.tiny import weights_equal
 
 
 @pytest.fixture(scope="module")

@@ -25,7 +25,7 @@ from lucir_core.testing import synthetic_phase, tiny_config
 from lucir_core.training import step as step_module
 from lucir_core.training.checkpoint import Checkpoint
 from lucir_core.training.step import CapturedStep, LossTerm, Step
-from tests.support.tiny import weights_equal
+from tests.support.learning.tiny import weights_equal
 
 OFF = Acceleration.parse("off")
 

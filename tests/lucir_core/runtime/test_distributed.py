@@ -16,7 +16,7 @@ from lucir_core.errors import ConfigError
 from lucir_core.models.global_norm import GlobalBatchNorm2d, share_statistics
 from lucir_core.runtime.distributed import World, gathered, processes, shared_batch, world
 from lucir_core.state import LearnerState, load_state
-from tests.support import two_processes
+from tests.support.processes import two_processes
 from tests.support.waiting import PATIENCE
 
 pytestmark = pytest.mark.timeout(1200)  # the first test learns everything, twice

@@ -18,7 +18,7 @@ from lucir_core.phase import Progress, run_phase
 from lucir_core.state import LearnerState
 from lucir_core.testing import synthetic_phase, tiny_config
 from lucir_core.training.checkpoint import Checkpoint
-from tests.support.tiny import weights_equal
+from tests.support.learning.tiny import weights_equal
 
 OVERRIDES = {"epochs": 6, "milestones": [4], "cbf.enabled": True, "cbf.epochs": 4}
 

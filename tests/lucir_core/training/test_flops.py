@@ -8,7 +8,7 @@ from lucir_core.phase import Progress, run_phase
 from lucir_core.state import LearnerState
 from lucir_core.testing import synthetic_phase, tiny_config
 from lucir_core.training.flops import counted
-from tests.support.tiny import weights_equal
+from tests.support.learning.tiny import weights_equal
 
 
 def test_a_multiplication_and_an_addition_are_two() -> None:

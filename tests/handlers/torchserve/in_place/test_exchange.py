@@ -26,7 +26,7 @@ from handlers.torchserve.in_place.worker_line import WorkerLine
 from handlers.torchserve.inference_port import ProbeError
 from handlers.torchserve.management import RegisteredVersion, Worker
 from tests.handlers.torchserve.conftest import MakeImage, MakeVersion
-from tests.support.asked_classifier import ask, started
+from tests.support.servers.asked_classifier import ask, started
 from tests.support.waiting import wait_for
 
 SLOT = RegisteredVersion(1, True, 1, (Worker(os.getpid(), True, False),), 0)

@@ -17,10 +17,10 @@ from lucir_core.config.phase_config import load_preset
 from model_store.directory.directory_store import DirectoryStore
 from model_store.manifest import Gate
 from tests.handlers.conftest import DigitFiles
-from tests.support.browser import chromium
-from tests.support.learnt_store import LearntStore, publish_learnt
-from tests.support.published import publish
+from tests.support.page.browser import chromium
 from tests.support.quick_settings import changed
+from tests.support.stores.learnt_store import LearntStore, publish_learnt
+from tests.support.stores.published import publish
 
 
 @pytest.fixture(scope="module")

@@ -16,7 +16,7 @@ from lucir_core.config.phase_config import load_preset
 from model_store.directory.directory_store import DirectoryStore
 from model_store.versions import VersionStore
 from tests.handlers.updater.http.conftest import serving
-from tests.support.published import publish_first
+from tests.support.stores.published import publish_first
 
 SHA = "ab" * 32
 

@@ -11,7 +11,7 @@ from PIL import Image
 from handlers.settings import Settings
 from handlers.updater.context.parent import fetch_parent, remove_parents
 from model_store.directory.directory_store import DirectoryStore
-from tests.support.learnt_store import EACH, LearntStore
+from tests.support.stores.learnt_store import EACH, LearntStore
 
 
 @pytest.fixture(autouse=True)

@@ -14,7 +14,7 @@ from lucir_core.config.phase_config import load_preset
 from model_store.directory.directory_store import DirectoryStore
 from tests.handlers.conftest import DigitFiles
 from tests.handlers.updater.http.conftest import serving
-from tests.support.browser import findings, needs_browser, opened
+from tests.support.page.browser import findings, needs_browser, opened
 
 TOKEN = {"authorization": "Bearer secret"}
 

@@ -18,9 +18,9 @@ from handlers.updater.workflow.edit_steps import EDIT_STEPS
 from handlers.updater.workflow.learn_steps import STEPS as LEARN_STEPS
 from handlers.updater.workflow.relearn_steps import RELEARN_STEPS
 from model_store.directory.directory_store import DirectoryStore
-from tests.support.browser import findings, look, needs_browser, opened
-from tests.support.hands import DESKTOP, PHONE
-from tests.support.learnt_store import LearntStore
+from tests.support.page.browser import findings, look, needs_browser, opened
+from tests.support.page.hands import DESKTOP, PHONE
+from tests.support.stores.learnt_store import LearntStore
 from tools.large_store import fill_store
 
 pytestmark = needs_browser

@@ -9,9 +9,9 @@ from playwright.sync_api import Browser, Page, expect
 from handlers.bucket.edit_documents import DeleteImages, Merge, Relearn, Remove, Rename
 from handlers.updater.service import Updater
 from tests.handlers.conftest import DigitFiles
-from tests.support.browser import needs_browser, opened
-from tests.support.hands import DESKTOP, PHONE, Hands, Keyboard, Touch, forget_folders
-from tests.support.published import pointed
+from tests.support.page.browser import needs_browser, opened
+from tests.support.page.hands import DESKTOP, PHONE, Hands, Keyboard, Touch, forget_folders
+from tests.support.stores.published import pointed
 
 pytestmark = [needs_browser, pytest.mark.slow]
 

@@ -15,9 +15,9 @@ from model_store.directory.directory_store import DirectoryStore
 from model_store.manifest import Gate
 from tests.handlers.conftest import DigitFiles
 from tests.handlers.updater.http.conftest import serving
-from tests.support.browser import needs_browser, opened
-from tests.support.learnt_store import LearntStore
-from tests.support.published import pointed, publish
+from tests.support.page.browser import needs_browser, opened
+from tests.support.stores.learnt_store import LearntStore
+from tests.support.stores.published import pointed, publish
 
 pytestmark = needs_browser
 

@@ -8,9 +8,9 @@ from playwright.sync_api import Browser, Page, expect
 from handlers.updater.pace import Pace
 from handlers.updater.service import Updater
 from handlers.updater.status import Phase
-from tests.support.accessibility_tree import faults, heard
-from tests.support.browser import findings, look, needs_browser, opened
-from tests.support.hands import DESKTOP, PHONE
+from tests.support.page.accessibility_tree import faults, heard
+from tests.support.page.browser import findings, look, needs_browser, opened
+from tests.support.page.hands import DESKTOP, PHONE
 
 pytestmark = needs_browser
 

@@ -9,10 +9,10 @@ import pytest
 from playwright.sync_api import Browser, Page, expect
 
 from handlers.updater.service import Updater
-from tests.support.accessibility_tree import faults
-from tests.support.browser import findings, needs_browser, opened
-from tests.support.full_report import KEY, LONG, publish_report
-from tests.support.hands import DESKTOP, PHONE, Hands, Keyboard, Touch
+from tests.support.page.accessibility_tree import faults
+from tests.support.page.browser import findings, needs_browser, opened
+from tests.support.page.full_report import KEY, LONG, publish_report
+from tests.support.page.hands import DESKTOP, PHONE, Hands, Keyboard, Touch
 
 pytestmark = [needs_browser, pytest.mark.slow]
 

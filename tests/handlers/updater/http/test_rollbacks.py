@@ -22,7 +22,7 @@ from model_store.manifest import Preprocessing
 from model_store.versions import VersionStore
 from tests.handlers.torchserve.conftest import COLOURS, colour_model
 from tests.handlers.updater.http.conftest import serving
-from tests.support.published import pointed, publish_first
+from tests.support.stores.published import pointed, publish_first
 from tools.manifests import make_manifest
 
 

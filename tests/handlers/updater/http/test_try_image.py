@@ -12,9 +12,9 @@ from handlers.updater.service import Updater
 from lucir_core.config.phase_config import load_preset
 from model_store.directory.directory_store import DirectoryStore
 from tests.handlers.updater.http.conftest import serving
-from tests.support import small_server
 from tests.support.quick_settings import changed
-from tests.support.small_server import Asked
+from tests.support.servers import small_server
+from tests.support.servers.small_server import Asked
 
 FILE = {"content-type": "application/octet-stream"}
 

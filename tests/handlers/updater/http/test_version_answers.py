@@ -11,7 +11,7 @@ from handlers.updater.service import Updater
 from model_store.directory.directory_store import DirectoryStore
 from model_store.manifest import Counts, now
 from model_store.versions import VersionStore
-from tests.support.published import publish_first
+from tests.support.stores.published import publish_first
 from tools.large_store import fill_store
 from tools.manifests import make_manifest
 

@@ -11,9 +11,9 @@ from handlers.settings import Settings
 from model_store.directory.directory_store import DirectoryStore
 from model_store.versions import VersionStore
 from tests.handlers.conftest import Drop, Launch
-from tests.support.outcome import ended, hashes, learnt_once
+from tests.support.processes.updater_process import end, hold_child, status_of
 from tests.support.quick_settings import changed
-from tests.support.updater_process import end, hold_child, status_of
+from tests.support.stores.outcome import ended, hashes, learnt_once
 from tests.support.waiting import wait_for
 
 

@@ -16,9 +16,9 @@ from handlers.updater.leader.lease import KEY, Lease
 from model_store.directory.directory_store import DirectoryStore
 from model_store.objects import ObjectInfo, PreconditionFailedError
 from model_store.versions import VersionStore
-from tests.support.acted_on import Killed, fail
-from tests.support.acted_on import before as before_call
 from tests.support.documents import make_done, make_entry
+from tests.support.stores.acted_on import Killed, fail
+from tests.support.stores.acted_on import before as before_call
 from tools.manifests import make_manifest
 
 SHA_OF_ONE = "7692c3ad3540bb803c020b3aee66cd8887123234ea0c6e7143c0add73ff431ed"

@@ -11,9 +11,9 @@ from handlers.settings import Settings
 from model_store.directory.directory_store import DirectoryStore
 from model_store.versions import VersionStore
 from tests.handlers.conftest import Drop
-from tests.support.outcome import ended, hashes, learnt_once
-from tests.support.side import Side
-from tests.support.updater_process import end, log_of, status_of
+from tests.support.processes.side import Side
+from tests.support.processes.updater_process import end, log_of, status_of
+from tests.support.stores.outcome import ended, hashes, learnt_once
 from tests.support.waiting import wait_for
 
 pytestmark = pytest.mark.slow

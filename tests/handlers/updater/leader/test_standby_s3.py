@@ -9,8 +9,8 @@ import pytest
 from handlers.settings import Settings
 from model_store.versions import VersionStore
 from tests.handlers.conftest import DigitFiles
-from tests.support.bucket import BUCKET, contents, ended, put
-from tests.support.side import Side
+from tests.support.processes.side import Side
+from tests.support.stores.bucket import BUCKET, contents, ended, put
 from tests.support.waiting import wait_for
 from tools.servers.minio_server import MINIO_MISSING, find_minio, minio_server
 

@@ -16,8 +16,8 @@ from lucir_core.memory.image_blobs import ImageBlobs
 from model_store.layout import HOLDOUT, MODEL
 from model_store.manifest import now
 from tests.handlers.torchserve.conftest import colour_model
-from tests.support.counting_store import CountingStore
 from tests.support.documents import make_plan
+from tests.support.stores.counting_store import CountingStore
 
 CLASSES = ("red", "green", "blue")
 HELD, OWN = 2, 3

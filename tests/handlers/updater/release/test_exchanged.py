@@ -8,7 +8,7 @@ import pytest
 from handlers.bucket.report_document import Report
 from handlers.settings import Settings
 from tests.end_to_end.test_photographs import crops
-from tests.support.bench import Bench, InProcess
+from tests.support.learning.bench import Bench, InProcess
 from tests.support.present import present
 
 pytestmark = pytest.mark.slow

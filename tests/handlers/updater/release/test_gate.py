@@ -7,7 +7,7 @@ import pytest
 from handlers.settings import GateSettings
 from handlers.updater.release.gate import Evidence, judge
 from model_store.manifest import Gate
-from tests.support.predictions import predictions
+from tests.support.learning.predictions import predictions
 
 SETTINGS = GateSettings(max_old_accuracy_loss=0.1, min_new_accuracy=0.5, min_class_accuracy=0.0)
 CLASSES = ("cat", "dog", "bird")

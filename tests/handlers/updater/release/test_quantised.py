@@ -19,7 +19,7 @@ from lucir_core.state import LearnerState
 from model_store.layout import EXEMPLARS, HOLDOUT, MODEL, QUANTISED
 from model_store.manifest import Preprocessing
 from tests.lucir_core.export.test_onnx_export import stirred
-from tests.support.specs import make_spec
+from tests.support.learning.specs import make_spec
 
 SIDE = 64
 IMAGES = np.random.default_rng(0).integers(0, 256, (12, SIDE, SIDE, 3), np.uint8)

@@ -3,7 +3,7 @@
 from handlers.updater.release.evaluate import FIRST, summarise
 from handlers.updater.release.publish import judged
 from model_store.manifest import Evaluation, Gate, Refinement
-from tests.support.predictions import predictions
+from tests.support.learning.predictions import predictions
 
 BETTER = Refinement(images=240, before=0.9, after=0.95, low=0.01, high=0.08, learnt_from=700)
 UNSURE = Refinement(images=240, before=0.962, after=0.964, low=-0.011, high=0.015, learnt_from=700)

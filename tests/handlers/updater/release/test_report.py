@@ -21,7 +21,7 @@ from handlers.updater.release.report.mistakes import KEPT, PER_PAIR, MistakeReco
 from handlers.updater.release.report.write import make_report
 from model_store.manifest import Gate
 from tests.support.documents import make_entry, make_plan
-from tests.support.specs import make_spec
+from tests.support.learning.specs import make_spec
 
 EVIL = '<script>alert("x")</script>&'
 CLASSES = ("cat", "dog", EVIL)

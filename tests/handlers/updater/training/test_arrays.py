@@ -19,7 +19,7 @@ from handlers.updater.workflow.learn_steps import ingest, prepare
 from lucir_core.memory.image_blobs import ImageBlobs
 from model_store.layout import HOLDOUT
 from tests.handlers.conftest import Drop
-from tests.support.counting_store import CountingStore
+from tests.support.stores.counting_store import CountingStore
 
 
 @pytest.fixture

@@ -9,7 +9,7 @@ import pytest
 from handlers.settings import Settings
 from handlers.updater import service
 from tests.handlers.conftest import DigitFiles
-from tests.support.bench import Bench, InProcess, digit_settings, drop_digits
+from tests.support.learning.bench import Bench, InProcess, digit_settings, drop_digits
 
 
 @pytest.fixture(scope="session")

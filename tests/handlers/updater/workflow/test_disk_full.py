@@ -9,8 +9,8 @@ import pytest
 
 from handlers.settings import Settings
 from tests.handlers.conftest import Drop
-from tests.support.outcome import ended, hashes, learnt_once
-from tests.support.updater_process import start, status_of
+from tests.support.processes.updater_process import start, status_of
+from tests.support.stores.outcome import ended, hashes, learnt_once
 from tests.support.waiting import wait_for
 
 pytestmark = pytest.mark.slow

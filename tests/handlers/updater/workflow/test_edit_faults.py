@@ -9,7 +9,7 @@ from handlers.updater import service
 from handlers.updater.context.update import Update
 from handlers.updater.workflow import edit_steps
 from handlers.updater.workflow.runner import Step
-from tests.support.bench import Bench, killed_at_every_step, sha
+from tests.support.learning.bench import Bench, killed_at_every_step, sha
 from tests.support.present import present
 
 pytestmark = [pytest.mark.slow, pytest.mark.usefixtures("in_process")]

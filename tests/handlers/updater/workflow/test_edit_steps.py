@@ -16,7 +16,7 @@ from lucir_core.memory.image_blobs import ImageBlobs
 from model_store.directory.directory_store import DirectoryStore
 from model_store.manifest import Gate
 from tests.handlers.conftest import DigitFiles
-from tests.support.bench import Bench, drop_digits, sha
+from tests.support.learning.bench import Bench, drop_digits, sha
 from tests.support.present import present
 
 pytestmark = [pytest.mark.slow, pytest.mark.usefixtures("in_process")]

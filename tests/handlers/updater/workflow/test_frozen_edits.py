@@ -15,7 +15,7 @@ from lucir_core.frozen.intervals import accuracy_interval
 from lucir_core.memory.feature_memory import FeatureMemory
 from model_store.directory.directory_store import DirectoryStore
 from tests.handlers.conftest import DigitFiles
-from tests.support.bench import Bench, InProcess, digit_settings, drop_digits, sha
+from tests.support.learning.bench import Bench, InProcess, digit_settings, drop_digits, sha
 from tests.support.present import present
 
 pytestmark = pytest.mark.slow

@@ -9,8 +9,8 @@ from handlers.bucket.edit_documents import Remove
 from handlers.bucket.update_documents import Done, FolderIntent
 from handlers.bucket.updates import UpdateRecords
 from model_store.documents import encode
-from tests.support.bench import Bench, digit_settings
 from tests.support.documents import make_done
+from tests.support.learning.bench import Bench, digit_settings
 from tests.support.quick_settings import changed
 from tests.support.waiting import wait_for
 

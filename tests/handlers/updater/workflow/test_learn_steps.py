@@ -21,10 +21,10 @@ from lucir_core.memory.image_blobs import ImageBlobs
 from model_store.directory.directory_store import DirectoryStore
 from model_store.versions import VersionStore
 from tests.handlers.conftest import DigitFiles, Drop, Launch
-from tests.support.outcome import ended, hashes, learnt_once
 from tests.support.present import present
+from tests.support.processes.updater_process import end, hold_child, log_of, status_of
 from tests.support.quick_settings import changed
-from tests.support.updater_process import end, hold_child, log_of, status_of
+from tests.support.stores.outcome import ended, hashes, learnt_once
 from tests.support.waiting import PATIENCE, wait_for
 
 pytestmark = pytest.mark.slow

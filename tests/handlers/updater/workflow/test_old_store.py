@@ -14,9 +14,9 @@ from handlers.settings import Settings
 from model_store.directory.directory_store import DirectoryStore
 from model_store.versions import VersionStore
 from tests.handlers.conftest import Drop, Launch
-from tests.support.outcome import ended, hashes, learnt_once
 from tests.support.present import present
 from tests.support.quick_settings import changed
+from tests.support.stores.outcome import ended, hashes, learnt_once
 from tests.support.waiting import wait_for
 
 OLD = Path(__file__).parents[3] / "data" / "store_a175682"

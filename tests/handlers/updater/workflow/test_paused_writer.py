@@ -6,7 +6,7 @@ import pytest
 
 from handlers.bucket.updates import UpdateRecords
 from tests.handlers.conftest import DigitFiles
-from tests.support.bench import Bench
+from tests.support.learning.bench import Bench
 from tests.support.present import present
 from tests.support.waiting import wait_for
 

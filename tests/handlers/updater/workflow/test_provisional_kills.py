@@ -20,10 +20,10 @@ from lucir_core.memory.image_blobs import ImageBlobs
 from lucir_core.state import load_state
 from model_store.versions import VersionStore
 from tests.handlers.conftest import Drop, Launch
-from tests.support.outcome import ended, hashes, learnt_once
-from tests.support.published import pointed
+from tests.support.processes.updater_process import end, hold_child, log_of, status_of
 from tests.support.quick_settings import changed
-from tests.support.updater_process import end, hold_child, log_of, status_of
+from tests.support.stores.outcome import ended, hashes, learnt_once
+from tests.support.stores.published import pointed
 from tests.support.waiting import PATIENCE, wait_for
 
 pytestmark = pytest.mark.slow

@@ -24,7 +24,7 @@ from model_store.manifest import Accuracy, Evaluation, Manifest, Pointer, now
 from model_store.versions import VersionStore
 from tests.support.documents import make_evaluation, make_plan
 from tests.support.present import present
-from tests.support.published import pointed
+from tests.support.stores.published import pointed
 from tools.manifests import make_manifest
 
 CLASSES = ("a", "b", "c")

@@ -4,7 +4,7 @@ import subprocess
 
 from handlers.settings import Settings
 from handlers.stack.ports import free_ports
-from tests.support.updater_process import hold_child, start, status_of
+from tests.support.processes.updater_process import hold_child, start, status_of
 from tests.support.waiting import wait_for
 
 

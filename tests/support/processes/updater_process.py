@@ -28,9 +28,9 @@ def start(settings: Settings, crash: str = "", clock: Path | None = None) -> "su
     config.write_text(settings.model_dump_json(exclude={"s3"}))
     with (settings.data / "updater.log").open("ab") as log:
         return subprocess.Popen(
-            [sys.executable, "-m", "tests.support.updater_process", str(config), crash, str(clock or "")],
+            [sys.executable, "-m", "tests.support.processes.updater_process", str(config), crash, str(clock or "")],
             stderr=log,
-            cwd=Path(__file__).parents[2],
+            cwd=Path(__file__).parents[3],
         )
 
 

@@ -1,4 +1,4 @@
-"""``python -m tests.support.bare_server``: the engine ``uvicorn`` where its image's packages are, and no others."""
+"""``python -m tests.support.servers.bare_server``: the engine ``uvicorn`` where its image's packages are, no others."""
 
 import runpy
 import sys

@@ -17,7 +17,7 @@ from urllib.parse import parse_qs, urlsplit
 from handlers.settings import Settings
 from handlers.sockets import management_socket
 from handlers.torchserve.folders import folder_name
-from tests.support.small_server import Asked, UnixServer, handler_of
+from tests.support.servers.small_server import Asked, UnixServer, handler_of
 
 Answer = tuple[int, Any]
 

@@ -1,4 +1,4 @@
-"""``python -m tests.support.cut_off DATA IMAGES``: a stack's whole work in a network that leads nowhere.
+"""``python -m tests.support.processes.cut_off DATA IMAGES``: a stack's whole work in a network that leads nowhere.
 
 Started by ``unshare --net``. Prints what left for elsewhere (the kernel counts every packet that has no way to go, and
 every datagram, as a looked-up name is one) and what was answered, to show that nothing was missing.
@@ -14,7 +14,7 @@ from pathlib import Path
 import httpx
 
 from handlers.web_address import web_address
-from tests.support.stack import digit_image, folders, running
+from tests.support.processes.stack import digit_image, folders, running
 
 _SET_FLAGS, _UP_AND_RUNNING = 0x8914, 0x41
 

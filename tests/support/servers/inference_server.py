@@ -14,8 +14,8 @@ from handlers.server.batches import Batcher, BatchRules
 from handlers.server.gateway import Gateway
 from handlers.server.inference_app import RequestLimits, make_inference_app
 from handlers.server.loaded_versions import LoadedVersions
-from tests.support.asgi_server import serving
-from tests.support.in_thread import InThread
+from tests.support.servers.asgi_server import serving
+from tests.support.servers.in_thread import InThread
 
 LARGEST_BODY = 200_000
 

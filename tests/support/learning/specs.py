@@ -11,7 +11,7 @@ from model_store.directory.directory_store import DirectoryStore
 from model_store.layout import EVALUATION
 from model_store.manifest import Gate, Preprocessing, now
 from model_store.versions import VersionStore
-from tests.support.predictions import predictions
+from tests.support.learning.predictions import predictions
 from tools.manifests import make_manifest
 
 

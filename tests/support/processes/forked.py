@@ -58,7 +58,7 @@ class Child:
 @contextmanager
 def _tests_importable() -> Iterator[None]:
     """The child takes over this path, and must find its target in the tests."""
-    root = str(Path(__file__).parents[2])
+    root = str(Path(__file__).parents[3])
     sys.path.insert(0, root)
     yield
     sys.path.remove(root)

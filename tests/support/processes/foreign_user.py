@@ -51,7 +51,7 @@ def start_foreign(
     closed = [path for path in base.parents if not path.stat().st_mode & 0o001]
     inside = {
         "PATH": os.environ["PATH"],
-        "PYTHONPATH": str(Path(__file__).parents[2]),
+        "PYTHONPATH": str(Path(__file__).parents[3]),
         "HOME": f"{PLACE}/tmp",
         "TMPDIR": f"{PLACE}/tmp",
         "LUCIR_DATA": f"{PLACE}/data",
