@@ -17,7 +17,7 @@ from handlers.inference.replies import RawRequest
 from handlers.inference.workers.held_versions import Calls, HeldVersions
 from handlers.inference.workers.slot import MODELS_VARIABLE, WORKERS_VARIABLE, Slot, socket_of
 from handlers.inference.workers.worker import WorkerOptions
-from handlers.inference.workers.worker_calls import LENGTH, Again, Classify, Forget, Load, pack, read_message
+from handlers.inference.workers.worker_calls import LENGTH, Again, Classify, Forget, Load, Result, pack, read_message
 from handlers.settings import Settings
 from handlers.sockets import workers_folder
 from handlers.torchserve.canary import Canary, CanaryImage
@@ -184,7 +184,16 @@ def test_only_workers_that_are_all_there_are_asked(exchange: Exchange, settings:
     assert not Exchange(uvicorn).possible(RegisteredVersion(1, True, 1, (ready,), 0), 2, 1)
 
 
-@pytest.mark.parametrize("left", ["nothing", "dead", "foreign"])
+STRANGE = {
+    "foreign": LENGTH.pack(3) + b"...",
+    "ended": b"",
+    "no result": pack(Forget(2)),
+    "of another call": pack(Result(7, "loaded")),
+}
+"""What a worker sends back."""
+
+
+@pytest.mark.parametrize("left", ["nothing", "dead", *STRANGE])
 def test_a_worker_that_cannot_be_asked_is_lost(
     left: str, settings: Settings, exchange: Exchange, mirrored: Callable[..., Path]
 ) -> None:
@@ -194,9 +203,9 @@ def test_a_worker_that_cannot_be_asked_is_lost(
     with socket.socket(socket.AF_UNIX) as listener:
         if left != "nothing":
             listener.bind(str(path))
-        if left == "foreign":
+        if left in STRANGE:
             listener.listen()
-            threading.Thread(target=_answer_strangely, args=(listener,), daemon=True).start()
+            threading.Thread(target=_answer, args=(listener, STRANGE[left]), daemon=True).start()
         states = [exchange.step(SLOT, 2)]
         while states[-1] == "loading":
             states.append(exchange.step(SLOT, 2))
@@ -206,11 +215,11 @@ def test_a_worker_that_cannot_be_asked_is_lost(
     assert [exchange.possible(SLOT, target, 1) for target in (2, 3)] == [False, True]
 
 
-def _answer_strangely(listener: socket.socket) -> None:
+def _answer(listener: socket.socket, answer: bytes) -> None:
     connection, _ = listener.accept()
     with connection:
         connection.recv(1024)
-        connection.sendall(LENGTH.pack(3) + b"...")
+        connection.sendall(answer)
 
 
 def test_a_worker_that_starts_removes_the_sockets_of_dead_ones(
@@ -243,6 +252,22 @@ def test_two_workers_that_start_together_may_meet_the_same_dead_socket(
     assert {path.name for path in folder.iterdir()} == {str(os.getpid())}
 
 
+def test_a_socket_is_found_only_when_somebody_listens(
+    settings: Settings, mirrored: Callable[..., Path], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Another worker that starts just then would take it for a dead one's, and remove it."""
+    path, found = socket_of(workers_folder(settings), os.getpid()), []
+    listen = socket.socket.listen
+
+    def listens(one: socket.socket, *words: int) -> None:
+        found.append(path.exists())
+        listen(one, *words)
+
+    monkeypatch.setattr(socket.socket, "listen", listens)
+    started(mirrored(1), slot=1)
+    assert (found, path.is_socket()) == ([False], True)
+
+
 def test_a_version_that_is_to_be_forgotten_is_let_go(mirrored: Callable[..., Path]) -> None:
     held = HeldVersions(WorkerOptions(), None)
     for number in (1, 2):
@@ -273,7 +298,11 @@ def test_requests_are_kept_only_while_another_version_may_be_asked_for_them(
         assert read_message(answers).value[0].status == 200
         wait_for(lambda: kept() == 1)  # ours
         ours.sendall(pack(Load(2, 2, str(mirrored(2)))) + pack(Again(3, 1, 1)))
-        assert {read_message(answers).call for _ in range(2)} == {2, 3}
+        found = {result.call: result.value for result in (read_message(answers), read_message(answers))}
+        assert found.keys() == {2, 3}
+        assert [reply.status for reply in found[3]] == [500], (
+            "nobody asks for it again, but nobody waits in vain either"
+        )
         ours.sendall(pack(Classify(4, 1, [message])))
         assert read_message(answers).value[0].status == 200
         assert kept() == 2
