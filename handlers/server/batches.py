@@ -34,8 +34,8 @@ class Runner(Protocol):
     def answer(self, version: int, requests: Sequence[RawRequest]) -> asyncio.Future[list[Reply]]:
         """The replies, in order. Raises ``ProcessLostError``."""
 
-    def answer_again(self, version: int, requests: int) -> asyncio.Future[list[Reply]]:
-        """The replies of another version to the batch before, of so many. Raises ``ProcessLostError``."""
+    def answer_again(self, version: int, requests: Sequence[RawRequest]) -> asyncio.Future[list[Reply]]:
+        """The replies of another version to the batch before, which are these. Raises ``ProcessLostError``."""
 
 
 @dataclass(slots=True, eq=False)
@@ -173,10 +173,8 @@ class Batcher:
             self._deliver(batch, version, [error_reply(503, notice or NOT_YET)] * len(batch), taken)
             return False
         self._running += len(batch)
-        if again:
-            replies = runner.answer_again(version.number, len(batch))
-        else:
-            replies = runner.answer(version.number, [job.raw for job in batch])
+        ask = runner.answer_again if again else runner.answer
+        replies = ask(version.number, [job.raw for job in batch])
         replies.add_done_callback(partial(self._answered, runner, batch, version, taken))
         return True
 

@@ -131,11 +131,13 @@ class PooledProcess:
         """The replies to a batch. Raises ``ProcessLostError``: it ended, or took so long that it was ended."""
         return self._answers(version, lambda: Classify(next(self._numbers), version, requests))
 
-    def answer_again(self, version: int, requests: int) -> asyncio.Future[list[Reply]]:
-        """The replies of another version to the batch before, of so many requests: what both do alike is not done
+    def answer_again(self, version: int, requests: Sequence[RawRequest]) -> asyncio.Future[list[Reply]]:
+        """The replies of another version to the batch before, which are these requests: what both do alike is not done
         again. Raises as ``answer``.
         """
-        return self._answers(version, lambda: Again(next(self._numbers), version, requests))
+        if version not in self._loaded:  # it did not know that it would be asked for it, and has let the batch go
+            return self.answer(version, requests)
+        return self._answers(version, lambda: Again(next(self._numbers), version, len(requests)))
 
     def _answers(self, version: int, call: Callable[[], Classify | Again]) -> asyncio.Future[list[Reply]]:
         if version not in self._loaded:  # it was started while the others were loading the version

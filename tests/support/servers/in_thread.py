@@ -32,9 +32,9 @@ class InThread:
         """As the model says."""
 
         self._batch = Batch(requests, self._limits, 5, self._unsure)
-        return self.answer_again(version, len(requests))
+        return self.answer_again(version, requests)
 
-    def answer_again(self, version: int, _: int) -> asyncio.Future[list[Reply]]:
+    def answer_again(self, version: int, _: Sequence[RawRequest]) -> asyncio.Future[list[Reply]]:
         """The batch before."""
         batch = self._batch
 
