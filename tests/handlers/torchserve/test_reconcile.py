@@ -205,35 +205,29 @@ def test_a_version_that_fails_gives_way_to_the_one_before(
     assert (engine.default, list(engine.registered)) == (1, [1])
 
 
-def test_a_version_that_took_over_and_fails_is_taken_out_of_its_slot(
-    engine: Engine, reconciler: Reconciler, settings: Settings, store: DirectoryStore
-) -> None:
-    """The double answers with the number of the registration, whatever its slot names."""
+@pytest.fixture
+def slot(engine: Engine, reconciler: Reconciler, settings: Settings, store: DirectoryStore) -> Slot:
+    """In which version 2 took over from version 1, and fails: the double answers with the registration's number."""
     pointed(store, 1)
     engine.begin(1)
     assert reconciler.step().served == 1
     pointed(store, 2)
     slot = Slot(workers_folder(settings), 1)
     slot.point_to("lucir-2")
+    return slot
+
+
+def test_a_version_that_took_over_and_fails_is_taken_out_of_its_slot(
+    engine: Engine, reconciler: Reconciler, slot: Slot
+) -> None:
     assert "version 1 answers in its place" in reconciler.step().message
     assert (slot.served(), list(engine.registered)) == (1, [1])
 
 
 def test_a_slot_that_cannot_be_put_back_is_looked_at_again(
-    engine: Engine,
-    reconciler: Reconciler,
-    settings: Settings,
-    store: DirectoryStore,
-    clock: list[float],
-    caplog: pytest.LogCaptureFixture,
+    reconciler: Reconciler, settings: Settings, slot: Slot, clock: list[float], caplog: pytest.LogCaptureFixture
 ) -> None:
     """The disk is full, say: here something is in the place of the new link."""
-    pointed(store, 1)
-    engine.begin(1)
-    assert reconciler.step().served == 1
-    pointed(store, 2)
-    slot = Slot(workers_folder(settings), 1)
-    slot.point_to("lucir-2")
     blocked = workers_folder(settings) / "slot-1.new"
     blocked.mkdir()
     assert "version 1 answers in its place" in reconciler.step().message
