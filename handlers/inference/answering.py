@@ -13,7 +13,7 @@ from handlers.inference.preprocess import BadImageError, ImageRules
 from handlers.inference.replies import RawRequest, Reply, encode, error_reply
 from handlers.inference.request import MOST_IMAGES, BadRequestError, Request, read_request
 from handlers.inference.sessions.headed_session import Inputs
-from handlers.inference.sessions.onnx_session import OnnxSession
+from handlers.inference.sessions.onnx_session import on_gpu
 from handlers.inference.version_model import Answer, VersionModel
 from handlers.inference.workers.batch_reports import GivenAnswer
 from handlers.labelling.unsure_images import Guess, UnsureImages, UnsureRules
@@ -66,8 +66,7 @@ class Batch:
 def _runs(model: VersionModel, asked: Sequence["_Asked | Reply"]) -> Iterator[tuple[Inputs, Sequence[int]]]:
     """All usable images and how many classes to name of each, in parts of about the same size."""
     good = [(image, one.request.top_k) for one in asked if isinstance(one, _Asked) for image in one.usable()]
-    on_gpu = isinstance(model.session, OnnxSession) and model.session.on_gpu
-    most = MOST_IMAGES if on_gpu else min(MOST_IMAGES, max(1, TOGETHER_PIXELS // model.size**2))
+    most = MOST_IMAGES if on_gpu(model.session) else min(MOST_IMAGES, max(1, TOGETHER_PIXELS // model.size**2))
     parts = -(-len(good) // most)
     for part in range(parts):
         images, counts = zip(*good[len(good) * part // parts : len(good) * (part + 1) // parts], strict=True)

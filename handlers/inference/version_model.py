@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 
 from handlers.inference.preprocess import ImageRules, Interpolation, Limits, crop, decode_square
 from handlers.inference.sessions.chosen_session import Wanted, chosen_session
-from handlers.inference.sessions.copy_choice import NO_COPIES, NOTHING_CHOSEN, QUANTISED_FILE, Choice, CopyRules
+from handlers.inference.sessions.copy_choice import NO_COPIES, NOTHING_CHOSEN, QUANTISED_FILE, Choice, CopyRules, Device
 from handlers.inference.sessions.headed_session import Inputs, blank
 from handlers.inference.sessions.onnx_session import Session, UnusableVersionError
 from handlers.inference.sessions.verified_files import VerifiedFiles
@@ -78,8 +78,7 @@ class VersionModel:
                 folder,
                 VerifiedFiles(folder, manifest["files"]),
                 rules,
-                threads,
-                gpu,
+                Device(threads, gpu),
                 _family(manifest),
                 lambda data: _prepared(data, Limits(), resize, size, interpolation),
             )

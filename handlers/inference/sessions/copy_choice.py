@@ -46,6 +46,14 @@ NO_COPIES: Final = CopyRules(auto=False)
 
 
 @dataclass(frozen=True, slots=True)
+class Device:
+    """What computes: so many threads of the processor, or a CUDA device by its number."""
+
+    threads: int
+    gpu: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
 class MeasuredCopy:
     """How fast a copy is, and how near to the published network. ``refused``: why it may not answer, or empty."""
 
@@ -94,16 +102,16 @@ def read_choice(folder: Path) -> Choice | None:
     return _read(folder, None)
 
 
-def remembered(folder: Path, rules: CopyRules, threads: int, digest: str) -> Choice | None:
+def remembered(folder: Path, rules: CopyRules, device: Device, digest: str) -> Choice | None:
     """What was chosen for the version with this model on this machine, under the same rules; None: measure."""
-    return _read(folder, _key(rules, threads, digest))
+    return _read(folder, _key(rules, device, digest))
 
 
-def chosen_alike(folder: Path, rules: CopyRules, threads: int, family: str) -> Choice | None:
+def chosen_alike(folder: Path, rules: CopyRules, device: Device, family: str) -> Choice | None:
     """What was chosen, on this machine and under the same rules, for a version beside this one whose network differs in
     its numbers only: as fast is this one's copy too, its answers have to be compared.
     """
-    wanted = {**_key(rules, threads, ""), "family": family}
+    wanted = {**_key(rules, device, ""), "family": family}
     for file in sorted(folder.parent.glob(f"*/{CHOICE_FILE}"), reverse=True) if family else ():
         try:
             document = json.loads(file.read_text(encoding="utf-8"))
@@ -115,12 +123,12 @@ def chosen_alike(folder: Path, rules: CopyRules, threads: int, family: str) -> C
     return None
 
 
-def remember(folder: Path, choice: Choice, rules: CopyRules, threads: int, digest: str, family: str = "") -> None:
+def remember(folder: Path, choice: Choice, rules: CopyRules, device: Device, digest: str, family: str = "") -> None:
     """Write the choice beside the version. A folder that cannot be written to costs a measurement, nothing else.
 
     ``family``: the same for all networks that differ in their numbers only.
     """
-    document = {"key": _key(rules, threads, digest), "family": family, **asdict(choice)}
+    document = {"key": _key(rules, device, digest), "family": family, **asdict(choice)}
     temporary = folder / f"{CHOICE_FILE}.{time.monotonic_ns()}.partial"
     try:
         temporary.write_text(json.dumps(document, indent=2), encoding="utf-8")
@@ -143,8 +151,9 @@ def _read(folder: Path, key: dict[str, Any] | None) -> Choice | None:
         return None
 
 
-def _key(rules: CopyRules, threads: int, digest: str) -> dict[str, Any]:
-    return {"model": digest, "threads": threads, "rules": asdict(rules), "machine": _machine()}
+def _key(rules: CopyRules, device: Device, digest: str) -> dict[str, Any]:
+    machine = _machine() if device.gpu is None else f"{_machine()} cuda:{device.gpu} of {_graphics_cards()}"
+    return {"model": digest, "threads": device.threads, "rules": asdict(rules), "machine": machine}
 
 
 @cache
@@ -157,6 +166,16 @@ def _machine() -> str:
         processor = hashlib.sha256("\n".join(told).encode()).hexdigest()
     packages = " ".join(_installed(name) for name in ("onnxruntime", "onnxruntime-gpu", "openvino"))
     return f"{processor} {packages}"
+
+
+@cache
+def _graphics_cards() -> str:
+    """Their names, as the driver tells them; empty where it does not."""
+    told = []
+    for file in sorted(Path("/proc/driver/nvidia/gpus").glob("*/information")):
+        with suppress(OSError):
+            told.append(file.read_text(encoding="utf-8").partition("\n")[0].partition(":")[2].strip())
+    return ", ".join(told)
 
 
 def _installed(package: str) -> str:

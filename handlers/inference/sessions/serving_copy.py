@@ -19,10 +19,12 @@ from handlers.inference.sessions.copy_choice import (
     QUANTISED_FILE,
     Choice,
     CopyRules,
+    Device,
     MeasuredCopy,
 )
+from handlers.inference.sessions.float16_session import Float16Session, why_no_float16
 from handlers.inference.sessions.headed_session import MODEL_FILE, divided_session
-from handlers.inference.sessions.onnx_session import OnnxSession, Session
+from handlers.inference.sessions.onnx_session import OnnxSession, Session, on_gpu
 from handlers.inference.sessions.openvino_session import Bfloat16Session, why_no_bfloat16
 from handlers.inference.sessions.verified_files import VerifiedFiles
 
@@ -88,12 +90,19 @@ def compare(
     return replace(chosen, images=len(images), measured=(*rest, found))
 
 
-def copies_of(files: VerifiedFiles, threads: int, wanted: str | None = None) -> dict[str, Open]:
-    """By name, the copies of a version that may be had on this machine.
+def copies_of(files: VerifiedFiles, device: Device, wanted: str | None = None) -> dict[str, Open]:
+    """By name, the copies of a version that may be had on this machine: on a CUDA device, or on the processor.
 
     ``wanted``: no other is looked for, so that OpenVINO is not imported where it is not what answers.
     """
     found: dict[str, Open] = {}
+    threads, gpu = device.threads, device.gpu
+    if gpu is not None:
+        if reason := why_no_float16():
+            logger.debug("no copy in half precision: %s", reason)
+        elif wanted in (None, "fp16"):
+            found["fp16"] = lambda: Float16Session(files.verified(MODEL_FILE), threads, gpu)
+        return found
     if wanted in (None, "int8") and files.has(QUANTISED_FILE):
         found["int8"] = lambda: OnnxSession(files.verified(QUANTISED_FILE), threads)
     if wanted in (None, "bf16"):
@@ -115,15 +124,18 @@ def _answers(session: Session, images: NDArray[np.uint8]) -> dict[str, NDArray[n
 def _timed(name: str, session: Session, images: NDArray[np.uint8]) -> MeasuredCopy:
     """The shortest of some runs: other load of the machine only ever makes one longer.
 
-    Other processes lengthen the time, other threads of this one its processor time: the shorter of both counts.
+    Other processes lengthen the time, other threads of this one its processor time: the shorter of both counts. On a
+    graphics card the processor only waits.
     """
+    waits = on_gpu(session)
 
     def shortest(batch: NDArray[np.uint8]) -> float:
         took = []
         for _ in range(RUNS):
             started, busy = time.perf_counter(), time.process_time()
             session.run(["probabilities"], {"images": batch})
-            took.append(min(time.perf_counter() - started, time.process_time() - busy))
+            elapsed = time.perf_counter() - started
+            took.append(elapsed if waits else min(elapsed, time.process_time() - busy))
         return min(took) * 1e3 / len(batch)
 
     return MeasuredCopy(name, round(shortest(images[:1]), 3), round(shortest(images[:_BATCH]), 3))

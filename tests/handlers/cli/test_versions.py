@@ -10,7 +10,7 @@ from handlers.bucket.edit_documents import EditRequest, Rename
 from handlers.bucket.updates import UpdateRecords
 from handlers.cli.output.versions_output import show
 from handlers.client.version_list import VersionRow
-from handlers.inference.sessions.copy_choice import Choice, CopyRules, MeasuredCopy, remember
+from handlers.inference.sessions.copy_choice import Choice, CopyRules, Device, MeasuredCopy, remember
 from model_store.directory.directory_store import DirectoryStore
 from model_store.manifest import Gate, now
 from model_store.versions import VersionStore
@@ -59,7 +59,7 @@ def test_versions_with_their_figures(lucir: Run) -> None:
 def test_versions_say_which_copy_answers_on_this_machine(lucir: Run, tmp_path: Path) -> None:
     (tmp_path / "lucir-data" / "models" / "lucir-2").mkdir(parents=True)
     choice = Choice("int8", 3.14, 8, (MeasuredCopy("fp32", 2.0, 2.0), MeasuredCopy("int8", 0.6, 0.6, 0, 0.01)))
-    remember(tmp_path / "lucir-data" / "models" / "lucir-2", choice, CopyRules(), 1, "digest")
+    remember(tmp_path / "lucir-data" / "models" / "lucir-2", choice, CopyRules(), Device(1), "digest")
     assert "version 2 answers here with its copy int8, 3.1 times as fast as published" in lucir("versions").stdout
     rows = json.loads(lucir("versions", "--json").stdout)
     assert rows[1]["serving_copy"]["measured"][1]["change"] == 0.01

@@ -10,15 +10,14 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import onnx
 import pytest
 from numpy.typing import NDArray
-from onnx import TensorProto, helper, numpy_helper
 
 from handlers.inference.sessions.canary_images import COMPARED
 from handlers.inference.sessions.copy_choice import (
     CHOICE_FILE,
     CopyRules,
+    Device,
     MeasuredCopy,
     chosen_alike,
     read_choice,
@@ -28,60 +27,11 @@ from handlers.inference.sessions.copy_choice import (
 from handlers.inference.sessions.onnx_session import OnnxSession, Session, UnusableVersionError
 from handlers.inference.sessions.openvino_session import Bfloat16Session, why_no_bfloat16
 from handlers.inference.sessions.serving_copy import choose, compare
+from tests.handlers.inference.conftest import IMAGES, write_network
 from tests.handlers.torchserve.conftest import MakeImage, MakeVersion
 from tests.support.present import present
 
-SIDE = 32
 RULES = CopyRules()
-IMAGES: NDArray[np.uint8] = np.random.default_rng(0).integers(0, 256, (8, SIDE, SIDE, 3), np.uint8)
-
-
-def write_network(path: Path, work: int = 1, shift: float = 0.0) -> Path:
-    """Three classes by mean colour; ``work``: convolutions before, which change nothing but take their time.
-
-    ``shift`` is added to the score of the first class.
-    """
-    channels = 64
-    same = np.zeros((channels, channels, 3, 3), np.float32)
-    same[range(channels), range(channels), 1, 1] = 1
-    wide = np.zeros((3, channels), np.float32)
-    wide[:, :3] = np.eye(3)
-    constants = {
-        "same": same,
-        "wide": wide,
-        "scale": np.array(1 / 64, np.float32),
-        "shift": np.array([shift, 0, 0], np.float32),
-        "narrow": wide.T.copy(),
-        "axes": np.array([2, 3], np.int64),
-    }
-    nodes = [
-        helper.make_node("Cast", ["images"], ["pixels"], to=TensorProto.FLOAT),
-        helper.make_node("MatMul", ["pixels", "wide"], ["spread"]),
-        helper.make_node("Transpose", ["spread"], ["map-0"], perm=[0, 3, 1, 2]),
-    ]
-    nodes += [
-        helper.make_node("Conv", [f"map-{number}", "same"], [f"map-{number + 1}"], pads=[1, 1, 1, 1])
-        for number in range(work)
-    ]
-    nodes += [
-        helper.make_node("ReduceMean", [f"map-{work}", "axes"], ["mean"], keepdims=0),
-        helper.make_node("Identity", ["mean"], ["features"]),
-        helper.make_node("MatMul", ["features", "narrow"], ["colour"]),
-        helper.make_node("Mul", ["colour", "scale"], ["cosines"]),
-        helper.make_node("Identity", ["cosines"], ["prototype_cosines"]),
-        helper.make_node("Add", ["cosines", "shift"], ["logits"]),
-        helper.make_node("Softmax", ["logits"], ["probabilities"], axis=1),
-    ]
-    outputs = {"probabilities": 3, "cosines": 3, "prototype_cosines": 3, "features": channels}
-    graph = helper.make_graph(
-        nodes,
-        "copies",
-        [helper.make_tensor_value_info("images", TensorProto.UINT8, ["batch", SIDE, SIDE, 3])],
-        [helper.make_tensor_value_info(name, TensorProto.FLOAT, ["batch", width]) for name, width in outputs.items()],
-        [numpy_helper.from_array(value, name) for name, value in constants.items()],
-    )
-    onnx.save(helper.make_model(graph, opset_imports=[helper.make_opsetid("", 18)], ir_version=10), path)
-    return path
 
 
 @pytest.fixture(scope="module")
@@ -147,15 +97,16 @@ def test_a_network_that_is_fast_as_it_is_has_no_copy(tmp_path: Path) -> None:
 
 def test_a_choice_is_remembered_for_the_same_machine_model_and_rules(slow: Path, tmp_path: Path) -> None:
     choice, _ = choose(OnnxSession(slow, 1), IMAGES, RULES, {"int8": opened(tmp_path / "fast.onnx")})
-    assert remembered(tmp_path, RULES, 1, "digest") is None
-    remember(tmp_path, choice, RULES, 1, "digest")
-    assert remembered(tmp_path, RULES, 1, "digest") == read_choice(tmp_path) == choice
-    assert remembered(tmp_path, RULES, 1, "another") is None
-    assert remembered(tmp_path, RULES, 2, "digest") is None
-    assert remembered(tmp_path, CopyRules(most_change=0.01), 1, "digest") is None
+    assert remembered(tmp_path, RULES, Device(1), "digest") is None
+    remember(tmp_path, choice, RULES, Device(1), "digest")
+    assert remembered(tmp_path, RULES, Device(1), "digest") == read_choice(tmp_path) == choice
+    assert remembered(tmp_path, RULES, Device(1), "another") is None
+    assert remembered(tmp_path, RULES, Device(2), "digest") is None
+    assert remembered(tmp_path, RULES, Device(1, gpu=0), "digest") is None
+    assert remembered(tmp_path, CopyRules(most_change=0.01), Device(1), "digest") is None
     document = json.loads((tmp_path / CHOICE_FILE).read_text())
     (tmp_path / CHOICE_FILE).write_text(json.dumps(document | {"measured": 3}))
-    assert remembered(tmp_path, RULES, 1, "digest") is None
+    assert remembered(tmp_path, RULES, Device(1), "digest") is None
 
 
 def test_a_network_that_differs_in_its_numbers_only_is_compared_and_not_timed(slow: Path, tmp_path: Path) -> None:
@@ -163,13 +114,13 @@ def test_a_network_that_differs_in_its_numbers_only_is_compared_and_not_timed(sl
     choice, _ = choose(published, IMAGES, RULES, {"int8": lambda: copy})
     first, second = tmp_path / "lucir-1", tmp_path / "lucir-2"
     first.mkdir()
-    remember(first, choice, RULES, 1, "digest", "family")
-    assert remembered(first, RULES, 1, "digest") == choice
-    assert chosen_alike(second, RULES, 1, "family") == choice
-    assert chosen_alike(second, RULES, 1, "another") is None
-    assert chosen_alike(second, RULES, 2, "family") is None
-    remember(first, choice, RULES, 1, "digest")
-    assert chosen_alike(second, RULES, 1, "") is None
+    remember(first, choice, RULES, Device(1), "digest", "family")
+    assert remembered(first, RULES, Device(1), "digest") == choice
+    assert chosen_alike(second, RULES, Device(1), "family") == choice
+    assert chosen_alike(second, RULES, Device(1), "another") is None
+    assert chosen_alike(second, RULES, Device(2), "family") is None
+    remember(first, choice, RULES, Device(1), "digest")
+    assert chosen_alike(second, RULES, Device(1), "") is None
     answers = dict(zip(COMPARED, published.run(COMPARED[:3], {"images": IMAGES[:4]}), strict=False))
     found = present(compare(answers, IMAGES[:4], RULES, copy, choice))
     assert (found.copy, found.speed, found.images) == ("int8", choice.speed, 4)

@@ -1,12 +1,9 @@
 """Versions on one backbone: what the first has loaded serves the next, whose own file is its head."""
 
-import base64
 import gc
-import hashlib
-import io
 import json
 import weakref
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -14,8 +11,6 @@ import numpy as np
 import onnx
 import pytest
 from numpy.typing import NDArray
-from onnx import helper, utils
-from PIL import Image
 
 from handlers.inference.answering import Batch
 from handlers.inference.preprocess import Limits
@@ -26,63 +21,9 @@ from handlers.inference.sessions.headed_session import HeadedSession, Inputs, ba
 from handlers.inference.sessions.onnx_session import OnnxSession, Session, UnusableVersionError
 from handlers.inference.sessions.openvino_session import why_no_bfloat16
 from handlers.inference.version_model import VersionModel
-from tests.handlers.inference.test_serving_copy import IMAGES, SIDE, write_network
+from tests.handlers.inference.conftest import IMAGES, MakeFolder, png, write_canary, write_manifest, write_network
 
 NAMES = ["features", "probabilities", "cosines"]
-MakeFolder = Callable[..., Path]
-
-
-@pytest.fixture
-def make_folder(tmp_path: Path) -> MakeFolder:
-    """A mirrored version: its network does ``work`` and adds ``shift`` to the score of its first class."""
-
-    def make(number: int, work: int = 2, shift: float = 0.0, *, head: bool = True, quick: bool = False) -> Path:
-        folder = tmp_path / f"lucir-{number}"
-        folder.mkdir()
-        model = onnx.load(write_network(folder / "model.onnx", work, shift))
-        if head:
-            part = utils.Extractor(model).extract_model(["features"], ["probabilities", "cosines", "prototype_cosines"])
-            helper.set_model_props(part, {"backbone": f"of {work} steps"})
-            onnx.save(part, folder / "head.onnx")
-        if quick:
-            write_network(folder / "model.int8.onnx", 0, shift)
-            write_canary(folder)
-        write_manifest(folder, number)
-        return folder
-
-    return make
-
-
-def write_canary(folder: Path, names: tuple[str, ...] = ("probabilities", "cosines", "prototype_cosines")) -> None:
-    """Eight images and what the network answers to them."""
-    answers = OnnxSession(folder / "model.onnx", 1).run(names, {"images": IMAGES})
-    images = [
-        {
-            "png": base64.b64encode(png(image)).decode(),
-            "outputs": {name: values[place].tolist() for name, values in zip(names, answers, strict=True)},
-        }
-        for place, image in enumerate(IMAGES)
-    ]
-    (folder / "canary.json").write_text(json.dumps({"pictures": images}))
-
-
-def write_manifest(folder: Path, number: int) -> None:
-    files = {path.name: path.read_bytes() for path in folder.glob("*.onnx")}
-    records = {name: {"size": len(data), "sha256": hashlib.sha256(data).hexdigest()} for name, data in files.items()}
-    manifest = {
-        "version": number,
-        "classes": ["red", "green", "blue"],
-        "readout": "cnn",
-        "preprocessing": {"size": SIDE, "resize": SIDE, "interpolation": "bilinear"},
-        "files": records,
-    }
-    (folder / "manifest.json").write_text(json.dumps(manifest))
-
-
-def png(image: np.ndarray) -> bytes:
-    buffer = io.BytesIO()
-    Image.fromarray(image).save(buffer, "PNG")
-    return buffer.getvalue()
 
 
 REQUESTS = [RawRequest({"body": png(image)}, {}) for image in IMAGES]
