@@ -50,14 +50,17 @@ class Attempts:
         record.started = None
         record.pids.clear()
 
-    def overdue(self, version: int, pids: frozenset[int | None]) -> str:
-        """What is wrong with a version whose workers are not ready; empty while it may still get there."""
+    def overdue(self, version: int, pids: frozenset[int | None] = frozenset()) -> str:
+        """What is wrong with a version whose workers, now these, are not ready; empty while it may still get there.
+
+        Without ``pids`` only the time counts.
+        """
         record = self._record(version)
         if record.started is None:
             record.started = self._clock()
         record.pids |= {pid for pid in pids if pid is not None and pid > 0}
-        if len(record.pids) > WORKER_DEATHS:
-            return f"its worker died {len(record.pids) - 1} times while starting"
+        if pids and (deaths := len(record.pids - pids)) >= WORKER_DEATHS:
+            return f"{deaths} of its workers died while starting"
         if self._clock() - record.started > STARTUP_SECONDS:
             return f"its workers were not ready within {STARTUP_SECONDS:.0f} s"
         return ""

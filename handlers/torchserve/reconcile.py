@@ -166,7 +166,7 @@ class Reconciler:
             self._attempts.postpone(target)
             return "failed", str(error)
         except (_VersionError, StoreError, OSError) as error:
-            if isinstance(error.__cause__, LateError) and self._may_be_late(target):
+            if isinstance(error.__cause__, ProbeError) and self._may_answer_yet(target, error.__cause__, registered):
                 return "starting", f"version {target} is asked again: {error}"
             self._fail(target, str(error))
             return "failed", self._attempts.message(target)
@@ -192,11 +192,16 @@ class Reconciler:
             possible = [each for each in possible if each != NOTHING_LEARNT]
         return next((each for each in possible if self._attempts.may_try(each)), None)
 
-    def _may_be_late(self, target: int) -> bool:
-        """Whether a version whose workers are there is left where it is for now, although an answer came too late:
-        where there is none that worked to go back to.
+    def _may_answer_yet(self, target: int, why: ProbeError, registered: Registered) -> bool:
+        """Whether a version that gave no answer is left where it is for now: where there is none that worked to go back
+        to, and the answer was only late, or a worker ended, which may be for want of memory.
         """
-        return self._announced in (None, NOTHING_LEARNT, target) and not self._attempts.overdue(target, frozenset())
+        slot = self._holder(target, registered)
+        if slot is None or self._announced not in (None, NOTHING_LEARNT, target):
+            return False
+        if not isinstance(why, LateError) and not self._have_ended(slot):
+            return False
+        return not self._attempts.overdue(target, frozenset(worker.pid for worker in slot.workers))
 
     def _bring_up(self, target: int, registered: Registered) -> RegisteredVersion | None:
         """The next step towards ``target`` answering everybody; the registration whose workers do so, when they do.
@@ -231,7 +236,7 @@ class Reconciler:
             state = self._exchange.step(slot, target)
         except (CannotLoadError, ProbeError) as error:
             raise _VersionError(str(error)) from error
-        if state == "loading" and (problem := self._attempts.overdue(target, frozenset())):
+        if state == "loading" and (problem := self._attempts.overdue(target)):
             raise _VersionError(f"{problem}; the output of the serving engine says why")
         if state == "done":
             self._warmed = {target: frozenset(worker.pid for worker in slot.workers)}
@@ -242,18 +247,22 @@ class Reconciler:
         try:
             return self._answers(target, slot)
         except _VersionError:
-            now = self._management.versions().get(slot.number)
-            before = {worker.pid for worker in slot.workers}
-            if now and now.ready_workers == self._workers and before == {worker.pid for worker in now.workers}:
+            if not self._have_ended(slot):
                 raise
-            return False  # a worker has ended, whatever of: its successor begins with ``target``, and is looked at
+            return False  # a worker has, whatever of: its successor begins with ``target``, and is looked at
+
+    def _have_ended(self, slot: RegisteredVersion) -> bool:
+        """Whether workers of ``slot`` have ended since it was looked at, or its registration has."""
+        now = self._management.versions().get(slot.number)
+        before = {worker.pid for worker in slot.workers}
+        return now is None or now.ready_workers < self._workers or before != {worker.pid for worker in now.workers}
 
     def _register(self, target: int, registered: Registered) -> None:
         """Have TorchServe start workers of its own for ``target``."""
         taken = registered.get(target)
         if taken is not None:  # its workers answer with another version by now, and cannot be asked to change
             if taken.ready_workers:
-                if problem := self._attempts.overdue(target, frozenset()):
+                if problem := self._attempts.overdue(target):
                     raise _VersionError(f"{problem}: some of its workers do not answer")
                 return
             self._management.unregister(target)

@@ -285,25 +285,31 @@ def test_a_version_that_a_replica_says_does_not_work(
 @pytest.mark.parametrize(
     ("acts", "broken"),
     [
-        ("fails 1, 2, 2, 1", False),
-        ("fails 1, 1, 2, 1", True),
-        ("fails 1, 2, confirmed, 1", True),
-        ("fails 0, 2, 0", False),
-        ("fails 0, 0, 2, 0", True),
+        ("3 fails 2, 3, 3, 2", False),
+        ("3 fails 2, 2, 3, 2", True),
+        ("3 fails 2, 3, confirmed, 2", True),
+        ("3 fails 0, 3, 0", False),
+        ("3 fails 0, 0, 3, 0", True),
+        ("3 fails 2, 1", True),
+        ("3 fails 2, 2 fails 1, 1", False),
+        ("3 fails 1, 1 fails 1, 2", False),
+        ("3 fails 2, 2, 2 fails 1, 1", False),
+        ("3 fails 2, 2 fails 1, 3, 1", True),
+        ("3 fails 2, 2 fails 0, 0", False),
     ],
 )
 def test_a_version_that_does_not_work_may_answer_until_it_is_taken_back(
     bucket: Bucket, invariants: Invariants, acts: str, broken: bool
 ) -> None:
-    """``fails 1``: version 2 does, and version 1 was confirmed before; a number is an answer."""
+    """``3 fails 2``: version 3 does, and version 2 was confirmed before; a number is an answer."""
     content = hashlib.sha256(b'[0, 0, ""]').hexdigest()
-    for number in (1, 2):
+    for number in (1, 2, 3):
         published(bucket, number)
         pointed(bucket, number)
         invariants.answered("one", number, content)
     for act in acts.split(", "):
-        if act.startswith("fails"):
-            invariants.takes_back("one", 2, int(act[-1]))
+        if "fails" in act:
+            invariants.takes_back("one", int(act[0]), int(act[-1]))
         elif act == "confirmed":
             invariants.confirmed("one")
         else:

@@ -30,8 +30,8 @@ class Invariants:
         """Contents that a person asked to be deleted."""
         self._answered: dict[str, tuple[int, int]] = {}
         """By replica: the version that it answered last, and its place in the order of the pointer's."""
-        self._failing: dict[str, tuple[int, int | None]] = {}
-        """By replica: a version that does not work there, and may answer until it is taken back; the one before."""
+        self._failing: dict[str, dict[int, int | None]] = {}
+        """By replica: versions that do not work there, and may answer until they are taken back; each one's before."""
         self._bucket = bucket
         self._places: dict[str, str] = {}
         self._count: Counter[str] = Counter()
@@ -88,8 +88,9 @@ class Invariants:
                 self._break(f"{name} went back to version {version}: the pointer named {self.pointed[position:]} since")
                 return
             self._answered[name] = (version, place)
-        if self._failing.get(name, (version, 0))[0] != version:
-            del self._failing[name]
+        failing = self._failing.pop(name, {})
+        if version in failing:
+            self._failing[name] = {version: failing[version]}
         if version and self._verified[version]["model.onnx"] != content:
             self._break(f"{name} answers with what was never published as version {version}")
 
@@ -97,7 +98,7 @@ class Invariants:
         """A version does not work at a replica, which answered with another one before: that may be back, or anything
         where it does not know any more which it was (None).
         """
-        self._failing[name] = (failed, before)
+        self._failing.setdefault(name, {})[failed] = before
 
     def confirmed(self, name: str) -> None:
         """A version works at a replica, whatever it took."""
@@ -106,11 +107,13 @@ class Invariants:
     def _place(self, name: str, version: int) -> int | None:
         """Where in the order of the pointer's a version is that a replica may answer with now; None: nowhere."""
         last, start = self.answered_last(name)
-        failed, before = self._failing.get(name, (None, None))
-        if last == failed:
+        failing = dict(self._failing.get(name, {}))
+        while last in failing:  # it is taken back, and so may be the one before, which nobody has asked meanwhile
+            before = failing.pop(last)
             if version == 0 and not before:
                 return 0
             start = next((i for i in reversed(range(start)) if self.pointed[i] == before), 0)
+            last = before or 0
         return next((i for i in range(start, len(self.pointed)) if self.pointed[i] == version), None)
 
     def lost(self, why: str) -> None:

@@ -70,6 +70,17 @@ def test_dying_workers_are_counted_by_their_process_ids() -> None:
     assert "died" in attempts.overdue(1, frozenset({99}))
 
 
+def test_many_workers_are_not_taken_for_dead_ones() -> None:
+    attempts = Attempts(Clock(1000.0))
+    attempts.begin(1)
+    begun = frozenset(range(1, 17))
+    assert attempts.overdue(1, begun) == ""
+    assert attempts.overdue(1, begun - {1} | {17}) == ""
+    assert attempts.overdue(1) == ""
+    assert attempts.overdue(1, begun - {1, 2} | {17, 18}) == ""
+    assert attempts.overdue(1, begun - {1, 2, 3} | {17, 18, 19}) == "3 of its workers died while starting"
+
+
 def test_arrival_ends_the_count() -> None:
     attempts = Attempts(Clock(1000.0))
     attempts.begin(1)

@@ -15,9 +15,9 @@ from handlers.inference.workers.slot import Slot, socket_of
 from handlers.settings import Settings
 from handlers.sockets import workers_folder
 from handlers.torchserve import reconcile
-from handlers.torchserve.attempts import FIRST_PAUSE_SECONDS
+from handlers.torchserve.attempts import FIRST_PAUSE_SECONDS, WORKER_DEATHS
 from handlers.torchserve.in_place import exchange
-from handlers.torchserve.inference_port import LateError, Probe
+from handlers.torchserve.inference_port import LateError, Probe, ProbeError
 from handlers.torchserve.management import ManagementUnavailableError, RegisteredVersion, Worker
 from handlers.torchserve.reconcile import CHECK_SECONDS, Reconciler
 from model_store.directory.directory_store import DirectoryStore
@@ -36,6 +36,8 @@ class Engine:
         """Whether nobody answers at everybody's address, and whether nobody answers at all."""
         self.says: int | None = None
         """The version in every answer, where it is not the right one."""
+        self.successor = 0
+        """The process id of the worker that is there after the next request has ended the one that is asked."""
         self.calls: list[str] = []
         self.asked: list[int | None] = []
 
@@ -71,6 +73,9 @@ class Engine:
 
     def ask(self, address: int | None) -> int:
         self.asked.append(address)
+        if self.successor:
+            self.begin(*self.registered, pid=self.successor)
+            raise ProbeError("nobody answers")
         if self.late and address is None:
             raise LateError("no answer in time")
         return self.says or (self.default if address is None else address)
@@ -166,6 +171,56 @@ def test_late_answers_do_not_take_the_only_version_away(
     assert (engine.calls, list(engine.registered)) == ([], [1])
     engine.late = False
     assert reconciler.step().served == 1
+
+
+@pytest.mark.parametrize("seen", [True, False])
+def test_a_worker_that_ends_while_it_is_asked_does_not_take_the_only_version_away(
+    engine: Engine, reconciler: Reconciler, store: DirectoryStore, clock: list[float], seen: bool
+) -> None:
+    """For want of memory, say. ``seen``: the version was confirmed before."""
+    pointed(store, 1)
+    if seen:
+        engine.begin(1, pid=10)
+        assert reconciler.step().served == 1
+    for deaths in range(WORKER_DEATHS + 1):
+        engine.begin(1, pid=deaths + 1)
+        engine.successor = deaths + 2
+        clock[0] += CHECK_SECONDS
+        state = reconciler.step()
+        if deaths < WORKER_DEATHS:
+            assert (state.phase, state.message) == ("starting", "version 1 is asked again: nobody answers")
+            assert engine.calls == []
+    assert state.message.startswith("version 1 cannot be served (1 of 5 attempts, trying again): nobody answers")
+    assert list(engine.registered) == ([1] if seen else [])
+
+
+def test_a_version_that_worked_goes_on_answering_where_there_is_no_other(
+    engine: Engine, reconciler: Reconciler, store: DirectoryStore, clock: list[float]
+) -> None:
+    """Although a worker of it has answered wrongly now: it is asked again after a rest."""
+    pointed(store, 1)
+    engine.begin(1)
+    assert reconciler.step().served == 1
+    engine.begin(1, pid=2)
+    engine.says = 7
+    clock[0] += CHECK_SECONDS
+    state = reconciler.step()
+    assert (state.phase, state.served) == ("failed", None)
+    assert (engine.calls, engine.default) == ([], 1)
+    engine.says = None
+    clock[0] += FIRST_PAUSE_SECONDS
+    assert (reconciler.step().served, engine.calls) == (1, [])
+
+
+def test_many_workers_that_are_not_ready_yet_are_waited_for(
+    engine: Engine, reconciler: Reconciler, store: DirectoryStore
+) -> None:
+    """One of uvicorn's loads a version while the other fifteen are there."""
+    pointed(store, 1)
+    engine.begin(1)
+    workers = tuple(Worker(pid, False, False) for pid in range(1, 17))
+    engine.registered[1] = replace(engine.registered[1], workers=workers)
+    assert [reconciler.step().phase for _ in range(3)] == ["starting"] * 3
 
 
 def test_an_engine_that_does_not_answer_in_time_is_late(tmp_path: Path) -> None:
