@@ -38,6 +38,8 @@ CLASSES = ("ant", "bee", "cat", "dog", "eel")
 DEEDS = ("drop", "drop", "drop", "correct", "rename", "merge", "remove", "delete", "back", "relearn")
 Flavour = Literal["plain", "imprints", "refines"]
 """Of a service: with provisional versions, or with a frozen backbone that is refined when nothing waits."""
+WORKERS = (1, 2, 2, 5)
+"""Of an engine, by how likely each number is: with many, some are there while others begin."""
 LEASE_SECONDS = 3.0
 TOGETHER = 0.3
 """How often a follower that crashes takes its engine with it."""
@@ -67,6 +69,7 @@ class History:
         self._faults = self._drawn_faults()
         self._after = Faults(conditional=self._faults.conditional, atomic_moves=self._faults.atomic_moves)
         self._flavour: Flavour = self._random.choice(("plain", "imprints", "refines"))
+        self._workers = self._random.choice(WORKERS)
         self._well = False
         self._deeds_done = False
         self._processes: list[Process] = []
@@ -114,6 +117,9 @@ class History:
             frozen_clock=draw.random() < 0.5,
         )
 
+    def _settings_of(self, process: Process) -> Settings:
+        return quick(self._flavour, self._workers).model_copy(update={"data": self._data / process.name})
+
     def _store(self, process: Process) -> SimulatedStore:
         return SimulatedStore(self._bucket, self.scheduler, process, self._effective, self._interrupt)
 
@@ -149,7 +155,7 @@ class History:
         process.incarnation += 1
         present["process"] = process
         store = self._store(process)
-        settings = settings_of(self._data, process.name, self._flavour)
+        settings = self._settings_of(process)
         updater = Updater(settings, config_of(self._flavour), store, PURE_STEPS)  # type: ignore[arg-type]  # a store by its calls
         self.scheduler.spawn(process, lambda: self._tend(updater), delay)
         self.scheduler.spawn(process, lambda: self._update(updater), delay)
@@ -179,7 +185,7 @@ class History:
 
     def _follow(self, process: Process) -> None:
         versions = VersionStore(self._store(process))
-        settings = settings_of(self._data, process.name)
+        settings = self._settings_of(process)
 
         def swapped(result: SwapResult) -> None:
             if result.result == "failure":
@@ -195,7 +201,7 @@ class History:
 
     def _engine(self, process: Process) -> SimulatedEngine:
         return SimulatedEngine(
-            settings_of(self._data, process.name),
+            self._settings_of(process),
             self.scheduler,
             self._effective,
             self.invariants,
@@ -281,13 +287,8 @@ def config_of(flavour: Flavour) -> PhaseConfig:
     return load_preset(learning.preset, learning.overrides)
 
 
-def settings_of(data: Path, name: str, flavour: Flavour = "plain") -> Settings:
-    """Of one process."""
-    return quick(flavour).model_copy(update={"data": data / name})
-
-
 @lru_cache
-def quick(flavour: Flavour) -> Settings:
+def quick(flavour: Flavour, workers: int = 2) -> Settings:
     """Everything quick."""
     refines = flavour == "refines"
     return Settings.model_validate(
@@ -310,7 +311,7 @@ def quick(flavour: Flavour) -> Settings:
                 "device": "cpu",
             },
             "retention": {"keep_versions": 2, "keep_days": 0},
-            "serving": {"copies": "off", "workers": 2},
+            "serving": {"copies": "off", "workers": workers},
             "gate": {"max_old_accuracy_loss": 1.0, "min_new_accuracy": 0.0},
         }
     )
