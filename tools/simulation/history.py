@@ -40,6 +40,8 @@ Flavour = Literal["plain", "imprints", "refines"]
 """Of a service: with provisional versions, or with a frozen backbone that is refined when nothing waits."""
 WORKERS = (1, 2, 2, 5)
 """Of an engine, by how likely each number is: with many, some are there while others begin."""
+ENGINES = ("torchserve", "torchserve", "uvicorn")
+"""In the second kind versions do not take over inside workers: each has its own, and becomes the default."""
 LEASE_SECONDS = 3.0
 TOGETHER = 0.3
 """How often a follower that crashes takes its engine with it."""
@@ -69,7 +71,7 @@ class History:
         self._faults = self._drawn_faults()
         self._after = Faults(conditional=self._faults.conditional, atomic_moves=self._faults.atomic_moves)
         self._flavour: Flavour = self._random.choice(("plain", "imprints", "refines"))
-        self._workers = self._random.choice(WORKERS)
+        self._serving = {"workers": self._random.choice(WORKERS), "engine": self._random.choice(ENGINES)}
         self._well = False
         self._deeds_done = False
         self._processes: list[Process] = []
@@ -118,7 +120,9 @@ class History:
         )
 
     def _settings_of(self, process: Process) -> Settings:
-        return quick(self._flavour, self._workers).model_copy(update={"data": self._data / process.name})
+        made = quick(self._flavour)
+        serving = made.serving.model_copy(update=self._serving)
+        return made.model_copy(update={"data": self._data / process.name, "serving": serving})
 
     def _store(self, process: Process) -> SimulatedStore:
         return SimulatedStore(self._bucket, self.scheduler, process, self._effective, self._interrupt)
@@ -288,7 +292,7 @@ def config_of(flavour: Flavour) -> PhaseConfig:
 
 
 @lru_cache
-def quick(flavour: Flavour, workers: int = 2) -> Settings:
+def quick(flavour: Flavour) -> Settings:
     """Everything quick."""
     refines = flavour == "refines"
     return Settings.model_validate(
@@ -311,7 +315,7 @@ def quick(flavour: Flavour, workers: int = 2) -> Settings:
                 "device": "cpu",
             },
             "retention": {"keep_versions": 2, "keep_days": 0},
-            "serving": {"copies": "off", "workers": workers},
+            "serving": {"copies": "off"},
             "gate": {"max_old_accuracy_loss": 1.0, "min_new_accuracy": 0.0},
         }
     )
