@@ -6,7 +6,7 @@ from collections.abc import Callable, Collection
 from pathlib import Path
 from typing import Final
 
-from handlers.torchserve.folders import version_of
+from handlers.torchserve.folders import NOTHING_LEARNT, version_of
 from handlers.torchserve.inference_port import NoRoomError, Probe, ProbeError
 from handlers.torchserve.management import ManagementClient, RegisteredVersion
 
@@ -60,10 +60,11 @@ class Retirement:
             return False
         if version.ready_workers == 0 or waited > self._grace + self._longest_answer:
             return True
-        if version.pending:
+        # Of several workers TorchServe tells only what is queued: one may answer us while another works on still.
+        if version.pending or (self._grace and version.ready_workers > 1 and version.number != NOTHING_LEARNT):
             return False
         try:
-            # Queued behind everything else: once it is answered, what a worker held before it is answered too.
+            # Queued behind everything else: once it is answered, what the worker held before it is answered too.
             self._probe.ask(version.number)
         except NoRoomError:
             return False  # others wait before us

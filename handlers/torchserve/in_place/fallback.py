@@ -24,7 +24,8 @@ def fall_back(
     management: ManagementClient,
 ) -> None:
     """Have another version answer than ``failed``, which the workers of ``holder`` have; best the one ``before``, which
-    was the last to be confirmed. The registration goes where another one answers, or where this one never worked.
+    was the last to be confirmed. The registration goes where another one answers, or where this one never worked; if it
+    answered everybody its workers have requests still, and it is retired as any other.
     """
     others = [each for each in registered.values() if each.number != holder.number and each.ready_workers]
     other = next((each for each in others if exchange.served(each.number) == before), None)
@@ -36,6 +37,8 @@ def fall_back(
         if exchange.served(other.number) == NOTHING_LEARNT and learnt_answers(registered, exchange):
             return
         management.set_default(other.number)
+        if holder.default and holder.ready_workers:
+            return
     worked = failed == before and holder.ready_workers
     if other is not None or (len(registered) == 1 and not worked):
         management.unregister(holder.number)

@@ -20,6 +20,7 @@ from handlers.torchserve.in_place import exchange
 from handlers.torchserve.inference_port import LateError, Probe, ProbeError
 from handlers.torchserve.management import ManagementUnavailableError, RegisteredVersion, Worker
 from handlers.torchserve.reconcile import CHECK_SECONDS, Reconciler
+from handlers.torchserve.retire import GRACE_SECONDS
 from model_store.directory.directory_store import DirectoryStore
 from model_store.documents import encode
 from model_store.manifest import Pointer, now
@@ -248,14 +249,33 @@ def test_that_nothing_is_learnt_is_not_put_into_a_slot(
 
 
 def test_a_version_that_fails_gives_way_to_the_one_before(
-    engine: Engine, reconciler: Reconciler, store: DirectoryStore
+    engine: Engine, reconciler: Reconciler, store: DirectoryStore, clock: list[float]
 ) -> None:
+    """Its workers answer what they were asked: they are let go as those of any other version."""
     pointed(store, 1)
     engine.begin(1)
     assert reconciler.step().served == 1
     pointed(store, 2)
     engine.begin(1, 2)
     engine.late = True
+    reconciler.step()
+    assert (engine.default, engine.calls) == (1, [])
+    engine.late = False
+    assert reconciler.step().phase == "draining"
+    clock[0] += GRACE_SECONDS
+    reconciler.step()
+    assert (engine.default, list(engine.registered)) == (1, [1])
+
+
+def test_a_version_that_fails_before_anybody_asks_it_goes_at_once(
+    engine: Engine, reconciler: Reconciler, store: DirectoryStore
+) -> None:
+    pointed(store, 1)
+    engine.begin(1)
+    assert reconciler.step().served == 1
+    pointed(store, 2)
+    engine.begin(2, 1)
+    engine.says = 7
     reconciler.step()
     assert (engine.default, list(engine.registered)) == (1, [1])
 
