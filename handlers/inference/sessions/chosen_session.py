@@ -55,7 +55,7 @@ class Wanted:
         open_copy = copies_of(self.files, self.device, name).get(name)
         try:
             return None if open_copy is None else open_copy()
-        except Exception as error:
+        except Exception as error:  # whatever its runtime raises: the published network is there
             logger.warning("the copy %s of %s cannot be used any more", name, self.folder.name, exc_info=error)
             return None
 

@@ -40,7 +40,7 @@ def half_precision(path: Path) -> bytes:
     What comes before and after stays as it is, and so do all inputs and outputs: answers are compared by them.
     (onnxruntime's own conversion rounds each output once more.)
     """
-    import onnx
+    import onnx  # here: a worker without a graphics card starts without it
     from onnx import TensorProto, helper, numpy_helper
 
     model = onnx.shape_inference.infer_shapes(onnx.load(str(path)))
