@@ -49,6 +49,7 @@ TESTS: dict[str, tuple[str, ...]] = {
     "handlers/torchserve/in_place/fallback.py": FOLLOWER_TESTS,
     "handlers/torchserve/in_place/worker_line.py": IN_PLACE_TESTS,
     "handlers/torchserve/reconcile.py": FOLLOWER_TESTS,
+    "handlers/torchserve/retire.py": ("tests/handlers/torchserve/test_retire.py",),
     "handlers/updater/context/decoded_images.py": ("tests/handlers/updater/training/test_arrays.py", *INTAKE_TESTS),
     "handlers/updater/context/update.py": ("tests/handlers/updater/context", *UPDATER_TESTS, *WORKFLOW_TESTS),
     "handlers/updater/leader/data_folder.py": (*UPDATER_TESTS, "tests/handlers/updater/test_main.py"),

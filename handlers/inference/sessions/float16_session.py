@@ -4,6 +4,7 @@ The copy is made in memory of the published file, where there is a card: other m
 """
 
 from collections.abc import Sequence
+from importlib import import_module
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any, Final
@@ -40,15 +41,16 @@ def half_precision(path: Path) -> bytes:
     What comes before and after stays as it is, and so do all inputs and outputs: answers are compared by them.
     (onnxruntime's own conversion rounds each output once more.)
     """
-    import onnx  # here: a worker without a graphics card starts without it
-    from onnx import TensorProto, helper, numpy_helper
+    onnx = import_module("onnx")  # not above: serving does without it, and a worker without a graphics card starts so
+    half_type, float_type = onnx.TensorProto.FLOAT16, onnx.TensorProto.FLOAT
+    make_node, to_array, from_array = onnx.helper.make_node, onnx.numpy_helper.to_array, onnx.numpy_helper.from_array
 
     model = onnx.shape_inference.infer_shapes(onnx.load(str(path)))
     graph = model.graph
     inside = _between_convolutions(graph.node)
-    constants = {one.name: one for one in graph.initializer if one.data_type == TensorProto.FLOAT}
+    constants = {one.name: one for one in graph.initializer if one.data_type == float_type}
     values = (*graph.input, *graph.value_info, *graph.output)
-    floats = {one.name for one in values if one.type.tensor_type.elem_type == TensorProto.FLOAT}
+    floats = {one.name for one in values if one.type.tensor_type.elem_type == float_type}
     asked = {name for node, half in zip(graph.node, inside, strict=True) if not half for name in node.input}
     asked |= {one.name for one in graph.output}
 
@@ -61,10 +63,10 @@ def half_precision(path: Path) -> bytes:
         for name in [one for one in dict.fromkeys(node.input) if one not in narrow]:
             if name in constants:
                 with np.errstate(over="ignore"):  # infinite: its answers are no numbers, and it is refused
-                    weights = numpy_helper.to_array(constants[name]).astype(np.float16)
-                graph.initializer.append(numpy_helper.from_array(weights, name + _HALF))
+                    weights = to_array(constants[name]).astype(np.float16)
+                graph.initializer.append(from_array(weights, name + _HALF))
             elif name in floats:
-                nodes.append(helper.make_node("Cast", [name], [name + _HALF], to=TensorProto.FLOAT16))
+                nodes.append(make_node("Cast", [name], [name + _HALF], to=half_type))
             else:
                 continue  # whole numbers, as of a shape
             narrow.add(name)
@@ -73,9 +75,7 @@ def half_precision(path: Path) -> bytes:
         for names in (node.input, node.output):
             names[:] = [name + _HALF if name in narrow else name for name in names]
         nodes.append(node)
-        nodes += [
-            helper.make_node("Cast", [name + _HALF], [name], to=TensorProto.FLOAT) for name in made if name in asked
-        ]
+        nodes += [make_node("Cast", [name + _HALF], [name], to=float_type) for name in made if name in asked]
     del graph.node[:], graph.value_info[:]
     graph.node.extend(nodes)
     return bytes(model.SerializeToString())

@@ -85,7 +85,7 @@ def test_a_request_that_another_worker_still_has_is_answered(
     begun: Begun, make_image: MakeImage, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """By the version that it was sent to, although the next one has workers of its own and answers already."""
-    stack, _ = begun(workers=2)
+    stack, _ = begun(workers=2, response_timeout_seconds=200)
     monkeypatch.setattr(Exchange, "possible", lambda *_: False)  # as after the end of a worker
     slow = present(stack.loaded()[1].workers[0].pid)
     asked: list[Future[httpx.Response]] = []
