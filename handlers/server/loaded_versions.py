@@ -110,12 +110,12 @@ class LoadedVersions:
             self._remember(version)
 
     def forget(self, number: int) -> bool:
-        """Let a version go; what runs with it ends by itself. False when it is not known."""
+        """Let a version go; what runs with it, or loads it, ends by itself. False when it is not known."""
         version = self.known.pop(number, None)
         if version is not None and self.default is version:
             self.default = None
-        if version is not None and version.model is not None:
-            self.loader.forget(number)
+        if version is not None and version.state != "known":
+            self.loader.forget(number)  # whatever of it is loaded, or about to be
         return version is not None
 
     async def resume(self, workers: int) -> None:
@@ -154,6 +154,8 @@ class LoadedVersions:
             version.problem = str(error) or type(error).__name__
             logger.error("version %d cannot be loaded: %s", version.number, version.problem)
             version.state = "failed"
+            if self.known.get(version.number, version) is version:
+                self.loader.forget(version.number)  # where it was loaded all the same
         else:
             version.state = "ready"
             logger.info("version %d loaded in %.2f s", version.number, time.monotonic() - started)

@@ -160,6 +160,8 @@ class Calls:
         else:
             facts = ModelFacts(model.version, model.classes, model.resize, model.size, model.interpolation)
             result = Result(call.call, facts)
+        if call.version not in self.asked:  # it was let go meanwhile
+            self._held.forget(call.version)
         try:
             self._send(result)
         except OSError as error:

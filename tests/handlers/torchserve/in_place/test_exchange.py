@@ -14,6 +14,7 @@ import pytest
 
 from handlers.classifier import Classifier
 from handlers.inference.replies import RawRequest
+from handlers.inference.version_model import VersionModel
 from handlers.inference.workers.held_versions import Calls, HeldVersions
 from handlers.inference.workers.slot import MODELS_VARIABLE, WORKERS_VARIABLE, Slot, socket_of
 from handlers.inference.workers.worker import WorkerOptions
@@ -27,7 +28,7 @@ from handlers.torchserve.inference_port import ProbeError
 from handlers.torchserve.management import RegisteredVersion, Worker
 from tests.handlers.torchserve.conftest import MakeImage, MakeVersion
 from tests.support.servers.asked_classifier import ask, started
-from tests.support.waiting import wait_for
+from tests.support.waiting import PATIENCE, wait_for
 
 SLOT = RegisteredVersion(1, True, 1, (Worker(os.getpid(), True, False),), 0)
 OTHER_CLASSES = ["a", "b"]
@@ -278,6 +279,40 @@ def test_a_version_that_is_to_be_forgotten_is_let_go(mirrored: Callable[..., Pat
         ours.close()
         Calls(theirs, held).run()
     assert (held.get(1), held.get(2) is not None) == (None, True)
+
+
+class Slow(HeldVersions):
+    """Loads when it is told to."""
+
+    def __init__(self) -> None:
+        super().__init__(WorkerOptions(), None)
+        self.go = threading.Event()
+
+    def load(self, folder: Path, number: int | None = None) -> VersionModel:
+        self.go.wait(PATIENCE)
+        return super().load(folder, number)
+
+
+@pytest.mark.parametrize(("calls", "stays"), [("load forget", False), ("load forget load", True), ("load", True)])
+def test_a_version_that_is_let_go_while_it_is_loaded_does_not_stay(
+    mirrored: Callable[..., Path], calls: str, stays: bool
+) -> None:
+    """Nobody would let it go any more."""
+    held, folder = Slow(), str(mirrored(2))
+    messages = [Load(number, 2, folder) if call == "load" else Forget(2) for number, call in enumerate(calls.split())]
+    ours, theirs = socket.socketpair()
+    with theirs, ours, io.BufferedReader(ours.makefile("rb", 0)) as answers:
+        served = Calls(theirs, held)
+        running = threading.Thread(target=served.run, daemon=True)
+        running.start()
+        ours.sendall(b"".join(pack(message) for message in messages))
+        ours.shutdown(socket.SHUT_WR)
+        running.join()  # it has read all of them
+        held.go.set()
+        for thread in served.loading:
+            thread.join()
+        assert {read_message(answers).value.version for _ in served.loading} == {2}
+    assert (held.get(2) is not None) == stays
 
 
 def test_requests_are_kept_only_while_another_version_may_be_asked_for_them(
