@@ -17,72 +17,16 @@ from handlers.sockets import workers_folder
 from handlers.torchserve import reconcile
 from handlers.torchserve.attempts import FIRST_PAUSE_SECONDS, WORKER_DEATHS
 from handlers.torchserve.in_place import exchange
-from handlers.torchserve.inference_port import LateError, Probe, ProbeError
-from handlers.torchserve.management import ManagementUnavailableError, RegisteredVersion, Worker
+from handlers.torchserve.inference_port import LateError, Probe
+from handlers.torchserve.management import Worker
 from handlers.torchserve.reconcile import CHECK_SECONDS, Reconciler
 from handlers.torchserve.retire import GRACE_SECONDS
 from model_store.directory.directory_store import DirectoryStore
 from model_store.documents import encode
 from model_store.manifest import Pointer, now
 from model_store.versions import VersionStore
+from tests.support.servers.engine_double import Engine
 from tools.manifests import make_manifest
-
-
-class Engine:
-    """A server with one worker for each registration, whose slot nobody has moved."""
-
-    def __init__(self) -> None:
-        self.registered: dict[int, RegisteredVersion] = {}
-        self.late = self.down = False
-        """Whether nobody answers at everybody's address, and whether nobody answers at all."""
-        self.says: int | None = None
-        """The version in every answer, where it is not the right one."""
-        self.successor = 0
-        """The process id of the worker that is there after the next request has ended the one that is asked."""
-        self.calls: list[str] = []
-        self.asked: list[int | None] = []
-
-    def begin(self, *numbers: int, pid: int = 1, ready: bool = True, problem: str = "") -> None:
-        """These are registered; the last one is the default."""
-        workers = (Worker(pid, ready, False),)
-        made = [RegisteredVersion(number, False, 1, workers, 0, problem) for number in numbers]
-        self.registered = {one.number: one for one in made}
-        self.set_default(numbers[-1])
-
-    @property
-    def default(self) -> int:
-        """Who answers everybody."""
-        return next(number for number, one in self.registered.items() if one.default)
-
-    def versions(self) -> dict[int, RegisteredVersion]:
-        if self.down:
-            raise ManagementUnavailableError("nobody there")
-        return dict(self.registered)
-
-    def register(self, folder: str, **_: int) -> None:
-        self.calls.append(f"register {folder}")
-
-    def scale(self, number: int, workers: int) -> None:
-        self.calls.append(f"scale {number} {workers}")
-
-    def set_default(self, number: int) -> None:
-        self.registered = {one: replace(each, default=one == number) for one, each in self.registered.items()}
-
-    def unregister(self, number: int) -> None:
-        self.calls.append(f"unregister {number}")
-        del self.registered[number]
-
-    def ask(self, address: int | None) -> int:
-        self.asked.append(address)
-        if self.successor:
-            self.begin(*self.registered, pid=self.successor)
-            raise ProbeError("nobody answers")
-        if self.late and address is None:
-            raise LateError("no answer in time")
-        return self.says or (self.default if address is None else address)
-
-    def close(self) -> None:
-        """Nothing."""
 
 
 @pytest.fixture
@@ -128,6 +72,13 @@ def published(store: DirectoryStore, tmp_path: Path, number: int) -> None:
     VersionStore(store).publish(make_manifest(number), {"model.onnx": tmp_path / "model.onnx"})
 
 
+def serve(engine: Engine, reconciler: Reconciler, store: DirectoryStore, pid: int = 1) -> None:
+    """Version 1 is the only one that is registered, wanted and confirmed."""
+    pointed(store, 1)
+    engine.begin(1, pid=pid)
+    assert reconciler.step().served == 1
+
+
 @pytest.mark.parametrize("seen", [True, False])
 def test_late_answers_do_not_tell_clients_that_nothing_is_learnt(
     engine: Engine, reconciler: Reconciler, store: DirectoryStore, clock: list[float], seen: bool
@@ -162,9 +113,7 @@ def test_late_answers_do_not_take_the_only_version_away(
     engine: Engine, reconciler: Reconciler, store: DirectoryStore, clock: list[float]
 ) -> None:
     """A worker was started again, and the machine has too much to do."""
-    pointed(store, 1)
-    engine.begin(1)
-    assert reconciler.step().served == 1
+    serve(engine, reconciler, store)
     engine.begin(1, pid=2)
     engine.late = True
     clock[0] += CHECK_SECONDS
@@ -181,8 +130,7 @@ def test_a_worker_that_ends_while_it_is_asked_does_not_take_the_only_version_awa
     """For want of memory, say. ``seen``: the version was confirmed before."""
     pointed(store, 1)
     if seen:
-        engine.begin(1, pid=10)
-        assert reconciler.step().served == 1
+        serve(engine, reconciler, store, pid=10)
     for deaths in range(WORKER_DEATHS + 1):
         engine.begin(1, pid=deaths + 1)
         engine.successor = deaths + 2
@@ -199,9 +147,7 @@ def test_a_version_that_worked_goes_on_answering_where_there_is_no_other(
     engine: Engine, reconciler: Reconciler, store: DirectoryStore, clock: list[float]
 ) -> None:
     """Although a worker of it has answered wrongly now: it is asked again after a rest."""
-    pointed(store, 1)
-    engine.begin(1)
-    assert reconciler.step().served == 1
+    serve(engine, reconciler, store)
     engine.begin(1, pid=2)
     engine.says = 7
     clock[0] += CHECK_SECONDS
@@ -252,9 +198,7 @@ def test_a_version_that_fails_gives_way_to_the_one_before(
     engine: Engine, reconciler: Reconciler, store: DirectoryStore, clock: list[float]
 ) -> None:
     """Its workers answer what they were asked: they are let go as those of any other version."""
-    pointed(store, 1)
-    engine.begin(1)
-    assert reconciler.step().served == 1
+    serve(engine, reconciler, store)
     pointed(store, 2)
     engine.begin(1, 2)
     engine.late = True
@@ -270,9 +214,7 @@ def test_a_version_that_fails_gives_way_to_the_one_before(
 def test_a_version_that_fails_before_anybody_asks_it_goes_at_once(
     engine: Engine, reconciler: Reconciler, store: DirectoryStore
 ) -> None:
-    pointed(store, 1)
-    engine.begin(1)
-    assert reconciler.step().served == 1
+    serve(engine, reconciler, store)
     pointed(store, 2)
     engine.begin(2, 1)
     engine.says = 7
@@ -283,9 +225,7 @@ def test_a_version_that_fails_before_anybody_asks_it_goes_at_once(
 @pytest.fixture
 def slot(engine: Engine, reconciler: Reconciler, settings: Settings, store: DirectoryStore) -> Slot:
     """In which version 2 took over from version 1, and fails: the double answers with the registration's number."""
-    pointed(store, 1)
-    engine.begin(1)
-    assert reconciler.step().served == 1
+    serve(engine, reconciler, store)
     pointed(store, 2)
     slot = Slot(workers_folder(settings), 1)
     slot.point_to("lucir-2")
