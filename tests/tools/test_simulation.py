@@ -265,6 +265,22 @@ def test_a_request_that_other_workers_overtook_is_answered_as_when_it_began(
     assert invariants.broken is None  # nor is it forgotten what was answered last
 
 
+def test_a_request_that_was_overtaken_says_nothing_of_those_that_follow(bucket: Bucket, invariants: Invariants) -> None:
+    content = hashlib.sha256(b'[0, 0, ""]').hexdigest()
+    for number in (1, 2):
+        published(bucket, number)
+        pointed(bucket, number)
+    invariants.answered("one", 1, content)
+    begun = invariants.answered_last("one")
+    invariants.answered("one", 2, content)
+    pointed(bucket, 1)  # a person goes back
+    for number, overtaken in ((1, begun), (2, None), (1, None)):
+        invariants.answered("one", number, content, overtaken)
+    assert invariants.broken is None
+    invariants.answered("one", 2, content)
+    assert invariants.broken == "one went back to version 2: the pointer named [1] since"
+
+
 @pytest.mark.parametrize(
     ("before", "then", "broken"),
     [(1, 1, False), (1, 0, True), (None, 1, False), (None, 0, False), (0, 0, False), (1, 3, True)],

@@ -2,6 +2,7 @@
 
 import hashlib
 import json
+import math
 from collections import Counter
 from collections.abc import Collection, Mapping
 from functools import lru_cache
@@ -77,13 +78,14 @@ class Invariants:
         """A replica answers a request with a version of that content; 0: it says that nothing is learnt yet.
 
         ``overtaken``: what ``answered_last`` was when the request came, if workers of another registration have taken
-        over meanwhile. TorchServe leaves a request to those that began it, so what they answered then may come still.
+        over meanwhile. TorchServe leaves a request to those that began it, so what they answered then may come still:
+        that says nothing of what comes after it.
         """
         last, position = self.answered_last(name)
         if version != last:
-            place = self._place(name, version)
-            if place is None and overtaken is not None and version in (overtaken[0], *self.pointed[overtaken[1] :]):
+            if overtaken is not None and self._first(version, *overtaken) <= position:
                 return
+            place = self._place(name, version)
             if place is None:
                 self._break(f"{name} went back to version {version}: the pointer named {self.pointed[position:]} since")
                 return
@@ -103,6 +105,12 @@ class Invariants:
     def confirmed(self, name: str) -> None:
         """A version works at a replica, whatever it took."""
         self._failing.pop(name, None)
+
+    def _first(self, version: int, last: int, position: int) -> float:
+        """The earliest place of a version in the order of the pointer's for who was answered that last."""
+        if version == last:
+            return position
+        return next((i for i in range(position, len(self.pointed)) if self.pointed[i] == version), math.inf)
 
     def _place(self, name: str, version: int) -> int | None:
         """Where in the order of the pointer's a version is that a replica may answer with now; None: nowhere."""
