@@ -1,6 +1,5 @@
 """What a machine needs to run the stack, each need checked by using it."""
 
-import os
 import platform
 import shutil
 import subprocess
@@ -17,6 +16,7 @@ import psutil
 from packaging.requirements import Requirement
 
 from handlers.cli.certificate import WRITERS, certify
+from handlers.parallel import usable_cores
 from handlers.settings import Settings, SettingsError
 from handlers.stack.errors import StackError
 from handlers.stack.folder import StackRecord
@@ -81,7 +81,7 @@ def check_system() -> Check:
     found = f"{platform.system()} {platform.release()} {platform.machine()}"
     if sys.platform != "linux":
         return Check("system", "missing", found, "run the stack on Linux, or in containers (deploy/compose.yaml)")
-    return Check("system", "ok", f"{found}, {len(os.sched_getaffinity(0))} cores")
+    return Check("system", "ok", f"{found}, {usable_cores()} cores")
 
 
 def check_packages() -> Check:

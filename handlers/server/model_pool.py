@@ -3,7 +3,6 @@
 import asyncio
 import itertools
 import logging
-import os
 import socket
 import subprocess
 import sys
@@ -18,6 +17,7 @@ from handlers.backoff import backoff
 from handlers.inference.replies import RawRequest, Reply
 from handlers.inference.sessions.copy_choice import CHOICE_FILE
 from handlers.inference.workers.worker_calls import Again, Classify, Forget, Load, ModelFacts, Result, pack
+from handlers.parallel import usable_cores
 from handlers.server.frames import Messages
 from handlers.torchserve.attempts import STARTUP_SECONDS
 
@@ -30,7 +30,6 @@ STEADY_SECONDS: Final = 30.0
 """A process that lived for so long starts with the short pause again."""
 MOST_PROCESSES: Final = 4
 """Of those that are started without a setting: each takes memory, whatever machine a container thinks that it has."""
-_QUOTA: Final = Path("/sys/fs/cgroup/cpu.max")
 
 
 class ProcessLostError(RuntimeError):
@@ -321,14 +320,4 @@ class ModelPool:
 
 def usual_processes(*, gpu: bool) -> int:
     """One for each core that this process may use, at most ``MOST_PROCESSES``; two where a graphics card computes."""
-    return 2 if gpu else min(MOST_PROCESSES, _cores())
-
-
-def _cores() -> int:
-    """Of the affinity, and no more than what a container's quota of processor time is worth."""
-    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-    try:
-        quota, period = _QUOTA.read_text(encoding="ascii").split()
-    except (OSError, ValueError):  # no control group of the second kind
-        return cores
-    return cores if quota == "max" else max(1, min(cores, round(int(quota) / int(period))))
+    return 2 if gpu else min(MOST_PROCESSES, usable_cores())

@@ -18,6 +18,7 @@ from handlers.cli.bench.bench_progress import TimeLeft
 from handlers.cli.bench.bench_run import UNFINISHED, Carrying, carry_out, choose_device, known_errors, render
 from handlers.cli.bench.shared_gpu import shared_gpu
 from handlers.cli.errors import USAGE, CommandError
+from handlers.parallel import usable_cores
 from handlers.setting_values import assignments
 from lucir_core.bench.datasets.cifar import load_cifar
 from lucir_core.bench.datasets.dataset import carved
@@ -111,7 +112,7 @@ def run_side_by_side(specs: Sequence[RunSpec], how: Carrying, command: Sequence[
 
 def threads_each(jobs: int) -> int:
     """Threads of one of so many processes."""
-    return max(1, len(os.sched_getaffinity(0)) // jobs)
+    return max(1, usable_cores() // jobs)
 
 
 class _Workers:

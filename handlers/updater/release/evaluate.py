@@ -10,6 +10,7 @@ import onnxruntime
 from numpy.typing import NDArray
 
 from handlers.inference.preprocess import crop
+from handlers.parallel import usable_cores
 from lucir_core.evaluate import forgetting_by_class
 from model_store.forms.confusion import Confusion
 from model_store.manifest import Accuracy, Evaluation, Gate
@@ -34,7 +35,8 @@ class Predictions:
 def open_model(path: Path, threads: int | None) -> onnxruntime.InferenceSession:
     """The model on the CPU: a graphics card belongs to learning and to serving."""
     options = onnxruntime.SessionOptions()
-    options.intra_op_num_threads = threads or 0
+    options.intra_op_num_threads = threads or usable_cores()
+    options.add_session_config_entry("session.intra_op.allow_spinning", "0")  # servers want the cores, too
     options.log_severity_level = 3
     return onnxruntime.InferenceSession(str(path), options, providers=["CPUExecutionProvider"])
 

@@ -10,6 +10,7 @@ from handlers.inference.preprocess import crop
 from handlers.inference.sessions.copy_choice import CopyRules, MeasuredCopy
 from handlers.inference.sessions.onnx_session import OnnxSession
 from handlers.inference.sessions.serving_copy import choose
+from handlers.parallel import usable_cores
 from handlers.settings import Settings
 from handlers.updater.context.version_spec import VersionSpec
 from handlers.updater.training.messages import STATE
@@ -43,7 +44,7 @@ def write_quantised(spec: VersionSpec, settings: Settings) -> None:
     started = time.monotonic()
     rules = CopyRules.of(serving.copies, serving.copy_max_changes, serving.copy_max_probability_change)
     partial = spec.folder / "quantised.partial"
-    threads = settings.learning.threads or 0
+    threads = settings.learning.threads or usable_cores()
 
     def made() -> OnnxSession:
         quantise(path, partial, _some(exemplars, spec.preprocessing.size, COMPARED_IMAGES))

@@ -10,6 +10,7 @@ from handlers.bucket.layout import EVALUATION
 from handlers.bucket.update_documents import Intent
 from handlers.updater.context.candidate import Candidate
 from handlers.updater.context.update import PROVISIONAL, Services, Update
+from handlers.updater.release import evaluate
 from handlers.updater.release.evaluation_set import measure
 from handlers.updater.training.learnt_spec import learnt_spec
 from lucir_core.memory.image_blobs import ImageBlobs
@@ -51,6 +52,13 @@ def update(services: Services) -> Update:
     ImageBlobs.from_arrays(images, labels, CLASSES).save(update.folder / HOLDOUT)
     (update.folder / MODEL).write_bytes(model(side))
     return update
+
+
+def test_a_model_is_asked_with_as_many_threads_as_may_run(update: Update, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(evaluate, "usable_cores", lambda: 3)
+    model = update.folder / MODEL
+    threads = [evaluate.open_model(model, some).get_session_options().intra_op_num_threads for some in (None, 2)]
+    assert threads == [3, 2]
 
 
 def measured(update: Update, candidate: Candidate | None = None) -> list[int]:

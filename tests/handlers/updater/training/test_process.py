@@ -19,6 +19,7 @@ from handlers.settings import Settings
 from handlers.updater.context.child import ChildProgress
 from handlers.updater.errors import LearningError, MachineError, StopRequestedError
 from handlers.updater.service import Updater
+from handlers.updater.training import process
 from handlers.updater.training.arrays import LABELS, TRAIN
 from handlers.updater.training.messages import RESULT, STATE, TASK, Result, Task
 from handlers.updater.training.process import Child
@@ -113,6 +114,18 @@ def test_one_process_does_one_job_after_the_other_and_each_as_if_it_were_the_fir
     assert first
     child.end()
     assert is_gone(pid)
+
+
+@pytest.mark.parametrize("asked", [None, "5"])
+def test_it_keeps_within_the_quota_of_a_container_unless_the_environment_says_otherwise(
+    child: Child, monkeypatch: pytest.MonkeyPatch, asked: str | None
+) -> None:
+    monkeypatch.setattr(process, "few_threads", lambda: {"OMP_NUM_THREADS": "3"})
+    monkeypatch.delenv("OMP_NUM_THREADS", raising=False)
+    if asked is not None:
+        monkeypatch.setenv("OMP_NUM_THREADS", asked)
+    child.warm()
+    assert psutil.Process(pid_of(child)).environ()["OMP_NUM_THREADS"] == (asked or "3")
 
 
 def test_a_process_that_died_before_it_had_work_is_replaced(child: Child, caplog: pytest.LogCaptureFixture) -> None:
