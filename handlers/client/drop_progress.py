@@ -3,6 +3,7 @@
 The end is read from the store, where each finished update is a durable fact; the updater's status shows the progress.
 """
 
+import math
 import time
 from collections.abc import Collection, Iterator
 from dataclasses import asdict, dataclass, field
@@ -19,6 +20,8 @@ from handlers.client.visible import visible
 from model_store.objects import ObjectStore
 
 POLL_SECONDS = 0.5
+TROUBLE_SECONDS = 15.0
+"""How long what the updater met is told: it tries again, and meets it again, more often than that."""
 IMAGE_STAGES = ("features", "maps")
 """Of learning: what they count is images."""
 
@@ -114,7 +117,7 @@ def follow(objects: ObjectStore, url: str, keys: Collection[str], timeout: float
     url: the updater's. Raises ``ClientError`` after ``timeout`` seconds; the drop goes on without this process.
     """
     started = time.monotonic()
-    tracker = DropTracker(objects, keys)
+    tracker, trouble = DropTracker(objects, keys), _Trouble()
     # On a small machine this process must not take from what is being learnt: one connection, few questions.
     with open_http(url) as session:
         while True:
@@ -128,16 +131,17 @@ def follow(objects: ObjectStore, url: str, keys: Collection[str], timeout: float
                 return
             if answering := _provisional(tracker, status):
                 outcome.provisional, outcome.provisional_seconds = answering, seconds
+            text = describe(status) + trouble.of(status)
             if seconds > timeout:
-                raise ClientError(f"not learnt after {timeout:.0f} s ({describe(status)}); it goes on without waiting")
+                raise ClientError(f"not learnt after {timeout:.0f} s ({text}); it goes on without waiting")
             ratio, left = _how_far(status)
-            yield DropProgress(describe(status), ratio, seconds, left, outcome.provisional)
+            yield DropProgress(text, ratio, seconds, left, outcome.provisional)
             time.sleep(POLL_SECONDS)
 
 
 def follow_request(desk: EditDesk, url: str, request_id: str, timeout: float) -> Iterator[DropProgress]:
     """The same for a request that learns: until it has ended and its version is served."""
-    started = time.monotonic()
+    started, trouble = time.monotonic(), _Trouble()
     with open_http(url) as session:
         while True:
             state, status = desk.state(request_id), _status(session)
@@ -150,10 +154,10 @@ def follow_request(desk: EditDesk, url: str, request_id: str, timeout: float) ->
                 outcome = Outcome(version=done.version, seconds=seconds, failure=told, note=note)
                 yield DropProgress("done", 1.0, seconds, 0.0, outcome=outcome)
                 return
+            text = (describe(status) if state.state == "running" else "waits for its turn") + trouble.of(status)
             if seconds > timeout:
-                raise ClientError(f"not done after {timeout:.0f} s ({describe(status)}); it goes on without waiting")
+                raise ClientError(f"not done after {timeout:.0f} s ({text}); it goes on without waiting")
             ratio, left = _how_far(status)
-            text = describe(status) if state.state == "running" else "waits for its turn"
             yield DropProgress(text, ratio, seconds, left)
             time.sleep(POLL_SECONDS)
 
@@ -176,6 +180,25 @@ def describe(status: dict[str, Any] | None) -> str:
     waiting = status.get("waiting") or []
     reasons = "; ".join(f"{visible(each['class'])}: {each['reason']}" for each in waiting[:3] if each["reason"])
     return f"waiting ({reasons})" if reasons else "waiting"
+
+
+class _Trouble:
+    """What the updater has met lately, since somebody follows it: a full disk, a store that is away."""
+
+    def __init__(self) -> None:
+        self._met: dict[str, Any] | None = None
+        self._since = -math.inf
+
+    def of(self, status: dict[str, Any] | None) -> str:
+        """What to add to the description; empty where it met nothing."""
+        if status is None:
+            return ""
+        newest: dict[str, Any] = next(iter(status.get("errors") or ()), {})
+        if self._met is not None and newest != self._met:
+            self._since = time.monotonic()
+        self._met = newest
+        recent = time.monotonic() - self._since < TROUBLE_SECONDS
+        return f"; trouble: {visible(newest['message'])}" if recent and newest else ""
 
 
 def _status(session: httpx.Client) -> dict[str, Any] | None:

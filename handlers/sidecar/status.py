@@ -61,10 +61,11 @@ class SidecarStatus:
     def add_error(self, where: str, message: str) -> None:
         """Something failed; the same failure again only renews its time."""
         with self._lock:
-            if self._errors and (self._errors[0]["where"], self._errors[0]["message"]) == (where, message):
-                self._errors[0].update(at=timestamp(), count=self._errors[0]["count"] + 1)
-            else:
-                self._errors.appendleft({"at": timestamp(), "where": where, "message": message, "count": 1})
+            same = next((one for one in self._errors if (one["where"], one["message"]) == (where, message)), None)
+            if same is not None:
+                self._errors.remove(same)
+            count = 1 if same is None else same["count"] + 1
+            self._errors.appendleft({"at": timestamp(), "where": where, "message": message, "count": count})
 
     @property
     def served(self) -> int | None:

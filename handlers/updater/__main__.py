@@ -1,8 +1,10 @@
 """``python -m handlers.updater``: the sidecar process. Settings come from the environment and ``--config``."""
 
+import errno
 import logging
 import sys
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 
 from handlers.settings import Settings, SettingsError
 from handlers.sidecar import process as sidecar
@@ -39,7 +41,8 @@ def make_updater(settings: Settings, steps: Sequence[Step] = STEPS, *, once: boo
     """Open the store and check it, and the folders. Raises ``StoreError``, ``SettingsError``, ``ValueError``."""
     objects = open_settings_store(settings)
     if objects.url.startswith("file:"):  # a server may be away for a while; a folder that cannot be written stays so
-        objects.check()
+        with _also_full():
+            objects.check()
     try:
         settings = resolved(settings, VersionStore(objects))
         config = load_preset(settings.learning.preset, settings.learning.overrides)
@@ -56,14 +59,27 @@ def make_updater(settings: Settings, steps: Sequence[Step] = STEPS, *, once: boo
         try:
             folder.mkdir(parents=True, exist_ok=True)
             probe = folder / ".probe"
-            probe.touch()
-            probe.unlink()
+            with _also_full():
+                probe.touch()
+            probe.unlink(missing_ok=True)
         except OSError as error:
             raise SettingsError(
                 f"the folder {folder} cannot be written ({error.strerror}): give this user the right to, "
                 "or name another one with LUCIR_DATA"
             ) from error
     return Updater(settings, config, objects, steps, once=once)
+
+
+@contextmanager
+def _also_full() -> Iterator[None]:
+    """A disk that is full does not stay so: the updater starts, for its pages and its status to say what is wrong."""
+    try:
+        yield
+    except (StoreError, OSError) as error:
+        cause = error if isinstance(error, OSError) else error.__cause__
+        if not isinstance(cause, OSError) or cause.errno not in (errno.ENOSPC, errno.EDQUOT):
+            raise
+        logger.warning("%s", error)
 
 
 def serve(settings: Settings, updater: Updater) -> int:

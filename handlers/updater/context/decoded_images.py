@@ -14,6 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 from pydantic import Field, ValidationError
 
+from lucir_core.files import ArrayFile
 from model_store.local_files import sibling, sync_folder
 from model_store.manifest import FORMAT, Document, Sha256
 
@@ -37,28 +38,23 @@ class DecodedIndex(Document):
 
 
 class DecodedWriter:
-    """Fills ``decoded.npy`` below ``folder``: a sparse file, only what is added takes space on the disk."""
+    """Fills ``decoded.npy`` below ``folder``: only what is added takes space on the disk. Raises ``OSError``."""
 
     def __init__(self, folder: Path, capacity: int, resize: int) -> None:
         folder.mkdir(parents=True, exist_ok=True)
         remove_decoded(folder)
         self._folder = folder
         self._rows: dict[str, DecodedRow] = {}
-        shape = (max(1, capacity), resize, resize, 3)
-        self._array: NDArray[np.uint8] | None = np.lib.format.open_memmap(folder / DECODED, "w+", np.uint8, shape)
+        self._array = ArrayFile(folder / DECODED, (max(1, capacity), resize, resize, 3))
 
     def add(self, key: str, sha256: str, image: NDArray[np.uint8]) -> None:
-        """Append the image (resize, resize, 3) that was decoded from an original."""
-        if self._array is None:
-            raise RuntimeError("the array of decoded images has been closed")
-        self._array[len(self._rows)] = image
+        """Append the image (resize, resize, 3) that was decoded from an original. Raises ``OSError``."""
+        self._array.write(len(self._rows), image[None])
         self._rows[key] = DecodedRow(row=len(self._rows), sha256=sha256)
 
     def close(self) -> None:
-        """Make the array durable, then the index, and let go of the memory. Raises ``OSError``."""
-        if isinstance(self._array, np.memmap):
-            self._array.flush()
-        self._array = None
+        """Make the array durable, then the index. Raises ``OSError``."""
+        self._array.sync()
         with sibling(self._folder / INDEX) as partial:
             with partial.open("wb") as file:
                 file.write(DecodedIndex(rows=self._rows).model_dump_json().encode())

@@ -102,12 +102,17 @@ class Leadership:
 
     def _loop(self) -> None:
         lease = self._started()
+        told = ""
         while not self._stop.is_set():
             try:
                 lease.tend()
+                told = ""
             except StoreError as error:
                 self._metrics.store_errors.inc()
-                logger.warning("the lease cannot be looked after: %s", error)
+                self._status.add_error("store", str(error))
+                if str(error) != told:  # not every second for as long as a disk is full
+                    logger.warning("the lease cannot be looked after: %s", error)
+                told = str(error)
             self._show(lease.state)
             self._stop.wait(lease.look_seconds)
         try:

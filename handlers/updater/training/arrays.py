@@ -16,6 +16,7 @@ from handlers.updater.context.decoded_images import open_decoded, remove_decoded
 from handlers.updater.context.parent import ParentVersion
 from handlers.updater.intake.reader import Reader
 from handlers.updater.intake.uploaded_file import UploadedFile
+from lucir_core.files import ArrayFile
 from lucir_core.memory.image_blobs import ImageBlobs, image_digest
 from model_store.layout import HOLDOUT, SEEN_IMAGES
 from model_store.objects import ObjectNotFoundError, ObjectStore, ObjectTooLargeError, StoreError
@@ -66,13 +67,12 @@ class Preparation:
         index = {name: position for position, name in enumerate(self._plan.classes)}
         side = self._plan.resize
         partial = self._folder / "train.partial"
-        images = np.lib.format.open_memmap(partial, "w+", np.uint8, (len(entries), side, side, 3))
+        images = ArrayFile(partial, (len(entries), side, side, 3))
         labels: list[int] = []
         for entry, image in self._decoded_images(entries):
-            images[len(labels)] = image
+            images.write(len(labels), image[None])
             labels.append(index[entry.class_name or ""])
-        images.flush()
-        del images
+        images.sync()
         self._check_new(labels)
         # The array may have rows at its end that nothing was left for; the labels tell how many count.
         np.save(self._folder / LABELS, np.array(labels, np.int64))

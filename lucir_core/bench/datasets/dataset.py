@@ -9,6 +9,7 @@ from pathlib import Path
 import numpy as np
 
 from lucir_core.errors import DataError
+from lucir_core.files import ArrayFile
 
 IN_MEMORY_BYTES = 2 << 30
 """Images chosen from a memory map are copied to memory up to this size, beyond it to a file of their own."""
@@ -120,8 +121,8 @@ def _take(images: np.ndarray, rows: np.ndarray, scratch: Path) -> np.ndarray:
         chosen: np.ndarray = images[rows]
         return np.asarray(chosen)
     scratch.parent.mkdir(parents=True, exist_ok=True)
-    copy = np.lib.format.open_memmap(scratch, "w+", np.uint8, (len(rows), *images.shape[1:]))
+    copy = ArrayFile(scratch, (len(rows), *images.shape[1:]))
     for start in range(0, len(rows), COPY_IMAGES):
-        copy[start : start + COPY_IMAGES] = images[rows[start : start + COPY_IMAGES]]
-    copy.flush()
-    return copy
+        copy.write(start, images[rows[start : start + COPY_IMAGES]])
+    taken: np.ndarray = np.load(scratch, mmap_mode="r")
+    return taken

@@ -19,6 +19,7 @@ from PIL import Image, ImageOps
 from lucir_core.bench.datasets.dataset import Dataset, Split
 from lucir_core.data.image_source import DECODERS
 from lucir_core.errors import ConfigError, DataError
+from lucir_core.files import ArrayFile
 
 logger = logging.getLogger(__name__)
 
@@ -118,18 +119,17 @@ def _decode_all(files: list[tuple[Path, int]], target: Path, resize: int) -> Non
     """
     target.parent.mkdir(parents=True, exist_ok=True)
     temporary = target.with_suffix(".part")
-    images = np.lib.format.open_memmap(temporary, "w+", np.uint8, (len(files), resize, resize, 3))
+    images = ArrayFile(temporary, (len(files), resize, resize, 3))
     told = time.monotonic()
     with ThreadPoolExecutor(DECODERS, "decode") as pool:
         for start in range(0, len(files), DECODE_BLOCK):
             paths = [path for path, _ in files[start : start + DECODE_BLOCK]]
             for place, pixels in enumerate(pool.map(partial(_decode, resize=resize), paths), start):
-                images[place] = pixels
+                images.write(place, pixels[None])
             if time.monotonic() - told > TELL_SECONDS:
                 told = time.monotonic()
                 logger.info("decoding images", extra={"done": start + len(paths), "images": len(files)})
-    images.flush()
-    del images
+    images.sync()
     temporary.replace(target)
 
 

@@ -4,6 +4,7 @@ import io
 import json
 from collections.abc import Callable
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Literal
 
 import pytest
@@ -12,6 +13,7 @@ from rich.console import Console
 from handlers.bucket.update_documents import Role
 from handlers.bucket.updates import UpdateRecords
 from handlers.cli.output.drop_output import show_progress
+from handlers.client import drop_progress
 from handlers.client.drop_progress import DropProgress, DropTracker, Outcome, describe, follow
 from handlers.client.errors import ClientError
 from model_store.directory.directory_store import DirectoryStore
@@ -122,6 +124,29 @@ def test_a_timeout_says_what_is_going_on(store: DirectoryStore, serve: Callable[
     url = serve(lambda *_: (200, document))
     with pytest.raises(ClientError, match=r"not learnt after 1 s \(waiting \(cat: 3 of at least 10 images\)\)"):
         list(follow(store, url, {"a"}, 1))
+
+
+def test_what_the_updater_meets_meanwhile_is_told_and_what_it_met_before_is_not(
+    store: DirectoryStore, serve: Callable[..., str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    old = {"at": "14:00:00", "where": "store", "message": "of yesterday", "count": 1}
+    full = {"at": "14:01:00", "where": "machine", "message": "No space left on device", "count": 1}
+    lists = [[old], [old], [full, old], [full | {"at": "14:01:04", "count": 2}, old]]
+    turns = iter(lists)
+
+    def status(*_: object) -> tuple[int, bytes]:
+        document = {"served_version": None, "phase": None, "waiting": [], "errors": next(turns, lists[-1])}
+        return 200, json.dumps(document).encode()
+
+    clock = iter(range(1000))
+    quick = SimpleNamespace(monotonic=lambda: next(clock), sleep=lambda _: None)
+    monkeypatch.setattr(drop_progress, "time", quick)
+    told: list[str] = []
+    with pytest.raises(ClientError, match="not learnt after"):
+        told.extend(one.text for one in follow(store, serve(status), {"a"}, 80))
+    trouble = "waiting; trouble: No space left on device"
+    assert told[:4] == ["waiting", "waiting", trouble, trouble]
+    assert told[-1] == "waiting"  # nothing new for long
 
 
 def test_the_phase_in_a_few_words() -> None:

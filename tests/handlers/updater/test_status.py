@@ -50,3 +50,11 @@ def test_a_phase_tells_its_time_left_and_keeps_inner_figures_apart() -> None:
         "cosine_scale": 9.5,
     }
     assert not NOT_A_TIME & phase.keys()
+
+
+def test_a_failure_that_comes_again_is_one_entry_whatever_came_between() -> None:
+    status = Status("file:///store")
+    for where, message in (("store", "full"), ("machine", "full"), ("store", "full"), ("machine", "full"), ("a", "b")):
+        status.add_error(where, message)
+    told = [(one["where"], one["message"], one["count"]) for one in status.snapshot()["errors"]]
+    assert told == [("a", "b", 1), ("machine", "full", 2), ("store", "full", 2)]

@@ -70,3 +70,29 @@ def test_a_full_disk_is_waited_out(small_disk: Path, settings: Settings, root: P
     finally:
         process.kill()
         process.wait()
+
+
+def test_an_updater_that_starts_on_a_full_disk_says_so_and_goes_on_when_there_is_room(
+    small_disk: Path, settings: Settings, root: Path, drop: Drop
+) -> None:
+    first = start(settings)
+    try:
+        wait_for(lambda: status_of(settings).get("lease", {}).get("state") == "active", first)
+    finally:
+        first.kill()
+        first.wait()
+    drop("zero", 0)
+    drop("one", 1, 8)
+    filler = fill(small_disk)
+    second = start(settings)
+    try:
+        wait_for(
+            lambda: any("No space left" in one["message"] for one in status_of(settings).get("errors", ())), second
+        )
+        filler.unlink()
+        done = wait_for(lambda: ended(root, "000001"), second)
+        assert (done.result, done.version) == ("published", 1)
+        learnt_once(root, 1)
+    finally:
+        second.kill()
+        second.wait()
