@@ -6,7 +6,7 @@ import os
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeGuard
 
 from model_store.objects import StoreError, StoreUnavailableError
 
@@ -32,6 +32,11 @@ _REMEDIES = {
     errno.EEXIST: "remove what stands in its place",
     errno.ENOENT: "check that it exists and is mounted",
 }
+
+
+def is_full(error: BaseException | None) -> TypeGuard[OSError]:
+    """Whether there is no room: on the disk, or in a quota."""
+    return isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT)
 
 
 def explain(error: OSError, what: str) -> StoreError:

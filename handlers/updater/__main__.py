@@ -1,6 +1,5 @@
 """``python -m handlers.updater``: the sidecar process. Settings come from the environment and ``--config``."""
 
-import errno
 import logging
 import sys
 from collections.abc import Iterator, Sequence
@@ -17,6 +16,7 @@ from handlers.updater.service import Updater
 from handlers.updater.workflow.learn_steps import STEPS
 from handlers.updater.workflow.runner import Step
 from lucir_core.config.phase_config import load_preset
+from model_store.local_files import is_full
 from model_store.objects import StoreError
 from model_store.versions import VersionStore
 
@@ -76,8 +76,7 @@ def _also_full() -> Iterator[None]:
     try:
         yield
     except (StoreError, OSError) as error:
-        cause = error if isinstance(error, OSError) else error.__cause__
-        if not isinstance(cause, OSError) or cause.errno not in (errno.ENOSPC, errno.EDQUOT):
+        if not is_full(error) and not is_full(error.__cause__):
             raise
         logger.warning("%s", error)
 

@@ -36,6 +36,7 @@ from handlers.updater.workflow.refine_due import DueRefinement
 from handlers.updater.workflow.relearn_steps import RELEARN_STEPS
 from handlers.updater.workflow.runner import Runner, Step
 from lucir_core.config.phase_config import PhaseConfig
+from model_store.local_files import explain, is_full
 from model_store.objects import ObjectStore, PreconditionFailedError, StoreError
 from model_store.versions import POINTER, VersionNotFoundError, VersionStore
 
@@ -358,8 +359,9 @@ class Updater:
             self.status.add_error("blocked" if isinstance(error, BlockedError) else "store", str(error))
             logger.warning("%s", error)
         elif isinstance(error, (MachineError, OSError)):
-            self.status.add_error("machine", str(error))
-            logger.warning("this machine cannot go on for now: %s", error)
+            told = str(explain(error, f"write in {self.settings.data}")) if is_full(error) else str(error)
+            self.status.add_error("machine", told)
+            logger.warning("this machine cannot go on for now: %s", told)
         elif isinstance(error, LearningError):
             self.status.add_error("learning", str(error))
             logger.error("%s", error)

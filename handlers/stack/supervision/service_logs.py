@@ -1,6 +1,5 @@
 """Where the children's lines go: the terminal, prefixed and coloured, and a file each that stays small."""
 
-import errno
 import io
 import logging
 import os
@@ -12,6 +11,8 @@ from contextlib import suppress
 from logging.handlers import RotatingFileHandler
 from pathlib import Path
 from typing import TextIO, cast
+
+from model_store.local_files import is_full
 
 COLOURS = {"torchserve": "34", "updater": "35", "minio": "33", "stack": "32"}
 FILE_BYTES = 10 * 1024 * 1024
@@ -59,7 +60,7 @@ class LogSink:
         except OSError as error:
             is_new = name not in self._unwritten
             self._unwritten.add(name)
-            what = "free space" if error.errno in (errno.ENOSPC, errno.EDQUOT) else "see to it"
+            what = "free space" if is_full(error) else "see to it"
             return f"{self._folder / name}.log cannot be written: {error.strerror}; {what}" if is_new else ""
         self._unwritten.discard(name)
         return ""

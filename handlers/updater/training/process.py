@@ -148,7 +148,7 @@ def _failure(folder: Path, status: int) -> Exception:
     except (OSError, ValueError):
         logger.debug("the child left no explanation", extra={"status": status})
     if status == EXIT_ENVIRONMENT:
-        return MachineError(str(told.get("message", "the learning process could not work here")))
+        return MachineError(str(told.get("message", "the learning process could not work here; its log says why")))
     if told:
         return LearningError(str(told.get("message")))
     if status == -signal.SIGKILL:

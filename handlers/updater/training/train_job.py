@@ -33,6 +33,8 @@ from lucir_core.refine.refinement import refine_state
 from lucir_core.runtime.devices import choose_device, choose_threads
 from lucir_core.state import LearnerState, load_state, save_state
 from model_store.layout import HEAD, HOLDOUT, MODEL
+from model_store.local_files import explain as explain_error
+from model_store.local_files import is_full
 from model_store.manifest import Refinement
 
 logger = logging.getLogger(__name__)
@@ -187,5 +189,10 @@ def explain(folder: Path, error: Exception) -> int:
     text = f"{type(error).__name__}: {error}"
     if isinstance(error, torch.OutOfMemoryError):
         text = f"the GPU has too little memory: lower learning.overrides.batch_size ({error})"
-    (folder / ERROR_FILE).write_text(json.dumps({"message": text}), encoding="utf-8")
+    elif is_full(error):
+        text = str(explain_error(error, f"write in {folder}"))
+    try:
+        (folder / ERROR_FILE).write_text(json.dumps({"message": text}), encoding="utf-8")
+    except OSError as full:  # the status says enough
+        logger.warning("the reason cannot be left for the updater: %s", full)
     return EXIT_ENVIRONMENT if isinstance(error, OSError) else 1

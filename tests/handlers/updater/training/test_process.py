@@ -1,5 +1,7 @@
 """The learning child as a real process: ready before there is work, one job after the other, gone when it is over."""
 
+import errno
+import json
 import logging
 import os
 import shutil
@@ -22,7 +24,8 @@ from handlers.updater.service import Updater
 from handlers.updater.training import process
 from handlers.updater.training.arrays import LABELS, TRAIN
 from handlers.updater.training.messages import RESULT, STATE, TASK, Result, Task
-from handlers.updater.training.process import Child
+from handlers.updater.training.process import ERROR_FILE, EXIT_ENVIRONMENT, Child
+from handlers.updater.training.train_job import explain
 from lucir_core.config.phase_config import load_preset
 from lucir_core.memory.image_blobs import ImageBlobs
 from model_store.directory.directory_store import DirectoryStore
@@ -125,7 +128,8 @@ def test_it_keeps_within_the_quota_of_a_container_unless_the_environment_says_ot
     if asked is not None:
         monkeypatch.setenv("OMP_NUM_THREADS", asked)
     child.warm()
-    assert psutil.Process(pid_of(child)).environ()["OMP_NUM_THREADS"] == (asked or "3")
+    threads = wait_for(lambda: psutil.Process(pid_of(child)).environ().get("OMP_NUM_THREADS"))  # empty during exec
+    assert threads == (asked or "3")
 
 
 def test_a_process_that_died_before_it_had_work_is_replaced(child: Child, caplog: pytest.LogCaptureFixture) -> None:
@@ -136,6 +140,19 @@ def test_a_process_that_died_before_it_had_work_is_replaced(child: Child, caplog
     child.warm()
     assert pid_of(child) != pid
     assert "ended before it had anything to do" in caplog.text
+
+
+def test_a_full_disk_is_the_machine_s_fault_even_where_that_cannot_be_written(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    full = OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+    assert explain(tmp_path, full) == EXIT_ENVIRONMENT
+    told = json.loads((tmp_path / ERROR_FILE).read_text(encoding="utf-8"))["message"]
+    assert told == f"cannot write in {tmp_path}: No space left on device; free space on its filesystem"
+    (tmp_path / ERROR_FILE).unlink()
+    (tmp_path / ERROR_FILE).symlink_to("/dev/full")
+    assert explain(tmp_path, full) == EXIT_ENVIRONMENT
+    assert "cannot be left for the updater" in caplog.text
 
 
 @pytest.mark.slow  # three processes that import everything
