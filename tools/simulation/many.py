@@ -15,10 +15,8 @@ from tools.simulation.history import Story, live
 from tools.simulation.replaced import install
 
 PROGRESS_SECONDS = 60.0
-CHUNK, CHUNKS = 10, 100
-"""Histories at a time, and how many times a process does so: what it remembers of them goes with it."""
-COLLECTED = 100
-"""Histories after which a process looks for circles: there are few, and a look goes through all that is remembered."""
+CHUNK, CHUNKS = 10, 50
+"""Histories at a time, and how many times a process does so: what it remembers of them, and circles, go with it."""
 
 
 @dataclass(frozen=True)
@@ -35,23 +33,14 @@ def begin() -> None:
     """In each process: nobody reads what thousands of updaters log."""
     logging.disable(logging.CRITICAL)
     install()
-    gc.disable()
-    _collect()
-
-
-def _collect() -> None:
-    gc.collect()
-    gc.freeze()  # what is left stays: nobody needs to look at it again and again
+    gc.disable()  # circles, some 400 KiB a history, stay until the process ends: to look for them takes longer
 
 
 def outcome(story: Story, until: float) -> Lived:
     """Live through a history, unless that moment of ``time.monotonic`` has come."""
     if time.monotonic() >= until:
         return Lived(story, skipped=True)
-    lived = Lived(story, live(story))
-    if story.seed % COLLECTED == 0:
-        _collect()
-    return lived
+    return Lived(story, live(story))
 
 
 def smaller(story: Story) -> Iterator[Story]:
