@@ -6,27 +6,29 @@ import math
 import multiprocessing
 import sys
 import time
+from collections.abc import Sequence
 from functools import partial
 
+from handlers.parallel import usable_cores
 from tools.simulation.history import Story, live
 from tools.simulation.many import Many, begin
 from tools.simulation.planted import PLANTED, planted
 
 
-def found(what: str, count: int) -> str:
-    """In which of so many histories a planted fault is found first, as a line."""
+def found(what: str, stories: Sequence[Story]) -> str:
+    """In which of the stories a planted fault is found first, as a line."""
     with planted(what):
-        for seed in range(1, count + 1):
-            violated = live(Story(seed))
+        for story in stories:
+            violated = live(story)
             if violated is not None:
-                return f"found in history {seed}: {what} ({violated})"
-    return f"NOT FOUND in {count} histories: {what}"
+                return f"found in history {story.seed}: {what} ({violated})"
+    return f"NOT FOUND in {len(stories)} histories: {what}"
 
 
-def self_test(count: int, jobs: int) -> bool:
+def self_test(stories: Sequence[Story], jobs: int) -> bool:
     """Whether a planted fault stays unseen; tells of each."""
     with multiprocessing.Pool(jobs, begin, maxtasksperchild=1) as pool:
-        lines = list(pool.imap(partial(found, count=count), PLANTED))
+        lines = list(pool.imap(partial(found, stories=stories), PLANTED))
     sys.stdout.write("".join(f"{line}\n" for line in lines))
     return any(line.startswith("NOT") for line in lines)
 
@@ -41,18 +43,18 @@ def main(arguments: list[str]) -> int:
     parser.add_argument("--seconds", type=float, default=Story.seconds, help="of its own time, until all are well")
     parser.add_argument("--count", type=int, default=1000)
     parser.add_argument("--first", type=int, default=1, help="the first seed of many")
-    parser.add_argument("--jobs", type=int, default=2)
+    parser.add_argument("--jobs", type=int, default=usable_cores())
     parser.add_argument("--time-limit", type=float, default=math.inf, help="seconds after which none is begun")
     parser.add_argument("--self-test", action="store_true", help="plant faults in the product: are they found?")
     options = parser.parse_args(arguments)
-    if options.self_test:
-        return self_test(options.count, options.jobs)
     made = {
         "deeds": options.deeds,
         "updaters": options.updaters,
         "followers": options.followers,
         "seconds": options.seconds,
     }
+    if options.self_test:
+        return self_test([Story(seed, **made) for seed in range(1, options.count + 1)], options.jobs)
     begin()
     if options.seed is not None:
         logging.disable(logging.NOTSET)  # one is to be read
