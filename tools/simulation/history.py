@@ -42,6 +42,8 @@ WORKERS = (1, 2, 2, 5)
 """Of an engine, by how likely each number is: with many, some are there while others begin."""
 ENGINES = ("torchserve", "torchserve", "uvicorn")
 """In the second kind versions do not take over inside workers: each has its own, and becomes the default."""
+LATE_MARKER, LATEST_MARKER = 0.2, 4.0
+"""How often a person says late that a class is complete, and within how many seconds."""
 LEASE_SECONDS = 3.0
 TOGETHER = 0.3
 """How often a follower that crashes takes its engine with it."""
@@ -245,13 +247,21 @@ class History:
                 content = b"no image %d" % self._image if is_broken else png(self._image)
                 reuse = self._faults.atomic_moves and self._random.random() < 0.2
                 self.invariants.upload(f"incoming/{name}/{0 if reuse else self._image}.png", content)
+            late = self._random.random() < LATE_MARKER
+            self._mark(name, self._random.uniform(0, LATEST_MARKER) if late else 0.0)
+
+    def _mark(self, name: str, delay: float) -> None:
+        """The class is complete; a person who says so late says it of images that may be learnt by then."""
+        if not delay:
             self._bucket.put(f"incoming/{name}/_READY", b"")
+            return
+        self.scheduler.spawn(Process("marker"), lambda: self._mark(name, 0.0), delay)
 
     def _correct(self, name: str) -> None:
         self._image += 1
         content = png(self._image)
         self.invariants.upload(correction_key(name, content, ".png"), content)
-        self._bucket.put(f"incoming/{name}/_READY", b"")
+        self._mark(name, 0.0)
 
     def _go_back(self) -> None:
         versions = VersionStore(self._person)

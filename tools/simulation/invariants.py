@@ -8,11 +8,12 @@ from collections.abc import Collection, Mapping
 from functools import lru_cache
 from typing import Any
 
-from handlers.bucket.layout import REASON_SUFFIX
+from handlers.bucket.layout import READY_MARKER, REASON_SUFFIX
 from model_store.manifest import Manifest, Pointer
 from model_store.objects import StoreError
 from tools.simulation.bucket import Bucket
 
+MARKER = f"/{READY_MARKER}"
 PLACES = ("incoming/", "archive/", "rejected/")
 POINTER = "versions/current.json"
 OWNED = ("/attempts.json", "/claim.json")
@@ -157,7 +158,8 @@ class Invariants:
 
     def _left(self) -> list[str]:
         waiting = (*self._bucket.keys("incoming/"), *self._bucket.keys("requests/"))
-        left = [key for key in waiting if key != "requests/last.json"]
+        # A marker that comes when its images have been taken up already stays, and says nothing of what comes later.
+        left = [key for key in waiting if key != "requests/last.json" and not key.endswith(MARKER)]
         # Where the gate has refused everything so far, a class alone waits for a second one, as it should.
         alone = not self.pointed and len({key.split("/")[1] for key in left}) == 1
         return [] if alone and all(key.startswith("incoming/") for key in left) else left
@@ -167,7 +169,7 @@ class Invariants:
         return sorted(one for one in ids if f"updates/{one}/done.json" not in self._bucket.objects)
 
     def _look_at_image(self, key: str) -> None:
-        if key.endswith((REASON_SUFFIX, "/_READY")):
+        if key.endswith((REASON_SUFFIX, MARKER)):
             return
         before = self._places.pop(key, None)
         if key in self._bucket.objects:

@@ -1,6 +1,7 @@
 """What lies in ``incoming/`` now: the listing is the truth; events only make it happen sooner."""
 
 import hashlib
+import math
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 
@@ -9,6 +10,18 @@ from handlers.bucket.layout import INCOMING, READY_MARKER, class_name, split_inc
 from handlers.updater.context.troubled import Troubled
 from model_store.objects import ObjectInfo, ObjectStore, StoreError
 from model_store.unlistable import Unlistable, list_everything
+
+MARKER_SECONDS = 60.0
+"""How long before the first of its files a marker may have come, in seconds by the store's clock."""
+
+
+def marks(marker: float, oldest: float) -> bool:
+    """Whether a marker of that age is of files of which the oldest came then.
+
+    A marker may come before what it marks, where a folder is copied in any order. But one that comes when its images
+    have been taken up already stays alone: it must not let the next drop of that class count as complete.
+    """
+    return oldest - marker <= MARKER_SECONDS
 
 
 @dataclass
@@ -31,7 +44,10 @@ class Folder:
     size: int = 0
     newest: float = 0.0
     """When the newest object arrived, in seconds since the epoch by the store's clock."""
-    marked: bool = False
+    oldest: float = math.inf
+    """When the oldest of the images and others did."""
+    marker: float | None = None
+    """When its marker did; None without one."""
     problem: str | None = None
     """Why the name is not a class name."""
     class_name: str | None = None
@@ -51,6 +67,11 @@ class Folder:
             self.problem = str(error)
 
     @property
+    def marked(self) -> bool:
+        """Whether what lies in it is said to be complete."""
+        return self.marker is not None and marks(self.marker, self.oldest)
+
+    @property
     def fingerprint(self) -> str:
         """Changes when an object is added, removed or replaced."""
         return self._digest.hexdigest()
@@ -61,11 +82,14 @@ class Folder:
         self.newest = max(self.newest, info.modified)
         self.size += info.size
         if path == READY_MARKER and self.name:
-            self.marked = True
-        elif (reason := why_left_alone(f"{self.name}/{path}" if self.name else path)) is not None:
+            self.marker = info.modified
+            return
+        if (reason := why_left_alone(f"{self.name}/{path}" if self.name else path)) is not None:
             self.left += 1
             self.left_reason = self.left_reason or reason
-        elif looks_like_another_kind(path):
+            return
+        self.oldest = min(self.oldest, info.modified)
+        if looks_like_another_kind(path):
             self.others += 1
         else:
             self.images += 1

@@ -1,6 +1,7 @@
 """From the folders that an update takes up to its plan: every object read, judged, and given its role and target."""
 
 import logging
+import math
 from collections.abc import Callable, Collection, Iterator, Sequence
 from itertools import chain
 from pathlib import Path
@@ -14,7 +15,7 @@ from handlers.updater.context.decoded_images import DecodedWriter
 from handlers.updater.context.parent import ParentVersion
 from handlers.updater.context.troubled import Troubled
 from handlers.updater.intake.evaluation_images import classes_with_own_images, evaluation_duplicates
-from handlers.updater.intake.listing import Folder, list_incoming
+from handlers.updater.intake.listing import Folder, list_incoming, marks
 from handlers.updater.intake.reader import Reader
 from handlers.updater.intake.roles import Rules, decide
 from handlers.updater.intake.uploaded_file import UploadedFile
@@ -147,7 +148,13 @@ class Ingest:
 
 def _marked(intent: Intent, files: list[UploadedFile]) -> frozenset[str]:
     folders = {name for name, part in intent.folders.items() if part.marked}
-    folders |= {file.folder for file in files if file.is_marker}
+    oldest: dict[str, float] = {}
+    for file in files:
+        if not file.is_marker and not file.is_archived:
+            oldest[file.folder] = min(oldest.get(file.folder, math.inf), file.info.modified)
+    folders |= {
+        file.folder for file in files if file.is_marker and marks(file.info.modified, oldest.get(file.folder, math.inf))
+    }
     return frozenset(name for folder in folders if (name := Folder(folder).class_name) is not None)
 
 

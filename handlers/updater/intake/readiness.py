@@ -107,12 +107,12 @@ class Readiness:
         if folder.holds_classes:
             reason = (
                 "is called as a part of a data set is, and holds folders: if those are the classes, move them up into "
-                f"incoming/; if it is a class itself, create the file {READY_MARKER} in it"
+                f"incoming/; if it is a class itself, {_how_to_mark(folder)}"
             )
             return FolderState(folder, "waiting", reason)
         least = self._settings.least_images(frozen=self.frozen)
         if folder.problem is None and 0 < folder.images < least:
-            reason = f"{folder.images} of at least {least} images: add more, or create the file {READY_MARKER} in it"
+            reason = f"{folder.images} of at least {least} images: add more, or {_how_to_mark(folder)}"
             return FolderState(folder, "waiting", reason)
         remaining = self._unsettled(folder, wall, monotonic)
         if remaining > 0:
@@ -163,7 +163,17 @@ def _why_empty(folder: Folder) -> str:
         return f"{folder.held} of its files cannot be taken up now, and are tried again later: {folder.held_reason}"
     if folder.left:
         return f"holds only what is left alone ({folder.left} files: {folder.left_reason})"
-    return "has its marker but no image" if folder.marked else "the folder is empty: put images into it"
+    if folder.marker is not None:
+        return f"has its marker but no image: put images into it, or delete {READY_MARKER}"
+    return "the folder is empty: put images into it"
+
+
+def _how_to_mark(folder: Folder) -> str:
+    if folder.marker is None:
+        return f"create the file {READY_MARKER} in it"
+    return (
+        f"write the file {READY_MARKER} in it again: the one that is there is older than they are, of an earlier drop"
+    )
 
 
 def _hold_for_two(states: list[FolderState]) -> list[FolderState]:

@@ -8,10 +8,10 @@ alone in its folder, and must not wait for others: they have been learnt. The re
 
 import hashlib
 import logging
+import math
 import time
 from collections import defaultdict
 from collections.abc import Callable, Collection
-from contextlib import suppress
 from dataclasses import dataclass
 from itertools import islice
 from typing import Final
@@ -19,6 +19,7 @@ from typing import Final
 from handlers.bucket.layout import INCOMING, READY_MARKER, REASON_SUFFIX, split_incoming
 from handlers.bucket.update_documents import Entry, Plan
 from handlers.bucket.updates import UpdateRecords
+from handlers.updater.intake.listing import marks
 from model_store.directory.tree import lasting
 from model_store.manifest import now
 from model_store.objects import (
@@ -134,11 +135,13 @@ class SecondLook:
         if not (changed or (short and sent_again)) or not self._rests(folder, [*present.values(), *changed.values()]):
             return []
         back = [entry for entry in entries if entry.target in changed and entry.key not in present]
-        marker = f"{INCOMING}{folder}/{READY_MARKER}"
-        images = len({*present, *(entry.key for entry in back)} - {marker})
-        if images >= (1 if entries[0].class_name in known else 2) and marker not in present:
-            with suppress(PreconditionFailedError):  # somebody else has put it there
-                self._objects.write(marker, b"", only_if_absent=True)
+        key = f"{INCOMING}{folder}/{READY_MARKER}"
+        marker = present.pop(key, None)
+        images = len({*present, *(entry.key for entry in back)})
+        oldest = min((info.modified for info in present.values()), default=math.inf)
+        is_marked = marker is not None and marks(marker.modified, oldest)
+        if images >= (1 if entries[0].class_name in known else 2) and not is_marked:
+            self._objects.write(key, b"")
         elif not back:
             return []
         for entry in back:
