@@ -136,6 +136,19 @@ def test_an_image_whose_only_copy_goes(bucket: Bucket, invariants: Invariants) -
     assert invariants.broken == "the only copy of an image is gone: archive/000001/ant/1.png"
 
 
+@pytest.mark.parametrize(("copied", "uploaded"), [(False, 0), (True, 1)])
+def test_an_image_that_a_person_takes_back(bucket: Bucket, invariants: Invariants, copied: bool, uploaded: int) -> None:
+    """Also between the copy and the deletion that a move is in a bucket."""
+    invariants.upload("incoming/ant/1.png", b"image")
+    if copied:
+        bucket.put("archive/000001/ant/1.png", b"image")
+    invariants.take_away("incoming/ant/1.png")
+    assert invariants.broken is None
+    assert sum(invariants.uploaded.values()) == uploaded
+    invariants.at_the_end({})
+    assert invariants.broken is None
+
+
 def test_an_image_in_two_places_in_the_end(bucket: Bucket, invariants: Invariants) -> None:
     invariants.upload("archive/000001/ant/1.png", b"image")
     bucket.put("rejected/000001/ant/1.png", b"image")

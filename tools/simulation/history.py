@@ -1,7 +1,5 @@
 """One history: who does what to whom, drawn from a seed, until a moment; then everybody is well and it must settle."""
 
-import hashlib
-import io
 import logging
 from contextlib import suppress
 from dataclasses import dataclass
@@ -9,14 +7,6 @@ from functools import lru_cache
 from pathlib import Path
 from typing import Literal
 
-import numpy as np
-from PIL import Image
-
-from handlers.bucket.corrections import correction_key
-from handlers.bucket.edit_documents import DeleteImages, Merge, Relearn, Remove, Rename
-from handlers.bucket.edit_requests import EditDesk
-from handlers.bucket.edit_rules import EditError
-from handlers.bucket.updates import UpdateRecords
 from handlers.settings import Settings
 from handlers.torchserve.reconcile import Reconciler, SwapResult
 from handlers.updater.errors import LeaseLostError
@@ -29,21 +19,18 @@ from tools.simulation.disk import ROOT
 from tools.simulation.engine import SimulatedEngine
 from tools.simulation.invariants import Invariants
 from tools.simulation.learning import PURE_STEPS
+from tools.simulation.person import Person
 from tools.simulation.replaced import present
 from tools.simulation.scheduler import Process, Scheduler
 
 logger = logging.getLogger(__name__)
 
-CLASSES = ("ant", "bee", "cat", "dog", "eel")
-DEEDS = ("drop", "drop", "drop", "correct", "rename", "merge", "remove", "delete", "back", "relearn")
 Flavour = Literal["plain", "imprints", "refines"]
 """Of a service: with provisional versions, or with a frozen backbone that is refined when nothing waits."""
 WORKERS = (1, 2, 2, 5)
 """Of an engine, by how likely each number is: with many, some are there while others begin."""
 ENGINES = ("torchserve", "torchserve", "uvicorn")
 """In the second kind versions do not take over inside workers: each has its own, and becomes the default."""
-LATE_MARKER, LATEST_MARKER = 0.2, 4.0
-"""How often a person says late that a class is complete, and within how many seconds."""
 LEASE_SECONDS = 3.0
 TOGETHER = 0.3
 """How often a follower that crashes takes its engine with it."""
@@ -75,12 +62,10 @@ class History:
         self._flavour: Flavour = self._random.choice(("plain", "imprints", "refines"))
         self._serving = {"workers": self._random.choice(WORKERS), "engine": self._random.choice(ENGINES)}
         self._well = False
-        self._deeds_done = False
         self._processes: list[Process] = []
         self._bucket = Bucket(self.scheduler)
         self.invariants = Invariants(self._bucket)
-        self._person = SimulatedStore(self._bucket, self.scheduler, Process("person"), Faults, lambda *_: None)
-        self._image = 0
+        self._person = Person(self.scheduler, self._bucket, self.invariants, self._faults)
         self._engines: dict[str, SimulatedEngine] = {}
         """By follower."""
 
@@ -98,11 +83,12 @@ class History:
             self._start_follower(process)
         if self._engines:
             self.scheduler.spawn(Process("client"), self._ask_now_and_then)
-        self.scheduler.spawn(Process("person"), self._do_deeds)
+        person = self._person
+        self.scheduler.spawn(Process("person"), lambda: person.live(self._story.deeds, self._story.seconds))
         end = self.scheduler.now + self._story.seconds
-        self.scheduler.run(end, lambda: self.invariants.broken is None and not (self._deeds_done and self._is_quiet()))
+        self.scheduler.run(end, lambda: self.invariants.broken is None and not (person.done and self._is_quiet()))
         self._well, end = True, self.scheduler.now
-        self._drop(self._random.sample(CLASSES, 2), broken=0.0)  # a first class waits for a second one
+        person.drop(2, broken=0.0)  # a first class waits for a second one
         self.scheduler.run(end + SETTLE_SECONDS, lambda: self.invariants.broken is None and not self._is_quiet())
         if self.invariants.broken is None:
             self.invariants.at_the_end({name: engine.answers() for name, engine in self._engines.items()})
@@ -221,74 +207,13 @@ class History:
             self.scheduler.sleep(self._random.uniform(0.3, 2.5))
             self._random.choice(engines).answer()
 
-    def _do_deeds(self) -> None:
-        self._drop(self._random.sample(CLASSES, 2))
-        for _ in range(self._story.deeds):
-            self.scheduler.sleep(self._random.uniform(0.5, self._story.seconds / self._story.deeds))
-            deed = self._random.choice(DEEDS)
-            try:
-                if deed == "drop":
-                    self._drop(self._random.sample(CLASSES, self._random.randint(1, 2)))
-                elif deed == "back":
-                    self._go_back()
-                elif deed == "correct":
-                    self._correct(self._random.choice(CLASSES))
-                else:
-                    self._ask(deed)
-            except (StoreError, EditError):
-                continue
-        self._deeds_done = True
-
-    def _drop(self, names: list[str], broken: float = 0.1) -> None:
-        for name in names:
-            for _ in range(self._random.randint(2, 3)):
-                self._image += 1
-                is_broken = self._random.random() < broken
-                content = b"no image %d" % self._image if is_broken else png(self._image)
-                reuse = self._faults.atomic_moves and self._random.random() < 0.2
-                self.invariants.upload(f"incoming/{name}/{0 if reuse else self._image}.png", content)
-            late = self._random.random() < LATE_MARKER
-            self._mark(name, self._random.uniform(0, LATEST_MARKER) if late else 0.0)
-
-    def _mark(self, name: str, delay: float) -> None:
-        """The class is complete; a person who says so late says it of images that may be learnt by then."""
-        if not delay:
-            self._bucket.put(f"incoming/{name}/_READY", b"")
-            return
-        self.scheduler.spawn(Process("marker"), lambda: self._mark(name, 0.0), delay)
-
-    def _correct(self, name: str) -> None:
-        self._image += 1
-        content = png(self._image)
-        self.invariants.upload(correction_key(name, content, ".png"), content)
-        self._mark(name, 0.0)
-
-    def _go_back(self) -> None:
-        versions = VersionStore(self._person)
-        versions.rollback(self._random.choice(versions.numbers() or [1]))
-
-    def _ask(self, deed: str) -> None:
-        desk = EditDesk(self._person, UpdateRecords(self._person))
-        name = self._random.choice(CLASSES)
-        if deed == "rename":
-            desk.submit(Rename(name=name, to=f"{name}-{self._image}"))
-        elif deed == "merge":
-            desk.submit(Merge(names=(name,), into=self._random.choice(CLASSES)))
-        elif deed == "remove":
-            desk.submit(Remove(name=name))
-        elif deed == "relearn":
-            everything = self._random.random() < 0.5
-            desk.submit(Relearn(preset="digits") if everything else Relearn(classes=(name,)))
-        else:
-            keys = [key for key in self._bucket.objects if key.startswith("archive/") and not key.endswith("_READY")]
-            if keys:
-                content = self._bucket.objects[self._random.choice(sorted(keys))][0]
-                self.invariants.may_be_erased(content)
-                desk.submit(DeleteImages(hashes=(sha(content),)))
-
     def _is_quiet(self) -> bool:
         """Nothing is left to be done, and nobody sleeps who may do it all the same: looked at now and then."""
-        if self.scheduler.turns % 10 or any(one.paused_until > self.scheduler.now for one in self._processes):
+        if (
+            self.scheduler.turns % 10
+            or self._person.copying
+            or any(one.paused_until > self.scheduler.now for one in self._processes)
+        ):
             return False
         wanted = self.invariants.wanted
         return self.invariants.is_settled() and all(one.everybody() == wanted for one in self._engines.values())
@@ -329,20 +254,6 @@ def quick(flavour: Flavour) -> Settings:
             "gate": {"max_old_accuracy_loss": 1.0, "min_new_accuracy": 0.0},
         }
     )
-
-
-@lru_cache(maxsize=4096)
-def png(number: int) -> bytes:
-    """A small image that is no other's."""
-    pixels = np.frombuffer(number.to_bytes(16, "big") * 4, np.uint8).reshape(8, 8)
-    buffer = io.BytesIO()
-    Image.fromarray(pixels).save(buffer, "PNG", compress_level=0)
-    return buffer.getvalue()
-
-
-def sha(content: bytes) -> str:
-    """As plans have it."""
-    return hashlib.sha256(content).hexdigest()
 
 
 def live(story: Story) -> str | None:

@@ -53,6 +53,13 @@ class Invariants:
         self.uploaded[_hash(content)] += 1
         self._bucket.put(key, content)
 
+    def take_away(self, key: str) -> None:
+        """A person takes an image back; where a move had copied it already, that copy is what was uploaded."""
+        content = _hash(self._bucket.objects[key][0])
+        if self._count[content] <= self.uploaded[content]:
+            self.uploaded[content] -= 1
+        self._bucket.remove(key)
+
     def look(self, key: str) -> None:
         """A key was written or removed."""
         if key.startswith(PLACES):

@@ -1,0 +1,177 @@
+"""What a person does: drops, at once or image by image, edits, corrections, rollbacks; and thinks again."""
+
+import hashlib
+import io
+from functools import lru_cache, partial
+from typing import Literal
+
+import numpy as np
+from PIL import Image
+
+from handlers.bucket.corrections import correction_key
+from handlers.bucket.edit_documents import DeleteImages, Merge, Relearn, Remove, Rename
+from handlers.bucket.edit_requests import EditDesk
+from handlers.bucket.edit_rules import EditError
+from handlers.bucket.layout import INCOMING, READY_MARKER
+from handlers.bucket.updates import UpdateRecords
+from model_store.objects import StoreError
+from model_store.versions import VersionStore
+from tools.simulation.bucket import Bucket, Faults, SimulatedStore
+from tools.simulation.invariants import Invariants
+from tools.simulation.scheduler import Process, Scheduler
+
+CLASSES = ("ant", "bee", "cat", "dog", "eel")
+Deed = Literal["drop", "correct", "rename", "merge", "remove", "delete", "back", "relearn", "take away", "move", "mend"]
+DEEDS: tuple[Deed, ...] = (
+    *("drop",) * 3,
+    *("correct", "rename", "merge", "remove", "delete", "back", "relearn", "take away", "move", "mend"),
+)
+BROKEN = 0.1
+"""How often what is dropped is no image."""
+AGAIN = 0.2
+"""How often an image has the key of one that may wait there still."""
+SLOW, LONGEST_PAUSE = 0.3, 1.5
+"""How often a folder is copied image by image, and how many seconds lie between two at most."""
+LATE_MARKER, LATEST_MARKER = 0.2, 4.0
+"""How often it is said late that a class is complete, and within how many seconds."""
+
+
+class Person:
+    """``faults``: of the store, which moves objects at once or not."""
+
+    def __init__(self, scheduler: Scheduler, bucket: Bucket, invariants: Invariants, faults: Faults) -> None:
+        self.done = False
+        """Whether nothing more is to be done."""
+        self.copying = 0
+        """Folders that are still on their way."""
+        self._scheduler, self._bucket, self._invariants = scheduler, bucket, invariants
+        self._random = scheduler.random
+        self._may_reuse = faults.atomic_moves
+        self._store = SimulatedStore(bucket, scheduler, Process("person"), Faults, lambda *_: None)
+        self._image = 0
+        self._broken: list[str] = []
+        """Keys of what was no image."""
+
+    def live(self, deeds: int, seconds: float) -> None:
+        """Drop two classes, and do so much within that time."""
+        self.drop(2)
+        for _ in range(deeds):
+            self._scheduler.sleep(self._random.uniform(0.5, seconds / deeds))
+            try:
+                self._do(self._random.choice(DEEDS))
+            except (StoreError, EditError):
+                continue
+        self.done = True
+
+    def drop(self, classes: int, broken: float = BROKEN) -> None:
+        """Some images of so many classes, and that they are complete."""
+        for name in self._random.sample(CLASSES, classes):
+            files = [self._file(name, broken) for _ in range(self._random.randint(2, 3))]
+            late = self._random.random() < LATE_MARKER
+            delay = self._random.uniform(0, LATEST_MARKER) if late else 0.0
+            if self._random.random() < SLOW:
+                self.copying += 1
+                self._scheduler.spawn(Process("copy"), partial(self._copy, name, files, delay))
+                continue
+            for key, content in files:
+                self._invariants.upload(key, content)
+            self._mark(name, delay)
+
+    def _do(self, deed: Deed) -> None:
+        if deed == "drop":
+            self.drop(self._random.randint(1, 2))
+        elif deed == "correct":
+            self._correct(self._random.choice(CLASSES))
+        elif deed == "back":
+            versions = VersionStore(self._store)
+            versions.rollback(self._random.choice(versions.numbers() or [1]))
+        elif deed == "mend":
+            self._mend()
+        elif deed in {"take away", "move"}:
+            self._think_again(move=deed == "move")
+        else:
+            self._ask(deed)
+
+    def _file(self, name: str, broken: float) -> tuple[str, bytes]:
+        self._image += 1
+        again = self._may_reuse and self._random.random() < AGAIN
+        key = f"{INCOMING}{name}/{0 if again else self._image}.png"
+        if self._random.random() >= broken:
+            return key, png(self._image)
+        self._broken.append(key)
+        return key, b"no image %d" % self._image
+
+    def _copy(self, name: str, files: list[tuple[str, bytes]], delay: float) -> None:
+        """What is there may be taken up before the rest comes."""
+        for key, content in files:
+            self._scheduler.sleep(self._random.random() * LONGEST_PAUSE)
+            self._invariants.upload(key, content)
+        self._mark(name, delay)
+        self.copying -= 1
+
+    def _mark(self, name: str, delay: float) -> None:
+        """A class is complete; who says so late says it of images that may be learnt by then."""
+        if delay:
+            self._scheduler.spawn(Process("marker"), partial(self._mark, name, 0.0), delay)
+        else:
+            self._bucket.put(f"{INCOMING}{name}/{READY_MARKER}", b"")
+
+    def _correct(self, name: str) -> None:
+        self._image += 1
+        content = png(self._image)
+        self._invariants.upload(correction_key(name, content, ".png"), content)
+        self._mark(name, 0.0)
+
+    def _mend(self) -> None:
+        """Send an image where one was none; nobody says that its class is complete.
+
+        Where a move is a copy and a deletion, what comes between them under the same key is at risk (docs/stores.md).
+        """
+        if self._broken and self._may_reuse:
+            self._image += 1
+            self._invariants.upload(self._random.choice(self._broken), png(self._image))
+
+    def _think_again(self, *, move: bool) -> None:
+        """Take back what waits, or put it into another class's folder."""
+        if waiting := self._images(INCOMING):
+            key = self._random.choice(waiting)
+            if move:
+                target = f"{INCOMING}{self._random.choice(CLASSES)}/{key.rpartition('/')[2]}"
+                if target == key:
+                    return
+                self._invariants.upload(target, self._bucket.objects[key][0])
+            self._invariants.take_away(key)
+
+    def _ask(self, deed: Deed) -> None:
+        desk = EditDesk(self._store, UpdateRecords(self._store))
+        name = self._random.choice(CLASSES)
+        if deed == "rename":
+            desk.submit(Rename(name=name, to=f"{name}-{self._image}"))
+        elif deed == "merge":
+            desk.submit(Merge(names=(name,), into=self._random.choice(CLASSES)))
+        elif deed == "remove":
+            desk.submit(Remove(name=name))
+        elif deed == "relearn":
+            everything = self._random.random() < 0.5
+            desk.submit(Relearn(preset="digits") if everything else Relearn(classes=(name,)))
+        elif archived := self._images("archive/"):
+            content = self._bucket.objects[self._random.choice(archived)][0]
+            self._invariants.may_be_erased(content)
+            desk.submit(DeleteImages(hashes=(sha(content),)))
+
+    def _images(self, prefix: str) -> list[str]:
+        return [key for key in self._bucket.keys(prefix) if not key.endswith(READY_MARKER)]
+
+
+@lru_cache(maxsize=4096)
+def png(number: int) -> bytes:
+    """A small image that is no other's."""
+    pixels = np.frombuffer(number.to_bytes(16, "big") * 4, np.uint8).reshape(8, 8)
+    buffer = io.BytesIO()
+    Image.fromarray(pixels).save(buffer, "PNG", compress_level=0)
+    return buffer.getvalue()
+
+
+def sha(content: bytes) -> str:
+    """As plans have it."""
+    return hashlib.sha256(content).hexdigest()
