@@ -53,6 +53,10 @@ class ObjectStore(Protocol):
     def conditional_writes(self) -> bool:
         """Whether ``write(only_if_absent)`` and ``replace`` are atomic against other writers."""
 
+    @property
+    def exact_moves(self) -> bool:
+        """Whether a move never takes away what somebody put under its key meanwhile."""
+
     def check(self) -> None:
         """Raise ``StoreError``, with the remedy, when the store cannot be read and written."""
 

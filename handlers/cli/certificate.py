@@ -27,6 +27,8 @@ class Certificate:
     races: int
     problems: tuple[str, ...] = ()
     """Why it did not get a better verdict."""
+    exact_moves: bool = False
+    """Of one that is certified: whether its moves spare what comes meanwhile."""
 
 
 class UnfitError(Exception):
@@ -43,6 +45,7 @@ def certify(store: ObjectStore, races: int = RACES, report: Callable[[], None] =
         if not store.conditional_writes:
             return Certificate("single", 0, ("the server does not honour conditional writes: run one updater only",))
         lost = list(_races(store, f"{folder}/races", races, report))
+        exact = store.exact_moves
         if lost:
             return Certificate("single", races, (f"{len(lost)} of {races} races went wrong, the first: {lost[0]}",))
     except (StoreError, UnfitError) as error:
@@ -51,7 +54,7 @@ def certify(store: ObjectStore, races: int = RACES, report: Callable[[], None] =
         with suppress(StoreError):
             for info in list(store.list(f"{folder}/")):
                 store.delete(info.key)
-    return Certificate("certified", races)
+    return Certificate("certified", races, exact_moves=exact)
 
 
 def _expect(holds: bool, what: str) -> None:

@@ -215,7 +215,10 @@ def check_certificate(settings: Settings, races: int) -> Check:
         return Check("certificate", "missing", str(error), "choose another store with --store, or mend this one")
     why = "; ".join(found.problems)
     if found.verdict == "certified":
-        return Check("certificate", "ok", f"certified: {races} races of {WRITERS} writers had one winner each")
+        detail = f"certified: {races} races of {WRITERS} writers had one winner each"
+        if not found.exact_moves:
+            detail += "; it knows no conditions of deletions: give each image a name of its own (docs/stores.md)"
+        return Check("certificate", "ok", detail)
     if found.verdict == "single":
         return Check(
             "certificate", "note", f"single writer only: {why}", "run one updater on this store, without a standby"

@@ -59,6 +59,11 @@ class DirectoryStore:
         """Always: a folder has links and locks."""
         return True
 
+    @property
+    def exact_moves(self) -> bool:
+        """Always: a move is one step."""
+        return True
+
     def check(self) -> None:
         """Raise ``StoreError`` unless the folder can be listed and written; remove temporary files of the dead."""
         if not self._root.is_dir():

@@ -8,7 +8,7 @@ one process may write; two updaters need another server.
 import io
 import logging
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from functools import partial
 from pathlib import Path
 from typing import BinaryIO
@@ -27,7 +27,7 @@ from model_store.objects import (
     StoreError,
     StoreUnavailableError,
 )
-from model_store.s3.conditional import ConditionalWriter
+from model_store.s3.conditional import ConditionalWriter, Preconditions
 from model_store.s3.connection import check_bucket, describe, make_client, make_pool, pieces, written_at
 from model_store.s3.errors import Place, s3_errors
 from model_store.s3.listening import OneRequestPool, listen
@@ -71,7 +71,7 @@ class S3Store:
         self._conditional = ConditionalWriter(self._client, pool, self._place)
         self._probing = threading.Lock()
         self._probed = False
-        self._if_match: Callable[[str], dict[str, str]] | None = None
+        self._honoured: Preconditions | None = None
 
     @property
     def url(self) -> str:
@@ -82,6 +82,12 @@ class S3Store:
     def conditional_writes(self) -> bool:
         """Whether the server honours preconditions; asked once, at the first need."""
         return self._preconditions() is not None
+
+    @property
+    def exact_moves(self) -> bool:
+        """Whether the server honours preconditions of deletions, too; asked together with those of writes."""
+        honoured = self._preconditions()
+        return honoured is not None and honoured.deletions
 
     def check(self) -> None:
         """Raise ``StoreError`` unless the bucket can be listed, written and deleted from."""
@@ -155,9 +161,9 @@ class S3Store:
 
     def replace(self, key: str, data: bytes, *, expected_etag: str) -> ObjectInfo:
         """Replace an object only if its tag is still ``expected_etag``; else ``PreconditionFailedError``."""
-        if_match = self._preconditions()
-        if if_match is not None:
-            return self._put_if(key, data, if_match(expected_etag), f"replace {key!r}", expected_etag)
+        honoured = self._preconditions()
+        if honoured is not None:
+            return self._put_if(key, data, honoured.if_match(expected_etag), f"replace {key!r}", expected_etag)
         if self._etag(key) != expected_etag:
             raise PreconditionFailedError(f"{key!r} in {self._place} changed meanwhile; read it again")
         return self.write(key, data)
@@ -194,8 +200,8 @@ class S3Store:
     def move(self, source: str, target: str, *, expected_etag: str | None = None) -> None:
         """Copy on the server, then delete; repeating a move that was cut short completes it.
 
-        With ``expected_etag`` the copy has that condition. The deletion has none, for few servers know one: what a
-        person puts under the same key between the copy and the deletion is at risk.
+        With ``expected_etag`` the copy has that condition. The deletion has the copied tag for one where the server
+        knows such conditions; elsewhere what a person puts under the same key just before the deletion is at risk.
         Raises ``StoreError`` above 5 GiB, which no server copies in one request.
         """
         what = f"move {source!r} to {target!r}"
@@ -221,10 +227,25 @@ class S3Store:
                     self._client.copy_object(self._bucket, target, copied)
             except (ObjectNotFoundError, PreconditionFailedError):
                 continue  # it went between: another writer moved or replaced it, or it was removed
-            if self._etag(source) == before.etag:  # else new bytes came in: copy those
-                self.delete(source)
+            if self._take_away(source, before.etag):  # else new bytes came in: copy those
                 return
         raise StoreUnavailableError(f"cannot {what} in {self._place}: it keeps changing; try again when it has settled")
+
+    def _take_away(self, key: str, etag: str) -> bool:
+        """Delete an object that is copied; False where it is another one by now."""
+        honoured = self._preconditions()
+        if honoured is None or not honoured.deletions:
+            if self._etag(key) != etag:
+                return False
+            self.delete(key)
+            return True
+        try:
+            self._conditional.delete(key, honoured.if_match(etag), f"delete {key!r}")
+        except ObjectNotFoundError:
+            logger.debug("deleted already", extra={"key": key})
+        except PreconditionFailedError:
+            return False
+        return True
 
     def delete(self, key: str) -> None:
         """Remove one object; removing what is not there is not an error."""
@@ -238,22 +259,22 @@ class S3Store:
         """Yield after something below ``prefix`` changed: a hint, see ``model_store.notify``."""
         return listen(self._connect(self._listening_pool()), self._place, check_folder(prefix), stop)
 
-    def _preconditions(self) -> Callable[[str], dict[str, str]] | None:
+    def _preconditions(self) -> Preconditions | None:
         with self._probing:
             if not self._probed:
-                self._if_match = self._conditional.probe()
+                self._honoured = self._conditional.probe()
                 self._probed = True
-                if self._if_match is None:
+                if self._honoured is None:
                     logger.warning(
                         "the server does not honour preconditions: only one process may write to this bucket",
                         extra={"endpoint": self._place.endpoint, "bucket": self._bucket},
                     )
-            return self._if_match
+            return self._honoured
 
     def _copy_condition(self, expected_etag: str | None) -> str | None:
         """The tag that a copy is to insist on, in this server's spelling; None where none is wanted or honoured."""
-        if_match = self._preconditions() if expected_etag is not None else None
-        return None if if_match is None or expected_etag is None else if_match(expected_etag)["If-Match"]
+        honoured = self._preconditions() if expected_etag is not None else None
+        return None if honoured is None or expected_etag is None else honoured.if_match(expected_etag)["If-Match"]
 
     def _put_if(self, key: str, data: bytes, headers: dict[str, str], what: str, expected: str | None) -> ObjectInfo:
         """A conditional write. When its answer got lost, the object tells whether it was ours that won."""

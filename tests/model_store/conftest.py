@@ -65,7 +65,7 @@ def moto() -> Iterator[Server]:
         patch.setattr(S3Response, "key_response", respond_alone)
         server.start()
         _, port = server.get_host_and_port()
-        yield Server(f"http://127.0.0.1:{port}", "moto")
+        yield Server(f"http://127.0.0.1:{port}", "moto", conditional_deletions=True)
         server.stop()
 
 

@@ -17,6 +17,7 @@ def test_every_store_is_certified_for_what_it_is(place: Place) -> None:
     found = certify(place.store, RACES)
     conditional = place.server is None or place.server.conditional
     assert found.verdict == ("certified" if conditional else "single"), found.problems
+    assert found.exact_moves == (conditional and place.store.exact_moves)
     assert list(place.store.list("")) == []
 
 

@@ -175,6 +175,11 @@ class TestConditions:
     def test_are_found_out(self, place: Place) -> None:
         assert place.store.conditional_writes == (place.server is None or place.server.conditional)
 
+    def test_those_of_deletions_are_found_out(self, place: Place) -> None:
+        expected = True if place.server is None else place.server.conditional_deletions
+        assert place.store.exact_moves == (place.store.exact_moves if expected is None else expected)
+        assert list(place.store.list("")) == []
+
     def test_create_once(self, store: ObjectStore) -> None:
         info = store.write("a/b", b"1", only_if_absent=True)
         assert described(info) == described(store.stat("a/b"))

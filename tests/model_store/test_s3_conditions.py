@@ -13,6 +13,7 @@ from model_store.objects import (
     StoreError,
     StoreUnavailableError,
 )
+from model_store.s3.conditional import ConditionalWriter
 from model_store.s3.s3_store import COPY_LIMIT
 from tests.support.stores.bad_s3 import Fake, connect, etag_of, fake, raw, serving
 from tools.servers.server import Server
@@ -113,6 +114,62 @@ class TestMoving:
         assert store.read("b") == b"new"
         with pytest.raises(ObjectNotFoundError):
             store.stat("a")
+
+    @pytest.mark.parametrize("exactly", [False, True])
+    def test_bytes_that_come_just_before_the_deletion_are_not_lost(self, moto: Server, exactly: bool) -> None:
+        """Later no look would see them: the server must."""
+        bucket = moto.bucket()
+        store, other = moto.open(bucket), moto.open(bucket)
+        seen = store.write("a", b"old").etag
+        delete = ConditionalWriter.delete
+        uploads = iter([b"new"])
+
+        def upload_and_delete(self: ConditionalWriter, *words: Any) -> None:
+            for data in uploads:
+                other.write("a", data)
+            delete(self, *words)
+
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setattr(ConditionalWriter, "delete", upload_and_delete)
+            if not exactly:
+                store.move("a", "b")
+            else:
+                with pytest.raises(PreconditionFailedError, match="changed meanwhile"):
+                    store.move("a", "b", expected_etag=seen)
+        assert {info.key: store.read(info.key) for info in store.list("")} == (
+            {"a": b"new", "b": b"old"} if exactly else {"b": b"new"}
+        )
+
+    @pytest.mark.parametrize(
+        ("deletions", "asked"),
+        [("honoured", "DELETE /lucir/a if"), ("ignored", "DELETE /lucir/a"), ("refused", "DELETE /lucir/a")],
+    )
+    def test_a_deletion_has_a_condition_where_the_server_knows_one(self, deletions: str, asked: str) -> None:
+        with fake(conditions="honoured", deletions=deletions) as (store, server):
+            assert store.exact_moves == (deletions == "honoured")
+            store.write("a", b"1")
+            store.move("a", "b")
+            assert server.objects == {"/lucir/b": b"1"}  # nothing is left of the probe
+            assert [one for one in server.requests if one.startswith("DELETE /lucir/a")] == [asked]
+
+    def test_a_conflict_is_waited_for_and_what_is_gone_is_moved(self) -> None:
+        with fake(conditions="honoured", deletions="honoured", conflicts=2) as (store, server):
+            assert store.exact_moves
+            server.objects["/lucir/a"] = b"1"
+            store.move("a", "b")
+            assert server.objects == {"/lucir/b": b"1"}
+            server.objects["/lucir/a"] = b"1"
+            copy = Minio.copy_object
+
+            def copy_and_go(*words: Any) -> object:
+                result = copy(*words)
+                del server.objects["/lucir/a"]
+                return result
+
+            with pytest.MonkeyPatch.context() as patch:  # another one deletes it first
+                patch.setattr(Minio, "copy_object", copy_and_go)
+                store.move("a", "b")
+            assert server.objects == {"/lucir/b": b"1"}
 
 
 def test_a_server_that_sends_more_than_it_said() -> None:

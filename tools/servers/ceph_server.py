@@ -76,7 +76,7 @@ def ceph_server(folder: Path) -> Iterator[Server]:
         _run("ceph-osd", *conf, "-i", "0", "--mkfs", "--osd-uuid", osd)
         stack.enter_context(process(["ceph-osd", *conf, "-i", "0", "-f"], log))
         child = stack.enter_context(process(["radosgw", *conf, "-n", "client.rgw", "-f"], log))
-        server = Server(f"http://127.0.0.1:{port}", "ceph")
+        server = Server(f"http://127.0.0.1:{port}", "ceph", conditional_deletions=None)
         wait_until(lambda: answers(server.endpoint), child, log)
         user = ["--uid", "test", "--display-name", "test", "--access-key", ACCESS_KEY, "--secret-key", SECRET_KEY]
         _run("radosgw-admin", *conf, "-n", "client.rgw", "user", "create", *user)

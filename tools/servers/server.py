@@ -32,6 +32,8 @@ class Server:
     kind: str
     conditional: bool = True
     """Whether it honours preconditions."""
+    conditional_deletions: bool | None = False
+    """Whether those of deletions, too; None where nobody has tried."""
     flat: bool = True
     """Whether keys are plain names, as S3 has it: behind some servers lie real files and folders."""
     ca_file: Path | None = None

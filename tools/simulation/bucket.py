@@ -48,6 +48,8 @@ class Faults:
     stale_listings: bool = False
     atomic_moves: bool = True
     """As in a folder; else a move is a copy and a deletion, between which much may happen."""
+    conditional_deletions: bool = False
+    """Whether that deletion spares what came meanwhile."""
     frozen_clock: bool = False
     """Whether a paused process learns nothing of the time that has passed, as in a virtual machine."""
 
@@ -149,6 +151,11 @@ class SimulatedStore:
         """Whether preconditions are honoured here; else they are looked at before."""
         return self._faults().conditional
 
+    @property
+    def exact_moves(self) -> bool:
+        """Whether they spare what came meanwhile."""
+        return self._faults().atomic_moves or self._faults().conditional_deletions
+
     def check(self) -> None:
         """Nothing can be wrong."""
 
@@ -205,22 +212,30 @@ class SimulatedStore:
         if self._faults().atomic_moves:
             self._call(lambda: (self._copy(source, target, expected_etag), self._bucket.remove(source)))
             return
-        self._call(lambda: self._copy(source, target, expected_etag))
+        copied = self._call(lambda: self._copy(source, target, expected_etag))
         if source in self._bucket.objects:
-            self._call(lambda: self._bucket.remove(source))
+            self._call(lambda: self._take_away(source, copied))
 
     def delete(self, key: str) -> None:
         """Remove one object."""
         self._call(lambda: self._bucket.remove(check_key(key)))
 
-    def _copy(self, source: str, target: str, expected_etag: str | None) -> None:
+    def _take_away(self, key: str, copied: str | None) -> None:
+        there = self._bucket.objects.get(key)
+        if self._faults().conditional_deletions and there is not None and there[1].etag != copied:
+            raise PreconditionFailedError(f"{key!r} changed meanwhile")
+        self._bucket.remove(key)
+
+    def _copy(self, source: str, target: str, expected_etag: str | None) -> str | None:
+        """The tag of what was copied; None where it had been before."""
         if source not in self._bucket.objects:
             self._bucket.info(target)
-            return
+            return None
         data, info = self._bucket.objects[source]
         if expected_etag not in {None, info.etag}:
             raise PreconditionFailedError(f"{source!r} changed meanwhile")
         self._bucket.put(target, data)
+        return info.etag
 
     def _conditional(self, key: str, data: bytes, expected: str | None) -> ObjectInfo:
         def tag() -> str | None:

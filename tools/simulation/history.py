@@ -58,7 +58,11 @@ class History:
         self.scheduler = Scheduler(f"{story.seed}-{story.deeds}-{story.updaters}-{story.followers}")
         self._random = self.scheduler.random
         self._faults = self._drawn_faults()
-        self._after = Faults(conditional=self._faults.conditional, atomic_moves=self._faults.atomic_moves)
+        self._after = Faults(
+            conditional=self._faults.conditional,
+            atomic_moves=self._faults.atomic_moves,
+            conditional_deletions=self._faults.conditional_deletions,
+        )
         self._flavour: Flavour = self._random.choice(("plain", "imprints", "refines"))
         self._serving = {"workers": self._random.choice(WORKERS), "engine": self._random.choice(ENGINES)}
         self._well = False
@@ -96,12 +100,14 @@ class History:
 
     def _drawn_faults(self) -> Faults:
         draw = self._random
+        conditional = draw.random() >= 0.1
         return Faults(
             lost=draw.choice([0, 0.01, 0.05]),
             doubled=draw.choice([0, 0.05]),
             crash=draw.choice([0, 0.002, 0.01]),
             pause=draw.choice([0, 0.003, 0.01]),
-            conditional=draw.random() >= 0.1,
+            conditional=conditional,
+            conditional_deletions=conditional and draw.random() < 0.5,
             stale_listings=draw.random() < 0.2,
             atomic_moves=draw.random() < 0.5,
             frozen_clock=draw.random() < 0.5,

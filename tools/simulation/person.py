@@ -46,7 +46,7 @@ class Person:
         """Folders that are still on their way."""
         self._scheduler, self._bucket, self._invariants = scheduler, bucket, invariants
         self._random = scheduler.random
-        self._may_reuse = faults.atomic_moves
+        self._may_reuse = faults.atomic_moves or faults.conditional_deletions
         self._store = SimulatedStore(bucket, scheduler, Process("person"), Faults, lambda *_: None)
         self._image = 0
         self._broken: list[str] = []
@@ -125,7 +125,7 @@ class Person:
     def _mend(self) -> None:
         """Send an image where one was none; nobody says that its class is complete.
 
-        Where a move is a copy and a deletion, what comes between them under the same key is at risk (docs/stores.md).
+        Where a deletion has no condition, what comes just before it under the same key is at risk (docs/stores.md).
         """
         if self._broken and self._may_reuse:
             self._image += 1

@@ -43,6 +43,11 @@ class FencedStore:
         """As the store behind it."""
         return self._objects.conditional_writes
 
+    @property
+    def exact_moves(self) -> bool:
+        """As the store behind it."""
+        return self._objects.exact_moves
+
     def check(self) -> None:
         """As the store behind it."""
         self._objects.check()

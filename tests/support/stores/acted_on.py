@@ -30,6 +30,10 @@ class ActedOn:
     def conditional_writes(self) -> bool:
         return self._store.conditional_writes
 
+    @property
+    def exact_moves(self) -> bool:
+        return self._store.exact_moves
+
     def __getattr__(self, name: str) -> Any:
         method = getattr(self._store, name)
 

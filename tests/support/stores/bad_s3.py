@@ -27,7 +27,8 @@ class Fake(BaseHTTPRequestHandler):
     conditions = "ignored"  # or "refused", "unquoted", "honoured"
     lose_answers = False  # do what a conditional write asks, and die before saying so
     lose_requests = False  # die before doing what a conditional write asks
-    conflicts = 0  # answer 409 to so many conditional writes
+    conflicts = 0  # answer 409 to so many conditional requests
+    deletions = "ignored"  # conditions of them; or "refused", "honoured"
 
     def log_message(self, format: str, *args: object) -> None:
         """Silence."""
@@ -36,6 +37,10 @@ class Fake(BaseHTTPRequestHandler):
         kind = type(self)
         key = urlsplit(self.path).path
         data = self.rfile.read(int(self.headers.get("Content-Length", 0)))
+        if source := self.headers.get("x-amz-copy-source"):
+            data = kind.objects[f"/{source.lstrip('/')}"]
+            kind.objects[key] = data
+            return self.answer(200, _copied(data))
         kind.requests.append(f"PUT {key}")
         match, absent = self.headers.get("If-Match"), self.headers.get("If-None-Match")
         if match or absent:
@@ -77,8 +82,20 @@ class Fake(BaseHTTPRequestHandler):
         return self.answer(404, b"")
 
     def do_DELETE(self) -> None:
-        self.objects.pop(urlsplit(self.path).path, None)
-        self.answer(204, b"")
+        kind, key, match = type(self), urlsplit(self.path).path, self.headers.get("If-Match")
+        kind.requests.append(f"DELETE {key}{' if' if match else ''}")
+        if match and kind.deletions != "ignored":
+            if kind.deletions == "refused":
+                return self.answer(501, _xml("NotImplemented"))
+            if kind.conflicts and ".lucir" not in key:
+                kind.conflicts -= 1
+                return self.answer(409, _xml("ConditionalRequestConflict"))
+            if key not in kind.objects:
+                return self.answer(404, _xml("NoSuchKey"))
+            if not self._holds(key, match, None):
+                return self.answer(412, _xml("PreconditionFailed"))
+        kind.objects.pop(key, None)
+        return self.answer(204, b"")
 
     def answer(self, status: int, body: bytes, described: bytes = b"") -> None:
         self.send_response(status)
@@ -93,6 +110,11 @@ class Fake(BaseHTTPRequestHandler):
 
 def etag_of(data: bytes) -> str:
     return hashlib.md5(data, usedforsecurity=False).hexdigest()
+
+
+def _copied(data: bytes) -> bytes:
+    told = f'<LastModified>2026-11-21T03:00:00.000Z</LastModified><ETag>"{etag_of(data)}"</ETag>'
+    return f"<CopyObjectResult>{told}</CopyObjectResult>".encode()
 
 
 def _xml(code: str) -> bytes:
