@@ -119,8 +119,10 @@ class ConditionalWriter:
     def _send(self, method: str, key: str, data: bytes | BinaryIO, headers: dict[str, str], what: str) -> Answer:
         with s3_errors(self._place, what):
             url = self._client.get_presigned_url(method, self._place.bucket, key, expires=_EXPIRES)
+        # A deletion may be repeated after a connection that broke: what is gone is not deleted again.
+        retries = None if method == "DELETE" else False
         try:
-            response = self._pool.request(method, url, body=data, headers=headers, retries=False)
+            response = self._pool.request(method, url, body=data, headers=headers, retries=retries)
         except urllib3.exceptions.HTTPError as error:
             raise from_connection(self._place, what, error) from None
         code, message = error_in(response.data) if response.status >= 300 else ("", "")

@@ -152,6 +152,13 @@ class TestMoving:
             assert server.objects == {"/lucir/b": b"1"}  # nothing is left of the probe
             assert [one for one in server.requests if one.startswith("DELETE /lucir/a")] == [asked]
 
+    def test_a_deletion_whose_answer_is_lost_is_asked_for_again(self) -> None:
+        with fake(conditions="honoured", deletions="honoured", lose_answers=True) as (store, server):
+            server.objects["/lucir/a"] = b"1"
+            store.move("a", "b")
+            assert server.objects == {"/lucir/b": b"1"}
+            assert server.requests.count("DELETE /lucir/a if") == 2
+
     def test_a_conflict_is_waited_for_and_what_is_gone_is_moved(self) -> None:
         with fake(conditions="honoured", deletions="honoured", conflicts=2) as (store, server):
             assert store.exact_moves
