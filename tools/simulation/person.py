@@ -7,13 +7,15 @@ from typing import Literal
 
 import numpy as np
 from PIL import Image
+from starlette.exceptions import HTTPException
 
 from handlers.bucket.corrections import correction_key
 from handlers.bucket.edit_documents import DeleteImages, Merge, Relearn, Remove, Rename
 from handlers.bucket.edit_requests import EditDesk
 from handlers.bucket.edit_rules import EditError
-from handlers.bucket.layout import INCOMING, READY_MARKER
+from handlers.bucket.layout import INCOMING, READY_MARKER, REASON_SUFFIX
 from handlers.bucket.updates import UpdateRecords
+from handlers.updater.http.changes.retries import move_back
 from model_store.objects import StoreError
 from model_store.versions import VersionStore
 from tools.simulation.bucket import Bucket, Faults, SimulatedStore
@@ -21,10 +23,23 @@ from tools.simulation.invariants import Invariants
 from tools.simulation.scheduler import Process, Scheduler
 
 CLASSES = ("ant", "bee", "cat", "dog", "eel")
-Deed = Literal["drop", "correct", "rename", "merge", "remove", "delete", "back", "relearn", "take away", "move", "mend"]
+Deed = Literal[
+    "drop",
+    "correct",
+    "rename",
+    "merge",
+    "remove",
+    "delete",
+    "back",
+    "relearn",
+    "take away",
+    "move",
+    "mend",
+    "try again",
+]
 DEEDS: tuple[Deed, ...] = (
     *("drop",) * 3,
-    *("correct", "rename", "merge", "remove", "delete", "back", "relearn", "take away", "move", "mend"),
+    *("correct", "rename", "merge", "remove", "delete", "back", "relearn", "take away", "move", "mend", "try again"),
 )
 BROKEN = 0.1
 """How often what is dropped is no image."""
@@ -59,7 +74,7 @@ class Person:
             self._scheduler.sleep(self._random.uniform(0.5, seconds / deeds))
             try:
                 self._do(self._random.choice(DEEDS))
-            except (StoreError, EditError):
+            except (StoreError, EditError, HTTPException):
                 continue
         self.done = True
 
@@ -87,6 +102,9 @@ class Person:
             versions.rollback(self._random.choice(versions.numbers() or [1]))
         elif deed == "mend":
             self._mend()
+        elif deed == "try again":
+            if rejected := self._images("rejected/"):
+                move_back(self._store, self._random.choice(rejected))
         elif deed in {"take away", "move"}:
             self._think_again(move=deed == "move")
         else:
@@ -160,7 +178,7 @@ class Person:
             desk.submit(DeleteImages(hashes=(sha(content),)))
 
     def _images(self, prefix: str) -> list[str]:
-        return [key for key in self._bucket.keys(prefix) if not key.endswith(READY_MARKER)]
+        return [key for key in self._bucket.keys(prefix) if not key.endswith((READY_MARKER, REASON_SUFFIX))]
 
 
 @lru_cache(maxsize=4096)

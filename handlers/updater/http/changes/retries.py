@@ -1,5 +1,8 @@
 """HTTP for trying a rejected file again: ``POST /api/rejected/retry``."""
 
+import hashlib
+from contextlib import suppress
+
 from starlette.concurrency import run_in_threadpool
 from starlette.exceptions import HTTPException
 from starlette.requests import Request
@@ -14,7 +17,7 @@ from handlers.updater.http.changes.bodies import Body, read_json
 from handlers.updater.http.changes.uploads import checked_class
 from handlers.updater.http.source import Source
 from model_store.documents import CorruptVersionError, parse
-from model_store.objects import ObjectNotFoundError
+from model_store.objects import READ_LIMIT, ObjectNotFoundError, ObjectStore, find
 
 FOLDER = "retried"
 REASON_LIMIT = 64 * 1024
@@ -46,28 +49,53 @@ class RetryApi:
         if not body.key.startswith(REJECTED) or body.key.endswith(REASON_SUFFIX):
             raise HTTPException(400, f"{body.key[:200]!r} is not a file below {REJECTED}: see /api/rejected")
         try:
-            key, name = await run_in_threadpool(self._move_back, body)
+            key, name = await run_in_threadpool(move_back, self._objects, body.key, body.class_name)
         except ObjectNotFoundError:
             raise HTTPException(404, f"there is no file {body.key[:200]!r}: see /api/rejected") from None
         return json_answer({"key": key, "class": name}, 202)
 
-    def _move_back(self, body: _RetryBody) -> tuple[str, str]:
-        """Move first: until the file has moved its reason stays beside it."""
-        self._objects.stat(body.key)
-        folder, path = self._origin(body.key)
-        name = checked_class(body.class_name if body.class_name is not None else folder)
-        update = body.key.removeprefix(REJECTED).partition("/")[0]
-        key = f"{INCOMING}{name}/{FOLDER}/{update}/{safe_segment(path.replace('/', '-'))}"
-        self._objects.move(body.key, key)
-        self._objects.delete(body.key + REASON_SUFFIX)
-        self._objects.write(f"{INCOMING}{name}/{READY_MARKER}", b"")
-        return key, name
 
-    def _origin(self, key: str) -> tuple[str, str]:
-        """(class folder, path below it) where the file was dropped, by its reason, else by where it lies now."""
-        try:
-            data = self._objects.read(key + REASON_SUFFIX, limit=REASON_LIMIT)
-            return split_incoming(parse(Reason, data, key + REASON_SUFFIX, "name the class").key)
-        except (ObjectNotFoundError, CorruptVersionError):
-            folder, _, path = key.removeprefix(REJECTED).partition("/")[2].partition("/")
-            return folder, path
+def move_back(objects: ObjectStore, rejected: str, class_name: str | None = None) -> tuple[str, str]:
+    """Move a rejected file back into ``incoming/``; return its key there and its class.
+
+    Moves first: until the file has moved its reason stays beside it. Raises ``ObjectNotFoundError``, and an
+    ``HTTPException`` while the same file lies where it was dropped: an update that was cut short between its copy and
+    its deletion moves it once more.
+    """
+    found = objects.stat(rejected)
+    reason = _reason(objects, rejected)
+    if reason is not None and _lies_there(objects, reason, found.size):
+        raise HTTPException(409, f"the same file lies there as {reason.key!r} still: try again when it has been moved")
+    folder, path = _origin(rejected, reason)
+    name = checked_class(class_name if class_name is not None else folder)
+    update = rejected.removeprefix(REJECTED).partition("/")[0]
+    key = f"{INCOMING}{name}/{FOLDER}/{update}/{safe_segment(path.replace('/', '-'))}"
+    objects.move(rejected, key)
+    objects.delete(rejected + REASON_SUFFIX)
+    objects.write(f"{INCOMING}{name}/{READY_MARKER}", b"")
+    return key, name
+
+
+def _reason(objects: ObjectStore, rejected: str) -> Reason | None:
+    try:
+        data = objects.read(rejected + REASON_SUFFIX, limit=REASON_LIMIT)
+        return parse(Reason, data, rejected + REASON_SUFFIX, "name the class")
+    except (ObjectNotFoundError, CorruptVersionError):
+        return None
+
+
+def _lies_there(objects: ObjectStore, reason: Reason, size: int) -> bool:
+    original = find(objects, reason.key)
+    if original is None or original.size != size or size > READ_LIMIT:
+        return False
+    with suppress(ObjectNotFoundError):
+        return hashlib.sha256(objects.read(reason.key)).hexdigest() == reason.sha256
+    return False
+
+
+def _origin(rejected: str, reason: Reason | None) -> tuple[str, str]:
+    """(class folder, path below it) where the file was dropped, by its reason, else by where it lies now."""
+    if reason is not None:
+        return split_incoming(reason.key)
+    folder, _, path = rejected.removeprefix(REJECTED).partition("/")[2].partition("/")
+    return folder, path

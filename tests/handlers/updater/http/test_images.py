@@ -129,6 +129,22 @@ def test_rejected_files_are_tried_again(client: httpx.Client, learnt: LearntStor
     assert client.get("/api/rejected").json()["images"] == []
 
 
+def test_a_file_that_is_still_being_moved_is_not_tried_again(
+    client: httpx.Client, learnt: LearntStore, root: Path
+) -> None:
+    """In a bucket a move is a copy and a deletion, and an update that ends between the two moves it once more."""
+    rejected = root / learnt.rejected[0]
+    original = root / "incoming/zero/broken.png"
+    original.parent.mkdir(parents=True, exist_ok=True)
+    original.write_bytes(rejected.read_bytes())
+    answer = client.post("/api/rejected/retry", json={"key": learnt.rejected[0]})
+    assert (answer.status_code, "incoming/zero/broken.png" in answer.json()["error"]) == (409, True)
+    assert rejected.exists()
+    original.write_bytes(b"x" * rejected.stat().st_size)  # another file
+    assert client.post("/api/rejected/retry", json={"key": learnt.rejected[0]}).status_code == 202
+    assert original.exists()
+
+
 NOT_REJECTED = [("archive/000001/one/0.png", 400), ("rejected/000001/zero/none.png", 404), ("rejected/x", 404)]
 
 
