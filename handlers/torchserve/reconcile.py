@@ -23,7 +23,7 @@ from handlers.torchserve.folders import (
     prepare_version_folder,
 )
 from handlers.torchserve.in_place.exchange import CannotLoadError, Exchange, Progress
-from handlers.torchserve.in_place.fallback import fall_back, learnt_answers
+from handlers.torchserve.in_place.fallback import answering_version, fall_back
 from handlers.torchserve.inference_port import LateError, Probe, ProbeError
 from handlers.torchserve.management import (
     ManagementClient,
@@ -185,10 +185,14 @@ class Reconciler:
         return "serving" if target == wanted else "failed", message
 
     def _choose(self, wanted: int, registered: Registered) -> int | None:
-        """The wanted version, or while that one is being given a rest, the last one that worked."""
+        """The wanted version, or while that one is being given a rest, the one that answers, or worked last.
+
+        An engine that has started again lets the first registration answer before it was looked at here.
+        """
         previous = self._known.pointer.previous if self._known.pointer else None
-        possible = [each for each in (wanted, self._announced, previous) if each is not None]
-        if wanted != NOTHING_LEARNT and learnt_answers(registered, self._exchange):
+        answering = answering_version(registered, self._exchange)
+        possible = [each for each in (wanted, answering, self._announced, previous) if each is not None]
+        if wanted != NOTHING_LEARNT and answering is not None:
             possible = [each for each in possible if each != NOTHING_LEARNT]
         return next((each for each in possible if self._attempts.may_try(each)), None)
 

@@ -7,12 +7,13 @@ from handlers.torchserve.in_place.exchange import Exchange
 from handlers.torchserve.management import ManagementClient, RegisteredVersion
 
 
-def learnt_answers(registered: Mapping[int, RegisteredVersion], exchange: Exchange) -> bool:
-    """Whether everybody is answered by a version that has learnt something: who was is not told that there is none."""
-    return any(
-        each.default and each.ready_workers and exchange.served(each.number) != NOTHING_LEARNT
-        for each in registered.values()
-    )
+def answering_version(registered: Mapping[int, RegisteredVersion], exchange: Exchange) -> int | None:
+    """The version that answers everybody; None where none does that has learnt something.
+
+    Who was answered by such a one is not told that there is none.
+    """
+    answering = (exchange.served(each.number) for each in registered.values() if each.default and each.ready_workers)
+    return next((version for version in answering if version != NOTHING_LEARNT), None)
 
 
 def fall_back(
@@ -34,7 +35,7 @@ def fall_back(
         return
     other = other or next(iter(others), None)
     if other is not None:
-        if exchange.served(other.number) == NOTHING_LEARNT and learnt_answers(registered, exchange):
+        if exchange.served(other.number) == NOTHING_LEARNT and answering_version(registered, exchange) is not None:
             return
         management.set_default(other.number)
         if holder.default and holder.ready_workers:

@@ -211,6 +211,18 @@ def test_a_version_that_fails_gives_way_to_the_one_before(
     assert (engine.default, list(engine.registered)) == (1, [1])
 
 
+def test_a_version_that_answers_already_goes_on_where_the_wanted_one_fails(
+    engine: Engine, reconciler: Reconciler, store: DirectoryStore
+) -> None:
+    """An engine that has started again lets the first registration answer: version 2 does, and was not looked at."""
+    serve(engine, reconciler, store)
+    engine.begin(2, pid=2)
+    pointed(store, 3)  # of which nothing is there
+    assert reconciler.step().phase == "failed"
+    state = reconciler.step()
+    assert (state.wanted, state.served, engine.default, engine.calls) == (3, 2, 2, [])
+
+
 def test_a_version_that_fails_before_anybody_asks_it_goes_at_once(
     engine: Engine, reconciler: Reconciler, store: DirectoryStore
 ) -> None:
