@@ -85,6 +85,7 @@ class Reconciler:
         self._known = KnownPointer(versions, settings.run_folder / "pointer.json", pointer_seconds, clock)
         self._served: int | None = None
         self._announced: int | None = None  # the last version that was confirmed to be served
+        self._replaced: tuple[int, int] | None = None  # took over and is not confirmed yet; what answered before
         self._wanted: int | None = None
         self._wanted_since = 0.0
         self._warmed: dict[int, frozenset[int | None]] = {}  # process ids of the workers that gave the right answer
@@ -236,6 +237,7 @@ class Reconciler:
 
     def _take_over(self, slot: RegisteredVersion, target: int) -> Progress:
         """The next step towards ``target`` in the workers of ``slot``, which answer everybody."""
+        before = self._exchange.served(slot.number)
         try:
             state = self._exchange.step(slot, target)
         except (CannotLoadError, ProbeError) as error:
@@ -243,6 +245,7 @@ class Reconciler:
         if state == "loading" and (problem := self._attempts.overdue(target)):
             raise _VersionError(f"{problem}; the output of the serving engine says why")
         if state == "done":
+            self._replaced = (target, before)
             self._warmed = {target: frozenset(worker.pid for worker in slot.workers)}
         return state
 
@@ -345,17 +348,20 @@ class Reconciler:
         self._warmed.pop(target, None)
         if self._served == target:
             self._served = None
+        took_over, replaced = self._replaced or (None, None)
+        before = replaced if took_over == target else self._announced
         if self._on_swap is not None:
-            self._on_swap(SwapResult(target, self._announced, self._elapsed(), "failure", reason))
+            self._on_swap(SwapResult(target, before, self._elapsed(), "failure", reason))
         self._exchange.close()
         registered = self._management.versions()
         if (holder := self._holder(target, registered)) is not None:
             try:
-                fall_back(target, holder, registered, self._announced, self._exchange, self._management)
+                fall_back(target, holder, registered, before, self._exchange, self._management)
             except OSError as error:  # the disk is full, or the engine begins anew: the next step looks again
                 logger.warning("version %d cannot be taken back yet: %s", target, error)
 
     def _announce(self, target: int) -> None:
+        self._replaced = None
         if self._announced == target:
             return
         self._tidied = False

@@ -223,6 +223,29 @@ def test_a_version_that_answers_already_goes_on_where_the_wanted_one_fails(
     assert (state.wanted, state.served, engine.default, engine.calls) == (3, 2, 2, [])
 
 
+def test_what_took_over_from_a_version_that_was_not_looked_at_gives_way_to_that(
+    engine: Engine,
+    reconciler: Reconciler,
+    settings: Settings,
+    store: DirectoryStore,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    serve(engine, reconciler, store)
+    engine.begin(2, pid=2)  # by an engine that has started again
+    slot = Slot(workers_folder(settings), 2)
+
+    def take_over(*_: object) -> str:
+        slot.point_to("lucir-3")
+        return "done"
+
+    monkeypatch.setattr(exchange.Exchange, "step", take_over)
+    published(store, tmp_path, 3)
+    pointed(store, 3)
+    assert "version 2 answers in its place" in reconciler.step().message
+    assert slot.served() == 2  # and not version 1, which was the last one to be confirmed
+
+
 def test_a_version_that_fails_before_anybody_asks_it_goes_at_once(
     engine: Engine, reconciler: Reconciler, store: DirectoryStore
 ) -> None:
