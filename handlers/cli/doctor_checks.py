@@ -217,7 +217,7 @@ def check_certificate(settings: Settings, races: int) -> Check:
     if found.verdict == "certified":
         detail = f"certified: {races} races of {WRITERS} writers had one winner each"
         if not found.exact_moves:
-            detail += "; it knows no conditions of deletions: give each image a name of its own (docs/stores.md)"
+            detail += "; deletions have no condition there: give each image a name of its own (docs/stores.md)"
         return Check("certificate", "ok", detail)
     if found.verdict == "single":
         return Check(
