@@ -17,7 +17,7 @@ from handlers.updater.http.changes.bodies import Body, read_json
 from handlers.updater.http.changes.uploads import checked_class
 from handlers.updater.http.source import Source
 from model_store.documents import CorruptVersionError, parse
-from model_store.objects import READ_LIMIT, ObjectNotFoundError, ObjectStore, find
+from model_store.objects import READ_LIMIT, ObjectNotFoundError, ObjectStore, ObjectTooLargeError, find
 
 FOLDER = "retried"
 REASON_LIMIT = 64 * 1024
@@ -88,7 +88,7 @@ def _lies_there(objects: ObjectStore, reason: Reason, size: int) -> bool:
     original = find(objects, reason.key)
     if original is None or original.size != size or size > READ_LIMIT:
         return False
-    with suppress(ObjectNotFoundError):
+    with suppress(ObjectNotFoundError, ObjectTooLargeError):  # it went, or grows: it is another one
         return hashlib.sha256(objects.read(reason.key)).hexdigest() == reason.sha256
     return False
 
