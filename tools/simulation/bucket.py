@@ -9,6 +9,7 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 
+from model_store.directory.tree import lasting
 from model_store.keys import check_folder, check_key, check_prefix
 from model_store.objects import (
     READ_LIMIT,
@@ -16,6 +17,7 @@ from model_store.objects import (
     ObjectNotFoundError,
     ObjectTooLargeError,
     PreconditionFailedError,
+    StoreError,
     StoreUnavailableError,
 )
 from tools.simulation.scheduler import Process, Scheduler
@@ -70,24 +72,37 @@ class Faults:
 
 
 class Bucket:
-    """The objects: key -> (content, what is told of it). ``changed`` hears of every key that is written or removed."""
+    """The objects: key -> (content, what is told of it). ``changed`` hears of every key that is written or removed.
 
-    def __init__(self, scheduler: Scheduler) -> None:
+    folder: whether they are files, whose tags tell when each was written, and after the last dash when it was renamed.
+    """
+
+    def __init__(self, scheduler: Scheduler, *, folder: bool = False) -> None:
         self.objects: dict[str, tuple[bytes, ObjectInfo]] = {}
         self.changed: Callable[[str], None] = lambda _: None
+        self.ahead = 0.0
+        """Seconds by which the clock that tells when an object came is ahead."""
+        self.refused: set[str] = set()
+        """Keys that nobody may read or move, for now."""
+        self.folder = folder
+        self._writes = 0
         self._scheduler = scheduler
         self._keys: list[str] = []
         """Of the objects, sorted: most calls are listings of a few of them."""
         self._log: list[tuple[float, str, tuple[bytes, ObjectInfo] | None]] = []
 
-    def put(self, key: str, data: bytes) -> ObjectInfo:
-        """Write. The tag is that of the content, as on S3."""
+    def put(self, key: str, data: bytes, written: str = "") -> ObjectInfo:
+        """Write. The tag is that of the content, as on S3; in a folder that of the file ``written`` before, or now."""
+        self._writes += 1
         before = self.objects.get(key)
         self._log.append((self._scheduler.now, key, before))
         if before is None:
             insort(self._keys, key)
-        tag = hashlib.blake2b(data, digest_size=8).hexdigest()
-        info = ObjectInfo(key, len(data), tag, self._scheduler.now)
+        if self.folder:
+            tag = f"{written or self._writes}-{self._writes}"
+        else:
+            tag = hashlib.blake2b(data, digest_size=8).hexdigest()
+        info = ObjectInfo(key, len(data), tag, self._scheduler.now + self.ahead)
         self.objects[key] = (data, info)
         self.changed(key)
         return info
@@ -143,8 +158,8 @@ class SimulatedStore:
 
     @property
     def url(self) -> str:
-        """As a server's."""
-        return "s3://simulated"
+        """As a server's, or a folder's."""
+        return "file:///simulated" if self._bucket.folder else "s3://simulated"
 
     @property
     def conditional_writes(self) -> bool:
@@ -180,6 +195,7 @@ class SimulatedStore:
         """The whole object."""
 
         def get() -> bytes:
+            self._check(key)
             if self._bucket.info(check_key(key)).size > limit:
                 raise ObjectTooLargeError(f"{key!r} is larger than {limit} bytes")
             return self._bucket.objects[key][0]
@@ -231,11 +247,16 @@ class SimulatedStore:
         if source not in self._bucket.objects:
             self._bucket.info(target)
             return None
+        self._check(source)
         data, info = self._bucket.objects[source]
         if expected_etag not in {None, info.etag}:
             raise PreconditionFailedError(f"{source!r} changed meanwhile")
-        self._bucket.put(target, data)
+        self._bucket.put(target, data, lasting(info.etag))
         return info.etag
+
+    def _check(self, key: str) -> None:
+        if key in self._bucket.refused and key in self._bucket.objects:
+            raise StoreError(f"{key!r} may not be read")
 
     def _conditional(self, key: str, data: bytes, expected: str | None) -> ObjectInfo:
         def tag() -> str | None:

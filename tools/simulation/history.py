@@ -5,11 +5,11 @@ from contextlib import suppress
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
-from typing import Literal
 
-from handlers.settings import Settings
+from handlers.settings import RetentionSettings, Settings
 from handlers.torchserve.reconcile import Reconciler, SwapResult
-from handlers.updater.errors import LeaseLostError
+from handlers.updater.context.update import Update
+from handlers.updater.errors import LearningError, LeaseLostError
 from handlers.updater.service import Updater
 from lucir_core.config.phase_config import PhaseConfig, load_preset
 from model_store.objects import StoreError
@@ -18,15 +18,15 @@ from tools.simulation.bucket import Bucket, Faults, SimulatedStore
 from tools.simulation.disk import ROOT
 from tools.simulation.engine import SimulatedEngine
 from tools.simulation.invariants import Invariants
-from tools.simulation.learning import PURE_STEPS
+from tools.simulation.learning import PURE_STEPS, unsteady
 from tools.simulation.person import Person
 from tools.simulation.replaced import present
 from tools.simulation.scheduler import Process, Scheduler
 
 logger = logging.getLogger(__name__)
 
-Flavour = Literal["plain", "imprints", "refines"]
-"""Of a service: with provisional versions, or with a frozen backbone that is refined when nothing waits."""
+FROZEN = 1 / 3
+"""How often a service has a frozen backbone, which is refined when nothing waits; else provisional versions, maybe."""
 WORKERS = (1, 2, 2, 5)
 """Of an engine, by how likely each number is: with many, some are there while others begin."""
 ENGINES = ("torchserve", "torchserve", "uvicorn")
@@ -34,6 +34,18 @@ ENGINES = ("torchserve", "torchserve", "uvicorn")
 LEASE_SECONDS = 3.0
 TOGETHER = 0.3
 """How often a follower that crashes takes its engine with it."""
+MOVES = 0.1
+"""How often who crashes begins again on another machine, with an empty disk."""
+CHANGED = 0.3
+"""How often who begins again has other settings."""
+WRONG_CLOCKS, LONGEST_AHEAD, LONGEST_SET = 0.3, 90.0, 6.0
+"""How often clocks are wrong, by how many seconds at most, and how many seconds lie between two settings at most."""
+HOPELESS = 0.05
+"""Share of drops that learning fails on, whoever tries, until everybody is well."""
+FORGETFUL, KEPT_SECONDS = 0.15, (3.0, 15.0)
+"""How often originals and documents are kept for some seconds only, and for how many."""
+MOST_IMAGES, LEAST_IMAGES, KEPT_VERSIONS = (200_000, 3), (1, 1, 3), (2, 2, 3)
+"""Of an update, of a class, and of the past."""
 SETTLE_SECONDS = 120.0
 """How long the end may take, of the histories' own time."""
 
@@ -63,13 +75,20 @@ class History:
             atomic_moves=self._faults.atomic_moves,
             conditional_deletions=self._faults.conditional_deletions,
         )
-        self._flavour: Flavour = self._random.choice(("plain", "imprints", "refines"))
-        self._serving = {"workers": self._random.choice(WORKERS), "engine": self._random.choice(ENGINES)}
+        self._frozen = self._random.random() < FROZEN
+        self._retention = self._drawn_retention()
+        self._settings: dict[str, Settings] = {}
+        """By process: those that it began with."""
+        self._first = self._drawn_settings()
+        self._steps = unsteady(PURE_STEPS, self._may_fail)
+        self._hopeless: dict[str, bool] = {}
+        """By update: whether nothing can be learnt from it, until everybody is well."""
         self._well = False
         self._processes: list[Process] = []
-        self._bucket = Bucket(self.scheduler)
+        self._bucket = Bucket(self.scheduler, folder=self._faults.atomic_moves)
         self.invariants = Invariants(self._bucket)
-        self._person = Person(self.scheduler, self._bucket, self.invariants, self._faults)
+        self.invariants.forgets = self._retention.archive_days is not None
+        self._person = Person(self.scheduler, self._bucket, self.invariants, self._faults, self._retention)
         self._engines: dict[str, SimulatedEngine] = {}
         """By follower."""
 
@@ -88,11 +107,15 @@ class History:
         if self._engines:
             self.scheduler.spawn(Process("client"), self._ask_now_and_then)
         person = self._person
-        self.scheduler.spawn(Process("person"), lambda: person.live(self._story.deeds, self._story.seconds))
+        self.scheduler.spawn(person.process, lambda: person.live(self._story.deeds, self._story.seconds))
+        if self._random.random() < WRONG_CLOCKS:
+            self.scheduler.spawn(Process("clocks"), self._set_clocks)
         end = self.scheduler.now + self._story.seconds
         self.scheduler.run(end, lambda: self.invariants.broken is None and not (person.done and self._is_quiet()))
         self._well, end = True, self.scheduler.now
+        self._bucket.refused.clear()
         person.drop(2, broken=0.0)  # a first class waits for a second one
+        self.scheduler.spawn(Process("tidy person"), person.tidy)
         self.scheduler.run(end + SETTLE_SECONDS, lambda: self.invariants.broken is None and not self._is_quiet())
         if self.invariants.broken is None:
             self.invariants.at_the_end({name: engine.answers() for name, engine in self._engines.items()})
@@ -113,10 +136,55 @@ class History:
             frozen_clock=draw.random() < 0.5,
         )
 
+    def _drawn_retention(self) -> RetentionSettings:
+        kept = quick(frozen=self._frozen).retention
+        if self._random.random() >= FORGETFUL:
+            return kept
+        days = self._random.uniform(*KEPT_SECONDS) / 86_400
+        return kept.model_copy(update=dict.fromkeys(("archive_days", "rejected_days", "record_days"), days))
+
+    def _drawn_settings(self) -> Settings:
+        """What may be another each time that a process begins."""
+        draw, made = self._random, quick(frozen=self._frozen)
+        changed = {
+            "updater": {"max_images_per_update": draw.choice(MOST_IMAGES), "min_images": draw.choice(LEAST_IMAGES)},
+            "learning": {"imprint_first": not self._frozen and draw.random() < 0.5}
+            | ({"refine": draw.choice(("on", "on", "off"))} if self._frozen else {}),
+            "serving": {"workers": draw.choice(WORKERS), "engine": draw.choice(ENGINES)},
+        }
+        parts = {name: getattr(made, name).model_copy(update=values) for name, values in changed.items()}
+        retention = self._retention.model_copy(update={"keep_versions": draw.choice(KEPT_VERSIONS)})
+        return made.model_copy(update={**parts, "retention": retention})
+
     def _settings_of(self, process: Process) -> Settings:
-        made = quick(self._flavour)
-        serving = made.serving.model_copy(update=self._serving)
-        return made.model_copy(update={"data": self._data / process.name, "serving": serving})
+        return self._settings.get(process.name, self._first).model_copy(update={"data": self._data / process.name})
+
+    def _change(self, process: Process, engine: SimulatedEngine | None) -> None:
+        """It begins again, perhaps on another machine, perhaps with other settings; an engine has them when it ends."""
+        moves, changed = self._random.random() < MOVES, self._random.random() < CHANGED
+        if engine is not None:
+            engine.hang_up()
+            if not moves and self._random.random() >= TOGETHER:
+                return
+            engine.end()
+        if moves:
+            folder = str(self._data / process.name)
+            self.scheduler.spawn(process, lambda: present["disk"].rmtree(folder, ignore_errors=True))
+        if changed:
+            self._settings[process.name] = self._drawn_settings()
+
+    def _set_clocks(self) -> None:
+        """Somebody sets the clocks of the store and of the processes, one after the other, and never right."""
+        clocks: list[Bucket | Process] = [self._bucket, self._person.process, *self._processes]
+        while not self._well:
+            self.scheduler.sleep(self._random.uniform(0, LONGEST_SET))
+            self._random.choice(clocks).ahead = self._random.uniform(-LONGEST_AHEAD, LONGEST_AHEAD)
+
+    def _may_fail(self, update: Update) -> None:
+        if update.id not in self._hopeless:
+            self._hopeless[update.id] = self._random.random() < HOPELESS
+        if self._hopeless[update.id] and not self._well:
+            raise LearningError("nobody knows why")
 
     def _store(self, process: Process) -> SimulatedStore:
         return SimulatedStore(self._bucket, self.scheduler, process, self._effective, self._interrupt)
@@ -134,14 +202,10 @@ class History:
         self.scheduler.sleep(0)
 
     def _crash(self, process: Process) -> None:
-        restart = self._start_updater
-        if process.name in self._engines:
-            restart = self._start_follower
-            self._engines[process.name].hang_up()
-            if self._random.random() < TOGETHER:
-                self._engines[process.name].end()
+        restart = self._start_follower if process.name in self._engines else self._start_updater
         # The new tasks are spawned after those that run have been ended.
         tasks, process.tasks = process.tasks, []
+        self._change(process, self._engines.get(process.name))
         restart(process, self._random.uniform(0.1, 5))
         new, process.tasks = process.tasks, tasks
         self.scheduler.end_and_keep(process, new)
@@ -154,7 +218,7 @@ class History:
         present["process"] = process
         store = self._store(process)
         settings = self._settings_of(process)
-        updater = Updater(settings, config_of(self._flavour), store, PURE_STEPS)  # type: ignore[arg-type]  # a store by its calls
+        updater = Updater(settings, config_of(self._frozen), store, self._steps)  # type: ignore[arg-type]  # a store by its calls
         self.scheduler.spawn(process, lambda: self._tend(updater), delay)
         self.scheduler.spawn(process, lambda: self._update(updater), delay)
 
@@ -226,16 +290,15 @@ class History:
 
 
 @lru_cache
-def config_of(flavour: Flavour) -> PhaseConfig:
+def config_of(frozen: bool) -> PhaseConfig:
     """Of which the resize counts, and whether the backbone is frozen."""
-    learning = quick(flavour).learning
+    learning = quick(frozen=frozen).learning
     return load_preset(learning.preset, learning.overrides)
 
 
 @lru_cache
-def quick(flavour: Flavour) -> Settings:
-    """Everything quick."""
-    refines = flavour == "refines"
+def quick(*, frozen: bool) -> Settings:
+    """Everything quick; with a backbone that is frozen, and refined when nothing waits, or is trained in each phase."""
     return Settings.model_validate(
         {
             "data": Path(ROOT),
@@ -249,10 +312,9 @@ def quick(flavour: Flavour) -> Settings:
                 "hints": False,
             },
             "learning": {
-                "preset": "photo" if refines else "digits",
-                "overrides": {"network": "resnet8", "weights": None, "size": 32, "resize": 32} if refines else {},
-                "imprint_first": flavour == "imprints",
-                "refine": "on" if refines else "off",
+                "preset": "photo" if frozen else "digits",
+                "overrides": {"network": "resnet8", "weights": None, "size": 32, "resize": 32} if frozen else {},
+                "refine": "on" if frozen else "off",
                 "device": "cpu",
             },
             "retention": {"keep_versions": 2, "keep_days": 0},

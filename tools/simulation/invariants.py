@@ -9,6 +9,7 @@ from functools import lru_cache
 from typing import Any
 
 from handlers.bucket.layout import READY_MARKER, REASON_SUFFIX
+from handlers.updater.errors import LearningError
 from model_store.manifest import Manifest, Pointer
 from model_store.objects import StoreError
 from tools.simulation.bucket import Bucket
@@ -29,7 +30,11 @@ class Invariants:
         """Versions that the pointer has named, in turn."""
         self.uploaded: Counter[str] = Counter()
         self.erasable: set[str] = set()
-        """Contents that a person asked to be deleted."""
+        """Contents that a person asked to be deleted, or that were kept for as long as they should be."""
+        self.written_on: dict[str, str] = {}
+        """Files that were rejected half-written and are whole now: they are to be looked at once more."""
+        self.forgets = False
+        """Whether originals that were moved out of ``incoming/`` are kept for some time only."""
         self._answered: dict[str, tuple[int, int]] = {}
         """By replica: the version that it answered last, and its place in the order of the pointer's."""
         self._failing: dict[str, dict[int, int | None]] = {}
@@ -52,6 +57,12 @@ class Invariants:
             self.uploaded[_hash(self._bucket.objects[key][0])] -= 1
         self.uploaded[_hash(content)] += 1
         self._bucket.put(key, content)
+
+    def write_on(self, key: str, content: bytes) -> None:
+        """A person's program writes a file to its end, where it lies by now."""
+        self.upload(key, content)
+        if key.startswith("rejected/") and not self.forgets:
+            self.written_on[key] = _hash(content)
 
     def take_away(self, key: str) -> None:
         """A person takes an image back; where a move had copied it already, that copy is what was uploaded."""
@@ -141,8 +152,8 @@ class Invariants:
         self.erasable.add(_hash(content))
 
     def failed(self, error: Exception) -> None:
-        """An updater could not go on: for what a store, or another updater, may do to it, and for nothing else."""
-        if not isinstance(error, StoreError):
+        """An updater could not go on: for what others, or a drop, may do to it, and for nothing else."""
+        if not isinstance(error, (StoreError, LearningError)):
             self._break(f"an updater met what it does not know: {error!r}")
 
     def is_settled(self) -> bool:
@@ -167,6 +178,7 @@ class Invariants:
         waiting = (*self._bucket.keys("incoming/"), *self._bucket.keys("requests/"))
         # A marker that comes when its images have been taken up already stays, and says nothing of what comes later.
         left = [key for key in waiting if key != "requests/last.json" and not key.endswith(MARKER)]
+        left += [key for key, content in self.written_on.items() if self._places.get(key) == content]
         # Where the gate has refused everything so far, a class alone waits for a second one, as it should.
         alone = not self.pointed and len({key.split("/")[1] for key in left}) == 1
         return [] if alone and all(key.startswith("incoming/") for key in left) else left
@@ -183,6 +195,8 @@ class Invariants:
             self._places[key] = _hash(self._bucket.objects[key][0])
             self._count[self._places[key]] += 1
         if before is not None:
+            if self.forgets and not key.startswith("incoming/") and key not in self._bucket.objects:
+                self.erasable.add(before)
             self._count[before] -= 1
             if not self._count[before] and self.uploaded[before] > 0 and before not in self.erasable:
                 self._break(f"the only copy of an image is gone: {key}")

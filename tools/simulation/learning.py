@@ -2,8 +2,9 @@
 
 import hashlib
 import json
+from collections.abc import Callable
 from dataclasses import replace
-from functools import lru_cache
+from functools import lru_cache, partial
 
 from handlers.bucket.edit_documents import DeleteImages
 from handlers.bucket.edit_rules import regrouping
@@ -159,6 +160,16 @@ def _pure(steps: tuple[Step, ...]) -> tuple[Step, ...]:
 
 
 PURE_STEPS, PURE_EDIT_STEPS, PURE_RELEARN_STEPS = _pure(STEPS), _pure(EDIT_STEPS), _pure(RELEARN_STEPS)
+
+
+def unsteady(steps: tuple[Step, ...], trial: Callable[[Update], None]) -> tuple[Step, ...]:
+    """The same, where ``trial`` may raise before anything is learnt."""
+
+    def tried(run: Callable[[Update], None], update: Update) -> None:
+        trial(update)
+        run(update)
+
+    return tuple(replace(step, run=partial(tried, step.run)) if step.name == "learn" else step for step in steps)
 
 
 class NoChild:

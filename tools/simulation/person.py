@@ -13,8 +13,10 @@ from handlers.bucket.corrections import correction_key
 from handlers.bucket.edit_documents import DeleteImages, Merge, Relearn, Remove, Rename
 from handlers.bucket.edit_requests import EditDesk
 from handlers.bucket.edit_rules import EditError
-from handlers.bucket.layout import INCOMING, READY_MARKER, REASON_SUFFIX
+from handlers.bucket.layout import ARCHIVE, EVALUATION, INCOMING, READY_MARKER, REASON_SUFFIX, REJECTED
 from handlers.bucket.updates import UpdateRecords
+from handlers.retention.prune import Retention
+from handlers.settings import RetentionSettings
 from handlers.updater.http.changes.retries import move_back
 from model_store.objects import StoreError
 from model_store.versions import VersionStore
@@ -36,25 +38,44 @@ Deed = Literal[
     "move",
     "mend",
     "try again",
+    "take out",
+    "evaluate",
+    "prune",
+    "write on",
 ]
 DEEDS: tuple[Deed, ...] = (
     *("drop",) * 3,
     *("correct", "rename", "merge", "remove", "delete", "back", "relearn", "take away", "move", "mend", "try again"),
+    *("take out", "evaluate", "prune", "write on"),
 )
 BROKEN = 0.1
 """How often what is dropped is no image."""
 AGAIN = 0.2
 """How often an image has the key of one that may wait there still."""
+REFUSED = 0.03
+"""How often nobody may read an image, until everybody is well."""
+TWICE = 0.05
+"""How often it is one that was sent before, perhaps as another class."""
 SLOW, LONGEST_PAUSE = 0.3, 1.5
 """How often a folder is copied image by image, and how many seconds lie between two at most."""
 LATE_MARKER, LATEST_MARKER = 0.2, 4.0
 """How often it is said late that a class is complete, and within how many seconds."""
+TIDY_SECONDS = 5.0
+"""In the end, between two looks for what still waits."""
 
 
 class Person:
-    """``faults``: of the store, which moves objects at once or not."""
+    """``faults``: of the store, which moves objects at once or not; ``retention``: what ``lucir prune`` keeps."""
 
-    def __init__(self, scheduler: Scheduler, bucket: Bucket, invariants: Invariants, faults: Faults) -> None:
+    def __init__(
+        self,
+        scheduler: Scheduler,
+        bucket: Bucket,
+        invariants: Invariants,
+        faults: Faults,
+        retention: RetentionSettings,
+    ) -> None:
+        self.process = Process("person")
         self.done = False
         """Whether nothing more is to be done."""
         self.copying = 0
@@ -62,10 +83,13 @@ class Person:
         self._scheduler, self._bucket, self._invariants = scheduler, bucket, invariants
         self._random = scheduler.random
         self._may_reuse = faults.atomic_moves or faults.conditional_deletions
-        self._store = SimulatedStore(bucket, scheduler, Process("person"), Faults, lambda *_: None)
+        self._store = SimulatedStore(bucket, scheduler, self.process, Faults, lambda *_: None)
+        self._retention = retention
         self._image = 0
         self._broken: list[str] = []
         """Keys of what was no image."""
+        self._half: set[bytes] = set()
+        """What lay there."""
 
     def live(self, deeds: int, seconds: float) -> None:
         """Drop two classes, and do so much within that time."""
@@ -78,6 +102,13 @@ class Person:
                 continue
         self.done = True
 
+    def tidy(self) -> None:
+        """Say of everything that waits that it is complete, now and then."""
+        while True:
+            for name in sorted({key.split("/")[1] for key in self._images(INCOMING)}):
+                self._mark(name, 0.0)
+            self._scheduler.sleep(TIDY_SECONDS)
+
     def drop(self, classes: int, broken: float = BROKEN) -> None:
         """Some images of so many classes, and that they are complete."""
         for name in self._random.sample(CLASSES, classes):
@@ -89,7 +120,7 @@ class Person:
                 self._scheduler.spawn(Process("copy"), partial(self._copy, name, files, delay))
                 continue
             for key, content in files:
-                self._invariants.upload(key, content)
+                self._upload(key, content)
             self._mark(name, delay)
 
     def _do(self, deed: Deed) -> None:
@@ -103,10 +134,18 @@ class Person:
         elif deed == "mend":
             self._mend()
         elif deed == "try again":
-            if rejected := self._images("rejected/"):
+            if rejected := self._images(REJECTED):
                 move_back(self._store, self._random.choice(rejected))
         elif deed in {"take away", "move"}:
-            self._think_again(move=deed == "move")
+            self._think_again(INCOMING, move=deed == "move")
+        elif deed == "take out":
+            self._think_again(ARCHIVE, move=self._random.random() < 0.5)
+        elif deed == "evaluate":
+            self._evaluate()
+        elif deed == "write on":
+            self._write_on()
+        elif deed == "prune":
+            Retention(self._store, self._retention).run()
         else:
             self._ask(deed)
 
@@ -115,17 +154,23 @@ class Person:
         again = self._may_reuse and self._random.random() < AGAIN
         key = f"{INCOMING}{name}/{0 if again else self._image}.png"
         if self._random.random() >= broken:
-            return key, png(self._image)
+            return key, png(self._random.randint(1, self._image) if self._random.random() < TWICE else self._image)
         self._broken.append(key)
-        return key, b"no image %d" % self._image
+        self._half.add(content := b"no image %d" % self._image)
+        return key, content
 
     def _copy(self, name: str, files: list[tuple[str, bytes]], delay: float) -> None:
         """What is there may be taken up before the rest comes."""
         for key, content in files:
             self._scheduler.sleep(self._random.random() * LONGEST_PAUSE)
-            self._invariants.upload(key, content)
+            self._upload(key, content)
         self._mark(name, delay)
         self.copying -= 1
+
+    def _upload(self, key: str, content: bytes) -> None:
+        self._invariants.upload(key, content)
+        if self._random.random() < REFUSED and not self.done:
+            self._bucket.refused.add(key)
 
     def _mark(self, name: str, delay: float) -> None:
         """A class is complete; who says so late says it of images that may be learnt by then."""
@@ -149,10 +194,31 @@ class Person:
             self._image += 1
             self._invariants.upload(self._random.choice(self._broken), png(self._image))
 
-    def _think_again(self, *, move: bool) -> None:
-        """Take back what waits, or put it into another class's folder."""
-        if waiting := self._images(INCOMING):
-            key = self._random.choice(waiting)
+    def _write_on(self) -> None:
+        """A program that was thought to be done goes on with its file, which has been moved maybe: only in a folder."""
+        if self._bucket.folder:
+            keys = (*self._images(INCOMING), *self._images(REJECTED))
+            there = [key for key in keys if self._bucket.objects[key][0] in self._half]
+            if there:
+                self._image += 1
+                self._invariants.write_on(self._random.choice(there), png(self._image))
+
+    def _evaluate(self) -> None:
+        """Keep an image of one's own to measure with, perhaps one that was dropped; or take all of them back."""
+        own, dropped = self._bucket.keys(EVALUATION), self._images(INCOMING)
+        if own and self._random.random() < 0.3:
+            for key in own:
+                self._bucket.remove(key)
+            return
+        self._image += 1
+        known = dropped and self._random.random() < 0.5
+        content = self._bucket.objects[self._random.choice(dropped)][0] if known else png(self._image)
+        self._bucket.put(f"{EVALUATION}{self._random.choice(CLASSES)}/{self._image}.png", content)
+
+    def _think_again(self, place: str, *, move: bool) -> None:
+        """Take back what lies there, or put it into a class's folder."""
+        if there := self._images(place):
+            key = self._random.choice(there)
             if move:
                 target = f"{INCOMING}{self._random.choice(CLASSES)}/{key.rpartition('/')[2]}"
                 if target == key:
@@ -172,7 +238,7 @@ class Person:
         elif deed == "relearn":
             everything = self._random.random() < 0.5
             desk.submit(Relearn(preset="digits") if everything else Relearn(classes=(name,)))
-        elif archived := self._images("archive/"):
+        elif archived := self._images(ARCHIVE):
             content = self._bucket.objects[self._random.choice(archived)][0]
             self._invariants.may_be_erased(content)
             desk.submit(DeleteImages(hashes=(sha(content),)))

@@ -50,12 +50,12 @@ class Clock:
         return _scheduler().now
 
     def time(self) -> float:
-        """Seconds, too."""
-        return _scheduler().now
+        """Seconds, too, on the wall of whoever asks."""
+        return _scheduler().wall
 
     def time_ns(self) -> int:
         """Nanoseconds."""
-        return int(_scheduler().now * 1e9)
+        return int(_scheduler().wall * 1e9)
 
     def __getattr__(self, name: str) -> Any:
         """What is not asked in a history."""
@@ -149,7 +149,7 @@ def _scheduler() -> Scheduler:
 
 
 def _now() -> datetime:
-    return datetime.fromtimestamp(_scheduler().now, UTC)
+    return datetime.fromtimestamp(_scheduler().wall, UTC)
 
 
 def _random_bytes(count: int) -> bytes:

@@ -17,12 +17,17 @@ class Crash(BaseException):
 
 @dataclass(eq=False)
 class Process:
-    """What crashes and pauses together. ``drift``: seconds by which its clock that counts its sleep lags behind."""
+    """What crashes and pauses together.
+
+    ``drift``: seconds by which its clock that counts its sleep lags behind; ``ahead``: by which its clock on the wall,
+    which somebody sets, is ahead of everybody's.
+    """
 
     name: str
     tasks: list["Task"] = field(default_factory=list)
     paused_until: float = 0.0
     drift: float = 0.0
+    ahead: float = 0.0
     incarnation: int = 0
 
 
@@ -62,6 +67,11 @@ class Scheduler:
     def current(self) -> Task | None:
         """The task that runs; None where none does."""
         return self._running
+
+    @property
+    def wall(self) -> float:
+        """The time on the wall of the process that runs, in seconds."""
+        return self.now + (self._running.process.ahead if self._running is not None else 0.0)
 
     def sleep(self, seconds: float) -> None:
         """Let others run, for so long at least."""

@@ -73,7 +73,8 @@ class Folder:
 
     @property
     def fingerprint(self) -> str:
-        """Changes when an object is added, removed or replaced."""
+        """Changes when an object is added, removed or replaced, and when the marker is written again: in a bucket that
+        has the same tag then."""
         return self._digest.hexdigest()
 
     def add(self, info: ObjectInfo, path: str) -> None:
@@ -83,6 +84,7 @@ class Folder:
         self.size += info.size
         if path == READY_MARKER and self.name:
             self.marker = info.modified
+            self._digest.update(repr(info.modified).encode())
             return
         if (reason := why_left_alone(f"{self.name}/{path}" if self.name else path)) is not None:
             self.left += 1

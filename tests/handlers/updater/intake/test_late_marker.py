@@ -1,9 +1,12 @@
 """``_READY`` that comes when its images have been taken up already stays alone, and does not speak for later ones."""
 
+from collections.abc import Mapping
 from pathlib import Path
+from types import MappingProxyType
 
 import pytest
 
+from handlers.bucket.update_documents import FailedFolder
 from handlers.bucket.updates import UpdateRecords
 from handlers.settings import Settings, UpdaterSettings
 from handlers.updater.intake.listing import MARKER_SECONDS, Folder, scan
@@ -31,9 +34,14 @@ def bucket(scheduler: Scheduler) -> SimulatedStore:
     return SimulatedStore(Bucket(scheduler), scheduler, Process("one"), Faults, lambda *_: None)
 
 
-def judged(store: SimulatedStore, scheduler: Scheduler, known: frozenset[str] = KNOWN) -> FolderState:
+def judged(
+    store: SimulatedStore,
+    scheduler: Scheduler,
+    known: frozenset[str] = KNOWN,
+    failed: Mapping[str, FailedFolder] = MappingProxyType({}),
+) -> FolderState:
     readiness = Readiness(UpdaterSettings())
-    states = readiness.judge(scan(store), known, {}, frozenset(), wall=scheduler.now, monotonic=0.0)
+    states = readiness.judge(scan(store), known, failed, frozenset(), wall=scheduler.now, monotonic=0.0)
     return next(state for state in states if state.folder.name == "zero")
 
 
@@ -124,3 +132,16 @@ def test_a_file_that_is_sent_again_gets_a_marker_that_speaks_for_it(
     assert taken == (["incoming/zero/cut.png"] if later else [])
     assert (bucket.stat(MARKER).modified > marked) == bool(later)
     assert judged(bucket, scheduler).state == "ready"
+
+
+def test_a_marker_written_again_lets_a_folder_that_was_set_aside_be_tried(
+    bucket: SimulatedStore, scheduler: Scheduler, digit_files: DigitFiles
+) -> None:
+    """Its content and so its tag in a bucket are as before: its time is not."""
+    bucket.write("incoming/zero/0.png", digit_files[0][0])
+    bucket.write(MARKER, b"")
+    failed = {"zero": FailedFolder(fingerprint=scan(bucket)["zero"].fingerprint, update_id="000001", reason="NaN")}
+    assert judged(bucket, scheduler, failed=failed).state == "failed"
+    scheduler.now += 1
+    bucket.write(MARKER, b"")
+    assert judged(bucket, scheduler, failed=failed).state == "ready"
