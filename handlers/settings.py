@@ -97,8 +97,8 @@ class UpdaterSettings(Section):
             return self.min_images
         return 3 if frozen else 10
 
-    max_images_per_update: int = Field(200_000, ge=2)
-    """A larger drop is learnt in several updates."""
+    max_images_per_update: int = Field(200_000, ge=4)
+    """A larger drop is learnt in several updates; the first of all needs two images of two classes."""
     metric_classes: int = Field(200, ge=1)
     """Classes that have series of their own in the metrics: those that are recognised worst, and those with most
     images waiting. The others share one series, ``(others)``."""

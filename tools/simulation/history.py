@@ -44,9 +44,9 @@ HOPELESS = 0.05
 """Share of drops that learning fails on, whoever tries, until everybody is well."""
 FORGETFUL, KEPT_SECONDS = 0.15, (3.0, 15.0)
 """How often originals and documents are kept for some seconds only, and for how many."""
-MOST_IMAGES, LEAST_IMAGES, KEPT_VERSIONS = (200_000, 3), (1, 1, 3), (2, 2, 3)
+MOST_IMAGES, LEAST_IMAGES, KEPT_VERSIONS = (200_000, 4), (1, 1, 3), (2, 2, 3)
 """Of an update, of a class, and of the past."""
-SETTLE_SECONDS = 120.0
+SETTLE_SECONDS = 180.0
 """How long the end may take, of the histories' own time."""
 
 
@@ -113,7 +113,6 @@ class History:
         end = self.scheduler.now + self._story.seconds
         self.scheduler.run(end, lambda: self.invariants.broken is None and not (person.done and self._is_quiet()))
         self._well, end = True, self.scheduler.now
-        self._bucket.refused.clear()
         person.drop(2, broken=0.0)  # a first class waits for a second one
         self.scheduler.spawn(Process("tidy person"), person.tidy)
         self.scheduler.run(end + SETTLE_SECONDS, lambda: self.invariants.broken is None and not self._is_quiet())

@@ -65,10 +65,15 @@ class Invariants:
             self.written_on[key] = _hash(content)
 
     def take_away(self, key: str) -> None:
-        """A person takes an image back; where a move had copied it already, that copy is what was uploaded."""
+        """A person takes an image back; where a move had copied it already, that copy is what was uploaded.
+
+        Who takes that copy has it or not: the move may end with what it was copied from.
+        """
         content = _hash(self._bucket.objects[key][0])
         if self._count[content] <= self.uploaded[content]:
             self.uploaded[content] -= 1
+        elif not key.startswith("incoming/"):
+            self.erasable.add(content)
         self._bucket.remove(key)
 
     def look(self, key: str) -> None:

@@ -78,6 +78,7 @@ class Person:
         self.process = Process("person")
         self.done = False
         """Whether nothing more is to be done."""
+        self._tidies = False
         self.copying = 0
         """Folders that are still on their way."""
         self._scheduler, self._bucket, self._invariants = scheduler, bucket, invariants
@@ -88,8 +89,8 @@ class Person:
         self._image = 0
         self._broken: list[str] = []
         """Keys of what was no image."""
-        self._half: set[bytes] = set()
-        """What lay there."""
+        self._half: dict[bytes, str] = {}
+        """What lies there, and is sent once only."""
 
     def live(self, deeds: int, seconds: float) -> None:
         """Drop two classes, and do so much within that time."""
@@ -103,7 +104,9 @@ class Person:
         self.done = True
 
     def tidy(self) -> None:
-        """Say of everything that waits that it is complete, now and then."""
+        """Nothing may not be read any more. Say of everything that waits that it is complete, now and then."""
+        self._tidies = True
+        self._bucket.refused.clear()
         while True:
             for name in sorted({key.split("/")[1] for key in self._images(INCOMING)}):
                 self._mark(name, 0.0)
@@ -156,7 +159,9 @@ class Person:
         if self._random.random() >= broken:
             return key, png(self._random.randint(1, self._image) if self._random.random() < TWICE else self._image)
         self._broken.append(key)
-        self._half.add(content := b"no image %d" % self._image)
+        content = b"no image %d" % self._image
+        if not again:
+            self._half[content] = key
         return key, content
 
     def _copy(self, name: str, files: list[tuple[str, bytes]], delay: float) -> None:
@@ -169,7 +174,7 @@ class Person:
 
     def _upload(self, key: str, content: bytes) -> None:
         self._invariants.upload(key, content)
-        if self._random.random() < REFUSED and not self.done:
+        if self._random.random() < REFUSED and not self._tidies:
             self._bucket.refused.add(key)
 
     def _mark(self, name: str, delay: float) -> None:
@@ -192,7 +197,9 @@ class Person:
         """
         if self._broken and self._may_reuse:
             self._image += 1
-            self._invariants.upload(self._random.choice(self._broken), png(self._image))
+            key = self._random.choice(self._broken)
+            self._half = {content: other for content, other in self._half.items() if other != key}
+            self._invariants.upload(key, png(self._image))
 
     def _write_on(self) -> None:
         """A program that was thought to be done goes on with its file, which has been moved maybe: only in a folder."""
@@ -201,7 +208,9 @@ class Person:
             there = [key for key in keys if self._bucket.objects[key][0] in self._half]
             if there:
                 self._image += 1
-                self._invariants.write_on(self._random.choice(there), png(self._image))
+                key = self._random.choice(there)
+                self._broken.remove(self._half.pop(self._bucket.objects[key][0]))
+                self._invariants.write_on(key, png(self._image))
 
     def _evaluate(self) -> None:
         """Keep an image of one's own to measure with, perhaps one that was dropped; or take all of them back."""
