@@ -117,6 +117,8 @@ class SecondLook:
                 taken += self._look_at(folder, entries, folder in short, known)
             except StoreUnavailableError:
                 raise
+            except (ObjectNotFoundError, PreconditionFailedError):
+                continue  # somebody was there between two calls: looked at again in a moment
             except StoreError as error:
                 logger.warning("rejected files of %s are not looked at again: %s", folder, error)
                 for entry in entries:

@@ -13,6 +13,7 @@ from handlers.bucket.updates import UpdateRecords
 from handlers.settings import Settings
 from handlers.updater.intake.originals import move_all, write_reasons
 from handlers.updater.intake.second_look import WATCHED_SECONDS, SecondLook
+from handlers.updater.leader.fenced_store import FencedStore
 from model_store.directory.directory_store import DirectoryStore
 from model_store.manifest import now
 from model_store.objects import ObjectStore
@@ -133,6 +134,21 @@ def test_a_file_that_grows_while_it_is_given_back_stays(
     room.look()
     assert room.look(SETTLE) == [CUT]
     assert room.store.read(CUT) == whole
+
+
+def test_who_marks_the_class_in_the_same_moment_stops_nobody_from_looking_again(
+    room: Room, store: DirectoryStore, writer: IO[bytes], whole: bytes
+) -> None:
+    persons = [lambda: store.write("incoming/zero/_READY", b"a person's")]
+    room.store = FencedStore(store, lambda: persons.pop()() if persons else None)
+    room.start()
+    writer.write(whole[60:])
+    room.look()
+    assert room.look(SETTLE) == []
+    assert not persons
+    room.look()
+    assert room.look(SETTLE) == [CUT]
+    assert store.read("incoming/zero/_READY") == b"a person's"
 
 
 def test_a_new_process_watches_what_earlier_ones_rejected(room: Room, writer: IO[bytes], whole: bytes) -> None:
