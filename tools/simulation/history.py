@@ -118,7 +118,25 @@ class History:
         self.scheduler.run(end + SETTLE_SECONDS, lambda: self.invariants.broken is None and not self._is_quiet())
         if self.invariants.broken is None:
             self.invariants.at_the_end({name: engine.answers() for name, engine in self._engines.items()})
+        if self.invariants.broken is None and self._person.copied is not None:
+            self._go_on_with(self._person.copy, self._person.copied)
         return self.invariants.broken
+
+    def _go_on_with(self, copy: Bucket, wanted: set[str]) -> None:
+        """What was backed up is a whole service, whatever went on meanwhile."""
+        self.scheduler.end()
+        self._bucket, self.invariants = copy, Invariants(copy)
+        self.invariants.forgets = self._retention.archive_days is not None
+        self.invariants.take_over(wanted)
+        self._person = Person(self.scheduler, copy, self.invariants, self._after, self._retention)
+        self._person.drop(2, broken=0.0)
+        self.scheduler.spawn(Process("tidy person"), self._person.tidy)
+        self._processes, self._engines = [Process("restored")], {}
+        self._start_updater(self._processes[0])
+        end = self.scheduler.now + SETTLE_SECONDS
+        self.scheduler.run(end, lambda: self.invariants.broken is None and not self._is_quiet())
+        if self.invariants.broken is None:
+            self.invariants.at_the_end({})
 
     def _drawn_faults(self) -> Faults:
         draw = self._random

@@ -64,6 +64,21 @@ class Invariants:
         if key.startswith("rejected/") and not self.forgets:
             self.written_on[key] = _hash(content)
 
+    def present(self) -> set[str]:
+        """Contents that people uploaded, and that are to be somewhere."""
+        return {one for one, count in self._count.items() if count and self.uploaded[one] > 0} - self.erasable
+
+    def take_over(self, wanted: set[str]) -> None:
+        """The bucket is a copy that was made while somebody went on; it must hold the wanted contents."""
+        for key in self._bucket.keys(""):
+            if key.startswith(PLACES):
+                self._look_at_image(key)
+        self.uploaded = Counter(self._count)
+        if lost := sorted(wanted - self.present()):
+            self._break(f"a backup lacks {lost}")
+        if POINTER in self._bucket.objects:
+            self._look_at_pointer()
+
     def take_away(self, key: str) -> None:
         """A person takes an image back; where a move had copied it already, that copy is what was uploaded.
 

@@ -3,12 +3,12 @@
 import hashlib
 import io
 from functools import lru_cache, partial
-from typing import Literal
 
 import numpy as np
 from PIL import Image
 from starlette.exceptions import HTTPException
 
+from handlers.bucket.backup import make_backup
 from handlers.bucket.corrections import correction_key
 from handlers.bucket.edit_documents import DeleteImages, Merge, Relearn, Remove, Rename
 from handlers.bucket.edit_requests import EditDesk
@@ -25,29 +25,9 @@ from tools.simulation.invariants import Invariants
 from tools.simulation.scheduler import Process, Scheduler
 
 CLASSES = ("ant", "bee", "cat", "dog", "eel")
-Deed = Literal[
-    "drop",
-    "correct",
-    "rename",
-    "merge",
-    "remove",
-    "delete",
-    "back",
-    "relearn",
-    "take away",
-    "move",
-    "mend",
-    "try again",
-    "take out",
-    "evaluate",
-    "prune",
-    "write on",
-]
-DEEDS: tuple[Deed, ...] = (
-    *("drop",) * 3,
-    *("correct", "rename", "merge", "remove", "delete", "back", "relearn", "take away", "move", "mend", "try again"),
-    *("take out", "evaluate", "prune", "write on"),
-)
+EDITS = ("rename", "merge", "remove", "delete", "relearn")
+DROPS = 3
+"""How much likelier a drop is than any other deed."""
 BROKEN = 0.1
 """How often what is dropped is no image."""
 AGAIN = 0.2
@@ -76,6 +56,10 @@ class Person:
         retention: RetentionSettings,
     ) -> None:
         self.process = Process("person")
+        self.copy = Bucket(scheduler)
+        """Where the store is backed up to."""
+        self.copied: set[str] | None = None
+        """What it must hold; None where it was not made, or not to its end."""
         self.done = False
         """Whether nothing more is to be done."""
         self._tidies = False
@@ -86,6 +70,20 @@ class Person:
         self._may_reuse = faults.atomic_moves or faults.conditional_deletions
         self._store = SimulatedStore(bucket, scheduler, self.process, Faults, lambda *_: None)
         self._retention = retention
+        self._others = (
+            self._correct,
+            self._roll_back,
+            self._mend,
+            self._try_again,
+            self._evaluate,
+            self._write_on,
+            self._back_up,
+            self._prune,
+            partial(self._think_again, INCOMING),
+            partial(self._think_again, INCOMING),
+            partial(self._think_again, ARCHIVE),
+            *(partial(self._ask, deed) for deed in EDITS),
+        )
         self._image = 0
         self._broken: list[str] = []
         """Keys of what was no image."""
@@ -94,14 +92,18 @@ class Person:
 
     def live(self, deeds: int, seconds: float) -> None:
         """Drop two classes, and do so much within that time."""
+        possible = (*(self._drop_some,) * DROPS, *self._others)
         self.drop(2)
         for _ in range(deeds):
             self._scheduler.sleep(self._random.uniform(0.5, seconds / deeds))
             try:
-                self._do(self._random.choice(DEEDS))
+                self._random.choice(possible)()
             except (StoreError, EditError, HTTPException):
                 continue
         self.done = True
+
+    def _drop_some(self) -> None:
+        self.drop(self._random.randint(1, 2))
 
     def tidy(self) -> None:
         """Nothing may not be read any more. Say of everything that waits that it is complete, now and then."""
@@ -126,31 +128,17 @@ class Person:
                 self._upload(key, content)
             self._mark(name, delay)
 
-    def _do(self, deed: Deed) -> None:
-        if deed == "drop":
-            self.drop(self._random.randint(1, 2))
-        elif deed == "correct":
-            self._correct(self._random.choice(CLASSES))
-        elif deed == "back":
-            versions = VersionStore(self._store)
-            versions.rollback(self._random.choice(versions.numbers() or [1]))
-        elif deed == "mend":
-            self._mend()
-        elif deed == "try again":
-            if rejected := self._images(REJECTED):
-                move_back(self._store, self._random.choice(rejected))
-        elif deed in {"take away", "move"}:
-            self._think_again(INCOMING, move=deed == "move")
-        elif deed == "take out":
-            self._think_again(ARCHIVE, move=self._random.random() < 0.5)
-        elif deed == "evaluate":
-            self._evaluate()
-        elif deed == "write on":
-            self._write_on()
-        elif deed == "prune":
-            Retention(self._store, self._retention).run()
-        else:
-            self._ask(deed)
+    def _roll_back(self) -> None:
+        versions = VersionStore(self._store)
+        versions.rollback(self._random.choice(versions.numbers() or [1]))
+
+    def _try_again(self) -> None:
+        if rejected := self._images(REJECTED):
+            move_back(self._store, self._random.choice(rejected))
+
+    def _prune(self) -> None:
+        """As ``lucir prune`` does, whoever learns meanwhile."""
+        Retention(self._store, self._retention).run()
 
     def _file(self, name: str, broken: float) -> tuple[str, bytes]:
         self._image += 1
@@ -184,7 +172,8 @@ class Person:
         else:
             self._bucket.put(f"{INCOMING}{name}/{READY_MARKER}", b"")
 
-    def _correct(self, name: str) -> None:
+    def _correct(self) -> None:
+        name = self._random.choice(CLASSES)
         self._image += 1
         content = png(self._image)
         self._invariants.upload(correction_key(name, content, ".png"), content)
@@ -212,6 +201,12 @@ class Person:
                 self._broken.remove(self._half.pop(self._bucket.objects[key][0]))
                 self._invariants.write_on(key, png(self._image))
 
+    def _back_up(self) -> None:
+        """While everybody goes on."""
+        self.copied, there = None, self._invariants.present()
+        make_backup(self._store, SimulatedStore(self.copy, self._scheduler, self.process, Faults, lambda *_: None))
+        self.copied = there & self._invariants.present()
+
     def _evaluate(self) -> None:
         """Keep an image of one's own to measure with, perhaps one that was dropped; or take all of them back."""
         own, dropped = self._bucket.keys(EVALUATION), self._images(INCOMING)
@@ -224,18 +219,18 @@ class Person:
         content = self._bucket.objects[self._random.choice(dropped)][0] if known else png(self._image)
         self._bucket.put(f"{EVALUATION}{self._random.choice(CLASSES)}/{self._image}.png", content)
 
-    def _think_again(self, place: str, *, move: bool) -> None:
+    def _think_again(self, place: str) -> None:
         """Take back what lies there, or put it into a class's folder."""
         if there := self._images(place):
             key = self._random.choice(there)
-            if move:
+            if self._random.random() < 0.5:
                 target = f"{INCOMING}{self._random.choice(CLASSES)}/{key.rpartition('/')[2]}"
                 if target == key:
                     return
                 self._invariants.upload(target, self._bucket.objects[key][0])
             self._invariants.take_away(key)
 
-    def _ask(self, deed: Deed) -> None:
+    def _ask(self, deed: str) -> None:
         desk = EditDesk(self._store, UpdateRecords(self._store))
         name = self._random.choice(CLASSES)
         if deed == "rename":
