@@ -125,9 +125,8 @@ class History:
     def _go_on_with(self, copy: Bucket, wanted: set[str]) -> None:
         """What was backed up is a whole service, whatever went on meanwhile."""
         self.scheduler.end()
-        self._bucket, self.invariants = copy, Invariants(copy)
-        self.invariants.forgets = self._retention.archive_days is not None
-        self.invariants.take_over(wanted)
+        before, self._bucket, self.invariants = self.invariants, copy, Invariants(copy)
+        self.invariants.take_over(before, wanted)
         self._person = Person(self.scheduler, copy, self.invariants, self._after, self._retention)
         self._person.drop(2, broken=0.0)
         self.scheduler.spawn(Process("tidy person"), self._person.tidy)

@@ -68,8 +68,9 @@ class Invariants:
         """Contents that people uploaded, and that are to be somewhere."""
         return {one for one, count in self._count.items() if count and self.uploaded[one] > 0} - self.erasable
 
-    def take_over(self, wanted: set[str]) -> None:
+    def take_over(self, before: "Invariants", wanted: set[str]) -> None:
         """The bucket is a copy that was made while somebody went on; it must hold the wanted contents."""
+        self.erasable, self.forgets = before.erasable, before.forgets
         for key in self._bucket.keys(""):
             if key.startswith(PLACES):
                 self._look_at_image(key)
