@@ -6,7 +6,7 @@ learnt), and what the pointer names is complete. An update that was under way is
 """
 
 import tempfile
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Collection, Iterable, Iterator
 from dataclasses import dataclass, field
 from datetime import datetime
 from pathlib import Path
@@ -25,6 +25,8 @@ LEASE: Final = "updates/lease.json"
 LARGEST: Final = 1 << 40
 SMALL: Final = 1 << 20
 """Bytes up to which an object passes through memory."""
+MOST_ROUNDS: Final = 10
+"""Looks for what came or moved meanwhile: people may drop images faster than they are copied."""
 _LAST: Final = frozenset({POINTER, LEASE, RECORD})
 """Not copied as they are."""
 _ORIGINALS: Final = (INCOMING, EVALUATION, ARCHIVE, REJECTED)
@@ -147,7 +149,7 @@ def _copy_all(source: ObjectStore, target: ObjectStore, done: Copied, report: Re
             return info if _copy(source, target, info, Path(scratch)) else None
 
         there = {info.key: info for info in target.list("")}
-        for infos in _passes(source):
+        for infos in _passes(source, done.keys):
             wanted = [info for info in infos if not done.has(info, there.get(info.key))]
             for info in ordered_map(copy, wanted):
                 if info is not None:
@@ -166,10 +168,19 @@ def _copy_all(source: ObjectStore, target: ObjectStore, done: Copied, report: Re
         done.version = pointer.version
 
 
-def _passes(source: ObjectStore) -> Iterator[Iterator[ObjectInfo]]:
-    """The objects in the order in which they are copied, each part listed when its turn has come."""
+def _passes(source: ObjectStore, copied: Collection[str]) -> Iterator[Iterable[ObjectInfo]]:
+    """The objects in the order in which they are copied, each part listed when its turn has come.
+
+    An image may go the other way meanwhile, from ``rejected/`` back to ``incoming/`` and on to where was looked before:
+    originals are listed again until nothing else is found.
+    """
     for prefix in _ORIGINALS:
         yield source.list(prefix)
+    for _ in range(MOST_ROUNDS):
+        found = [info for prefix in _ORIGINALS for info in source.list(prefix) if info.key not in copied]
+        if not found:
+            break
+        yield found
     yield (info for info in source.list("") if not info.key.startswith(_ORIGINALS) and info.key not in _LAST)
 
 

@@ -7,12 +7,19 @@ from pathlib import Path
 
 import pytest
 
-from handlers.bucket.backup import LEASE, RECORD, make_backup, restore_backup
+from handlers.bucket.backup import LEASE, RECORD, make_backup, read_record, restore_backup
 from model_store.directory.directory_store import DirectoryStore
 from model_store.objects import ObjectStore, StoreError
 from model_store.versions import VersionStore
 
 OLD = Path(__file__).parents[2] / "data" / "store_a175682"
+
+
+def restorable(copy: ObjectStore) -> int | None:
+    record = read_record(copy)
+    assert record is not None
+    assert record.finished_at is not None
+    return record.version
 
 
 def content(store: ObjectStore) -> dict[str, bytes]:
@@ -84,6 +91,27 @@ def test_an_image_that_moves_meanwhile_is_not_lost(
     make_backup(store, copy)
     assert content(copy)["archive/000004/new/a.png"] == b"an image"
     assert "incoming/new/a.png" not in content(copy)
+
+
+def test_an_image_that_goes_the_other_way_meanwhile_is_not_lost(
+    store: DirectoryStore, copy: DirectoryStore, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """From ``rejected/``, before that is listed, to ``incoming/``, which was; and on to ``archive/``, which was too."""
+    places = iter(["rejected/000002/new/b.png", "incoming/new/b.png", "archive/000001/new/b.png"])
+    here = next(places)
+    store.write(here, b"tried again")
+
+    def move_on() -> None:
+        nonlocal here
+        if (target := next(places, None)) is not None:
+            store.move(here, target)
+            here = target
+
+    moving(store, monkeypatch, move_on, "archive/000001/one/000.png")
+    moving(store, monkeypatch, move_on, "incoming/new/b.png")
+    make_backup(store, copy)
+    assert content(copy)[here] == b"tried again"
+    assert restorable(copy) == 4
 
 
 def test_only_an_empty_place_or_the_own_copy_is_written_to(
