@@ -75,7 +75,7 @@ class Invariants:
             if key.startswith(PLACES):
                 self._look_at_image(key)
         self.uploaded = Counter(self._count)
-        if lost := sorted(wanted - self.present()):
+        if lost := sorted(wanted - self.present() - self.erasable):
             self._break(f"a backup lacks {lost}")
         if POINTER in self._bucket.objects:
             self._look_at_pointer()
