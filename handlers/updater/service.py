@@ -112,6 +112,8 @@ class Updater:
         self._refinement = DueRefinement(self._services, self._watcher.arriving, self.edits)
         self._runner: tuple[Update, Runner] | None = None
         self._started = False
+        self._epoch: int | None = None
+        """In which all of this was read from the store."""
         self._latest: str | None = None
         """The newest update, as it was found when this process last looked at all of them."""
         self._late_looked = -float("inf")
@@ -173,6 +175,9 @@ class Updater:
         if not self._leadership.wait_active(IDLE_SECONDS):
             self._child.end()
             return
+        if self._leadership.epoch != self._epoch:  # another may have been active, and this one have noticed nothing
+            self._epoch = self._leadership.epoch
+            self._forget()
         if not self._started or self._begun_late():
             self._restore()
         if self._runner is None:
@@ -218,6 +223,10 @@ class Updater:
     def _stand_by(self, error: LeaseLostError) -> None:
         """Leave the running update to the updater that has taken over."""
         logger.warning("standing by: %s", error)
+        self._forget()
+
+    def _forget(self) -> None:
+        """What was going on here: the store says how it goes on."""
         self._runner = None
         self._started = False
         self._second_look.forget()

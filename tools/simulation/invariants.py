@@ -205,7 +205,8 @@ class Invariants:
         return [] if alone and all(key.startswith("incoming/") for key in left) else left
 
     def _unended(self) -> list[str]:
-        ids = {key.split("/")[1] for key in self._bucket.keys("updates/0")}
+        # One whose documents have gone by their age may get a plan still, by an updater that slept for all that time.
+        ids = {key.split("/")[1] for key in self._bucket.keys("updates/0") if key.endswith("/intent.json")}
         return sorted(one for one in ids if f"updates/{one}/done.json" not in self._bucket.objects)
 
     def _look_at_image(self, key: str) -> None:

@@ -63,6 +63,12 @@ class Bench:
     def close(self) -> None:
         self.updater._leadership.stop()
 
+    def lead_again(self) -> None:
+        """After ``close``, when nobody else is active: as the thread that tends the lease would."""
+        lease = present(self.updater._leadership._lease)
+        lease.tend()
+        assert lease.active
+
     def change(self, **sections: dict[str, object]) -> None:
         """Begin anew with other settings, named as ``quick_settings.changed`` takes them."""
         self.settings = changed(self.settings, **sections)

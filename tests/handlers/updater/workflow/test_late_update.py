@@ -8,9 +8,14 @@ import pytest
 from handlers.bucket.edit_documents import Remove
 from handlers.bucket.update_documents import Done, FolderIntent
 from handlers.bucket.updates import UpdateRecords
+from handlers.updater.intake.originals import move_all
+from handlers.updater.leader.lease import Lease
 from model_store.documents import encode
+from model_store.objects import exists
+from tests.handlers.conftest import DigitFiles
+from tests.handlers.updater.intake.conftest import ingest
 from tests.support.documents import make_done
-from tests.support.learning.bench import Bench, digit_settings
+from tests.support.learning.bench import Bench, digit_settings, drop_digits
 from tests.support.quick_settings import changed
 from tests.support.waiting import wait_for
 
@@ -67,3 +72,32 @@ def test_the_last_update_is_shown_also_where_another_has_ended_it(bench: Bench) 
             return last is not None and last["id"] == update_id
 
         wait_for(shows)
+
+
+def test_who_is_active_again_looks_at_what_another_has_rejected(
+    bench: Bench, digit_files: DigitFiles, tmp_path: Path
+) -> None:
+    """Nothing was under way when it lost its lease, so nothing told it."""
+    bench.close()
+    other = Lease(bench.store, 1.0, "other", "other", lowest_term=lambda: 0)
+    other.tend()
+    assert other.active
+    for digit, name in enumerate(("zero", "one")):
+        drop_digits(bench.root, name, digit_files[digit][:4])
+    bench.store.write("incoming/zero/cut.png", digit_files[0][9][:60])
+    plan = ingest(bench.store, bench.settings, tmp_path / "other", limit=100)
+    assert [entry.key for entry in plan.of_role("rejected")] == ["incoming/zero/cut.png"]
+    move_all(bench.store, plan.entries)
+    late = UpdateRecords(bench.store)
+    late.write_plan(plan)
+    late.write_done(make_done(plan.id, "rejected", None, images={"rejected": 1}))
+    other.release()
+
+    bench.lead_again()
+    (bench.root / f"rejected/{plan.id}/zero/cut.png").write_bytes(digit_files[0][9])
+
+    def is_back() -> bool:
+        bench.look()
+        return exists(bench.store, "incoming/zero/cut.png")
+
+    wait_for(is_back)
