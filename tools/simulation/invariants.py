@@ -54,7 +54,7 @@ class Invariants:
     def upload(self, key: str, content: bytes) -> None:
         """A person puts an image there."""
         if key in self._bucket.objects:
-            self.uploaded[_hash(self._bucket.objects[key][0])] -= 1
+            self._give_up(_hash(self._bucket.objects[key][0]))
         self.uploaded[_hash(content)] += 1
         self._bucket.put(key, content)
 
@@ -81,14 +81,9 @@ class Invariants:
             self._look_at_pointer()
 
     def take_away(self, key: str) -> None:
-        """A person takes an image back; where a move had copied it already, that copy is what was uploaded.
-
-        Who takes that copy has it or not: the move may end with what it was copied from.
-        """
+        """A person takes an image back. Who takes what a move has copied has it or not: it may end all the same."""
         content = _hash(self._bucket.objects[key][0])
-        if self._count[content] <= self.uploaded[content]:
-            self.uploaded[content] -= 1
-        elif not key.startswith("incoming/"):
+        if not self._give_up(content) and not key.startswith("incoming/"):
             self.erasable.add(content)
         self._bucket.remove(key)
 
@@ -145,6 +140,12 @@ class Invariants:
     def confirmed(self, name: str) -> None:
         """A version works at a replica, whatever it took."""
         self._failing.pop(name, None)
+
+    def _give_up(self, content: str) -> bool:
+        """A person wants it no more; where a move had copied it already, that copy is what was uploaded."""
+        alone = self._count[content] <= self.uploaded[content]
+        self.uploaded[content] -= alone
+        return alone
 
     def _first(self, version: int, last: int, position: int) -> float:
         """The earliest place of a version in the order of the pointer's for who was answered that last."""
