@@ -67,9 +67,12 @@ class Copied:
         self.size += info.size
 
     def has(self, info: ObjectInfo, there: ObjectInfo | None) -> bool:
-        """Whether an earlier run copied the object: originals and files of versions are replaced by nobody."""
+        """Whether an earlier run copied the object: what was archived and files of versions are replaced by nobody.
+
+        Elsewhere people replace images, perhaps by others of the same size, and the clocks of two stores differ.
+        """
         in_version = info.key.startswith(PREFIX) and "/" in info.key.removeprefix(PREFIX)
-        lasting = info.key.startswith(_ORIGINALS) or in_version
+        lasting = info.key.startswith(ARCHIVE) or in_version
         if not lasting or there is None or there.size != info.size or there.modified < info.modified:
             return False
         self.keys.add(info.key)

@@ -11,6 +11,8 @@ from handlers.bucket.backup import LEASE, RECORD, make_backup, read_record, rest
 from model_store.directory.directory_store import DirectoryStore
 from model_store.objects import ObjectStore, StoreError
 from model_store.versions import VersionStore
+from tools.simulation.bucket import Bucket, Faults, SimulatedStore
+from tools.simulation.scheduler import Process, Scheduler
 
 OLD = Path(__file__).parents[2] / "data" / "store_a175682"
 
@@ -66,6 +68,18 @@ def test_a_second_run_copies_what_is_new_and_removes_what_is_gone(store: Directo
     assert second.objects < first.objects / 2
     assert "archive/000001/one/000.png" not in content(copy)
     assert content(copy)["incoming/new/b.png"] == b"another"
+
+
+@pytest.mark.parametrize("place", ["incoming/new", "evaluation/one", "rejected/000009/one"])
+def test_an_image_that_was_replaced_is_copied_again(copy: DirectoryStore, place: str) -> None:
+    """By one of the same size, where the clock of the store is behind that of its copy."""
+    scheduler = Scheduler("1")
+    store = SimulatedStore(Bucket(scheduler), scheduler, Process("one"), Faults, lambda *_: None)
+    store.write(f"{place}/b.png", b"before")
+    make_backup(store, copy)
+    store.write(f"{place}/b.png", b"after!")
+    make_backup(store, copy)
+    assert content(copy)[f"{place}/b.png"] == b"after!"
 
 
 def moving(store: DirectoryStore, monkeypatch: pytest.MonkeyPatch, do: Callable[[], None], at: str) -> None:
