@@ -38,6 +38,8 @@ WATCHED_SECONDS: Final = 24 * 3600.0
 LOOK_SECONDS: Final = 1.0
 REST: Final = 20.0
 """After a look, as a multiple of the time it took: a thousand watched files must not keep a core busy."""
+LONGEST_REST: Final = 60.0
+"""In seconds: a machine that slept in the middle of a look has not been busy."""
 MOST_FILES: Final = 1000
 """Watched at a time, the latest rejected ones; and listed in a folder: one that holds more waits for nobody."""
 MOST_UPDATES: Final = 20
@@ -124,7 +126,7 @@ class SecondLook:
                 for entry in entries:
                     self._watched.pop(entry.target, None)
         ended = self._clock()
-        self._due = max(self._due, ended + REST * (ended - moment))
+        self._due = max(self._due, ended + min(REST * (ended - moment), LONGEST_REST))
         return taken
 
     def _look_at(self, folder: str, entries: list[Entry], short: bool, known: Collection[str]) -> list[str]:

@@ -12,11 +12,11 @@ from handlers.bucket.update_documents import Plan
 from handlers.bucket.updates import UpdateRecords
 from handlers.settings import Settings
 from handlers.updater.intake.originals import move_all, write_reasons
-from handlers.updater.intake.second_look import WATCHED_SECONDS, SecondLook
+from handlers.updater.intake.second_look import LONGEST_REST, WATCHED_SECONDS, SecondLook
 from handlers.updater.leader.fenced_store import FencedStore
 from model_store.directory.directory_store import DirectoryStore
 from model_store.manifest import now
-from model_store.objects import ObjectStore
+from model_store.objects import ObjectInfo, ObjectStore
 from tests.handlers.conftest import DigitFiles
 from tests.handlers.updater.intake.conftest import ingest
 from tests.support.clock import Clock
@@ -148,6 +148,22 @@ def test_who_marks_the_class_in_the_same_moment_stops_nobody_from_looking_again(
     assert not persons
     room.look()
     assert room.look(SETTLE) == [CUT]
+
+
+def test_a_machine_that_slept_in_the_middle_of_a_look_looks_again_soon(
+    room: Room, writer: IO[bytes], whole: bytes, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    stat = room.store.stat
+
+    def sleeps(key: str) -> ObjectInfo:
+        monkeypatch.undo()
+        room.clock.now += 3600
+        return stat(key)
+
+    monkeypatch.setattr(room.store, "stat", sleeps)
+    writer.write(whole[60:])
+    assert room.look() == []
+    assert room.look(LONGEST_REST) == [CUT]
 
 
 def test_a_new_process_watches_what_earlier_ones_rejected(room: Room, writer: IO[bytes], whole: bytes) -> None:
