@@ -141,13 +141,19 @@ class Watcher:
             spent = time.monotonic() - started
             # Also after a failure: a store that sends a hint is there again.
             self._wake.wait(pause)
-            # A long copy sends many notifications: limit how often we list.
-            rest = 1.0 if failures else max(0.1, 2 * spent)
-            self._stop.wait(rest if self._wake.is_set() else 0)
+            self._stop.wait(rest_after(spent, failed=failures > 0) if self._wake.is_set() else 0)
 
     def _hint(self) -> None:
         self._metrics.store_hints.inc()
         self._wake.set()
+
+
+def rest_after(spent: float, *, failed: bool) -> float:
+    """Seconds until a hint makes us list again, after a listing that took so many: a long copy sends many of them.
+
+    A machine that slept in the middle of a listing does not rest for as long again.
+    """
+    return 1.0 if failed else min(max(0.1, 2 * spent), LONGEST_PAUSE)
 
 
 def _set(event: threading.Event, value: bool) -> None:

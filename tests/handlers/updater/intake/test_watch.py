@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from handlers.settings import UpdaterSettings
-from handlers.updater.intake.watch import Watcher
+from handlers.updater.intake.watch import LONGEST_PAUSE, Watcher, rest_after
 from handlers.updater.metrics import Metrics
 from handlers.updater.status import Status
 from model_store.directory.directory_store import DirectoryStore
@@ -42,3 +42,12 @@ def test_a_hundred_thousand_objects_take_no_memory(root: Path) -> None:
         tracemalloc.stop()
     assert sum(state.folder.images for state in watcher.look()) == OBJECTS
     assert peak < 1 * MIB
+
+
+@pytest.mark.parametrize(
+    ("spent", "failed", "rest"),
+    [(0.01, False, 0.1), (4.0, False, 8.0), (3600.0, False, LONGEST_PAUSE), (3600.0, True, 1.0)],
+)
+def test_a_hint_is_heard_soon_however_long_a_listing_took(spent: float, failed: bool, rest: float) -> None:
+    """A machine may have slept in the middle of it."""
+    assert rest_after(spent, failed=failed) == rest
