@@ -82,6 +82,8 @@ class Bucket:
         self.changed: Callable[[str], None] = lambda _: None
         self.ahead = 0.0
         """Seconds by which the clock that tells when an object came is ahead."""
+        self.away_until = 0.0
+        """When it answers again."""
         self.refused: set[str] = set()
         """Keys that nobody may read or move, for now."""
         self.folder = folder
@@ -282,6 +284,8 @@ class SimulatedStore:
         """
         draw, faults = self._scheduler.random, self._faults()
         self._scheduler.sleep(draw.random() * LATE)
+        if self._scheduler.now < max(self._bucket.away_until, self._process.away_until):
+            raise StoreUnavailableError("nobody answers")
         something, weights = faults.deciding if decides else faults.plain
         if draw.random() >= something:
             return effect()

@@ -43,9 +43,15 @@ class Link(File):
 class Written(io.BytesIO):
     """A file that is open to be written: it has its content when it is closed."""
 
-    def __init__(self, file: File) -> None:
+    def __init__(self, file: File, check: Callable[[], None]) -> None:
         super().__init__()
         self._file = file
+        self._check = check
+
+    def write(self, data: Any, /) -> int:
+        """Raises where the disk is full; what was in the file is gone then, as on a disk."""
+        self._check()
+        return super().write(data)
 
     def close(self) -> None:
         """As any file."""
@@ -95,6 +101,8 @@ class Disk:
 
     def __init__(self, clock: Callable[[], float]) -> None:
         self._clock = clock
+        self.full_until: dict[str, float] = {}
+        """By folder: until when nothing new fits below it."""
         self.linked: Callable[[str], None] = lambda _: None
         """Hears of every link that was made."""
         self._files: dict[str, File] = {}
@@ -105,6 +113,7 @@ class Disk:
     def clear(self) -> None:
         """A new disk."""
         self._files = {}
+        self.full_until = {}
         self._folders = {ROOT: {"temporary": None}, TEMPORARY: {}}
 
     def open(self, path: str, mode: str = "r", buffering: int = -1, *words: Any, **named: Any) -> io.IOBase:
@@ -122,7 +131,7 @@ class Disk:
                 self._enter(path)
                 file = self._files[path] = File(0.0)
             file.data, file.modified = b"", self._clock()
-            binary = Written(file)
+            binary = Written(file, lambda: self._check_space(path))
         return binary if mode.endswith("b") else io.TextIOWrapper(binary, *words, **named)
 
     def touch(self, path: str, mode: int = 0o666, exist_ok: bool = True) -> None:
@@ -155,6 +164,7 @@ class Disk:
         del mode, dir_fd
         if path in self._folders or path in self._files:
             raise _error(errno.EEXIST, path)
+        self._check_space(path)
         self._enter(path)
         self._folders[path] = {}
 
@@ -201,6 +211,7 @@ class Disk:
         del target_is_directory
         if path in self._folders or path in self._files:
             raise _error(errno.EEXIST, path)
+        self._check_space(path)
         self._enter(path)
         self._files[path] = Link(os.fspath(target), self._clock())
         self.linked(path)
@@ -234,6 +245,11 @@ class Disk:
             self._forget(path)
         elif not ignore_errors:
             raise _error(errno.ENOENT if path not in self._files else errno.ENOTDIR, path)
+
+    def _check_space(self, path: str) -> None:
+        for folder, until in self.full_until.items():
+            if path.startswith(folder) and self._clock() < until:
+                raise _error(errno.ENOSPC, path)
 
     def _file(self, path: str) -> File:
         file = self._files.get(path)

@@ -1,6 +1,7 @@
 """One history: who does what to whom, drawn from a seed, until a moment; then everybody is well and it must settle."""
 
 import logging
+from collections.abc import Callable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from functools import lru_cache
@@ -38,8 +39,10 @@ MOVES = 0.1
 """How often who crashes begins again on another machine, with an empty disk."""
 CHANGED = 0.3
 """How often who begins again has other settings."""
-WRONG_CLOCKS, LONGEST_AHEAD, LONGEST_SET = 0.3, 90.0, 6.0
-"""How often clocks are wrong, by how many seconds at most, and how many seconds lie between two settings at most."""
+WRONG_CLOCKS, CUTS, FULL_DISKS = 0.3, 0.2, 0.2
+"""How often clocks are set, the store cannot be reached by one or by all, and disks are full."""
+LONGEST_CALM, LONGEST_TROUBLE, LONGEST_AHEAD = 6.0, 8.0, 90.0
+"""Longest between two such events, and that one lasts, in seconds; and by how many a clock is ahead."""
 HOPELESS = 0.05
 """Share of drops that learning fails on, whoever tries, until everybody is well."""
 FORGETFUL, KEPT_SECONDS = 0.15, (3.0, 15.0)
@@ -89,6 +92,7 @@ class History:
         self.invariants = Invariants(self._bucket)
         self.invariants.forgets = self._retention.archive_days is not None
         self._person = Person(self.scheduler, self._bucket, self.invariants, self._faults, self._retention)
+        self._followers: list[Process] = []
         self._engines: dict[str, SimulatedEngine] = {}
         """By follower."""
 
@@ -102,14 +106,16 @@ class History:
         present["engines"] = self._engines
         for number in range(self._story.followers):
             process = Process(f"follower-{number}")
+            self._followers.append(process)
             self._engines[process.name] = self._engine(process)
             self._start_follower(process)
         if self._engines:
             self.scheduler.spawn(Process("client"), self._ask_now_and_then)
         person = self._person
         self.scheduler.spawn(person.process, lambda: person.live(self._story.deeds, self._story.seconds))
-        if self._random.random() < WRONG_CLOCKS:
-            self.scheduler.spawn(Process("clocks"), self._set_clocks)
+        chances = {self._set_clock: WRONG_CLOCKS, self._cut_off: CUTS, self._fill_disk: FULL_DISKS}
+        if troubles := [trouble for trouble, chance in chances.items() if self._random.random() < chance]:
+            self.scheduler.spawn(Process("trouble"), lambda: self._trouble(troubles))
         end = self.scheduler.now + self._story.seconds
         self.scheduler.run(end, lambda: self.invariants.broken is None and not (person.done and self._is_quiet()))
         self._well, end = True, self.scheduler.now
@@ -189,12 +195,27 @@ class History:
         if changed:
             self._settings[process.name] = self._drawn_settings()
 
-    def _set_clocks(self) -> None:
-        """Somebody sets the clocks of the store and of the processes, one after the other, and never right."""
-        clocks: list[Bucket | Process] = [self._bucket, self._person.process, *self._processes]
-        while not self._well:
-            self.scheduler.sleep(self._random.uniform(0, LONGEST_SET))
-            self._random.choice(clocks).ahead = self._random.uniform(-LONGEST_AHEAD, LONGEST_AHEAD)
+    def _trouble(self, troubles: Sequence[Callable[[], None]]) -> None:
+        """One after the other, until everybody is well."""
+        while True:
+            self.scheduler.sleep(self._random.uniform(0, LONGEST_CALM))
+            if self._well:
+                return
+            self._random.choice(troubles)()
+
+    def _set_clock(self) -> None:
+        """Never right."""
+        self._anybody().ahead = self._random.uniform(-LONGEST_AHEAD, LONGEST_AHEAD)
+
+    def _cut_off(self) -> None:
+        self._anybody().away_until = self.scheduler.now + self._random.uniform(0, LONGEST_TROUBLE)
+
+    def _fill_disk(self) -> None:
+        folder = str(self._data / self._random.choice([*self._engines, *(one.name for one in self._processes)]))
+        present["disk"].full_until[folder] = self.scheduler.now + self._random.uniform(0, LONGEST_TROUBLE)
+
+    def _anybody(self) -> Bucket | Process:
+        return self._random.choice([self._bucket, self._person.process, *self._processes, *self._followers])
 
     def _may_fail(self, update: Update) -> None:
         if update.id not in self._hopeless:
@@ -273,7 +294,7 @@ class History:
 
         reconciler = Reconciler(settings, versions, on_swap=swapped, clock=lambda: self.scheduler.now)
         while True:
-            with suppress(StoreError):
+            with suppress(StoreError, OSError):
                 reconciler.step()
             self.scheduler.sleep(self._random.uniform(0.3, 3.0))
 

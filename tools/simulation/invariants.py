@@ -175,7 +175,7 @@ class Invariants:
 
     def failed(self, error: Exception) -> None:
         """An updater could not go on: for what others, or a drop, may do to it, and for nothing else."""
-        if not isinstance(error, (StoreError, LearningError)):
+        if not isinstance(error, (StoreError, LearningError, OSError)):
             self._break(f"an updater met what it does not know: {error!r}")
 
     def is_settled(self) -> bool:

@@ -20,7 +20,7 @@ class Process:
     """What crashes and pauses together.
 
     ``drift``: seconds by which its clock that counts its sleep lags behind; ``ahead``: by which its clock on the wall,
-    which somebody sets, is ahead of everybody's.
+    which somebody sets, is ahead of everybody's; ``away_until``: when it reaches the store again.
     """
 
     name: str
@@ -28,6 +28,7 @@ class Process:
     paused_until: float = 0.0
     drift: float = 0.0
     ahead: float = 0.0
+    away_until: float = 0.0
     incarnation: int = 0
 
 
