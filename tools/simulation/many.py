@@ -15,6 +15,8 @@ from tools.simulation.history import Story, live
 from tools.simulation.replaced import install
 
 PROGRESS_SECONDS = 60.0
+SHRUNK = 10
+"""Stories, of those in which something was violated, of which the smallest that show it are looked for."""
 CHUNK, CHUNKS = 10, 50
 """Histories at a time, and how many times a process does so: what it remembers of them, and circles, go with it."""
 
@@ -75,7 +77,8 @@ class Many:
         self._stories = takewhile(lambda _: time.monotonic() < until, stories)  # no more are asked for than are begun
         self._count, self._until = count, until
         self._started = self._told = time.monotonic()
-        self._done = self._failed = 0
+        self._done = 0
+        self._violated: list[Story] = []
         self._last: int | None = None
         """The seed up to which all were lived through."""
         self._skipped = False
@@ -87,22 +90,27 @@ class Many:
                 self._note(lived)
             pool.close()
             pool.join()
+        for story in self._violated[
+            :SHRUNK
+        ]:  # not before: a process that begins meanwhile would have locks of this one
+            if (least := shrunk(story)) != story:
+                tell(f"seed {story.seed} in short: {command(least)}")
         used = resource.getrusage(resource.RUSAGE_CHILDREN)
         each = 1000 * (used.ru_utime + used.ru_stime) / max(self._done, 1)
         took = time.monotonic() - self._started
         tell(
             f"{self._done} histories in {took:.0f} s, {each:.1f} ms of processor time each, "
-            f"{self._failed} with a violation"
+            f"{len(self._violated)} with a violation"
         )
         if self._done < self._count:
             tell(f"the time was up; {self._where()}")
-        return self._failed > 0
+        return bool(self._violated)
 
     def _note(self, lived: Lived) -> None:
         """Those that are done after one that was skipped are not counted: they are done again."""
         if lived.violated is not None:
-            self._failed += 1
-            tell(f"seed {lived.story.seed}: {lived.violated}\n  {command(shrunk(lived.story))}")
+            self._violated.append(lived.story)
+            tell(f"seed {lived.story.seed}: {lived.violated}\n  {command(lived.story)}")
         self._skipped = self._skipped or lived.skipped
         if not self._skipped:
             self._done, self._last = self._done + 1, lived.story.seed
@@ -110,8 +118,8 @@ class Many:
             self._told = time.monotonic()
             rate = self._done / (self._told - self._started)
             tell(
-                f"{self._done} of {self._count} histories, {rate:.1f} a second, {self._failed} with a violation; "
-                f"{(self._count - self._done) / rate / 3600:.1f} h left; {self._where()}"
+                f"{self._done} of {self._count} histories, {rate:.1f} a second, "
+                f"{len(self._violated)} with a violation; {(self._count - self._done) / rate / 3600:.1f} h left; {self._where()}"
             )
 
     def _where(self) -> str:
