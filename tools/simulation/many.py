@@ -119,7 +119,8 @@ class Many:
             rate = self._done / (self._told - self._started)
             tell(
                 f"{self._done} of {self._count} histories, {rate:.1f} a second, "
-                f"{len(self._violated)} with a violation; {(self._count - self._done) / rate / 3600:.1f} h left; {self._where()}"
+                f"{len(self._violated)} with a violation; {(self._count - self._done) / rate / 3600:.1f} h left; "
+                f"{self._where()}"
             )
 
     def _where(self) -> str:

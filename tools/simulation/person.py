@@ -224,7 +224,9 @@ class Person:
         if there := self._images(place):
             key = self._random.choice(there)
             if self._random.random() < 0.5:
-                target = f"{INCOMING}{self._random.choice(CLASSES)}/{key.rpartition('/')[2]}"
+                self._image += 1
+                name = key.rpartition("/")[2] if self._may_reuse else f"{self._image}.png"
+                target = f"{INCOMING}{self._random.choice(CLASSES)}/{name}"
                 if target == key:
                     return
                 self._invariants.upload(target, self._bucket.objects[key][0])
