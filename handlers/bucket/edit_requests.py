@@ -15,9 +15,16 @@ from handlers.bucket.edit_documents import ANSWER, EditAnswer, EditRequest, Oper
 from handlers.bucket.edit_rules import checked
 from handlers.bucket.update_documents import Done, Intent
 from handlers.bucket.updates import DONE, UpdateRecords
-from model_store.documents import encode, parse
+from model_store.documents import CorruptVersionError, encode, parse
 from model_store.manifest import Document, StoredDocument, now
-from model_store.objects import ObjectNotFoundError, ObjectStore, StoreError, exists, tag_of
+from model_store.objects import (
+    ObjectNotFoundError,
+    ObjectStore,
+    StoreError,
+    StoreUnavailableError,
+    exists,
+    tag_of,
+)
 from model_store.versions import VersionStore
 
 logger = logging.getLogger(__name__)
@@ -76,38 +83,66 @@ class EditDesk:
         return EditRequest(id=request_id, created_at=now(), operation=operation)
 
     def pending(self) -> list[EditRequest]:
-        """Requests that wait, oldest first; an object that is none is named in the log and left alone."""
-        found = []
-        for info in self._objects.list(REQUESTS):
-            name = info.key.removeprefix(REQUESTS).removesuffix(".json")
-            if info.key == BELL or not _ID.fullmatch(name):
-                continue
-            try:
-                data = self._objects.read(info.key, limit=REQUEST_LIMIT)
-                request = parse(EditRequest, data, f"{self._objects.url}/{info.key}", "remove it and ask again")
-            except ObjectNotFoundError:
-                continue
-            except StoreError as error:
-                logger.warning("a request is left alone: %s", error)
-                continue
-            if request.id == name:
-                found.append(request)
-        return sorted(found, key=lambda request: request.created_at)
+        """Requests that wait, oldest first; an object that is none is named in the log and left alone.
+
+        Raises ``StoreUnavailableError``.
+        """
+        return self._read(self._listed())
 
     def next(self) -> EditRequest | None:
-        """The oldest waiting request, if it is time to look and there is one."""
+        """The oldest waiting request, if it is time to look and there is one. Raises ``StoreError``."""
         present = time.monotonic()
         if not self._woken.is_set() and present - self._looked < self._poll_seconds:
             return None
         woken = self._woken.is_set()
         self._woken.clear()
         self._looked = present
-        heard = tag_of(self._objects, BELL)
-        if not woken and heard == self._heard:
-            return None
-        waiting = self.pending()
-        self._heard = heard
+        try:
+            heard = tag_of(self._objects, BELL)
+            if not woken and heard == self._heard:
+                return None
+            listed = self._listed()
+            unlisted = self._unlisted(listed) if heard is not None else []
+            waiting = self._read([*listed, *unlisted])
+        except StoreError:
+            self._woken.set()  # nobody has looked
+            raise
+        if not unlisted:
+            self._heard = heard
         return waiting[0] if waiting else None
+
+    def _listed(self) -> list[str]:
+        names = [info.key.removeprefix(REQUESTS).removesuffix(".json") for info in self._objects.list(REQUESTS)]
+        return [name for name in names if _ID.fullmatch(name)]
+
+    def _unlisted(self, listed: list[str]) -> list[str]:
+        """The request that rang last where a listing, which may be older, does not show it yet."""
+        try:
+            bell = parse(
+                Bell, self._objects.read(BELL, limit=REQUEST_LIMIT), f"{self._objects.url}/{BELL}", "remove it"
+            )
+        except (ObjectNotFoundError, CorruptVersionError):
+            return []
+        there = bell.id not in listed and _ID.fullmatch(bell.id) and exists(self._objects, _key(bell.id))
+        return [bell.id] if there else []
+
+    def _read(self, names: list[str]) -> list[EditRequest]:
+        found = []
+        for name in names:
+            key = _key(name)
+            try:
+                data = self._objects.read(key, limit=REQUEST_LIMIT)
+                request = parse(EditRequest, data, f"{self._objects.url}/{key}", "remove it and ask again")
+            except ObjectNotFoundError:
+                continue
+            except StoreUnavailableError:
+                raise  # it may be read in a moment
+            except StoreError as error:
+                logger.warning("a request is left alone: %s", error)
+                continue
+            if request.id == name:
+                found.append(request)
+        return sorted(found, key=lambda request: request.created_at)
 
     def rings(self) -> bool:
         """Whether something was requested since ``next`` looked; False also where the store does not answer."""

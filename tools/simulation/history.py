@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
 
+from handlers.bucket.edit_requests import BELL
 from handlers.settings import RetentionSettings, Settings
 from handlers.torchserve.reconcile import Reconciler, SwapResult
 from handlers.updater.context.update import Update
@@ -49,6 +50,8 @@ FORGETFUL, KEPT_SECONDS = 0.15, (3.0, 15.0)
 """How often originals and documents are kept for some seconds only, and for how many."""
 MOST_IMAGES, LEAST_IMAGES, KEPT_VERSIONS = (200_000, 4), (1, 1, 3), (2, 2, 3)
 """Of an update, of a class, and of the past."""
+ASKED_SECONDS = 60.0
+"""How long a request may wait when everybody is well and nothing is dropped, of the histories' own time."""
 SETTLE_SECONDS = 180.0
 """How long the end may take, of the histories' own time."""
 
@@ -118,7 +121,11 @@ class History:
             self.scheduler.spawn(Process("trouble"), lambda: self._trouble(troubles))
         end = self.scheduler.now + self._story.seconds
         self.scheduler.run(end, lambda: self.invariants.broken is None and not (person.done and self._is_quiet()))
-        self._well, end = True, self.scheduler.now
+        self._well = True
+        self.scheduler.run(self.scheduler.now + ASKED_SECONDS, lambda: self.invariants.broken is None and self._asked())
+        if self.invariants.broken is None and (asked := self._asked()):
+            return f"nobody does what was asked for: {asked}"
+        end = self.scheduler.now
         person.drop(2, broken=0.0)  # a first class waits for a second one
         self.scheduler.spawn(Process("tidy person"), person.tidy)
         self.scheduler.run(end + SETTLE_SECONDS, lambda: self.invariants.broken is None and not self._is_quiet())
@@ -127,6 +134,9 @@ class History:
         if self.invariants.broken is None and self._person.copied is not None:
             self._go_on_with(self._person.copy, self._person.copied)
         return self.invariants.broken
+
+    def _asked(self) -> list[str]:
+        return [key for key in self._bucket.keys("requests/") if key != BELL]
 
     def _go_on_with(self, copy: Bucket, wanted: set[str]) -> None:
         """What was backed up is a whole service, whatever went on meanwhile."""

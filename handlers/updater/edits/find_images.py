@@ -17,8 +17,15 @@ from handlers.updater.context.update import Update
 from handlers.updater.intake.reader import Reader
 from lucir_core.memory.image_blobs import ImageBlobs, image_digest
 from model_store.layout import EXEMPLARS, HOLDOUT
-from model_store.objects import ObjectNotFoundError, ObjectStore, ObjectTooLargeError, StoreError, exists
-from model_store.versions import VersionStore
+from model_store.objects import (
+    ObjectNotFoundError,
+    ObjectStore,
+    ObjectTooLargeError,
+    StoreError,
+    StoreUnavailableError,
+    exists,
+)
+from model_store.versions import VersionNotFoundError, VersionStore
 
 logger = logging.getLogger(__name__)
 
@@ -106,10 +113,11 @@ def versions_holding(
     digests: Collection[bytes],
     numbers: Iterable[int],
     tick: Tick,
-) -> Iterator[int]:
-    """Those of the versions that hold one of the images as an exemplar or a held-out one.
+) -> Iterator[tuple[int, str]]:
+    """Those of the versions that hold one of the images as an exemplar or a held-out one, or cannot be searched: why.
 
     ``wanted``: shortened hashes; ``digests``: of the decoded images, or empty where any learnt image counts.
+    Raises ``StoreUnavailableError``.
     """
     for number in numbers:
         tick()
@@ -126,9 +134,14 @@ def versions_holding(
                 kept = [name for name in (EXEMPLARS, HOLDOUT) if name in names]
                 versions.fetch(number, folder, kept)
                 if not digests or any(_holds(ImageBlobs.load(folder / name), digests, tick) for name in kept):
-                    yield number
+                    yield number, ""
+            except StoreUnavailableError:
+                raise
+            except VersionNotFoundError:
+                continue  # removed meanwhile, with all that it held
             except StoreError as error:
                 logger.warning("version %d cannot be searched: %s", number, error)
+                yield number, str(error)
 
 
 def _holds(blobs: ImageBlobs, digests: Collection[bytes], tick: Tick) -> bool:

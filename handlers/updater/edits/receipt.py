@@ -43,7 +43,8 @@ def account(update: Update) -> None:
     gone, left = erase(services.objects, edit.files, services.tick) if done and edit.erases else ([], [])
     parent = update.parent if done else None
     removed = _removed(update, parent)
-    versions = tuple(_still_holding(update, edit, parent)) if parent is not None else ()
+    found = tuple(_still_holding(update, edit, parent)) if parent is not None else ()
+    unsearched = tuple(f"version {number} cannot be searched for them: {why}" for number, why in found if why)
     answer = EditAnswer(
         request=update.request.id,
         operation=edit.operation,
@@ -53,8 +54,8 @@ def account(update: Update) -> None:
         files=() if edit.erases else tuple(file.key for file in edit.files),
         deleted=tuple(gone),
         left=tuple(left),
-        versions=versions,
-        notes=tuple(_notes(services.objects, edit, parent)) if done else (),
+        versions=tuple(number for number, why in found if not why),
+        notes=(*_notes(services.objects, edit, parent), *unsearched) if done else (),
     )
     services.records.write_once(update.id, ANSWER, answer)
 
@@ -91,7 +92,7 @@ def _left_of_them(parent: ParentVersion, edit: EditPlan) -> str:
     return REFINED if (gone & memory.seen).any() else NOTHING_LEFT
 
 
-def _still_holding(update: Update, edit: EditPlan, parent: ParentVersion) -> Iterator[int]:
+def _still_holding(update: Update, edit: EditPlan, parent: ParentVersion) -> Iterator[tuple[int, str]]:
     versions, operation = update.services.versions, edit.operation
     earlier = [number for number in versions.numbers() if not update.makes_version or number != update.version]
     digests = {bytes.fromhex(digest) for digest in edit.digests}

@@ -1,5 +1,8 @@
 """Rename, merge, remove, delete on a version that was really learnt; killed between any two steps."""
 
+from collections.abc import Iterable
+from pathlib import Path
+
 import numpy as np
 import pytest
 
@@ -14,7 +17,9 @@ from handlers.updater.intake.reader import Reader
 from handlers.updater.release import evaluation_set
 from lucir_core.memory.image_blobs import ImageBlobs
 from model_store.directory.directory_store import DirectoryStore
-from model_store.manifest import Gate
+from model_store.manifest import Gate, Manifest
+from model_store.objects import StoreUnavailableError
+from model_store.versions import VersionStore
 from tests.handlers.conftest import DigitFiles
 from tests.support.learning.bench import Bench, drop_digits, sha
 from tests.support.present import present
@@ -89,6 +94,29 @@ def test_a_removed_class_is_gone_and_its_files_are_named(bench: Bench, digit_fil
     # The duplicate that had been rejected is the same image: it goes too, with its reason.
     assert sorted(answer.deleted) == sorted([*ours, "rejected/000001/zero/again.png"])
     assert list(bench.store.list("rejected/")) == []
+
+
+def test_a_receipt_says_which_versions_could_not_be_searched(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A damaged one stays so; where the store does not answer, it is asked again."""
+    bench.ask(Rename(name="zero", to="null"), "000002")
+    (bench.root / "versions/1/exemplars.safetensors").write_bytes(b"damaged")
+    fetch, lost = VersionStore.fetch, ["the answer was lost"]
+
+    def fetches(self: VersionStore, number: int, folder: Path, names: Iterable[str]) -> Manifest:
+        names = list(names)
+        if "exemplars.safetensors" in names and number == 2 and folder.name.startswith("lucir-") and lost:
+            raise StoreUnavailableError(lost.pop())
+        return fetch(self, number, folder, names)
+
+    monkeypatch.setattr(VersionStore, "fetch", fetches)
+    request = bench.updater.edits.submit(Remove(name="two"))
+    with pytest.raises(StoreUnavailableError):
+        bench.run("000003")
+    bench.run("000003")
+    answer = present(bench.updater.edits.state(request.id).answer)
+    assert not lost
+    assert answer.versions == (2,)
+    assert [note.partition(" for them: ")[0] for note in answer.notes][-1] == "version 1 cannot be searched"
 
 
 @pytest.mark.parametrize("known", [True, False])
