@@ -50,8 +50,8 @@ FORGETFUL, KEPT_SECONDS = 0.15, (3.0, 15.0)
 """How often originals and documents are kept for some seconds only, and for how many."""
 MOST_IMAGES, LEAST_IMAGES, KEPT_VERSIONS = (200_000, 4), (1, 1, 3), (2, 2, 3)
 """Of an update, of a class, and of the past."""
-ASKED_SECONDS = 60.0
-"""How long a request may wait when everybody is well and nothing is dropped, of the histories' own time."""
+ALONE, ALONE_SECONDS = 0.3, 60.0
+"""How often what was begun is to end before anything else is dropped, and how long that may take."""
 SETTLE_SECONDS = 180.0
 """How long the end may take, of the histories' own time."""
 
@@ -122,9 +122,8 @@ class History:
         end = self.scheduler.now + self._story.seconds
         self.scheduler.run(end, lambda: self.invariants.broken is None and not (person.done and self._is_quiet()))
         self._well = True
-        self.scheduler.run(self.scheduler.now + ASKED_SECONDS, lambda: self.invariants.broken is None and self._asked())
-        if self.invariants.broken is None and (asked := self._asked()):
-            return f"nobody does what was asked for: {asked}"
+        if self._random.random() < ALONE and (undone := self._end_alone()):
+            return f"nobody goes on where nothing is dropped: {undone}"
         end = self.scheduler.now
         person.drop(2, broken=0.0)  # a first class waits for a second one
         self.scheduler.spawn(Process("tidy person"), person.tidy)
@@ -135,8 +134,16 @@ class History:
             self._go_on_with(self._person.copy, self._person.copied)
         return self.invariants.broken
 
-    def _asked(self) -> list[str]:
-        return [key for key in self._bucket.keys("requests/") if key != BELL]
+    def _end_alone(self) -> list[str]:
+        """Give what was begun time to end, whether anything is dropped or not; what has not."""
+        end = self.scheduler.now + ALONE_SECONDS
+        self.scheduler.run(end, lambda: self.invariants.broken is None and bool(self._undone()))
+        return self._undone() if self.invariants.broken is None else []
+
+    def _undone(self) -> list[str]:
+        """What needs no drop to come to its end: requests, updates, and followers of a version."""
+        behind = [name for name, engine in self._engines.items() if engine.everybody() != self.invariants.wanted]
+        return [*(key for key in self._bucket.keys("requests/") if key != BELL), *self.invariants.unended(), *behind]
 
     def _go_on_with(self, copy: Bucket, wanted: set[str]) -> None:
         """What was backed up is a whole service, whatever went on meanwhile."""

@@ -180,7 +180,7 @@ class Invariants:
 
     def is_settled(self) -> bool:
         """Whether nothing waits, and every update has ended. Removals that were cut short wait for the next update."""
-        return not self._left() and not self._unended()
+        return not self._left() and not self.unended()
 
     def at_the_end(self, answers: Mapping[str, Collection[int]]) -> None:
         """Everything has settled. ``answers``: the versions that each replica's workers answer with."""
@@ -193,7 +193,7 @@ class Invariants:
                 self._break(f"content {content} was uploaded {count} times and is in {places} places")
         if left := self._left():
             self._break(f"never settled: {left[:5]}")
-        if unended := self._unended():
+        if unended := self.unended():
             self._break(f"updates without an end: {unended}")
 
     def _left(self) -> list[str]:
@@ -205,7 +205,8 @@ class Invariants:
         alone = not self.pointed and len({key.split("/")[1] for key in left}) == 1
         return [] if alone and all(key.startswith("incoming/") for key in left) else left
 
-    def _unended(self) -> list[str]:
+    def unended(self) -> list[str]:
+        """Updates that somebody has begun and nobody has ended."""
         # One whose documents have gone by their age may get a plan still, by an updater that slept for all that time.
         ids = {key.split("/")[1] for key in self._bucket.keys("updates/0") if key.endswith("/intent.json")}
         return sorted(one for one in ids if f"updates/{one}/done.json" not in self._bucket.objects)
