@@ -4,20 +4,20 @@ import logging
 from collections.abc import Callable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
-from functools import lru_cache
 from pathlib import Path
 
 from handlers.bucket.edit_requests import BELL
-from handlers.settings import RetentionSettings, Settings
+from handlers.settings import Settings
 from handlers.torchserve.reconcile import Reconciler, SwapResult
 from handlers.updater.context.update import Update
 from handlers.updater.errors import LearningError, LeaseLostError
 from handlers.updater.service import Updater
-from lucir_core.config.phase_config import PhaseConfig, load_preset
+from model_store.local_files import is_full
 from model_store.objects import StoreError
 from model_store.versions import VersionStore
 from tools.simulation.bucket import Bucket, Faults, SimulatedStore
 from tools.simulation.disk import ROOT
+from tools.simulation.drawn import FROZEN, config_of, drawn_faults, drawn_retention, drawn_settings
 from tools.simulation.engine import SimulatedEngine
 from tools.simulation.invariants import Invariants
 from tools.simulation.learning import PURE_STEPS, unsteady
@@ -27,13 +27,6 @@ from tools.simulation.scheduler import Process, Scheduler
 
 logger = logging.getLogger(__name__)
 
-FROZEN = 1 / 3
-"""How often a service has a frozen backbone, which is refined when nothing waits; else provisional versions, maybe."""
-WORKERS = (1, 2, 2, 5)
-"""Of an engine, by how likely each number is: with many, some are there while others begin."""
-ENGINES = ("torchserve", "torchserve", "uvicorn")
-"""In the second kind versions do not take over inside workers: each has its own, and becomes the default."""
-LEASE_SECONDS = 3.0
 TOGETHER = 0.3
 """How often a follower that crashes takes its engine with it."""
 MOVES = 0.1
@@ -46,10 +39,6 @@ LONGEST_CALM, LONGEST_TROUBLE, LONGEST_AHEAD = 6.0, 8.0, 90.0
 """Longest between two such events, and that one lasts, in seconds; and by how many a clock is ahead."""
 HOPELESS = 0.05
 """Share of drops that learning fails on, whoever tries, until everybody is well."""
-FORGETFUL, KEPT_SECONDS = 0.15, (3.0, 15.0)
-"""How often originals and documents are kept for some seconds only, and for how many."""
-MOST_IMAGES, LEAST_IMAGES, KEPT_VERSIONS = (200_000, 4), (1, 1, 3), (2, 2, 3)
-"""Of an update, of a class, and of the past."""
 ALONE, ALONE_SECONDS = 0.3, 60.0
 """How often what was begun is to end before anything else is dropped, and how long that may take."""
 SETTLE_SECONDS = 180.0
@@ -75,17 +64,17 @@ class History:
         self._data = data
         self.scheduler = Scheduler(f"{story.seed}-{story.deeds}-{story.updaters}-{story.followers}")
         self._random = self.scheduler.random
-        self._faults = self._drawn_faults()
+        self._faults = drawn_faults(self._random)
         self._after = Faults(
             conditional=self._faults.conditional,
             atomic_moves=self._faults.atomic_moves,
             conditional_deletions=self._faults.conditional_deletions,
         )
         self._frozen = self._random.random() < FROZEN
-        self._retention = self._drawn_retention()
+        self._retention = drawn_retention(self._random)
         self._settings: dict[str, Settings] = {}
         """By process: those that it began with."""
-        self._first = self._drawn_settings()
+        self._first = drawn_settings(self._random, self._retention, frozen=self._frozen)
         self._steps = unsteady(PURE_STEPS, self._may_fail)
         self._hopeless: dict[str, bool] = {}
         """By update: whether nothing can be learnt from it, until everybody is well."""
@@ -160,41 +149,6 @@ class History:
         if self.invariants.broken is None:
             self.invariants.at_the_end({})
 
-    def _drawn_faults(self) -> Faults:
-        draw = self._random
-        conditional = draw.random() >= 0.1
-        return Faults(
-            lost=draw.choice([0, 0.01, 0.05]),
-            doubled=draw.choice([0, 0.05]),
-            crash=draw.choice([0, 0.002, 0.01]),
-            pause=draw.choice([0, 0.003, 0.01]),
-            conditional=conditional,
-            conditional_deletions=conditional and draw.random() < 0.5,
-            stale_listings=draw.random() < 0.2,
-            atomic_moves=draw.random() < 0.5,
-            frozen_clock=draw.random() < 0.5,
-        )
-
-    def _drawn_retention(self) -> RetentionSettings:
-        kept = quick(frozen=self._frozen).retention
-        if self._random.random() >= FORGETFUL:
-            return kept
-        days = self._random.uniform(*KEPT_SECONDS) / 86_400
-        return kept.model_copy(update=dict.fromkeys(("archive_days", "rejected_days", "record_days"), days))
-
-    def _drawn_settings(self) -> Settings:
-        """What may be another each time that a process begins."""
-        draw, made = self._random, quick(frozen=self._frozen)
-        changed = {
-            "updater": {"max_images_per_update": draw.choice(MOST_IMAGES), "min_images": draw.choice(LEAST_IMAGES)},
-            "learning": {"imprint_first": not self._frozen and draw.random() < 0.5}
-            | ({"refine": draw.choice(("on", "on", "off"))} if self._frozen else {}),
-            "serving": {"workers": draw.choice(WORKERS), "engine": draw.choice(ENGINES)},
-        }
-        parts = {name: getattr(made, name).model_copy(update=values) for name, values in changed.items()}
-        retention = self._retention.model_copy(update={"keep_versions": draw.choice(KEPT_VERSIONS)})
-        return made.model_copy(update={**parts, "retention": retention})
-
     def _settings_of(self, process: Process) -> Settings:
         return self._settings.get(process.name, self._first).model_copy(update={"data": self._data / process.name})
 
@@ -210,7 +164,7 @@ class History:
             folder = str(self._data / process.name)
             self.scheduler.spawn(process, lambda: present["disk"].rmtree(folder, ignore_errors=True))
         if changed:
-            self._settings[process.name] = self._drawn_settings()
+            self._settings[process.name] = drawn_settings(self._random, self._retention, frozen=self._frozen)
 
     def _trouble(self, troubles: Sequence[Callable[[], None]]) -> None:
         """One after the other, until everybody is well."""
@@ -311,8 +265,12 @@ class History:
 
         reconciler = Reconciler(settings, versions, on_swap=swapped, clock=lambda: self.scheduler.now)
         while True:
-            with suppress(StoreError, OSError):
-                reconciler.step()
+            try:
+                with suppress(StoreError):
+                    reconciler.step()
+            except OSError as error:
+                if not is_full(error):
+                    raise
             self.scheduler.sleep(self._random.uniform(0.3, 3.0))
 
     def _engine(self, process: Process) -> SimulatedEngine:
@@ -341,41 +299,6 @@ class History:
             return False
         wanted = self.invariants.wanted
         return self.invariants.is_settled() and all(one.everybody() == wanted for one in self._engines.values())
-
-
-@lru_cache
-def config_of(frozen: bool) -> PhaseConfig:
-    """Of which the resize counts, and whether the backbone is frozen."""
-    learning = quick(frozen=frozen).learning
-    return load_preset(learning.preset, learning.overrides)
-
-
-@lru_cache
-def quick(*, frozen: bool) -> Settings:
-    """Everything quick; with a backbone that is frozen, and refined when nothing waits, or is trained in each phase."""
-    return Settings.model_validate(
-        {
-            "data": Path(ROOT),
-            "images": {"min_side": 1},
-            "updater": {
-                "settle_seconds": 0.5,
-                "min_images": 1,
-                "poll_seconds": 0.5,
-                "pointer_seconds": 0.5,
-                "lease_seconds": LEASE_SECONDS,
-                "hints": False,
-            },
-            "learning": {
-                "preset": "photo" if frozen else "digits",
-                "overrides": {"network": "resnet8", "weights": None, "size": 32, "resize": 32} if frozen else {},
-                "refine": "on" if frozen else "off",
-                "device": "cpu",
-            },
-            "retention": {"keep_versions": 2, "keep_days": 0},
-            "serving": {"copies": "off"},
-            "gate": {"max_old_accuracy_loss": 1.0, "min_new_accuracy": 0.0},
-        }
-    )
 
 
 def live(story: Story) -> str | None:

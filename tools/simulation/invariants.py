@@ -10,6 +10,7 @@ from typing import Any
 
 from handlers.bucket.layout import READY_MARKER, REASON_SUFFIX
 from handlers.updater.errors import LearningError
+from model_store.local_files import is_full
 from model_store.manifest import Manifest, Pointer
 from model_store.objects import StoreError
 from tools.simulation.bucket import Bucket
@@ -175,7 +176,7 @@ class Invariants:
 
     def failed(self, error: Exception) -> None:
         """An updater could not go on: for what others, or a drop, may do to it, and for nothing else."""
-        if not isinstance(error, (StoreError, LearningError, OSError)):
+        if not isinstance(error, (StoreError, LearningError)) and not is_full(error):
             self._break(f"an updater met what it does not know: {error!r}")
 
     def is_settled(self) -> bool:
