@@ -15,7 +15,17 @@ if TYPE_CHECKING:
 
 CHUNK = 1024 * 1024
 
-_TRANSIENT = {errno.EIO, errno.ESTALE, errno.ETIMEDOUT, errno.ENOTCONN, errno.EHOSTDOWN, errno.EMFILE, errno.ENFILE}
+_FULL = {errno.ENOSPC, errno.EDQUOT}
+_TRANSIENT = {
+    *_FULL,  # what is small may fit still: of a drop that does not fit, nothing is wrong
+    errno.EIO,
+    errno.ESTALE,
+    errno.ETIMEDOUT,
+    errno.ENOTCONN,
+    errno.EHOSTDOWN,
+    errno.EMFILE,
+    errno.ENFILE,
+}
 _REMEDIES = {
     errno.ENOSPC: "free space on its filesystem",
     errno.EDQUOT: "free space or raise the quota of its owner",
@@ -36,7 +46,7 @@ _REMEDIES = {
 
 def is_full(error: BaseException | None) -> TypeGuard[OSError]:
     """Whether there is no room: on the disk, or in a quota."""
-    return isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT)
+    return isinstance(error, OSError) and error.errno in _FULL
 
 
 def explain(error: OSError, what: str) -> StoreError:

@@ -35,6 +35,7 @@ from handlers.torchserve.outcome import Phase, ServingState, SwapResult
 from handlers.torchserve.pointer import KnownPointer
 from handlers.torchserve.retire import GRACE_SECONDS, Retirement, remove_folders
 from model_store.layout import HEAD, MODEL, QUANTISED
+from model_store.local_files import is_full
 from model_store.mirror import mirror
 from model_store.objects import StoreError, StoreUnavailableError
 from model_store.versions import VersionStore
@@ -163,10 +164,10 @@ class Reconciler:
             return "failed", self._attempts.message(wanted)
         try:
             answering = self._bring_up(target, registered)
-        except StoreUnavailableError as error:
-            self._attempts.postpone(target)
-            return "failed", str(error)
         except (_VersionError, StoreError, OSError) as error:
+            if isinstance(error, StoreUnavailableError) or is_full(error):  # nothing is wrong with the version
+                self._attempts.postpone(target)
+                return "failed", str(error)
             if isinstance(error.__cause__, ProbeError) and self._may_answer_yet(target, error.__cause__, registered):
                 return "starting", f"version {target} is asked again: {error}"
             self._fail(target, str(error))
@@ -336,11 +337,11 @@ class Reconciler:
             files = self._versions.manifest(target).files
             names = [name for name in MIRRORED if name in files]
             mirror(self._versions, target, folder, names, prepare=prepare_version_folder)
-        except StoreUnavailableError:
+        except StoreUnavailableError as error:
             # The copy of an earlier start serves as well: its worker checks it against its manifest.
             if not (folder / "MAR-INF").is_dir():
                 raise
-            logger.warning("the store cannot be reached; version %d is served from its local copy", target)
+            logger.warning("version %d is served from its local copy: %s", target, error)
 
     def _fail(self, target: int, reason: str) -> None:
         """Take a version that does not work out of the way; whatever else answers goes on answering."""

@@ -35,15 +35,19 @@ _REFUSALS = {
     "InvalidRegion": _REGION,
     "PermanentRedirect": _REGION + ", or " + _ENDPOINT,
     "Redirect": _REGION + ", or " + _ENDPOINT,
-    "XMinioStorageFull": "free space on the server",
-    "InsufficientStorage": "free space on the server",
-    "QuotaExceeded": "raise the bucket's quota, or free space in it",
-    "XMinioAdminBucketQuotaExceeded": "raise the bucket's quota, or free space in it",
     "XMinioObjectExistsAsDirectory": "rename the folder that has this key",
     "XMinioParentIsObject": "rename the object that stands where a folder is needed",
     "KeyTooLongError": "use a shorter name",
     "EntityTooLarge": "store a smaller object",
 }
+_QUOTA = "raise the bucket's quota, or free space in it"
+_FULL = {
+    "XMinioStorageFull": "free space on the server",
+    "InsufficientStorage": "free space on the server",
+    "QuotaExceeded": _QUOTA,
+    "XMinioAdminBucketQuotaExceeded": _QUOTA,
+}
+"""What is small may fit still, and all of it when somebody has seen to it: nothing is wrong with what does not fit."""
 _TRANSIENT = {
     "SlowDown",
     "SlowDownRead",
@@ -102,6 +106,8 @@ def from_code(place: Place, what: str, code: str, message: str, status: int) -> 
     told = f"{code}: {message}" if code else message
     if code in _REFUSALS:
         return StoreError(f"cannot {what} in {place} ({told}); {_REFUSALS[code]}")
+    if code in _FULL:
+        return StoreUnavailableError(f"cannot {what} in {place} ({told}); {_FULL[code]}")
     if code in _TRANSIENT or status >= 500 or status == 429:
         return StoreUnavailableError(f"cannot {what} in {place} now ({told}); {_LATER}")
     return StoreError(f"cannot {what} in {place} ({told}, HTTP {status}); look at the server's log")

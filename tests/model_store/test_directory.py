@@ -233,8 +233,8 @@ class TestFailures:
     @pytest.mark.parametrize(
         ("code", "kind", "remedy"),
         [
-            (errno.ENOSPC, StoreError, "free space"),
-            (errno.EDQUOT, StoreError, "quota"),
+            (errno.ENOSPC, StoreUnavailableError, "free space"),
+            (errno.EDQUOT, StoreUnavailableError, "quota"),
             (errno.EIO, StoreUnavailableError, "check the disk"),
         ],
     )

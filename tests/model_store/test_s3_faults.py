@@ -11,6 +11,7 @@ from moto.server import ThreadedMotoServer
 
 from model_store.connect import open_store
 from model_store.objects import StoreError, StoreUnavailableError
+from model_store.s3.errors import Place, from_code
 from tests.support.stores.bad_s3 import SECRET, Fake, _xml, connect, every_call, raw, serving
 from tools.servers.server import Server, free_port
 
@@ -79,6 +80,19 @@ class TestUnreachable:
         with serving(Busy) as endpoint, pytest.raises(StoreUnavailableError, match="SlowDown"):
             connect(endpoint).read("a")
         assert len(requests) == 3
+
+    @pytest.mark.parametrize(
+        ("code", "status", "remedy"),
+        [
+            ("XMinioStorageFull", 507, "free space on the server"),
+            ("XMinioAdminBucketQuotaExceeded", 400, "raise the bucket's quota"),
+            ("QuotaExceeded", 403, "raise the bucket's quota"),
+        ],
+    )
+    def test_a_server_without_room_may_have_some_later(self, code: str, status: int, remedy: str) -> None:
+        """And nothing is wrong with what did not fit."""
+        with pytest.raises(StoreUnavailableError, match=remedy):
+            raise from_code(Place("here", "bucket"), "write 'a'", code, "", status)
 
     def test_a_server_that_takes_its_client_for_gone(self) -> None:
         """MinIO, on a kept connection whose client slept for 30 seconds in the middle of a request."""

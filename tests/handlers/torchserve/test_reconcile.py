@@ -3,6 +3,8 @@ will: an answer that comes too late, a worker that never loads, another number t
 doubles here; what a real engine does is in ``test_engine_contract``.
 """
 
+import errno
+import os
 import socket
 from collections.abc import Callable, Iterator
 from contextlib import closing
@@ -15,7 +17,7 @@ from handlers.inference.workers.slot import Slot, socket_of
 from handlers.settings import Settings
 from handlers.sockets import workers_folder
 from handlers.torchserve import reconcile
-from handlers.torchserve.attempts import FIRST_PAUSE_SECONDS, WORKER_DEATHS
+from handlers.torchserve.attempts import FIRST_PAUSE_SECONDS, MOST_ATTEMPTS, WORKER_DEATHS
 from handlers.torchserve.in_place import exchange
 from handlers.torchserve.inference_port import LateError, Probe
 from handlers.torchserve.management import Worker
@@ -23,6 +25,7 @@ from handlers.torchserve.reconcile import CHECK_SECONDS, Reconciler
 from handlers.torchserve.retire import GRACE_SECONDS
 from model_store.directory.directory_store import DirectoryStore
 from model_store.documents import encode
+from model_store.local_files import explain
 from model_store.manifest import Pointer, now
 from model_store.versions import VersionStore
 from tests.support.servers.engine_double import Engine
@@ -401,6 +404,39 @@ def test_another_wish_forgets_what_failed(engine: Engine, reconciler: Reconciler
     reconciler.step()
     pointed(store, 1)
     assert reconciler.step().served == 1
+
+
+@pytest.mark.parametrize("told", [True, False])
+def test_a_disk_that_is_full_for_long_is_no_fault_of_the_version(
+    engine: Engine,
+    reconciler: Reconciler,
+    store: DirectoryStore,
+    clock: list[float],
+    monkeypatch: pytest.MonkeyPatch,
+    told: bool,
+) -> None:
+    """It is tried until there is room, however often. ``told``: by the mirror, else by whatever else needs room."""
+    serve(engine, reconciler, store)
+    full = OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+    mirrored: list[int] = []
+
+    def fails(_: object, number: int, *__: object, **___: object) -> None:
+        mirrored.append(number)
+        raise explain(full, "mirror version 2") if told else full
+
+    pointed(store, 2)
+    with monkeypatch.context() as patched:
+        patched.setattr(reconcile, "mirror", fails)
+        patched.setattr(VersionStore, "manifest", lambda _, number: make_manifest(number))
+        for _ in range(2 * MOST_ATTEMPTS):
+            state = reconciler.step()
+            assert state.phase == "failed"
+            assert "No space left on device" in state.message
+            assert engine.default == 1
+            clock[0] += FIRST_PAUSE_SECONDS
+    assert mirrored.count(2) == 2 * MOST_ATTEMPTS
+    engine.begin(1, 2)
+    assert reconciler.step().served == 2
 
 
 def test_an_engine_that_was_away_is_asked_again(engine: Engine, reconciler: Reconciler, store: DirectoryStore) -> None:
