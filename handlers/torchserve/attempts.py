@@ -13,6 +13,7 @@ WORKER_DEATHS: Final = 3
 MOST_ATTEMPTS: Final = 5
 FIRST_PAUSE_SECONDS: Final = 5.0
 LONGEST_PAUSE_SECONDS: Final = 120.0
+RARE_SECONDS: Final = 600.0
 STEADY_SECONDS: Final = 3600.0
 """What failed so long ago has no part in what fails now: late answers of a busy hour must not add up over weeks."""
 
@@ -28,7 +29,10 @@ class _Record:
 
 
 class Attempts:
-    """Retries with growing pauses, at most ``MOST_ATTEMPTS`` per version until another one is wanted."""
+    """Retries with growing pauses; after ``MOST_ATTEMPTS`` a version is tried rarely, until another one is wanted.
+
+    A bad one costs little then; one that failed for what the machine could not do for a while is served in the end.
+    """
 
     def __init__(self, clock: Callable[[], float]) -> None:
         self._clock = clock
@@ -73,7 +77,8 @@ class Attempts:
         record.started = None
         record.pids.clear()
         record.reason = reason
-        pause = backoff(record.failures, FIRST_PAUSE_SECONDS, LONGEST_PAUSE_SECONDS)
+        rarely = record.failures >= MOST_ATTEMPTS
+        pause = RARE_SECONDS if rarely else backoff(record.failures, FIRST_PAUSE_SECONDS, LONGEST_PAUSE_SECONDS)
         record.not_before = now + pause
 
     def postpone(self, version: int) -> None:
@@ -82,16 +87,15 @@ class Attempts:
 
     def may_try(self, version: int) -> bool:
         """Whether ``version`` may be tried now."""
-        record = self._record(version)
-        return record.failures < MOST_ATTEMPTS and self._clock() >= record.not_before
+        return self._clock() >= self._record(version).not_before
 
     def message(self, version: int) -> str:
         """Why ``version`` is not served, for a person; empty when it never failed."""
         record = self._record(version)
         if not record.failures:
             return ""
-        rest = "trying again" if record.failures < MOST_ATTEMPTS else "given up until another version is wanted"
-        count = f"{record.failures} of {MOST_ATTEMPTS} attempts"
+        rest = "trying again" if record.failures < MOST_ATTEMPTS else f"tried every {RARE_SECONDS / 60:.0f} minutes"
+        count = f"{record.failures} attempt{'s' if record.failures > 1 else ''}"
         return f"version {version} cannot be served ({count}, {rest}): {record.reason}"
 
     def _record(self, version: int) -> _Record:

@@ -4,6 +4,7 @@ from handlers.torchserve.attempts import (
     FIRST_PAUSE_SECONDS,
     LONGEST_PAUSE_SECONDS,
     MOST_ATTEMPTS,
+    RARE_SECONDS,
     STARTUP_SECONDS,
     STEADY_SECONDS,
     WORKER_DEATHS,
@@ -12,7 +13,7 @@ from handlers.torchserve.attempts import (
 from tests.support.clock import Clock
 
 
-def test_pauses_grow_and_end() -> None:
+def test_pauses_grow_and_a_version_is_tried_rarely_then() -> None:
     clock = Clock(1000.0)
     attempts = Attempts(clock)
     pauses = []
@@ -26,11 +27,14 @@ def test_pauses_grow_and_end() -> None:
     assert pauses[0] == FIRST_PAUSE_SECONDS
     assert all(later == min(2 * earlier, LONGEST_PAUSE_SECONDS) for earlier, later in itertools.pairwise(pauses))
     assert "trying again" in attempts.message(2)
-    attempts.failed(2, "still broken")
-    clock.now += 1e6
-    assert not attempts.may_try(2)
-    assert "still broken" in attempts.message(2)
-    assert "given up" in attempts.message(2)
+    for failures in (MOST_ATTEMPTS, MOST_ATTEMPTS + 1):
+        attempts.failed(2, "still broken")
+        expected = f"version 2 cannot be served ({failures} attempts, tried every 10 minutes): still broken"
+        assert attempts.message(2) == expected
+        clock.now += RARE_SECONDS - 1
+        assert not attempts.may_try(2)
+        clock.now += 1
+        assert attempts.may_try(2)
 
 
 def test_failures_of_different_days_do_not_add_up() -> None:
@@ -40,7 +44,7 @@ def test_failures_of_different_days_do_not_add_up() -> None:
         attempts.failed(2, "late")
         clock.now += STEADY_SECONDS
     assert attempts.may_try(2)
-    assert f"1 of {MOST_ATTEMPTS}" in attempts.message(2)
+    assert "(1 attempt, trying again)" in attempts.message(2)
 
 
 def test_failures_of_one_version_say_nothing_of_another_and_another_wish_forgets() -> None:

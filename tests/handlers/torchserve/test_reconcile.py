@@ -142,7 +142,7 @@ def test_a_worker_that_ends_while_it_is_asked_does_not_take_the_only_version_awa
         if deaths < WORKER_DEATHS:
             assert (state.phase, state.message) == ("starting", "version 1 is asked again: nobody answers")
             assert engine.calls == []
-    assert state.message.startswith("version 1 cannot be served (1 of 5 attempts, trying again): nobody answers")
+    assert state.message.startswith("version 1 cannot be served (1 attempt, trying again): nobody answers")
     assert list(engine.registered) == ([1] if seen else [])
 
 
