@@ -139,7 +139,8 @@ class History:
         self.scheduler.end()
         before, self._bucket, self.invariants = self.invariants, copy, Invariants(copy)
         self.invariants.take_over(before, wanted)
-        self._person = Person(self.scheduler, copy, self.invariants, self._after, self._retention)
+        made = self._person.images
+        self._person = Person(self.scheduler, copy, self.invariants, self._after, self._retention, made)
         self._person.drop(2, broken=0.0)
         self.scheduler.spawn(Process("tidy person"), self._person.tidy)
         self._processes, self._engines = [Process("restored")], {}

@@ -45,7 +45,10 @@ TIDY_SECONDS = 5.0
 
 
 class Person:
-    """``faults``: of the store, which moves objects at once or not; ``retention``: what ``lucir prune`` keeps."""
+    """``faults``: of the store, which moves objects at once or not; ``retention``: what ``lucir prune`` keeps.
+
+    images: how many were made before, for none is to be like another's.
+    """
 
     def __init__(
         self,
@@ -54,6 +57,7 @@ class Person:
         invariants: Invariants,
         faults: Faults,
         retention: RetentionSettings,
+        images: int = 0,
     ) -> None:
         self.process = Process("person")
         self.copy = Bucket(scheduler)
@@ -84,7 +88,7 @@ class Person:
             partial(self._think_again, ARCHIVE),
             *(partial(self._ask, deed) for deed in EDITS),
         )
-        self._image = 0
+        self.images = images
         self._broken: list[str] = []
         """Keys of what was no image."""
         self._half: dict[bytes, str] = {}
@@ -141,13 +145,13 @@ class Person:
         Retention(self._store, self._retention).run()
 
     def _file(self, name: str, broken: float) -> tuple[str, bytes]:
-        self._image += 1
+        self.images += 1
         again = self._may_reuse and self._random.random() < AGAIN
-        key = f"{INCOMING}{name}/{0 if again else self._image}.png"
+        key = f"{INCOMING}{name}/{0 if again else self.images}.png"
         if self._random.random() >= broken:
-            return key, png(self._random.randint(1, self._image) if self._random.random() < TWICE else self._image)
+            return key, png(self._random.randint(1, self.images) if self._random.random() < TWICE else self.images)
         self._broken.append(key)
-        content = b"no image %d" % self._image
+        content = b"no image %d" % self.images
         if not again:
             self._half[content] = key
         return key, content
@@ -174,8 +178,8 @@ class Person:
 
     def _correct(self) -> None:
         name = self._random.choice(CLASSES)
-        self._image += 1
-        content = png(self._image)
+        self.images += 1
+        content = png(self.images)
         self._invariants.upload(correction_key(name, content, ".png"), content)
         self._mark(name, 0.0)
 
@@ -185,10 +189,10 @@ class Person:
         Where a deletion has no condition, what comes just before it under the same key is at risk (docs/stores.md).
         """
         if self._broken and self._may_reuse:
-            self._image += 1
+            self.images += 1
             key = self._random.choice(self._broken)
             self._half = {content: other for content, other in self._half.items() if other != key}
-            self._invariants.upload(key, png(self._image))
+            self._invariants.upload(key, png(self.images))
 
     def _write_on(self) -> None:
         """A program that was thought to be done goes on with its file, which has been moved maybe: only in a folder."""
@@ -196,10 +200,10 @@ class Person:
             keys = (*self._images(INCOMING), *self._images(REJECTED))
             there = [key for key in keys if self._bucket.objects[key][0] in self._half]
             if there:
-                self._image += 1
+                self.images += 1
                 key = self._random.choice(there)
                 self._broken.remove(self._half.pop(self._bucket.objects[key][0]))
-                self._invariants.write_on(key, png(self._image))
+                self._invariants.write_on(key, png(self.images))
 
     def _back_up(self) -> None:
         """While everybody goes on."""
@@ -214,18 +218,18 @@ class Person:
             for key in own:
                 self._bucket.remove(key)
             return
-        self._image += 1
+        self.images += 1
         known = dropped and self._random.random() < 0.5
-        content = self._bucket.objects[self._random.choice(dropped)][0] if known else png(self._image)
-        self._bucket.put(f"{EVALUATION}{self._random.choice(CLASSES)}/{self._image}.png", content)
+        content = self._bucket.objects[self._random.choice(dropped)][0] if known else png(self.images)
+        self._bucket.put(f"{EVALUATION}{self._random.choice(CLASSES)}/{self.images}.png", content)
 
     def _think_again(self, place: str) -> None:
         """Take back what lies there, or put it into a class's folder."""
         if there := self._images(place):
             key = self._random.choice(there)
             if self._random.random() < 0.5:
-                self._image += 1
-                name = key.rpartition("/")[2] if self._may_reuse else f"{self._image}.png"
+                self.images += 1
+                name = key.rpartition("/")[2] if self._may_reuse else f"{self.images}.png"
                 target = f"{INCOMING}{self._random.choice(CLASSES)}/{name}"
                 if target == key:
                     return
@@ -236,7 +240,7 @@ class Person:
         desk = EditDesk(self._store, UpdateRecords(self._store))
         name = self._random.choice(CLASSES)
         if deed == "rename":
-            desk.submit(Rename(name=name, to=f"{name}-{self._image}"))
+            desk.submit(Rename(name=name, to=f"{name}-{self.images}"))
         elif deed == "merge":
             desk.submit(Merge(names=(name,), into=self._random.choice(CLASSES)))
         elif deed == "remove":
