@@ -165,7 +165,8 @@ class Reconciler:
         try:
             answering = self._bring_up(target, registered)
         except (_VersionError, StoreError, OSError) as error:
-            if isinstance(error, StoreUnavailableError) or is_full(error):  # nothing is wrong with the version
+            # A full disk counts: another version may be there, and whoever goes back to it is to be told.
+            if isinstance(error, StoreUnavailableError) and not is_full(error.__cause__):
                 self._attempts.postpone(target)
                 return "failed", str(error)
             if isinstance(error.__cause__, ProbeError) and self._may_answer_yet(target, error.__cause__, registered):
