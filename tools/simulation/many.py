@@ -90,9 +90,8 @@ class Many:
                 self._note(lived)
             pool.close()
             pool.join()
-        for story in self._violated[
-            :SHRUNK
-        ]:  # not before: a process that begins meanwhile would have locks of this one
+        # Not before: a process that begins meanwhile would begin with the locks that this one holds just then.
+        for story in self._violated[:SHRUNK]:
             if (least := shrunk(story)) != story:
                 tell(f"seed {story.seed} in short: {command(least)}")
         used = resource.getrusage(resource.RUSAGE_CHILDREN)
