@@ -284,7 +284,8 @@ class SimulatedStore:
         """
         draw, faults = self._scheduler.random, self._faults()
         self._scheduler.sleep(draw.random() * LATE)
-        if self._scheduler.now < max(self._bucket.away_until, self._process.away_until):
+        now = self._scheduler.now
+        if now < self._bucket.away_until or now < self._process.away_until:
             raise StoreUnavailableError("nobody answers")
         something, weights = faults.deciding if decides else faults.plain
         if draw.random() >= something:

@@ -13,6 +13,7 @@ import sys
 import tempfile
 from collections.abc import Callable, Iterator
 from fnmatch import fnmatchcase
+from functools import cache
 from pathlib import Path, PurePath
 from typing import Any
 
@@ -343,5 +344,8 @@ def _exchanged(call: Callable[..., Any]) -> Callable[..., Any]:
     return lambda one, other, *words, **named: call(other, one, *words, **named)
 
 
+_strerror = cache(os.strerror)
+
+
 def _error(code: int, path: str) -> OSError:
-    return OSError(code, os.strerror(code), path)
+    return OSError(code, _strerror(code), path)

@@ -1,7 +1,7 @@
 """One history: who does what to whom, drawn from a seed, until a moment; then everybody is well and it must settle."""
 
 import logging
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -126,13 +126,14 @@ class History:
     def _end_alone(self) -> list[str]:
         """Give what was begun time to end, whether anything is dropped or not; what has not."""
         end = self.scheduler.now + ALONE_SECONDS
-        self.scheduler.run(end, lambda: self.invariants.broken is None and bool(self._undone()))
-        return self._undone() if self.invariants.broken is None else []
+        self.scheduler.run(end, lambda: self.invariants.broken is None and any(self._undone()))
+        return list(self._undone()) if self.invariants.broken is None else []
 
-    def _undone(self) -> list[str]:
+    def _undone(self) -> Iterator[str]:
         """What needs no drop to come to its end: requests, updates, and followers of a version."""
-        behind = [name for name, engine in self._engines.items() if engine.everybody() != self.invariants.wanted]
-        return [*(key for key in self._bucket.keys("requests/") if key != BELL), *self.invariants.unended(), *behind]
+        yield from (key for key in self._bucket.keys("requests/") if key != BELL)
+        yield from (name for name, engine in self._engines.items() if engine.everybody() != self.invariants.wanted)
+        yield from self.invariants.unended()
 
     def _go_on_with(self, copy: Bucket, wanted: set[str]) -> None:
         """What was backed up is a whole service, whatever went on meanwhile."""

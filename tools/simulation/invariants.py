@@ -202,6 +202,8 @@ class Invariants:
         # A marker that comes when its images have been taken up already stays, and says nothing of what comes later.
         left = [key for key in waiting if key != "requests/last.json" and not key.endswith(MARKER)]
         left += [key for key, content in self.written_on.items() if self._places.get(key) == content]
+        if not left:
+            return []
         # Where the gate has refused everything so far, a class alone waits for a second one, as it should.
         alone = not self.pointed and len({key.split("/")[1] for key in left}) == 1
         return [] if alone and all(key.startswith("incoming/") for key in left) else left
