@@ -103,6 +103,22 @@ def test_a_class_alone_may_wait_until_something_is_served(bucket: Bucket, invari
     assert invariants.is_settled()  # a marker alone waits for images that may come
 
 
+def test_an_update_that_an_updater_writes_down_when_it_has_been_forgotten(
+    bucket: Bucket, invariants: Invariants
+) -> None:
+    bucket.put("updates/000002/intent.json", b"")
+    assert invariants.unended() == ["000002"]
+    for key in ("updates/000002/done.json", "updates/000003/intent.json", "updates/000003/done.json"):
+        bucket.put(key, b"")
+    bucket.remove("updates/000002/done.json")
+    assert invariants.unended() == []
+    bucket.put("updates/000004/intent.json", b"")
+    assert invariants.unended() == ["000004"]
+    for key in bucket.keys("updates/000003/") + bucket.keys("updates/000004/"):
+        bucket.remove(key)
+    assert invariants.unended() == ["000002"]  # the newest is gone on with
+
+
 @pytest.fixture
 def bucket() -> Bucket:
     return Bucket(Scheduler("1"))

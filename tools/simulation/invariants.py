@@ -48,6 +48,8 @@ class Invariants:
         self._verified: dict[int, dict[str, str]] = {}
         self._removed: set[int] = set()
         """Versions whose manifest was removed: one that a late writer puts back is removed again."""
+        self._gone: set[str] = set()
+        """Updates that had ended, and whose documents went by their age."""
         self._epochs: dict[str, int] = {}
         """By key of what an epoch owns: the highest that wrote it."""
         bucket.changed = self.look
@@ -100,6 +102,8 @@ class Invariants:
             self._look_at_owner(key)
         elif key.startswith("versions/"):
             self._look_at_version(key)
+        elif key.endswith("/done.json") and key not in self._bucket.objects:
+            self._gone.add(key.split("/")[1])
 
     @property
     def wanted(self) -> int:
@@ -210,8 +214,12 @@ class Invariants:
 
     def unended(self) -> list[str]:
         """Updates that somebody has begun and nobody has ended."""
-        # One whose documents have gone by their age may get a plan still, by an updater that slept for all that time.
-        ids = {key.split("/")[1] for key in self._bucket.keys("updates/0") if key.endswith("/intent.json")}
+        keys = self._bucket.keys("updates/0")
+        newest = keys[-1].split("/")[1] if keys else ""
+        ids = {key.split("/")[1] for key in keys if key.endswith("/intent.json")}
+        # One whose documents have gone by their age may get some of them still, by an updater that slept for all that
+        # time: where others were begun since, nobody looks at it any more.
+        ids -= {one for one in self._gone if one < newest}
         return sorted(one for one in ids if f"updates/{one}/done.json" not in self._bucket.objects)
 
     def _look_at_image(self, key: str) -> None:
