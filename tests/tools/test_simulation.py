@@ -95,11 +95,15 @@ def test_a_seed_is_a_whole_history() -> None:
 def test_a_class_alone_may_wait_until_something_is_served(bucket: Bucket, invariants: Invariants) -> None:
     bucket.put("incoming/dog/1.png", b"image")
     bucket.put("incoming/dog/_READY", b"")
+    bucket.put("rejected/000001/dog/2.png", b"half")
+    invariants.write_on("rejected/000001/dog/2.png", b"whole")
     assert invariants.is_settled()
     published(bucket, 1)
     pointed(bucket, 1)
     assert not invariants.is_settled()
     bucket.remove("incoming/dog/1.png")
+    assert not invariants.is_settled()
+    bucket.remove("rejected/000001/dog/2.png")
     assert invariants.is_settled()  # a marker alone waits for images that may come
 
 

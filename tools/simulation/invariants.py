@@ -208,9 +208,11 @@ class Invariants:
         left += [key for key, content in self.written_on.items() if self._places.get(key) == content]
         if not left:
             return []
-        # Where the gate has refused everything so far, a class alone waits for a second one, as it should.
-        alone = not self.pointed and len({key.split("/")[1] for key in left}) == 1
-        return [] if alone and all(key.startswith("incoming/") for key in left) else left
+        # Where the gate has refused everything so far, a class alone waits for a second one, as it should, and what was
+        # rejected of it waits for that.
+        classes = {key.split("/")[2 if key.startswith("rejected/") else 1] for key in left}
+        alone = not self.pointed and len(classes) == 1 and left[0].startswith("incoming/")
+        return [] if alone else left
 
     def unended(self) -> list[str]:
         """Updates that somebody has begun and nobody has ended."""
