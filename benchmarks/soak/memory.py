@@ -89,5 +89,5 @@ def plot(samples: list[tuple[float, dict[str, int]]], path: Path) -> None:
         axes.plot([second / 60 for second, _ in samples], values, label=role, linewidth=1.4)
     axes.set(xlabel="minutes", ylabel="resident memory, MiB", title="Memory by process over the soak", ylim=(0, None))
     axes.grid(color="#e3e7ea")
-    axes.legend(frameon=False, ncols=3)
+    figure.legend(loc="outside lower center", frameon=False, ncols=len(ROLES))
     figure.savefig(path)
