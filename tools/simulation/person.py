@@ -224,12 +224,17 @@ class Person:
         self._bucket.put(f"{EVALUATION}{self._random.choice(CLASSES)}/{self.images}.png", content)
 
     def _think_again(self, place: str) -> None:
-        """Take back what lies there, or put it into a class's folder."""
+        """Take back what lies there, or put it into a class's folder.
+
+        In a bucket the deletion that ends a move tells apart by content only: what is copied out of the archive to where
+        it came from, in between, goes with it (docs/stores.md).
+        """
         if there := self._images(place):
             key = self._random.choice(there)
             if self._random.random() < 0.5:
                 self.images += 1
-                name = key.rpartition("/")[2] if self._may_reuse else f"{self.images}.png"
+                kept = self._bucket.folder if place == ARCHIVE else self._may_reuse
+                name = key.rpartition("/")[2] if kept else f"{self.images}.png"
                 target = f"{INCOMING}{self._random.choice(CLASSES)}/{name}"
                 if target == key:
                     return
