@@ -226,8 +226,8 @@ class Person:
     def _think_again(self, place: str) -> None:
         """Take back what lies there, or put it into a class's folder.
 
-        In a bucket the deletion that ends a move tells apart by content only: what is copied from the archive to the key
-        that it came from, in between, goes with it (docs/stores.md).
+        In a bucket the deletion that ends a move knows an image by its content: what is copied from the archive to the
+        key that it came from, in between, goes with it (docs/stores.md).
         """
         if there := self._images(place):
             key = self._random.choice(there)
