@@ -10,8 +10,11 @@ from handlers.torchserve.model_status import PREDICTIONS_PATH
 
 TRIES = 4
 FIRST_PAUSE, LONGEST_PAUSE = 0.2, 1.0
-_LOST = (httpx.ReadError, httpx.WriteError, httpx.RemoteProtocolError)
-"""The connection ended before the answer: the process that had the request, or its machine, has gone."""
+_LOST = (httpx.ReadError, httpx.WriteError, httpx.RemoteProtocolError, httpx.ReadTimeout)
+"""The connection ended before the answer: the process that had the request, or its machine, has gone. And no answer in
+time: TorchServe's frontend forgets a request that it is putting into a batch for a worker that dies just then."""
+LATE_TRIES = 2
+"""How often an answer that does not come is waited for: whoever has too much to do gets no more of it."""
 _DIED = {httpx.codes.INTERNAL_SERVER_ERROR, httpx.codes.INSUFFICIENT_STORAGE}
 """What TorchServe's frontend answers for a worker that died; both were seen."""
 
@@ -21,14 +24,17 @@ def ask_again(
 ) -> tuple[httpx.Response, int]:
     """The answer to an image (the bytes of its file), and how often it was asked about: ``tries`` times at most.
 
-    Asked again is what a killed worker of TorchServe was asked, and what a broken connection left without an answer.
-    Whatever the service itself says, also that it is full or stopping, is the answer. Raises ``httpx.HTTPError``.
+    Asked again is what a killed worker of TorchServe was asked, and what a broken connection left without an answer; what
+    is not answered in the session's time, once. Whatever the service itself says, also that it is full or stopping, is
+    the answer. Raises ``httpx.HTTPError``.
     """
+    late = 0
     for number in range(1, tries + 1):
         try:
             response = session.post(PREDICTIONS_PATH, content=image, headers=dict(headers))
-        except _LOST:
-            if number == tries:
+        except _LOST as error:
+            late += isinstance(error, httpx.ReadTimeout)
+            if number == tries or late == LATE_TRIES:
                 raise
         else:
             if number == tries or not _was_lost(response):

@@ -2,6 +2,7 @@
 
 import os
 import signal
+import time
 from collections.abc import Callable
 
 import pytest
@@ -75,12 +76,13 @@ def test_two_workers_change_together_also_when_one_is_killed_meanwhile(
     with LoadClient(stack.settings.inference_url, [make_image()], threads=4, think_seconds=0) as clients:
         stack.serve(reconciler, 6)
         wait_for(lambda: reconciler.step().phase == "serving" and len(pids(stack) - {victim}) == 2)
-        answered = len(clients.requests())
+        replaced, answered = time.time(), len(clients.requests())
         wait_for(lambda: len(clients.requests()) > answered + 20)
     requests = clients.requests()
     check_none_saw_an_older_one(requests)
-    assert {request.version for request in requests[answered:]} == {6}
-    assert sum(request.result == "failed" for request in requests) <= 4  # those that the killed worker held
+    assert {request.version for request in requests if request.began > replaced} == {6}
+    # Those that the killed worker held; TorchServe may forget one of them, which then ends by the client's own time.
+    assert sum(request.result == "failed" for request in requests) <= 4
     stack.versions.rollback(1)
     stack.serve(reconciler, 1)
     assert stack.post(make_image()).json()["model_version"] == 1
