@@ -24,9 +24,9 @@ def ask_again(
 ) -> tuple[httpx.Response, int]:
     """The answer to an image (the bytes of its file), and how often it was asked about: ``tries`` times at most.
 
-    Asked again is what a killed worker of TorchServe was asked, and what a broken connection left without an answer; what
-    is not answered in the session's time, once. Whatever the service itself says, also that it is full or stopping, is
-    the answer. Raises ``httpx.HTTPError``.
+    Asked again is what a killed worker of TorchServe was asked, and what a broken connection left without an answer;
+    what is not answered in the session's time, once. Whatever the service itself says, also that it is full, is the
+    answer. Raises ``httpx.HTTPError``.
     """
     late = 0
     for number in range(1, tries + 1):
