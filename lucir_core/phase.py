@@ -12,7 +12,7 @@ from torch import Tensor
 from lucir_core.config.phase_config import PhaseConfig
 from lucir_core.data.image_source import EncodedImages
 from lucir_core.data.phase_data import ImageSet, PhaseData
-from lucir_core.errors import ConfigError, DataError, StateError
+from lucir_core.errors import ConfigError, DataError, DivergedError, StateError
 from lucir_core.frozen.frozen_phase import learn_frozen
 from lucir_core.memory.exemplars import exemplars_per_class
 from lucir_core.memory.image_blobs import ImageBlobs, encode_image
@@ -62,8 +62,8 @@ def run_phase(
     Inside `lucir_core.runtime.distributed.processes` every process makes the same call and gets the same state.
 
     Raises DataError, ConfigError or StateError where the arguments do not fit together, DivergedError when the loss
-    becomes NaN or infinite, DeviceMemoryError when `device` has no memory left. Only `device` memory and `resume` are
-    written to.
+    or what was learnt becomes NaN or infinite, DeviceMemoryError when `device` has no memory left. Only `device` memory
+    and `resume` are written to.
     """
     if config.frozen:
         _check_side(config, data)
@@ -166,7 +166,9 @@ def _begin(
 
 
 def _finish(run: PhaseRun, data: PhaseData, previous: LearnerState | None, seed: int) -> LearnerState:
-    """Exemplars, prototypes, and the model back on the CPU."""
+    """Exemplars, prototypes, and the model back on the CPU. Raises DivergedError where they are no numbers any more."""
+    # The loss of an epoch was computed before its last step.
+    _check_finite("weights", *(each for each in run.model.state_dict().values() if each.is_floating_point()))
     config, chosen = run.config, run.exemplars()
     positions, labels = torch.from_numpy(chosen), run.labels[chosen]
     flips = ["none"] if config.nme_flip == "none" else ["none", config.nme_flip]
@@ -174,6 +176,7 @@ def _finish(run: PhaseRun, data: PhaseData, previous: LearnerState | None, seed:
     prototypes = class_prototypes(views, labels, len(data.classes))
     if config.nme_transport:
         prototypes = blended(prototypes, _carried(run, previous, len(data.classes)), config.nme_transport)
+    _check_finite("prototypes", prototypes)
     exemplars = _encoded(chosen, labels, data, previous)
     agree_on(run.model)
     share_statistics(run.model, on=False)
@@ -189,6 +192,11 @@ def _finish(run: PhaseRun, data: PhaseData, previous: LearnerState | None, seed:
         seed=seed,
         lambda_=run.lambda_,
     )
+
+
+def _check_finite(what: str, *values: Tensor) -> None:
+    if not all(bool(value.isfinite().all()) for value in values):
+        raise DivergedError(f"training diverged: the {what} are NaN or infinite; lower lr and learn the phase again")
 
 
 def _carried(run: PhaseRun, previous: LearnerState | None, class_count: int) -> Tensor:

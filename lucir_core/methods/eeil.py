@@ -2,9 +2,9 @@
 
 Stage 1 minimises CE over all classes + for every earlier phase a distillation term at temperature 2 whose softmax runs
 over that phase's classes alone, on all samples. Stage 2, the balanced fine-tune, goes on with a small learning rate on
-equally many images of every class (new ones herded to the old ones' number before the memory is cut) and has one more
-term, which holds the new classes to the model as stage 1 left it. Then the exemplars are herded. Linear head with bias.
-Source: the authors' MATLAB code and the notes in FACIL.
+equally many images of every class (new ones herded to the old ones' number before the memory is cut; a class that has
+fewer gives all) and has one more term, which holds the new classes to the model as stage 1 left it. Then the exemplars
+are herded. Linear head with bias. Source: the authors' MATLAB code and the notes in FACIL.
 
 What we do differently, and why:
 - The code makes twelve altered copies of every image; we draw the same changes for every view

@@ -69,16 +69,18 @@ class Lucir:
         if run.teacher is None:
             run.train("main", first_phase_loss(run), indices, schedule, tuple(run.model.parameters()))
             return
-        run.lambda_ = less_forget_weight(
-            config.lambda_rule, config.lambda_base, run.old_count, run.learnt_count, config.lambda_max
-        )
+        boosted = config.settings_of(BeyondPaper).boost.enabled
+        if config.less_forget and not boosted:  # otherwise nothing has this weight
+            run.lambda_ = less_forget_weight(
+                config.lambda_rule, config.lambda_base, run.old_count, run.learnt_count, config.lambda_max
+            )
         if config.imprint and run.new_count:
             head.imprint(run.new_class_means())
         frozen = {id(head.old)} if config.freeze_old else set()
         parameters = tuple(parameter for parameter in run.model.parameters() if id(parameter) not in frozen)
         end = _main_share(run, len(indices), schedule) if config.cbf.enabled else 1.0
         term = importance_term(run)
-        if config.settings_of(BeyondPaper).boost.enabled:
+        if boosted:
             boost_and_compress(run, indices, head, term, end)
         else:
             run.train("main", incremental_loss(run, term), indices, schedule, parameters, share=(0.0, end))

@@ -94,7 +94,7 @@ class PhaseRun:
 
     def balanced_subset(self) -> np.ndarray:
         """Positions of equally many images per class: the old exemplars before their number is cut, and of every
-        new class as many, herded with the model as it is at the first call."""
+        new class as many, herded with the model as it is at the first call. All of a class that has fewer."""
         budget = exemplars_per_class(self.config, self.old_count)
         return self.checkpoint.remember("balanced_subset", lambda: self._choose(budget))
 

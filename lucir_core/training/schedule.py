@@ -4,6 +4,7 @@ import math
 from dataclasses import dataclass
 
 from lucir_core.config.phase_config import PhaseConfig
+from lucir_core.training.epoch_batches import batch_sizes
 
 
 @dataclass(frozen=True)
@@ -39,7 +40,7 @@ def phase_schedule(config: PhaseConfig, image_count: int, *, first: bool) -> Sch
         epochs = config.initial_epochs
     if first and config.initial_milestones is not None:
         milestones = config.initial_milestones
-    steps_per_epoch = math.ceil(image_count / config.batch_size)
+    steps_per_epoch = len(batch_sizes(image_count, config.batch_size))
     needed = math.ceil(config.min_steps / steps_per_epoch)
     if needed > epochs:
         milestones = _stretched(milestones, needed / epochs)

@@ -68,6 +68,15 @@ def test_a_diverging_phase_is_named_and_leaves_state_and_resume_file(method: str
     assert weights_equal(learnt(method)[0].model, before)
 
 
+@pytest.mark.parametrize(("decay", "what"), [(1e20, "weights"), (1.0, "prototypes")])
+@pytest.mark.parametrize("method", ["lucir", "icarl"])
+@pytest.mark.filterwarnings("ignore:overflow")
+def test_a_last_step_that_diverges_is_noticed_without_another_loss(method: str, decay: float, what: str) -> None:
+    config = short_config(method, lr=1e30, weight_decay=decay, epochs=1, batch_size=64)
+    with pytest.raises(DivergedError, match=f"the {what} are NaN or infinite; lower lr"):
+        run_phase(config, synthetic_phase({0: 12, 1: 12}, 2), None)
+
+
 def test_what_was_saved_before_the_loss_became_nan_is_finite_and_is_continued(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -146,6 +146,19 @@ def test_reports_carry_losses_eta_lambda_and_a_rising_ratio(two_phases: TwoPhase
     assert seen[0].losses["total"] == pytest.approx(weighted + seen[0].lambda_ * seen[0].losses["less_forget"])
 
 
+@pytest.mark.parametrize(
+    "without", [{"less_forget": False}, {"lucir.boost": {"enabled": True, "epochs": 1, "compression_epochs": 1}}]
+)
+def test_no_lambda_is_reported_where_nothing_has_that_weight(
+    two_phases: TwoPhases, without: dict[str, object]
+) -> None:
+    seen: list[Progress] = []
+    config = tiny_config({"epochs": 1, "milestones": [], **without})
+    state = run_phase(config, synthetic_phase({3: 12, 4: 12}, 5), two_phases[0], seed=1, report=seen.append)
+    assert {each.lambda_ for each in seen} | {state.lambda_} == {None}
+    assert all("less_forget" not in each.losses for each in seen)
+
+
 def test_lucir_refuses_the_linear_head() -> None:
     with pytest.raises(ConfigError, match="cosine head"):
         run_phase(tiny_config({"head": "linear"}), synthetic_phase({0: 4, 1: 4}, 2), None)

@@ -1,6 +1,7 @@
 import pytest
 
 from lucir_core.config.phase_config import PhaseConfig
+from lucir_core.training.epoch_batches import batch_sizes
 from lucir_core.training.schedule import Schedule, phase_schedule
 
 
@@ -25,6 +26,14 @@ def test_small_drops_are_stretched_to_the_least_number_of_steps() -> None:
     stretched = phase_schedule(config, 60, first=False)
     assert (stretched.epochs, stretched.milestones) == (200, (100, 160))
     assert phase_schedule(config, 32 * 100, first=False).epochs == 10
+
+
+@pytest.mark.parametrize("images", [1, 31, 33, 64, 65])
+def test_the_least_number_of_steps_is_made_whatever_the_last_batch(images: int) -> None:
+    """A lone last image joins the batch before, which makes a step less."""
+    config = PhaseConfig(epochs=10, milestones=(5, 8), batch_size=32, min_steps=400)
+    steps = phase_schedule(config, images, first=False).epochs * len(batch_sizes(images, 32))
+    assert 400 <= steps < 400 + len(batch_sizes(images, 32))
 
 
 def test_phase_zero_may_differ() -> None:
