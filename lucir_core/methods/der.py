@@ -14,8 +14,8 @@ What we do differently, and why:
 - Masks (experimental) are learnt with the newest backbone, with a term for the share of computations that they leave.
   Before the classifier stage they close for good: closed channels are 0 from then on and are left out of an exported
   model. A later phase, whose backbone starts as a copy, re-initialises them.
-- The images of the classifier stage are the exemplars, and of new classes herded ones; the code draws them at random, as
-  many as the smallest class has. A class with fewer than the others gives all that it has.
+- The images of the classifier stage are the exemplars, and of new classes herded ones; the code draws at random, as
+  many of each as the smallest class has. A class with fewer than the others gives all that it has.
 - The warm-up is a stage with an optimiser of its own: no momentum of the discarded heads lives on. Phase 0 has none;
   the code warms up there too when it learns from scratch in equal steps.
 - A phase without new classes adds no backbone: the newest one is trained further with the head it has, without the

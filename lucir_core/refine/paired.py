@@ -37,7 +37,7 @@ class PairedDifference:
 
     @property
     def is_surely_better(self) -> bool:
-        """Whether the interval lies above zero: it does just where the exact McNemar test says so (one-sided, 2.5 %)."""
+        """Whether the interval lies above zero: just where the exact McNemar test says so (one-sided, 2.5 %)."""
         return self.interval.low > 0.0
 
     def __str__(self) -> str:

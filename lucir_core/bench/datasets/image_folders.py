@@ -2,7 +2,8 @@
 
 Images are decoded once into a memory map (shorter side to `resize`, centre-cropped to a square), so that a data set
 larger than the memory can be trained from. What lies outside of that square is not there for training: the published
-pipelines for ImageNet take their random views from the whole image. The cache belongs to the list of files with their sizes and times.
+pipelines for ImageNet take their random views from the whole image. The cache belongs to the list of
+files with their sizes and times.
 """
 
 import hashlib

@@ -25,7 +25,7 @@ def test_better_for_sure_is_what_the_exact_test_says(better: int, worse: int, su
 
 
 def test_the_interval_is_the_published_one() -> None:
-    """Of 21 patients 1 and 7 changed: -0.517 to -0.026 (Fagerland, Lydersen and Laake, Statistics in Medicine 33, 2014).
+    """Of 21 patients 1 and 7 changed: -0.517 to -0.026 (Fagerland, Lydersen and Laake, Stat. Med. 33, 2014).
 
     There the exact test finds 7.0 % and does not call it a difference: the interval is widened to hold none.
     """
