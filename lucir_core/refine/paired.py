@@ -72,7 +72,7 @@ def compare_paired(before: NDArray[np.bool_], after: NDArray[np.bool_]) -> Paire
 def _exceeds(more: int, less: int) -> bool:
     """Whether at least `more` heads in `more + less` tosses of a coin come at most once in `TAIL` times."""
     tosses = more + less
-    return TAIL * sum(math.comb(tosses, heads) for heads in range(more, tosses + 1)) <= 2**tosses
+    return TAIL * sum(math.comb(tosses, heads) for heads in range(more, tosses + 1)) <= 1 << tosses
 
 
 def _score(better: int, worse: int, count: int, difference: float) -> float:

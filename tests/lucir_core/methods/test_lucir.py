@@ -149,9 +149,7 @@ def test_reports_carry_losses_eta_lambda_and_a_rising_ratio(two_phases: TwoPhase
 @pytest.mark.parametrize(
     "without", [{"less_forget": False}, {"lucir.boost": {"enabled": True, "epochs": 1, "compression_epochs": 1}}]
 )
-def test_no_lambda_is_reported_where_nothing_has_that_weight(
-    two_phases: TwoPhases, without: dict[str, object]
-) -> None:
+def test_no_lambda_is_reported_where_nothing_has_that_weight(two_phases: TwoPhases, without: dict[str, object]) -> None:
     seen: list[Progress] = []
     config = tiny_config({"epochs": 1, "milestones": [], **without})
     state = run_phase(config, synthetic_phase({3: 12, 4: 12}, 5), two_phases[0], seed=1, report=seen.append)
