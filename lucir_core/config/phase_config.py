@@ -16,7 +16,7 @@ from lucir_core.config.method_registry import HeadName, branches_of, default_hea
 from lucir_core.config.method_settings import BalancedFinetune, BeyondPaper
 from lucir_core.config.parsing import from_mapping, merged, nested
 from lucir_core.config.refine_settings import Refine
-from lucir_core.config.validation import require, require_milestones
+from lucir_core.config.validation import require, require_known_values, require_milestones
 from lucir_core.errors import ConfigError
 from lucir_core.registry import nearest_names
 from lucir_core.weights.timm_facts import is_timm, timm_values
@@ -36,6 +36,7 @@ class Normalisation:
     """The official scripts' triple; the true standard deviation of CIFAR-100 is about (0.267, 0.256, 0.276)."""
 
     def __post_init__(self) -> None:
+        require_known_values(self, "normalisation")
         if min(self.std) <= 0:
             raise ConfigError(f"normalisation.std is {self.std}: every value must be above 0")
 
@@ -70,6 +71,7 @@ class Augmentation:
     """Side of a grey square hole at a random place, in pixels; 0 for none."""
 
     def __post_init__(self) -> None:
+        require_known_values(self, "augment")
         require(self.crop_padding >= 0, "augment.crop_padding", self.crop_padding, "0 or more")
         require(0 <= self.brightness < 1, "augment.brightness", self.brightness, "from 0 to below 1")
         require(0 <= self.offset <= 255, "augment.offset", self.offset, "from 0 to 255")
@@ -169,12 +171,14 @@ class PhaseConfig:
     def __post_init__(self) -> None:
         if self.head is None:
             object.__setattr__(self, "head", default_head(self.method))
+        require_known_values(self)
         self._fill_settings()
         self._check_training()
         self._check_method()
 
     def _fill_settings(self) -> None:
-        kinds = tuple(branches_of(self.method).values())
+        branches = branches_of(self.method)
+        kinds = tuple(branches.values())
         given = {type(item): item for item in self.settings}
         strange = [kind.__name__ for kind in given if kind not in kinds]
         if strange or len(given) < len(self.settings):
@@ -183,6 +187,9 @@ class PhaseConfig:
                 f"each of {', '.join(kind.__name__ for kind in kinds)}"
             )
         object.__setattr__(self, "settings", tuple(given[kind] if kind in given else kind() for kind in kinds))
+        # Those of a method of one's own need not check themselves.
+        for branch, item in zip(branches, self.settings, strict=True):
+            require_known_values(item, branch)
 
     def _check_training(self) -> None:
         require(self.size >= 8, "size", self.size, "8 or more")
