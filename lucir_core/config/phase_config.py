@@ -154,7 +154,8 @@ class PhaseConfig:
     memory_rounding: Literal["floor", "ceil"] = "floor"
     """How `memory_total` is divided; `ceil`, as the official scripts do, may exceed it."""
     replay: bool | None = None
-    """Train on the exemplars of earlier phases; default: as the method does."""
+    """Train on the exemplars of earlier phases; default: as the method does. `false` is refused where a stage needs
+    them: bic's correction, eeil's and lucir's balanced fine-tunes, der's classifier stage."""
     herding: Literal["greedy", "official"] = "greedy"
     """`official` may pick an image again and gives up after 1000 tries, as the published code does."""
     herding_limit: int | None = None

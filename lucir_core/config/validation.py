@@ -22,6 +22,12 @@ def require_milestones(name: str, milestones: tuple[int, ...]) -> None:
     require(rising, name, milestones, "rising epoch numbers from 1 on")
 
 
+def require_replay(replay: bool | None, what: str) -> None:
+    """Raise ConfigError where `replay` forbids exemplars of earlier phases, which `what` is learnt from."""
+    if replay is False:
+        raise ConfigError(f"{what} learns from exemplars of earlier phases: replay = false leaves it none")
+
+
 def require_known_values(settings: Any, branch: str = "") -> None:
     """Raise ConfigError unless every word of a dataclass is one that its type names, and every number is finite.
 
