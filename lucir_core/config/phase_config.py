@@ -14,6 +14,7 @@ import yaml
 
 from lucir_core.config.method_registry import HeadName, branches_of, default_head
 from lucir_core.config.method_settings import BalancedFinetune, BeyondPaper
+from lucir_core.config.milestones import with_milestones
 from lucir_core.config.parsing import from_mapping, merged, nested
 from lucir_core.config.refine_settings import Refine
 from lucir_core.config.validation import require, require_known_values, require_milestones
@@ -278,6 +279,8 @@ def preset_names() -> tuple[str, ...]:
 def load_preset(name: str, overrides: Mapping[str, Any] | None = None) -> PhaseConfig:
     """A preset with single values changed: `{"epochs": 40, "augment.flip": False}` or nested mappings.
 
+    Milestones follow the epochs where the overrides do not name them: with 40 of 160 epochs the rate falls after 20 and
+    30, where the preset says 80 and 120; so do those of phase 0, of the fine-tunes and of der's classifier stage.
     Choosing `memory_total` or `exemplars_per_class` in the overrides unsets the other. A network `timm:NAME` brings its
     size and normalisation along, which further overrides may change; the preset's weights are not its own.
     """
@@ -289,7 +292,13 @@ def load_preset(name: str, overrides: Mapping[str, Any] | None = None) -> PhaseC
             changes.setdefault(other, None)
     network = str(changes.get("network", ""))
     values = timm_values(network) if is_timm(network) else {}
-    return config_from_dict(merged(merged(_preset_values(name), values), changes))
+    preset = merged(_preset_values(name), values)
+    return config_from_dict(merged(preset, with_milestones(preset, changes, _defaults())))
+
+
+@cache
+def _defaults() -> Mapping[str, Any]:
+    return PhaseConfig().to_dict()
 
 
 @cache
