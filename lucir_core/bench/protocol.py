@@ -13,7 +13,7 @@ from lucir_core.config.phase_config import PhaseConfig
 from lucir_core.errors import ConfigError
 
 EXEMPLARS_PER_CLASS = 20
-"""With b0 of the data set's classes, whatever is known so far: 2000 in all on CIFAR-100, 20000 on ImageNet."""
+"""With b0 for all classes of the data set together, however few are known: 2000 on CIFAR-100, 20000 on ImageNet."""
 SCALED_SIZES = (10, 5, 5)
 SCALED_SETTINGS: Mapping[str, Any] = {
     "network": "resnet8",
