@@ -12,6 +12,8 @@ from lucir_core.bench.class_order import check_order
 from lucir_core.config.phase_config import PhaseConfig
 from lucir_core.errors import ConfigError
 
+EXEMPLARS_PER_CLASS = 20
+"""With b0 for all classes of the data set together, however few are known: 2000 on CIFAR-100, 20000 on ImageNet."""
 SCALED_SIZES = (10, 5, 5)
 SCALED_SETTINGS: Mapping[str, Any] = {
     "network": "resnet8",
@@ -112,10 +114,12 @@ def make_protocol(
     if name == "scaled":
         return Protocol(name, SCALED_SIZES, chosen, images_per_class, SCALED_SETTINGS)
     if name == "b0":
-        return Protocol(name, _equal(len(chosen), phases), chosen, images_per_class, {"memory_total": 2000})
+        memory = {"memory_total": EXEMPLARS_PER_CLASS * len(chosen)}
+        return Protocol(name, _equal(len(chosen), phases), chosen, images_per_class, memory)
     first = len(chosen) // 2
     equal = _equal(len(chosen) - first, phases)
-    return Protocol(name, (first, *equal), chosen, images_per_class, {"exemplars_per_class": 20})
+    memory = {"exemplars_per_class": EXEMPLARS_PER_CLASS}
+    return Protocol(name, (first, *equal), chosen, images_per_class, memory)
 
 
 def _equal(classes: int, phases: int) -> tuple[int, ...]:

@@ -4,6 +4,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
+from lucir_core.bench.method_training import training_of
 from lucir_core.bench.protocol import Protocol
 from lucir_core.config.phase_config import PhaseConfig, load_preset, preset_names
 from lucir_core.errors import ConfigError
@@ -55,10 +56,17 @@ class RunSpec:
     @property
     def config(self) -> PhaseConfig:
         """The resolved configuration of every phase."""
+        chosen = {**self.settings, "method": self.method}
         base = dict(self.protocol.settings)
-        if any(key in self.settings for key in MEMORY_KEYS):
+        base |= training_of(self.protocol.name, load_preset(self.preset, self._with_base(base, chosen)))
+        return load_preset(self.preset, self._with_base(base, chosen))
+
+    @staticmethod
+    def _with_base(base: Mapping[str, Any], chosen: Mapping[str, Any]) -> dict[str, Any]:
+        """`chosen` over `base`; of two memories the chosen one alone."""
+        if any(key in chosen for key in MEMORY_KEYS):
             base = {key: value for key, value in base.items() if key not in MEMORY_KEYS}
-        return load_preset(self.preset, {**base, **self.settings, "method": self.method})
+        return {**base, **chosen}
 
     @property
     def name(self) -> str:

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from typing import Literal
 
 from lucir_core.config.method_registry import declare_method, shared_settings
-from lucir_core.config.validation import require, require_milestones
+from lucir_core.config.validation import require, require_known_values, require_milestones
 
 
 @dataclass(frozen=True)
@@ -25,6 +25,7 @@ class BalancedFinetune:
     """Keep the margin-ranking term."""
 
     def __post_init__(self) -> None:
+        require_known_values(self, "cbf")
         require(self.epochs >= 1, "cbf.epochs", self.epochs, "1 or more (to leave it out: cbf.enabled = false)")
         require(self.lr > 0, "cbf.lr", self.lr, "above 0")
         require_milestones("cbf.milestones", self.milestones)
@@ -47,6 +48,7 @@ class Boost:
     """The same for the teacher's probabilities in compression."""
 
     def __post_init__(self) -> None:
+        require_known_values(self, "lucir.boost")
         require(self.epochs >= 1, "lucir.boost.epochs", self.epochs, "1 or more (to leave it out: enabled = false)")
         require(self.compression_epochs >= 1, "lucir.boost.compression_epochs", self.compression_epochs, "1 or more")
         require(self.temperature > 0, "lucir.boost.temperature", self.temperature, "above 0")
@@ -75,6 +77,7 @@ class BeyondPaper:
     """Takes the place of the phase's main training, with its less-forget and ranking terms."""
 
     def __post_init__(self) -> None:
+        require_known_values(self, "lucir")
         require(self.decorrelation >= 0, "lucir.decorrelation", self.decorrelation, "0 or more")
         require(self.importance >= 0, "lucir.importance", self.importance, "0 or more")
 
@@ -91,6 +94,7 @@ class Distillation:
     """Classes that icarl's and lwf's cross-entropy runs over; `new` (`lwf_task`) leaves the old ones to the teacher."""
 
     def __post_init__(self) -> None:
+        require_known_values(self, "distillation")
         require(self.temperature > 0, "distillation.temperature", self.temperature, "above 0")
         require(self.weight >= 0, "distillation.weight", self.weight, "0 or more")
 
@@ -104,6 +108,7 @@ class IcarlOriginal:
     """Outputs that the loss is a mean over: the width of the published fixed head, whatever the classes so far."""
 
     def __post_init__(self) -> None:
+        require_known_values(self, "icarl_original")
         require(self.outputs >= 1, "icarl_original.outputs", self.outputs, "1 or more")
 
 
@@ -122,6 +127,7 @@ class Eeil:
     epoch from 1; 0.3 as published."""
 
     def __post_init__(self) -> None:
+        require_known_values(self, "eeil")
         require(self.views >= 1, "eeil.views", self.views, "1 or more")
         require(self.finetune_epochs >= 1, "eeil.finetune_epochs", self.finetune_epochs, "1 or more")
         require(self.finetune_lr > 0, "eeil.finetune_lr", self.finetune_lr, "above 0")
@@ -140,6 +146,7 @@ class Bic:
     """Weight of half the square of the offset."""
 
     def __post_init__(self) -> None:
+        require_known_values(self, "bic")
         share = self.validation_share
         require(0 < share < 1, "bic.validation_share", share, "above 0 and below 1")
         require(self.offset_penalty >= 0, "bic.offset_penalty", self.offset_penalty, "0 or more")
@@ -168,6 +175,7 @@ class Der:
     """Of the share of computations that the masks leave. The published weights are not known to us."""
 
     def __post_init__(self) -> None:
+        require_known_values(self, "der")
         require(self.warmup_epochs >= 0, "der.warmup_epochs", self.warmup_epochs, "0 or more")
         require(self.auxiliary_weight >= 0, "der.auxiliary_weight", self.auxiliary_weight, "0 or more")
         require(self.classifier_epochs >= 1, "der.classifier_epochs", self.classifier_epochs, "1 or more")
@@ -188,6 +196,7 @@ class Analytic:
     """Random projections that take the place of the features (RanPAC, NeurIPS 2023); 0: the features themselves."""
 
     def __post_init__(self) -> None:
+        require_known_values(self, "analytic")
         size = self.expansion
         require(0 <= size <= 10_000, "analytic.expansion", size, "0 (no expansion) to 10000, for instance 2048")
 

@@ -4,9 +4,9 @@ import dataclasses
 import types
 import typing
 from collections.abc import Mapping
-from functools import cache
 from typing import Any, TypeVar
 
+from lucir_core.config.validation import hints_of
 from lucir_core.errors import ConfigError
 from lucir_core.registry import nearest_names
 
@@ -20,7 +20,7 @@ def from_mapping(
 
     branches: further dataclasses by key; what is given of them is collected in the field `settings` of `kind`.
     """
-    fields = _hints_of(kind)  # type: ignore[arg-type]  # a class is hashable
+    fields = hints_of(kind)  # type: ignore[arg-type]  # a class is hashable
     if branches is not None:
         fields = {name: hint for name, hint in fields.items() if name != "settings"} | dict(branches)
     arguments = {}
@@ -31,13 +31,6 @@ def from_mapping(
     if branches is not None:
         arguments["settings"] = tuple(arguments.pop(name) for name in branches if name in arguments)
     return kind(**arguments)
-
-
-@cache
-def _hints_of(kind: type[Any]) -> dict[str, Any]:
-    """The type of each field of a dataclass, by name. Finding them out takes longer than everything else here."""
-    hints = typing.get_type_hints(kind)
-    return {field.name: hints[field.name] for field in dataclasses.fields(kind)}
 
 
 def nested(values: Mapping[str, Any]) -> dict[str, Any]:

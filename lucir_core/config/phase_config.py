@@ -14,9 +14,10 @@ import yaml
 
 from lucir_core.config.method_registry import HeadName, branches_of, default_head
 from lucir_core.config.method_settings import BalancedFinetune, BeyondPaper
+from lucir_core.config.milestones import with_milestones
 from lucir_core.config.parsing import from_mapping, merged, nested
 from lucir_core.config.refine_settings import Refine
-from lucir_core.config.validation import require, require_milestones
+from lucir_core.config.validation import require, require_known_values, require_milestones
 from lucir_core.errors import ConfigError
 from lucir_core.registry import nearest_names
 from lucir_core.weights.timm_facts import is_timm, timm_values
@@ -36,6 +37,7 @@ class Normalisation:
     """The official scripts' triple; the true standard deviation of CIFAR-100 is about (0.267, 0.256, 0.276)."""
 
     def __post_init__(self) -> None:
+        require_known_values(self, "normalisation")
         if min(self.std) <= 0:
             raise ConfigError(f"normalisation.std is {self.std}: every value must be above 0")
 
@@ -70,6 +72,7 @@ class Augmentation:
     """Side of a grey square hole at a random place, in pixels; 0 for none."""
 
     def __post_init__(self) -> None:
+        require_known_values(self, "augment")
         require(self.crop_padding >= 0, "augment.crop_padding", self.crop_padding, "0 or more")
         require(0 <= self.brightness < 1, "augment.brightness", self.brightness, "from 0 to below 1")
         require(0 <= self.offset <= 255, "augment.offset", self.offset, "from 0 to 255")
@@ -152,7 +155,8 @@ class PhaseConfig:
     memory_rounding: Literal["floor", "ceil"] = "floor"
     """How `memory_total` is divided; `ceil`, as the official scripts do, may exceed it."""
     replay: bool | None = None
-    """Train on the exemplars of earlier phases; default: as the method does."""
+    """Train on the exemplars of earlier phases; default: as the method does. `false` is refused where a stage needs
+    them: bic's correction, eeil's and lucir's balanced fine-tunes, der's classifier stage."""
     herding: Literal["greedy", "official"] = "greedy"
     """`official` may pick an image again and gives up after 1000 tries, as the published code does."""
     herding_limit: int | None = None
@@ -169,12 +173,14 @@ class PhaseConfig:
     def __post_init__(self) -> None:
         if self.head is None:
             object.__setattr__(self, "head", default_head(self.method))
+        require_known_values(self)
         self._fill_settings()
         self._check_training()
         self._check_method()
 
     def _fill_settings(self) -> None:
-        kinds = tuple(branches_of(self.method).values())
+        branches = branches_of(self.method)
+        kinds = tuple(branches.values())
         given = {type(item): item for item in self.settings}
         strange = [kind.__name__ for kind in given if kind not in kinds]
         if strange or len(given) < len(self.settings):
@@ -183,6 +189,9 @@ class PhaseConfig:
                 f"each of {', '.join(kind.__name__ for kind in kinds)}"
             )
         object.__setattr__(self, "settings", tuple(given[kind] if kind in given else kind() for kind in kinds))
+        # Those of a method of one's own need not check themselves.
+        for branch, item in zip(branches, self.settings, strict=True):
+            require_known_values(item, branch)
 
     def _check_training(self) -> None:
         require(self.size >= 8, "size", self.size, "8 or more")
@@ -270,6 +279,8 @@ def preset_names() -> tuple[str, ...]:
 def load_preset(name: str, overrides: Mapping[str, Any] | None = None) -> PhaseConfig:
     """A preset with single values changed: `{"epochs": 40, "augment.flip": False}` or nested mappings.
 
+    Milestones follow the epochs where the overrides do not name them: with 40 of 160 epochs the rate falls after 20 and
+    30, where the preset says 80 and 120; so do those of phase 0, of the fine-tunes and of der's classifier stage.
     Choosing `memory_total` or `exemplars_per_class` in the overrides unsets the other. A network `timm:NAME` brings its
     size and normalisation along, which further overrides may change; the preset's weights are not its own.
     """
@@ -281,7 +292,13 @@ def load_preset(name: str, overrides: Mapping[str, Any] | None = None) -> PhaseC
             changes.setdefault(other, None)
     network = str(changes.get("network", ""))
     values = timm_values(network) if is_timm(network) else {}
-    return config_from_dict(merged(merged(_preset_values(name), values), changes))
+    preset = merged(_preset_values(name), values)
+    return config_from_dict(merged(preset, with_milestones(preset, changes, _defaults())))
+
+
+@cache
+def _defaults() -> Mapping[str, Any]:
+    return PhaseConfig().to_dict()
 
 
 @cache

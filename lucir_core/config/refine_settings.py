@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass
 
-from lucir_core.config.validation import require
+from lucir_core.config.validation import require, require_known_values
 
 
 @dataclass(frozen=True)
@@ -25,6 +25,7 @@ class Refine:
     """Of the images, never learnt from: they decide whether the refined backbone is better."""
 
     def __post_init__(self) -> None:
+        require_known_values(self, "refine")
         for name in ("stages", "views", "steps", "batch_size"):
             require(getattr(self, name) >= 1, f"refine.{name}", getattr(self, name), "1 or more")
         require(self.balanced_steps >= 0, "refine.balanced_steps", self.balanced_steps, "0 or more")

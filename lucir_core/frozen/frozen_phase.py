@@ -8,6 +8,7 @@ import numpy as np
 import torch
 
 from lucir_core.config.phase_config import PhaseConfig
+from lucir_core.config.validation import require_replay
 from lucir_core.data.phase_data import PhaseData
 from lucir_core.errors import DataError
 from lucir_core.frozen.extraction import FeatureExtractor
@@ -38,9 +39,12 @@ def learn_frozen(
     """What `run_phase` does when `config.frozen`; `previous` stays unchanged and `data` is as there.
 
     The images pass the backbone once. Nothing here is random; with the method `analytic` nothing depends on how the
-    classes were divided into phases either. Raises DataError for a new class without an image.
+    classes were divided into phases either. Raises DataError for a new class without an image, ConfigError where the
+    head learns from exemplars that `replay` forbids.
     """
     started = time.monotonic()
+    if config.method == "lucir" and config.cbf.enabled:
+        require_replay(config.replay, "the balanced fine-tune (cbf.enabled)")
     # The state before has it in eval mode, and nothing changes it here: the head will be put on a copy.
     model = previous.model if previous is not None else create_model(config, seed).eval().requires_grad_(False)
     old = previous.classes if previous is not None else ()

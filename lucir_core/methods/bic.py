@@ -32,7 +32,7 @@ from torch.nn import functional
 
 from lucir_core.config.method_settings import Bic, Distillation
 from lucir_core.config.phase_config import PhaseConfig
-from lucir_core.errors import ConfigError
+from lucir_core.config.validation import require_replay
 from lucir_core.losses.distillation import distillation_loss
 from lucir_core.losses.rebalancing import cross_entropy_loss
 from lucir_core.methods.base import METHODS, grown_linear_model, linear_head
@@ -57,8 +57,7 @@ class BiasCorrection:
         self, config: PhaseConfig, previous: IncrementalModel | None, old_count: int, new_count: int, seed: int
     ) -> IncrementalModel:
         """The previous model with a linear row for every new class, uncorrected; without new classes as it was."""
-        if config.replay is False:
-            raise ConfigError("bic fits its correction on exemplars: replay = false leaves it none")
+        require_replay(config.replay, "bic's correction")
         if previous is not None and new_count == 0:
             return copy.deepcopy(previous)
         return grown_linear_model(config, previous, new_count, seed)

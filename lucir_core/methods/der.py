@@ -32,6 +32,7 @@ from torch import Tensor, nn
 
 from lucir_core.config.method_settings import Der
 from lucir_core.config.phase_config import PhaseConfig
+from lucir_core.config.validation import require_replay
 from lucir_core.errors import ConfigError
 from lucir_core.losses.rebalancing import cross_entropy_loss
 from lucir_core.methods.base import METHODS, grown_linear_model, linear_head
@@ -58,6 +59,7 @@ class ExpandableRepresentation:
         self, config: PhaseConfig, previous: IncrementalModel | None, old_count: int, new_count: int, seed: int
     ) -> IncrementalModel:
         """All backbones so far, a copy of the newest, and a fresh head over the features of all."""
+        require_replay(config.replay, "der's classifier stage")
         if previous is None:
             model = grown_linear_model(config, None, new_count, seed)
             model.backbone = BranchedBackbone([model.backbone])
@@ -74,7 +76,7 @@ class ExpandableRepresentation:
     def learn(self, run: PhaseRun) -> None:
         """Warm up, train, balance the classifier."""
         config, choice, backbone = run.config, run.config.settings_of(Der), branched(run.model)
-        indices = run.training_indices(replay=config.replay is not False)
+        indices = run.training_indices(replay=True)
         schedule = phase_schedule(config, len(indices), first=run.teacher is None)
         expands = run.teacher is not None and run.new_count > 0
         if choice.masks and run.new_count:

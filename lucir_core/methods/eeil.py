@@ -26,6 +26,8 @@ import torch
 from torch import Tensor
 
 from lucir_core.config.method_settings import Distillation, Eeil
+from lucir_core.config.phase_config import PhaseConfig
+from lucir_core.config.validation import require_replay
 from lucir_core.losses.distillation import distillation_loss, grouped_distillation_loss
 from lucir_core.losses.rebalancing import cross_entropy_loss
 from lucir_core.methods.base import METHODS, OnLinearHead
@@ -41,10 +43,17 @@ NOISE_DECAY = 0.55
 class EndToEnd(OnLinearHead):
     """Distillation by phase, then a balanced fine-tune."""
 
+    def start(
+        self, config: PhaseConfig, previous: IncrementalModel | None, old_count: int, new_count: int, seed: int
+    ) -> IncrementalModel:
+        """The previous model with a linear row for every new class."""
+        require_replay(config.replay, "eeil's balanced fine-tune")
+        return super().start(config, previous, old_count, new_count, seed)
+
     def learn(self, run: PhaseRun) -> None:
         """Train, balance."""
         choice = run.config.settings_of(Eeil)
-        indices = run.training_indices(replay=run.config.replay is not False).repeat(choice.views)
+        indices = run.training_indices(replay=True).repeat(choice.views)
         schedule = phase_schedule(run.config, len(indices), first=run.teacher is None)
         balances = run.teacher is not None and run.new_count > 0
         share = schedule.epochs / (schedule.epochs + choice.finetune_epochs / 2) if balances else 1.0

@@ -27,6 +27,7 @@ from torch import Tensor, nn
 
 from lucir_core.config.method_settings import BeyondPaper
 from lucir_core.config.phase_config import PhaseConfig
+from lucir_core.config.validation import require_replay
 from lucir_core.errors import ConfigError
 from lucir_core.losses.beyond import decorrelation_loss, separated_softmax_loss
 from lucir_core.losses.rebalancing import (
@@ -59,6 +60,8 @@ class Lucir:
         """The previous model with a cosine row for every new class."""
         if config.head != "cosine":
             raise ConfigError(f"lucir needs the cosine head, not head = {config.head!r}")
+        if config.cbf.enabled:
+            require_replay(config.replay, "the balanced fine-tune (cbf.enabled)")
         return grown_model(config, previous, new_count, seed)
 
     def learn(self, run: PhaseRun) -> None:

@@ -3,6 +3,7 @@
 import math
 from dataclasses import dataclass
 
+from lucir_core.config.milestones import stretched
 from lucir_core.config.phase_config import PhaseConfig
 from lucir_core.training.epoch_batches import batch_sizes
 
@@ -36,17 +37,13 @@ def phase_schedule(config: PhaseConfig, image_count: int, *, first: bool) -> Sch
     """
     epochs, milestones = config.epochs, config.milestones
     if first and config.initial_epochs is not None:
-        milestones = _stretched(milestones, config.initial_epochs / epochs)
+        milestones = stretched(milestones, config.initial_epochs / epochs)
         epochs = config.initial_epochs
     if first and config.initial_milestones is not None:
         milestones = config.initial_milestones
     steps_per_epoch = len(batch_sizes(image_count, config.batch_size))
     needed = math.ceil(config.min_steps / steps_per_epoch)
     if needed > epochs:
-        milestones = _stretched(milestones, needed / epochs)
+        milestones = stretched(milestones, needed / epochs)
         epochs = needed
     return Schedule(epochs, config.lr, config.schedule, milestones, config.gamma)
-
-
-def _stretched(milestones: tuple[int, ...], factor: float) -> tuple[int, ...]:
-    return tuple(max(1, round(milestone * factor)) for milestone in milestones)

@@ -97,7 +97,8 @@ def run_protocol(name: str, data: Path, request: Request, how: Carrying, source:
     """``lucir bench cifar100`` and its like. Raises ``CommandError``."""
     clock = Clock(how.time_limit)
     with known_errors(), processes(choose_device(how.device)) as device:
-        settings = {key: value for key, value in assignments(request.assignments).items() if key == "resize"}
+        # Images are decoded before the protocol is known, which needs their classes and sets no size.
+        settings = {**assignments(request.assignments), "method": request.method}
         resize = load_preset(request.preset, settings).resize
         dataset = _first_in_turn(lambda: _dataset(name, data, resize, source))
         if request.validation is not None:

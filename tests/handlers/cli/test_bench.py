@@ -200,18 +200,36 @@ def test_a_report_of_nothing(tmp_path: Path) -> None:
     assert raised.value.status == FAILED
 
 
-def test_a_folder_of_images_is_learnt_from_scratch_by_default(tmp_path: Path) -> None:
+def folder_config(tmp_path: Path, *changes: str) -> dict[str, Any]:
+    """The configuration of a short run over a folder of images, with these settings."""
     for split, count in (("train", 4), ("val", 2)):
         for name in ("ant", "bee", "cat", "dog"):
             (tmp_path / "data" / split / name).mkdir(parents=True)
             for index in range(count):
                 colours = np.random.default_rng(index).integers(0, 255, (16, 16, 3), np.uint8)
                 Image.fromarray(colours).save(tmp_path / "data" / split / name / f"{index}.png")
-    quick = ("--set", "epochs=1", "--set", "min_steps=1", "--set", "cbf.enabled=false")
-    small = (*quick, "--protocol", "custom", "--sizes", "2,2", "--device", "cpu")
-    bench("folder", "--data", tmp_path / "data", "--output", tmp_path / "out", *small)
+    settings = ("epochs=1", "min_steps=1", "cbf.enabled=false", *changes)
+    small = ("--protocol", "custom", "--sizes", "2,2", "--device", "cpu")
+    assigned = [word for text in settings for word in ("--set", text)]
+    bench("folder", "--data", tmp_path / "data", "--output", tmp_path / "out", *small, *assigned)
     (result,) = (tmp_path / "out").glob("*.json")
-    assert json.loads(result.read_text())["config"]["network"] == "resnet18"
+    config: dict[str, Any] = json.loads(result.read_text())["config"]
+    return config
+
+
+def test_a_folder_of_images_is_learnt_from_scratch_by_default(tmp_path: Path) -> None:
+    config = folder_config(tmp_path)
+    assert (config["network"], config["size"], config["resize"]) == ("resnet18", 64, 72)
+
+
+def test_a_folder_of_images_at_another_size(tmp_path: Path) -> None:
+    config = folder_config(tmp_path, "size=32", "resize=40")
+    assert (config["size"], config["resize"]) == (32, 40)
+
+
+def test_a_folder_of_images_has_the_size_of_a_network_of_timm(tmp_path: Path) -> None:
+    config = folder_config(tmp_path, "network=timm:test_resnet")
+    assert (config["size"], config["resize"]) == (160, 160)
 
 
 @pytest.mark.slow

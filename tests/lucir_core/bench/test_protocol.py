@@ -9,7 +9,10 @@ import pytest
 from lucir_core.bench.class_order import ORDER_NAMES, parse_order, seeded_order
 from lucir_core.bench.protocol import Protocol, make_protocol
 from lucir_core.bench.spec import RunSpec
+from lucir_core.config.method_settings import BeyondPaper, Boost, Der, Eeil
+from lucir_core.config.phase_config import PhaseConfig
 from lucir_core.errors import ConfigError
+from lucir_core.methods import METHODS
 
 HUNDRED = seeded_order(100)
 
@@ -43,6 +46,51 @@ def test_b0(steps: int) -> None:
     assert protocol.title == f"b0-{steps}"
     config = RunSpec("cifar100", protocol, "lucir").config
     assert (config.memory_total, config.exemplars_per_class) == (2000, None)
+
+
+@pytest.mark.parametrize(("classes", "memory"), [(10, 200), (100, 2000), (1000, 20_000), (3000, 60_000)])
+def test_the_memory_of_b0_is_that_of_the_data_set(classes: int, memory: int) -> None:
+    protocol = make_protocol("b0", 10, seeded_order(classes))
+    assert RunSpec("folder", protocol, "icarl", "imagenet_full").config.memory_total == memory
+
+
+def test_der_in_equal_steps_has_no_pretraining_of_half_of_the_classes() -> None:
+    config = spec("der").config
+    assert (config.epochs, config.initial_epochs, config.initial_milestones) == (170, None, None)
+    half = RunSpec("cifar100", make_protocol("b50", 5, HUNDRED), "der").config
+    assert (half.initial_epochs, half.initial_milestones) == (200, (60, 120, 160))
+    chosen = spec("der", settings={"initial_epochs": 100}).config
+    assert (chosen.initial_epochs, chosen.initial_milestones) == (100, (30, 60, 80))
+    assert spec(preset="cifar100_lucir_plus").config.initial_epochs == 200, "it is no pre-training"
+
+
+def scaled(method: str, **facts: Any) -> PhaseConfig:
+    return RunSpec("cifar100", make_protocol("scaled", 2, HUNDRED), method, **facts).config
+
+
+@pytest.mark.parametrize("method", METHODS.names())
+def test_scaled_runs_are_short_and_equal_in_memory(method: str) -> None:
+    config = scaled(method)
+    assert (config.network, config.epochs, config.initial_epochs) == ("resnet8", 8, None)
+    assert (config.exemplars_per_class, config.memory_total) == (20, None)
+
+
+def test_scaled_shortens_what_a_method_does_beside_its_epochs() -> None:
+    plus, eeil = scaled("lucir", preset="cifar100_lucir_plus"), scaled("eeil").settings_of(Eeil)
+    boost = plus.settings_of(BeyondPaper).boost
+    assert (plus.initial_epochs, boost.epochs, boost.compression_epochs) == (None, 8, 6)
+    assert (eeil.views, eeil.finetune_epochs, eeil.finetune_milestones) == (1, 6, (2, 4))
+    assert scaled("der").settings_of(Der).warmup_epochs == 1
+    # Made runs have the published epochs of what they did not do.
+    assert scaled("lucir").settings_of(BeyondPaper).boost == Boost()
+    assert scaled("lucir").settings_of(Eeil) == Eeil()
+
+
+def test_chosen_settings_win_over_those_of_scaled() -> None:
+    chosen = scaled("eeil", settings={"eeil": {"views": 3}, "eeil.finetune_epochs": 12, "memory_total": 100})
+    assert (chosen.settings_of(Eeil).views, chosen.settings_of(Eeil).finetune_milestones) == (3, (4, 8))
+    assert (chosen.exemplars_per_class, chosen.memory_total) == (None, 100)
+    assert scaled("lucir", preset="cifar100_lucir_plus", settings={"initial_epochs": 20}).initial_epochs == 20
 
 
 def test_a_memory_of_ones_own_replaces_that_of_the_protocol() -> None:

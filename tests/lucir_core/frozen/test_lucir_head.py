@@ -85,6 +85,18 @@ def test_an_image_is_answered_by_a_head_that_never_saw_it(config: PhaseConfig) -
         np.testing.assert_array_equal(without.served, learnt.folds[fold])
 
 
+def test_a_balanced_finetune_without_the_exemplars_that_it_needs_is_refused(
+    config: PhaseConfig, data: PhaseData
+) -> None:
+    silent = dataclasses.replace(config, replay=False)
+    with pytest.raises(
+        ConfigError, match=r"balanced fine-tune \(cbf.enabled\) learns from exemplars of earlier phases"
+    ):
+        dropped(silent, data)
+    unbalanced = dataclasses.replace(silent, cbf=dataclasses.replace(silent.cbf, enabled=False))
+    assert dropped(unbalanced, data).phase_sizes == (2, 1, 2)
+
+
 def test_a_replay_is_what_the_phases_gave_one_by_one(learnt: LearnerState) -> None:
     replayed = with_head(learnt)
     np.testing.assert_array_equal(rows(replayed), rows(learnt))

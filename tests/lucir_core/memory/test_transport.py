@@ -20,6 +20,15 @@ def test_means_follow_a_turn_of_the_features_and_stay_where_nothing_moves() -> N
     assert (means * unit(means @ turn)).sum(1).max() < 0.9
 
 
+def test_means_follow_into_the_features_of_a_network_that_has_grown() -> None:
+    random = torch.Generator().manual_seed(1)
+    before, means = torch.randn(400, 8, generator=random), unit(torch.randn(5, 8, generator=random))
+    turn, _ = torch.linalg.qr(torch.randn(8, 8, generator=random))
+    carried = transported(means, before, torch.cat([before, before @ turn], dim=1))
+    assert carried.shape == (5, 16)
+    assert (carried * unit(torch.cat([means, means @ turn], dim=1))).sum(1).min() > 0.999
+
+
 def test_one_image_and_equal_features_are_no_reason_to_fail() -> None:
     means = unit(torch.eye(3)[:2] + 0.1)
     for images in (torch.ones(1, 3), torch.ones(4, 3)):
