@@ -137,7 +137,8 @@ def test_an_image_whose_worker_was_killed_is_asked_about_again(
 
 def test_what_is_no_address_is_said(lucir: Run, tmp_path: Path) -> None:
     (tmp_path / "good").write_text("good")
-    assert "write http://host:port" in refusal(lucir("predict", "good", "--url", "localhost:8080"))
+    for url in ("localhost:8080", "http://a..b", "http://"):
+        assert "write http://host:port" in refusal(lucir("predict", "good", "--url", url)), url
 
 
 EMPTY = [
