@@ -11,13 +11,13 @@ from lucir_core.runtime.threads import wait_asleep
 
 app = typer.Typer(
     name="lucir",
-    help="An image classifier that keeps learning while it serves.",
     no_args_is_help=True,
     add_completion=False,
     pretty_exceptions_enable=False,
     rich_markup_mode="rich",
     context_settings={"help_option_names": ["-h", "--help"]},
 )
+app.callback()(machine.lucir)
 app.command("up")(machine.up)
 app.command("follow")(machine.follow)
 app.command("demo")(demo.demo)

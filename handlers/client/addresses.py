@@ -136,6 +136,15 @@ def open_http(url: str) -> httpx.Client:
     return httpx.Client(base_url=address, timeout=TIMEOUT, trust_env=False)
 
 
+def check_headers(headers: Mapping[str, str]) -> None:
+    """Raise ``ClientError`` for a key or a token that no header can carry."""
+    for name, value in headers.items():
+        if not (value.isascii() and value.isprintable()):
+            raise ClientError(
+                f"the key or token for the header {name} has other letters than ASCII: choose another one"
+            )
+
+
 def no_answer(url: str, error: httpx.HTTPError) -> ClientError:
     """What to say when nobody answers."""
     if isinstance(error, httpx.UnsupportedProtocol):

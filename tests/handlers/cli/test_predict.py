@@ -188,6 +188,13 @@ def test_the_key_of_a_running_stack_is_found(lucir: Run, tmp_path: Path) -> None
             assert (unread.returncode, f"the stack's keys are in {keys}" in unread.stdout) == (1, True)
 
 
+def test_a_key_that_no_header_can_carry_is_said(lucir: Run, tmp_path: Path) -> None:
+    (tmp_path / "good").write_text("good")
+    said = refusal(lucir("predict", "good", LUCIR_SERVING__API_KEY="ключ"))
+    assert "other letters than ASCII" in said
+    assert "ключ" not in said
+
+
 def test_without_a_key_the_client_says_what_to_set(tmp_path: Path) -> None:
     (tmp_path / "good").write_text("good")
     with small_server.serving(asking_for_a_key) as port:
