@@ -77,7 +77,8 @@ class Bucket:
     folder: whether they are files, whose tags tell when each was written, and after the last dash when it was renamed.
     """
 
-    def __init__(self, scheduler: Scheduler, *, folder: bool = False) -> None:
+    def __init__(self, scheduler: Scheduler, *, folder: bool = False, name: str = "simulated") -> None:
+        self.name = name
         self.objects: dict[str, tuple[bytes, ObjectInfo]] = {}
         self.changed: Callable[[str], None] = lambda _: None
         self.ahead = 0.0
@@ -161,7 +162,7 @@ class SimulatedStore:
     @property
     def url(self) -> str:
         """As a server's, or a folder's."""
-        return "file:///simulated" if self._bucket.folder else "s3://simulated"
+        return f"file:///{self._bucket.name}" if self._bucket.folder else f"s3://{self._bucket.name}"
 
     @property
     def conditional_writes(self) -> bool:
