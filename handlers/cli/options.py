@@ -16,11 +16,16 @@ def group(text: str) -> typer.Typer:
     )
 
 
-Data = Annotated[Path | None, typer.Option("--data", help="Folder of the stack.  [default: lucir-data]", metavar="DIR")]
-Store = Annotated[
-    str | None, typer.Option(help="file:///path or s3://bucket.  [default: the folder 'store' in --data]")
+# A default that a setting has is named by ``show_default``; brackets in a help text would be read as markup and vanish.
+Data = Annotated[
+    Path | None, typer.Option("--data", help="Folder of the stack.", show_default="lucir-data", metavar="DIR")
 ]
-Config = Annotated[Path | None, typer.Option("--config", help="YAML file with settings.", metavar="FILE")]
+Store = Annotated[
+    str | None, typer.Option(help="file:///path or s3://bucket.", show_default="the folder store in --data")
+]
+Config = Annotated[
+    Path | None, typer.Option("--config", help="YAML file with settings.", show_default="$LUCIR_CONFIG", metavar="FILE")
+]
 Json = Annotated[bool, typer.Option("--json", help="Print JSON for scripts.")]
 Set = Annotated[
     list[str] | None, typer.Option("--set", help="Any other setting; may be repeated.", metavar="KEY=VALUE")

@@ -1,20 +1,29 @@
 """Where a service is: found by its data folder, or told by address; and plain HTTP to it."""
 
 from collections.abc import Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import httpx
 
+from handlers.client.answers import document_of, in_words
 from handlers.client.errors import ClientError
-from handlers.settings import S3Settings, Settings, load_settings
+from handlers.settings import S3Settings, Settings, SettingsError, load_settings
 from handlers.stack.folder import StackRecord, find_stack
 from handlers.store import open_existing_store, open_settings_store
 from model_store.connect import check_apart
 from model_store.objects import ObjectStore
 
 TIMEOUT = httpx.Timeout(60.0, connect=5.0)
+STATUS_PATH = "/api/status"
+ALWAYS = ("served_version", "current_version", "server_error")
+"""Fields by which the status of an updater or a follower is told from the JSON of another server."""
+SET_KEY = (
+    "give one with LUCIR_SERVING__API_KEY, or a file that holds one with LUCIR_SERVING__API_KEY_FILE "
+    "(serving.api_key_file in --config)"
+)
 
 
 @dataclass(frozen=True)
@@ -55,7 +64,33 @@ class Connection:
 
     def status(self) -> dict[str, Any]:
         """The updater's ``/api/status``. Raises ``ClientError``."""
-        return get_json(self.updater_url, "/api/status")
+        return get_status(self.updater_url)
+
+    def authorization(self) -> dict[str, str]:
+        """The headers of a prediction: with a key of the settings, else of the file of the stack that is asked.
+
+        Raises ``SettingsError`` for a file that the settings name and that cannot be read.
+        """
+        told = self.settings.serving.authorization()
+        if told or self._key_file is None:
+            return told
+        with suppress(SettingsError):  # perhaps not this user's to read: ``key_remedy`` says so where a key is needed
+            return self.settings.serving.model_copy(update={"api_key_file": self._key_file}).authorization()
+        return {}
+
+    def key_remedy(self) -> str:
+        """What helps where predictions are answered 401."""
+        if self.settings.serving.authorization():
+            return f"the API key of your settings is not one of them: {SET_KEY}"
+        if self._key_file is not None:
+            return f"the stack's keys are in {self._key_file}, which this user must be able to read; else {SET_KEY}"
+        return SET_KEY
+
+    @property
+    def _key_file(self) -> Path | None:
+        """That of the stack on the data folder, where predictions are asked of it: no other server gets its key."""
+        asked = self.record is not None and self.record.inference_url.rstrip("/") == self.inference_url
+        return self.record.api_key_file if self.record is not None and asked else None
 
 
 def locate(
@@ -100,17 +135,15 @@ def no_answer(url: str, error: httpx.HTTPError) -> ClientError:
     return ClientError(f"the stack at {url} did not answer: {error or type(error).__name__}; see its log")
 
 
-def get_json(url: str, path: str) -> dict[str, Any]:
-    """A JSON document of the updater. Raises ``ClientError``."""
+def get_status(url: str) -> dict[str, Any]:
+    """``/api/status`` of an updater or a follower. Raises ``ClientError``."""
     try:
         with open_http(url) as session:
-            answer = session.get(path)
+            answer = session.get(STATUS_PATH)
     except httpx.HTTPError as error:
         raise no_answer(url, error) from None
-    if not answer.is_success:
-        raise ClientError(f"{url}{path} answered {answer.status_code}: {answer.text[:200]}; is this the updater?")
-    try:
-        document: dict[str, Any] = answer.json()
-    except ValueError:
-        raise ClientError(f"{url}{path} answered without JSON; is this the updater's address?") from None
-    return document
+    document = document_of(answer)
+    if answer.is_success and all(name in document for name in ALWAYS):
+        return document
+    said = f"answered {answer.status_code} without a status" if answer.is_success else in_words(answer)
+    raise ClientError(f"{url}{STATUS_PATH}: {said}; is this the updater's address?")

@@ -8,6 +8,7 @@ from typing import Any
 import httpx
 
 from handlers.client.addresses import no_answer, open_http
+from handlers.client.answers import document_of, in_words
 from handlers.client.asking import ask_again
 from handlers.client.class_folders import images_below
 from handlers.client.errors import ClientError
@@ -60,8 +61,16 @@ def image_files(paths: Iterable[Path]) -> list[Path]:
     return found
 
 
-def classify(url: str, images: Sequence[Path], top_k: int | None, authorization: Mapping[str, str]) -> Iterator[Answer]:
-    """One answer per image file, in order, as they come; ``authorization``: headers that are sent along.
+def classify(
+    url: str,
+    images: Sequence[Path],
+    top_k: int | None,
+    authorization: Mapping[str, str],
+    remedies: Mapping[int, str] | None = None,
+) -> Iterator[Answer]:
+    """One answer per image file, in order, as they come.
+
+    authorization: headers that are sent along. remedies: what helps, by the status of an answer.
 
     An image whose answer was lost with the process that had it is asked about again (``handlers.client.asking``).
     Raises ``ClientError`` when nobody answers at ``url``.
@@ -78,20 +87,22 @@ def classify(url: str, images: Sequence[Path], top_k: int | None, authorization:
             response, _ = ask_again(session, data, headers)
         except httpx.HTTPError as error:
             raise no_answer(url, error) from None
-        return _read(str(image), response)
+        return _read(str(image), response, remedies or {})
 
     with open_http(url) as session:
         yield from ordered_map(ask, images, PARALLEL)
 
 
-def _read(image: str, response: httpx.Response) -> Answer:
+def _read(image: str, response: httpx.Response, remedies: Mapping[int, str]) -> Answer:
+    if not response.is_success:
+        return Answer(image, error=in_words(response, remedies))
+    document = document_of(response)
     try:
-        document = response.json()
-    except ValueError:
-        document = {}
-    if response.is_success and isinstance(document, dict) and document.get("predictions"):
         found = tuple(Prediction(each["class"], each["probability"]) for each in document["predictions"])
-        unknown, score = document.get("unknown"), document.get("unknown_score")
-        return Answer(image, found, document["model_version"], unknown, score, document=document)
-    message = document.get("error") or document.get("message") if isinstance(document, dict) else None
-    return Answer(image, error=str(message or f"the service answered {response.status_code}: {response.text[:200]}"))
+        version = document["model_version"]
+    except (KeyError, TypeError):
+        found, version = (), None
+    if not found:
+        return Answer(image, error="the answer holds no predictions: see whether this is the address of the service")
+    unknown, score = document.get("unknown"), document.get("unknown_score")
+    return Answer(image, found, version, unknown, score, document=document)

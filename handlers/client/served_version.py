@@ -6,7 +6,8 @@ from dataclasses import dataclass
 import httpx
 
 from handlers.bucket.pointer_move import PointerMove, RefusedVersionError, move_pointer
-from handlers.client.addresses import get_json, no_answer, open_http
+from handlers.client.addresses import get_status, no_answer, open_http
+from handlers.client.answers import document_of, in_words
 from handlers.client.errors import ClientError
 from model_store.objects import ObjectStore
 
@@ -41,12 +42,11 @@ def ask_back(url: str, version: int, *, force: bool, token: str | None) -> Rolle
             answer = session.post("/api/rollback", json={"to": version, "force": force}, headers=headers)
     except httpx.HTTPError as error:
         raise no_answer(url, error) from None
-    try:
-        document = answer.json()
-    except ValueError:
-        raise ClientError(f"{url} answered without JSON; is this the updater's address?") from None
     if not answer.is_success:
-        raise ClientError(str(document.get("error", f"{url} answered {answer.status_code}")))
+        raise ClientError(in_words(answer, {401: "give the client the updater's token: Client(..., token=...)"}))
+    document = document_of(answer)
+    if not all(name in document for name in ("version", "previous", "forced")):
+        raise ClientError(f"{url} answered without saying what it did; is this the updater's address?")
     return RolledBack(document["version"], document["previous"], document["forced"])
 
 
@@ -54,7 +54,7 @@ def wait_served(url: str, version: int, timeout: float) -> int:
     """The served version, once it is ``version``. Raises ``ClientError`` after ``timeout`` seconds."""
     deadline = time.monotonic() + timeout
     while True:
-        status = get_json(url, "/api/status")
+        status = get_status(url)
         if status["served_version"] == version:
             return version
         if time.monotonic() > deadline:

@@ -105,8 +105,9 @@ class Client:
 
     def predict_each(self, *images: Path | str, top_k: int | None = None) -> Iterator[Answer]:
         """The same, each answer as it comes."""
-        authorization = self.connection.settings.serving.authorization()
-        return classify(self.connection.inference_url, image_files(map(Path, images)), top_k, authorization)
+        here = self.connection
+        files = image_files(map(Path, images))
+        return classify(here.inference_url, files, top_k, here.authorization(), {401: here.key_remedy()})
 
     def status(self) -> ServiceStatus:
         """What the service is doing. Raises ``ClientError`` when nobody answers."""

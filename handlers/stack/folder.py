@@ -34,6 +34,8 @@ class StackRecord(BaseModel):
     """Whether it has been ready to accept drops and requests since it started."""
     s3: dict[str, str] = {}
     """How to reach a store that the stack itself runs: settings of ``s3``, with the files of its key."""
+    api_key_file: Path | None = None
+    """Where the keys of predictions are, for whoever may read them; never a key itself."""
 
 
 @contextmanager

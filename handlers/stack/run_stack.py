@@ -105,6 +105,7 @@ def check_store(settings: Settings) -> None:
 
 def describe(settings: Settings, status_url: str, *, ready: bool) -> StackRecord:
     """The record of this process's stack. ``status_url``: where the sidecar answers ``/api/status``."""
+    keys = settings.serving.api_key_file
     return StackRecord(
         pid=os.getpid(),
         inference_url=settings.inference_url,
@@ -113,4 +114,5 @@ def describe(settings: Settings, status_url: str, *, ready: bool) -> StackRecord
         store=settings.store_url,
         ready=ready,
         s3={key.removeprefix("s3."): value for key, value in minio_values(settings).items() if key.startswith("s3.")},
+        api_key_file=None if keys is None else keys.absolute(),
     )

@@ -17,9 +17,11 @@ ProtocolName = Annotated[
     str, typer.Option("--protocol", help="b50 (half of the classes first), b0 (equal steps), scaled (2 CPU cores).")
 ]
 Phases = Annotated[int, typer.Option(help="Phases after phase 0 with b50, steps with b0.")]
-Sizes = Annotated[str | None, typer.Option(help="New classes of each phase instead, e.g. 50,20,20,10.")]
+Sizes = Annotated[
+    str | None, typer.Option(help="New classes of each phase instead, e.g. 50,20,20,10.", show_default="equal parts")
+]
 Method = Annotated[str, typer.Option(help="Learning method.")]
-Preset = Annotated[str | None, typer.Option(help="Preset of lucir_core.  [default: the data set's]")]
+Preset = Annotated[str | None, typer.Option(help="Preset of lucir_core.", show_default="the data set's")]
 Seeds = Annotated[int, typer.Option(min=1, help="So many runs, with consecutive seeds.")]
 Seed = Annotated[int, typer.Option(min=0, help="First seed.")]
 Order = Annotated[
@@ -29,15 +31,18 @@ Order = Annotated[
         metavar="ORDER",
     ),
 ]
-Images = Annotated[int | None, typer.Option("--images-per-class", help="Train on the first so many only.")]
+Images = Annotated[
+    int | None, typer.Option("--images-per-class", help="Train on the first so many only.", show_default="all")
+]
 Validation = Annotated[
     int | None,
     typer.Option(
         min=1,
         help="Hold so many training images of each class out and measure on them instead of the test images.",
+        show_default="measure on the test images",
     ),
 ]
-Label = Annotated[str, typer.Option(help="Name of the run among others.  [default: the method]")]
+Label = Annotated[str, typer.Option(help="Name of the run among others.", show_default="the method")]
 Set = Annotated[
     list[str] | None,
     typer.Option(
@@ -50,9 +55,10 @@ TimeLimit = Annotated[
     typer.Option(
         min=1,
         help="Stop at an epoch's end before so many seconds are over, with status 75; run again to continue.",
+        show_default="no limit",
     ),
 ]
-Commit = Annotated[str | None, typer.Option(help="Commit of the code, where it cannot be asked of Git.")]
+Commit = Annotated[str | None, typer.Option(help="Commit of the code.", show_default="asked of Git")]
 KeepStates = Annotated[bool, typer.Option("--keep-states", help="Keep the last model of each finished run.")]
 Speed = Annotated[
     str,
@@ -65,10 +71,12 @@ Alone = Annotated[
     typer.Option("--alone", help="Nothing else uses this machine: waiting threads spin. Slower where something does."),
 ]
 Cache = Annotated[
-    Path | None, typer.Option(help="Folder for decoded images.  [default: cache, in --output]", metavar="DIR")
+    Path | None, typer.Option(help="Folder for decoded images.", show_default="cache, in --output", metavar="DIR")
 ]
 TestEvery = Annotated[int, typer.Option(min=2, help="Without a folder val: every so-many-th image is a test image.")]
-Subset = Annotated[int | None, typer.Option(min=1, help="Use so many classes, drawn with NumPy's seed 1993.")]
+Subset = Annotated[
+    int | None, typer.Option(min=1, help="Use so many classes, drawn with NumPy's seed 1993.", show_default="all")
+]
 
 
 def choose_waiting(alone: bool) -> None:
@@ -170,7 +178,9 @@ def suite(
     jobs: Annotated[
         int, typer.Option(min=1, help="So many runs side by side, each with its share of the processor's threads.")
     ] = 1,
-    run: Annotated[str | None, typer.Option("--run", help="Only the run of this name, without the page.")] = None,
+    run: Annotated[
+        str | None, typer.Option("--run", help="Only the run of this name, without the page.", show_default="all")
+    ] = None,
     set_: Set = None,
     device: Device = "auto",
     time_limit: TimeLimit = None,
@@ -214,7 +224,7 @@ def speed(
 @app.command("report")
 def report(
     results: Annotated[Path, typer.Argument(help="Folder with the JSON files of finished runs.", metavar="DIR")],
-    output: Annotated[Path | None, typer.Option(help="Where the page goes.  [default: DIR]", metavar="DIR")] = None,
+    output: Annotated[Path | None, typer.Option(help="Where the page goes.", show_default="DIR", metavar="DIR")] = None,
 ) -> None:
     """Render the page of results: tables beside the published figures, and the plots of the paper.
 

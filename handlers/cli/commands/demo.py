@@ -18,7 +18,10 @@ def demo(
         list[str] | None, typer.Option("--set", help="A setting of the stack; may be repeated.", metavar="KEY=VALUE")
     ] = None,
     photos: Annotated[
-        Path | None, typer.Option(help="A folder with a folder of images for each class.", metavar="FOLDER")
+        Path | None,
+        typer.Option(
+            help="A folder with a folder of images for each class.", show_default="handwritten digits", metavar="FOLDER"
+        ),
     ] = None,
 ) -> None:
     """Learn handwritten digits in three drops while a client keeps asking, and compare with plain finetuning.

@@ -6,9 +6,9 @@ import typer
 
 from handlers.cli import options
 
-Port = Annotated[int | None, typer.Option(help="Port for predictions.  [default: 8080]")]
-MetricsPort = Annotated[int | None, typer.Option(help="Port of the serving engine's metrics.  [default: 8082]")]
-Host = Annotated[str | None, typer.Option(help="Address to listen on; 0.0.0.0 for all.  [default: 127.0.0.1]")]
+Port = Annotated[int | None, typer.Option(help="Port for predictions.", show_default="8080")]
+MetricsPort = Annotated[int | None, typer.Option(help="Port of the serving engine's metrics.", show_default="8082")]
+Host = Annotated[str | None, typer.Option(help="Address to listen on; 0.0.0.0 for all.", show_default="127.0.0.1")]
 FreePorts = Annotated[bool, typer.Option("--free-ports", help="Let the system choose ports that are not given.")]
 
 
@@ -18,12 +18,17 @@ def up(
     port: Port = None,
     metrics_port: MetricsPort = None,
     updater_port: Annotated[
-        int | None, typer.Option(help="Port of the page and the metrics of the updater.  [default: 8090]")
+        int | None, typer.Option(help="Port of the page and the metrics of the updater.", show_default="8090")
     ] = None,
     host: Host = None,
-    preset: Annotated[str | None, typer.Option(help="How to learn: small, photo, digits ...  [default: small]")] = None,
+    preset: Annotated[
+        str | None,
+        typer.Option(
+            help="How to learn: auto (as the store was learnt, else photo), small, digits ...", show_default="auto"
+        ),
+    ] = None,
     minio: Annotated[bool | None, typer.Option("--minio", help="Keep the store in a MinIO server of its own.")] = None,
-    minio_port: Annotated[int | None, typer.Option(help="Port of MinIO.  [default: 9000]")] = None,
+    minio_port: Annotated[int | None, typer.Option(help="Port of MinIO.", show_default="9000")] = None,
     config: options.Config = None,
     set_: options.Set = None,
     free_ports: FreePorts = False,
@@ -55,7 +60,7 @@ def follow(
     port: Port = None,
     metrics_port: MetricsPort = None,
     follower_port: Annotated[
-        int | None, typer.Option(help="Port of the follower's status and metrics.  [default: 8091]")
+        int | None, typer.Option(help="Port of the follower's status and metrics.", show_default="8091")
     ] = None,
     host: Host = None,
     config: options.Config = None,
@@ -85,7 +90,12 @@ def follow(
 
 def status(
     data: options.Data = None,
-    url: Annotated[str | None, typer.Option(help="The updater, if not on this machine: http://host:port.")] = None,
+    url: Annotated[
+        str | None,
+        typer.Option(
+            help="The updater, if not on this machine: http://host:port.", show_default="that of the stack on --data"
+        ),
+    ] = None,
     config: options.Config = None,
     json_: options.Json = False,
 ) -> None:

@@ -10,9 +10,15 @@ from handlers.cli import options
 
 def predict(
     images: Annotated[list[Path], typer.Argument(help="Image files, or folders of images.")],
-    top_k: Annotated[int | None, typer.Option(min=1, help="Classes to name per image.")] = None,
+    top_k: Annotated[
+        int | None,
+        typer.Option(min=1, help="Classes to name per image.", show_default="serving.top_k of the service, 5"),
+    ] = None,
     data: options.Data = None,
-    url: Annotated[str | None, typer.Option(help="The service, if not on this machine: http://host:port.")] = None,
+    url: Annotated[
+        str | None,
+        typer.Option(help="The service, if not on this machine: http://host:port.", show_default="the stack on --data"),
+    ] = None,
     config: options.Config = None,
     json_: options.Json = False,
 ) -> None:

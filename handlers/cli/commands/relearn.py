@@ -10,7 +10,11 @@ from handlers.cli import options
 def relearn(
     classes: Annotated[list[str] | None, typer.Argument(help="Classes whose archived images are to be learnt.")] = None,
     preset: Annotated[
-        str | None, typer.Option(help="Learn everything again with this preset: photo, small, digits ...")
+        str | None,
+        typer.Option(
+            help="Learn everything again with this preset: photo, small, digits ...",
+            show_default="only CLASSES, with the store's",
+        ),
     ] = None,
     set_: Annotated[
         list[str] | None,

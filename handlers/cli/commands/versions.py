@@ -30,7 +30,7 @@ def versions(
 
 
 def report(
-    version: Annotated[int | None, typer.Argument(min=1, help="The version.  [default: the current one]")] = None,
+    version: Annotated[int | None, typer.Argument(min=1, help="The version.", show_default="the current one")] = None,
     html: Annotated[
         Path | None, typer.Option("--html", help="Write the page with images here.", metavar="FILE")
     ] = None,

@@ -23,8 +23,9 @@ from handlers.updater.http.query import whole
 AT_ONCE = 4
 """Images that are passed on at the same time; more wait. Programs ask the engine itself."""
 CONNECT_SECONDS = 3.0
-KEY_HEADERS: Final = ("authorization", "x-api-key")
-"""An API key of the caller's is passed on; this process lends nobody its own."""
+KEY_HEADER: Final = "x-api-key"
+"""The caller's API key is passed on; this process lends nobody its own. ``authorization`` carries the updater's token:
+the engine never sees that."""
 MOST_CLASSES = 100
 
 
@@ -49,7 +50,7 @@ class TryApi:
             data = await read_body(request, self._limit, f"the image is larger than {self._limit} bytes")
             if not data:
                 raise HTTPException(400, "there is no image in the body of the request")
-            sent = {name: request.headers[name] for name in KEY_HEADERS if name in request.headers}
+            sent = {KEY_HEADER: request.headers[KEY_HEADER]} if KEY_HEADER in request.headers else {}
             answer = await run_in_threadpool(self._ask, data, top_k, sent)
         return json_answer(*_read(answer))
 

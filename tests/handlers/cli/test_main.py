@@ -5,6 +5,7 @@ import shlex
 import subprocess
 import sys
 from collections.abc import Iterator
+from operator import attrgetter
 from pathlib import Path
 from typing import Any
 
@@ -44,6 +45,40 @@ def test_every_command_has_help_with_an_example_that_it_understands(words: tuple
     given = shlex.split(example)
     assert tuple(given[: len(words)]) == words
     COMMANDS[words].make_context(words[-1], given[len(words) :])  # raises for an option or a value that is unknown
+
+
+NO_DEFAULT = {"--class", "--html", "--set"}
+"""Options that do nothing where they are not given."""
+
+
+@pytest.mark.parametrize("words", COMMANDS, ids=" ".join)
+def test_help_shows_the_default_of_every_option_that_has_one(words: tuple[str, ...], lucir: Run) -> None:
+    rows = re.split(r"^│ (?:\* )? {0,3}(?=--)", lucir(*words, "--help").stdout, flags=re.MULTILINE)
+    shown = {row.split()[0]: " ".join(row.replace("│", " ").split()) for row in rows}
+    for option in COMMANDS[words].params:
+        name = option.opts[0]
+        if option.param_type_name == "option" and not (option.is_flag or option.required or name in NO_DEFAULT):
+            text = option.show_default if isinstance(option.show_default, str) else str(option.default)
+            assert f"[default: ({text})]" in shown[name] or f"[default: {text}]" in shown[name], shown[name]
+
+
+SETTINGS = {
+    "--data": "data",
+    "--port": "serving.port",
+    "--metrics-port": "serving.metrics_port",
+    "--host": "serving.host",
+    "--updater-port": "updater.port",
+    "--follower-port": "follower.port",
+    "--preset": "learning.preset",
+    "--minio-port": "minio.port",
+}
+
+
+@pytest.mark.parametrize("command", ["up", "follow"])
+def test_defaults_that_help_shows_are_those_of_the_settings(command: str) -> None:
+    shown = {option.opts[0]: option.show_default for option in COMMANDS[(command,)].params}
+    for name in SETTINGS.keys() & shown.keys():
+        assert shown[name] == str(attrgetter(SETTINGS[name])(Settings())), name
 
 
 LEARNING = {"torch", "onnxruntime", "numpy", "PIL", "sklearn", "matplotlib"}

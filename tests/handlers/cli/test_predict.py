@@ -7,9 +7,16 @@ from pathlib import Path
 
 import pytest
 
+from handlers.client import Client
 from handlers.client.asking import TRIES
 from handlers.client.predictions import classify
+from handlers.settings import Settings
+from handlers.stack.folder import claimed, write_record
+from handlers.stack.run_stack import describe
 from tests.handlers.cli.conftest import Run, refusal
+from tests.support.quick_settings import changed
+from tests.support.servers import small_server
+from tests.support.servers.small_server import Asked
 
 
 def answer(method: str, path: str, body: bytes) -> tuple[int, bytes]:
@@ -131,3 +138,57 @@ def test_an_image_whose_worker_was_killed_is_asked_about_again(
 def test_what_is_no_address_is_said(lucir: Run, tmp_path: Path) -> None:
     (tmp_path / "good").write_text("good")
     assert "write http://host:port" in refusal(lucir("predict", "good", "--url", "localhost:8080"))
+
+
+EMPTY = [
+    (413, b"", "answered 413: Request Entity Too Large; what was sent is larger than the service"),
+    (502, b"<html><h1>Bad Gateway</h1></html>", "answered 502: Bad Gateway; a proxy reached no service"),
+    (404, b"", "answered 404: Not Found; there is no such address"),
+    (599, b"", "answered 599: nothing more; see whether this is the address"),
+    (200, b"<html>", "holds no predictions: see whether this is the address"),
+    (200, b'{"predictions": [{"label": "cat"}], "model_version": 1}', "holds no predictions"),
+    (200, b"[]", "holds no predictions"),
+]
+
+
+@pytest.mark.parametrize(("status", "body", "words"), EMPTY)
+def test_an_answer_without_a_body_is_put_into_words(
+    serve: Callable[..., str], tmp_path: Path, status: int, body: bytes, words: str
+) -> None:
+    (tmp_path / "good").write_text("good")
+    (found,) = classify(serve(lambda *_: (status, body)), [tmp_path / "good"], None, {})
+    assert words in found.error
+    assert "<" not in found.error
+
+
+def asking_for_a_key(asked: Asked) -> tuple[int, bytes]:
+    if asked.headers.get("authorization") != "Bearer the key":
+        return 401, b'{"error": "send a key"}'
+    return answer(asked.method, asked.path, asked.body)
+
+
+def test_the_key_of_a_running_stack_is_found(lucir: Run, tmp_path: Path) -> None:
+    (tmp_path / "good").write_text("good")
+    keys = tmp_path / "keys"
+    keys.write_text("the key\n")
+    with small_server.serving(asking_for_a_key) as port, small_server.serving(asking_for_a_key) as other:
+        started = Settings(data=tmp_path / "lucir-data")
+        with claimed(started):
+            settings = changed(started, serving={"port": port, "api_key_file": keys})
+            write_record(settings, describe(settings, "http://127.0.0.1:1", ready=True))
+            assert "the key" not in (started.run_folder / "stack.json").read_text()
+            assert lucir("predict", "good").returncode == 0
+            told = lucir("predict", "good", "--json", LUCIR_SERVING__API_KEY="wrong")
+            assert "the API key of your settings is not one of them" in told.stdout
+            elsewhere = lucir("predict", "good", "--json", "--url", f"http://127.0.0.1:{other}")
+            assert "send a key; give one with LUCIR_SERVING__API_KEY" in elsewhere.stdout
+            keys.unlink()
+            unread = lucir("predict", "good", "--json")
+            assert (unread.returncode, f"the stack's keys are in {keys}" in unread.stdout) == (1, True)
+
+
+def test_without_a_key_the_client_says_what_to_set(tmp_path: Path) -> None:
+    (tmp_path / "good").write_text("good")
+    with small_server.serving(asking_for_a_key) as port:
+        (found,) = Client(tmp_path, url=f"http://127.0.0.1:{port}").predict(tmp_path / "good")
+    assert found.error.startswith("send a key; give one with LUCIR_SERVING__API_KEY, or a file")

@@ -61,6 +61,13 @@ def test_a_wrong_address_and_a_missing_store_name_the_remedy(serve: Callable[...
         Client(tmp_path, url="nonsense").predict(Path(__file__))
     with pytest.raises(ClientError, match="updater's address"):
         Client(tmp_path, updater_url=serve(lambda *_: (200, b"<html>"))).status()
+    with pytest.raises(ClientError, match="updater's address"):
+        Client(tmp_path, updater_url=serve(lambda *_: (200, b'{"status": "Healthy"}'))).status()
+    with pytest.raises(ClientError, match=r"502: Bad Gateway; a proxy reached no service.*updater's address"):
+        Client(tmp_path, updater_url=serve(lambda *_: (502, b"<html>"))).status()
+    for status, words in ((401, "token=..."), (502, "a proxy reached no service"), (200, "updater's address")):
+        with pytest.raises(ClientError, match=words):
+            Client(updater_url=serve(lambda *_, status=status: (status, b""))).rollback(1)
     with pytest.raises(StoreError, match="--data"):
         Client(tmp_path / "nowhere").versions()
 

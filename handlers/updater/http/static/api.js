@@ -1,23 +1,30 @@
-// Talking to the updater. Changes carry the token that the person typed; it stays in this tab.
+// Talking to the updater. Two secrets that a person typed stay in this tab: the token, which changes carry, and the API key
+// of predictions, which images to be classified carry. Neither goes where the other belongs.
 
-const TOKEN = "lucir-token";
 const PATIENCE_MS = 60000;
 
-export const token = () => sessionStorage.getItem(TOKEN) || "";
-export function keepToken(text) {
-  if (text) sessionStorage.setItem(TOKEN, text);
-  else sessionStorage.removeItem(TOKEN);
+class Secret {
+  constructor(name, header) {
+    this.name = name; // of its dialog
+    this.place = "lucir-" + name;
+    this.header = header;
+  }
+  get text() { return sessionStorage.getItem(this.place) || ""; }
+  keep(text) {
+    if (text) sessionStorage.setItem(this.place, text);
+    else sessionStorage.removeItem(this.place);
+  }
+  headers(extra) { return this.text ? {...extra, ...this.header(this.text)} : extra; }
 }
+
+export const token = new Secret("token", (text) => ({authorization: "Bearer " + text}));
+export const apiKey = new Secret("api-key", (text) => ({"x-api-key": text}));
 
 export class ApiError extends Error {
   constructor(status, message) {
     super(message);
     this.status = status;
   }
-}
-
-function headers(extra) {
-  return token() ? {...extra, authorization: "Bearer " + token()} : extra;
 }
 
 async function answerOf(answer) {
@@ -43,30 +50,36 @@ async function ask(path, options) {
 
 // A file that only whoever has the token may see; an address in a page cannot carry one.
 export async function blob(path) {
-  const answer = await fetch(path, {cache: "no-store", headers: headers({}), signal: AbortSignal.timeout(PATIENCE_MS)});
+  const answer = await fetch(path, {cache: "no-store", headers: token.headers({}), signal: AbortSignal.timeout(PATIENCE_MS)});
   if (!answer.ok) throw new ApiError(answer.status, answer.statusText);
   return answer.blob();
 }
 
 // "no-cache": the browser asks whether what it has is still the same, and gets 304 where it is.
-export const get = (path) => ask(path, {cache: "no-cache", headers: headers({})});
+export const get = (path) => ask(path, {cache: "no-cache", headers: token.headers({})});
 
-let authorize = async () => false;
-export function askTokenBy(handler) { authorize = handler; }
+let askFor = async () => false;
+export function askSecretBy(handler) { askFor = handler; }
 
-async function change(path, options) {
+// Asked for is only what the answer says is missing; what another call was given meanwhile is tried first.
+async function send(path, options, secret) {
+  const used = secret.text;
+  const attempt = () => ask(path, {...options, headers: secret.headers(options.headers)});
   try {
-    return await ask(path, {...options, headers: headers(options.headers)});
+    return await attempt();
   } catch (error) {
-    if (error.status !== 401 || !(await authorize())) throw error;
-    return ask(path, {...options, headers: headers(options.headers)});
+    if (error.status !== 401 || (secret.text === used && !(await askFor(secret)))) throw error;
+    return attempt();
   }
 }
 
+const FILE = {"content-type": "application/octet-stream"};
+const change = (path, options) => send(path, options, token);
 export const post = (path, body) =>
   change(path, {method: "POST", body: JSON.stringify(body), headers: {"content-type": "application/json"}});
 export const sendFile = (method, path, file) =>
-  change(path, {method, body: file, headers: {"content-type": "application/octet-stream"}});
+  change(path, {method, body: file, headers: FILE});
+export const classify = (path, file) => send(path, {method: "POST", body: file, headers: FILE}, apiKey);
 export const remove = (path) => change(path, {method: "DELETE", headers: {}});
 
 export const segment = encodeURIComponent;

@@ -1,6 +1,6 @@
-// What the page says and asks: notices, "are you sure", the token.
+// What the page says and asks: notices, "are you sure", the token, the API key.
 
-import {askTokenBy, get, keepToken, token} from "./api.js";
+import {askSecretBy, get, token} from "./api.js";
 import {byId, make, setClass, setHidden, setText} from "./dom.js";
 import {removeNode} from "./focus.js";
 
@@ -71,19 +71,26 @@ export function closeButton(dialog) {
   return make("button", {type: "button", class: "plain close", "aria-label": "Close", click: () => dialog.close()}, "×");
 }
 
-function askToken() {
-  const dialog = byId("token");
-  byId("token-text").value = token();
+// Resolves to whether there is one now. Several calls that miss it at the same time share the question.
+const questions = new Map();
+function askSecret(secret) {
+  if (!questions.has(secret)) questions.set(secret, question(secret).finally(() => questions.delete(secret)));
+  return questions.get(secret);
+}
+
+function question(secret) {
+  const part = (name) => byId(`${secret.name}-${name}`), dialog = byId(secret.name);
+  part("text").value = secret.text;
   return new Promise((resolve) => {
     let kept = false;
-    byId("token-form").onsubmit = (event) => {
+    part("form").onsubmit = (event) => {
       event.preventDefault();
-      keepToken(byId("token-text").value.trim());
-      kept = Boolean(token());
+      secret.keep(part("text").value.trim());
+      kept = Boolean(secret.text);
       dialog.close();
     };
-    byId("token-no").onclick = () => dialog.close();
-    dialog.onclose = () => { resolve(kept); showAccess(); };
+    part("no").onclick = () => dialog.close();
+    dialog.onclose = () => { resolve(kept); if (secret === token) showAccess(); };
     showDialog(dialog);
   });
 }
@@ -94,7 +101,7 @@ async function showAccess() {
     setHidden(byId("token-open"), !access.token);
     setText(byId("token-open"), access.allowed ? "Token ✓" : "Token needed");
     if (!access.allowed && !access.token) notice("This page can only be looked at from here: " + access.why, "warn");
-    if (!access.allowed && token()) notice("The token is not the right one.", "bad");
+    if (!access.allowed && token.text) notice("The token is not the right one.", "bad");
   } catch (error) {
     notice(error.message, "bad");
   }
@@ -107,7 +114,7 @@ function keepClear() {
 
 export function startDialogs() {
   keepClear();
-  askTokenBy(askToken);
-  byId("token-open").addEventListener("click", askToken);
+  askSecretBy(askSecret);
+  byId("token-open").addEventListener("click", () => askSecret(token));
   showAccess();
 }

@@ -1,6 +1,6 @@
 // Trying an image: the answer with probabilities, typical images beside it, and a wrong answer corrected with one click.
 
-import {exemplar, query, sendFile} from "./api.js";
+import {classify, exemplar, query, sendFile} from "./api.js";
 import {confirm, during, notice} from "./dialogs.js";
 import {byId, make, percent} from "./dom.js";
 import {chosenFiles, droppedFiles, dropZone} from "./drop.js";
@@ -96,7 +96,7 @@ async function tryImage(file) {
   byId("try-answer").replaceChildren(make("p", {class: "soft"}, "Asking …"));
   say("Asking …");
   try {
-    showAnswer(file, await sendFile("POST", "api/predict?" + query({top_k: CLASSES}), file));
+    showAnswer(file, await classify("api/predict?" + query({top_k: CLASSES}), file));
   } catch (error) {
     byId("try-answer").replaceChildren(make("p", {class: "bad"}, error.message));
     say(error.message);

@@ -2,10 +2,11 @@
 
 from collections.abc import Iterator
 from pathlib import Path
+from urllib.parse import urlsplit
 
 import httpx
 import pytest
-from playwright.sync_api import Browser, Page, expect
+from playwright.sync_api import Browser, Page, Request, expect
 
 from handlers.bucket.edit_documents import DeleteImages, Rename
 from handlers.settings import Settings
@@ -16,10 +17,15 @@ from model_store.manifest import Gate
 from tests.handlers.conftest import DigitFiles
 from tests.handlers.updater.http.conftest import serving
 from tests.support.page.browser import needs_browser, opened
+from tests.support.quick_settings import changed
+from tests.support.servers import small_server
+from tests.support.servers.small_server import Asked
 from tests.support.stores.learnt_store import LearntStore
 from tests.support.stores.published import pointed, publish
 
 pytestmark = needs_browser
+
+SECRETS = ("authorization", "x-api-key")
 
 
 @pytest.fixture
@@ -175,3 +181,70 @@ def test_a_token_is_asked_for_and_kept_in_the_tab(
         page.reload()
         expect(page.locator("#token-open")).to_have_text("Token ✓")
     assert len(updater.edits.pending()) == 1
+
+
+def test_token_and_api_key_are_asked_for_apart_and_neither_is_sent_to_the_other(
+    browser: Browser,
+    guarded: Settings,
+    store: DirectoryStore,
+    learnt: LearntStore,
+    tmp_path: Path,
+    digit_files: DigitFiles,
+) -> None:
+    asked: list[Asked] = []
+
+    def engine(one: Asked) -> tuple[int, bytes]:
+        asked.append(one)
+        if one.headers.get("x-api-key") != "key":
+            return 401, b'{"error": "send one of this service\'s API keys"}'
+        return 200, b'{"model_version": 1, "predictions": [{"class": "zero", "probability": 0.9}]}'
+
+    with small_server.serving(engine) as port:
+        updater = Updater(changed(guarded, serving={"port": port}), load_preset("digits"), store)
+        updater.status.set_versions(1, 1, None)
+        with serving(updater) as client, opened(browser, str(client.base_url)) as page:
+            sent: list[Request] = []
+            page.on("request", lambda one: sent.append(one))
+            (tmp_path / "zero.png").write_bytes(digit_files[0][0])
+            page.locator("#try-file").set_input_files(tmp_path / "zero.png")
+            page.locator("#api-key-text").fill("key")
+            page.get_by_role("button", name="Keep").click()
+            expect(page.locator("#try-answer .best")).to_contain_text("zero, 90")
+            assert not page.locator("#token").is_visible()
+            page.get_by_label("Right class").fill("one")
+            page.get_by_role("button", name="Teach", exact=True).click()
+            page.locator("#token-text").fill("secret")
+            page.get_by_role("button", name="Keep").click()
+            expect(page.locator("#notices")).to_contain_text("is learnt as one")
+            page.locator("#try-file").set_input_files(tmp_path / "zero.png")
+            expect(page.locator("#try-answer .best")).to_contain_text("zero, 90")
+            paths = {name: {urlsplit(one.url).path for one in sent if name in one.headers} for name in SECRETS}
+    assert paths["x-api-key"] == {"/api/predict"}
+    assert "/api/predict" not in paths["authorization"]
+    assert "/api/corrections" in paths["authorization"]
+    assert [(one.headers.get("x-api-key"), one.headers.get("authorization")) for one in asked] == [
+        (None, None),
+        ("key", None),
+        ("key", None),
+    ]
+
+
+def test_calls_that_miss_the_token_together_ask_once(
+    browser: Browser, guarded: Settings, store: DirectoryStore, root: Path, tmp_path: Path, digit_files: DigitFiles
+) -> None:
+    folder = write(tmp_path / "owl", {f"{number}.png": digit_files[3][number] for number in range(9)})
+    with (
+        serving(Updater(guarded, load_preset("digits"), store)) as client,
+        opened(browser, str(client.base_url)) as page,
+    ):
+        page.locator("#teach-folder").set_input_files(folder)
+        page.locator("#token-text").fill("secret")  # how the folder is to be read
+        page.get_by_role("button", name="Keep").click()
+        upload = page.get_by_role("button", name="Upload and learn")
+        upload.wait_for()
+        page.evaluate("sessionStorage.clear()")
+        upload.click()
+        page.locator("#token-text").fill("secret")
+        page.get_by_role("button", name="Keep").click()
+        expect(page.locator("#notices")).to_contain_text("Everything has arrived")
+    assert len(incoming(root)) == 10

@@ -73,5 +73,7 @@ def test_each_dialog_is_named_and_can_be_used(browser: Browser, full_address: st
         page.locator("#compare-dialog table").first.wait_for()
         well(page, "compare")
         page.get_by_role("button", name="Close").click()
-        page.evaluate("document.getElementById('token').showModal()")
-        well(page, "token")
+        for name in ("token", "api-key"):
+            page.evaluate("name => document.getElementById(name).showModal()", name)
+            well(page, name)
+            page.keyboard.press("Escape")

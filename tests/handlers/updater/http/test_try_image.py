@@ -67,3 +67,14 @@ def test_an_engine_that_is_away(settings: Settings, store: DirectoryStore, engin
     with asking(settings, store, 1) as client:
         answer = client.post("/api/predict", content=b"x", headers=FILE)
         assert (answer.status_code, "does not answer" in answer.json()["error"]) == (503, True)
+
+
+def test_the_token_stays_here_and_the_key_goes_on(settings: Settings, store: DirectoryStore) -> None:
+    def seen(asked: Asked) -> tuple[int, bytes]:
+        keys = {name: asked.headers.get(name) for name in ("authorization", "x-api-key")}
+        return 200, json.dumps(keys).encode()
+
+    with small_server.serving(seen) as port, asking(settings, store, port) as client:
+        both = {"authorization": "Bearer token", "x-api-key": "key"}
+        answer = client.post("/api/predict", content=b"x", headers=FILE | both)
+        assert answer.json() == {"authorization": None, "x-api-key": "key"}
