@@ -266,7 +266,7 @@ class Client:
 
     def export(self, version: int, folder: Path | str) -> Manifest:
         """Write a version as a new folder that runs without this service. Raises ``StoreError``."""
-        return export_version(self._versions, version, Path(folder))
+        return export_version(self._versions, version, Path(folder), self.connection.settings.images.max_pixels)
 
     def backup(self, target: str, report: Report = lambda *_: None) -> Copied:
         """Make a folder or ``s3://bucket`` a copy of the store; the service may go on. Raises ``StoreError``."""
