@@ -15,6 +15,18 @@ class SettingsError(ValueError):
     """A setting is unknown or has a wrong value; the message names it and what is allowed."""
 
 
+def _unmasked(secret: SecretStr) -> SecretStr:
+    """Refuse what a program writes in a secret's place: everybody could guess it."""
+    text = secret.get_secret_value()
+    if text and not text.strip("*"):
+        raise ValueError("these asterisks stand for a secret, they are none: some program wrote them; give the secret")
+    return secret
+
+
+Secret = Annotated[SecretStr, AfterValidator(_unmasked)]
+"""A text that is shown nowhere."""
+
+
 class Section(BaseModel):
     """A branch of the tree: typed, immutable, closed."""
 
@@ -71,7 +83,7 @@ class ServingSettings(Section):
     """With ``uvicorn``: connections at once; those beyond are answered 503."""
     top_k: int = Field(5, ge=1)
     """Predictions per image when the request does not say."""
-    api_key: SecretStr | None = None
+    api_key: Secret | None = None
     """Requests for predictions must carry it. Only from the environment or ``api_key_file``."""
     api_key_file: Path | None = None
     """A file of keys, one a line: a new one is added before the old one goes."""

@@ -7,11 +7,13 @@
 import difflib
 import os
 from collections.abc import Iterator, Mapping
+from functools import cache
 from pathlib import Path
-from typing import Any, Literal, Self
+from typing import Any, Literal, Self, get_args
 
 import yaml
 from pydantic import BaseModel, Field, SecretStr, ValidationError, model_validator
+from pydantic.fields import FieldInfo
 from pydantic_settings import (
     BaseSettings,
     PydanticBaseSettingsSource,
@@ -19,7 +21,7 @@ from pydantic_settings import (
     YamlConfigSettingsSource,
 )
 
-from handlers.serving_settings import Host, Section, ServingSettings
+from handlers.serving_settings import Host, Secret, Section, ServingSettings
 from handlers.serving_settings import SettingsError as SettingsError
 from handlers.web_address import reachable, web_address
 
@@ -34,9 +36,9 @@ class S3Settings(Section):
     """Scheme, host and port; ``https`` turns TLS on."""
     region: str = "us-east-1"
     """Given always: without it every bucket costs an extra request."""
-    access_key: SecretStr | None = None
+    access_key: Secret | None = None
     """Only from the environment or ``access_key_file``."""
-    secret_key: SecretStr | None = None
+    secret_key: Secret | None = None
     """Only from the environment or ``secret_key_file``."""
     access_key_file: Path | None = None
     """A file whose first line is the access key (a mounted Kubernetes secret)."""
@@ -106,7 +108,7 @@ class UpdaterSettings(Section):
     """Share of each class that is held out for evaluation and never trained on."""
     evaluation_images_per_class: int = Field(50, ge=1)
     """At most so many held-out images per class; the rest is trained on."""
-    token: SecretStr | None = None
+    token: Secret | None = None
     """Who sends it may change classes over HTTP; else only this machine. From the environment or ``token_file``."""
     token_file: Path | None = None
     """A file whose first line is the token (a mounted Kubernetes secret)."""
@@ -347,15 +349,26 @@ def _check_environment(environment: Mapping[str, str]) -> None:
 
 def keys(separator: str = ".") -> list[str]:
     """Every key of the tree, e.g. ``serving.port``."""
-    return list(_walk(Settings, "", separator))
+    return [separator.join(path) for path in fields()]
 
 
-def _walk(model: type[BaseModel], prefix: str, separator: str) -> Iterator[str]:
+def secret_keys() -> frozenset[str]:
+    """The keys whose values nobody is shown: they stand on no command line and in no file that a program writes."""
+    return frozenset(".".join(path) for path, field in fields().items() if Secret in get_args(field.annotation))
+
+
+@cache
+def fields() -> Mapping[tuple[str, ...], FieldInfo]:
+    """Every setting of the tree by its path, e.g. ``("serving", "port")``."""
+    return dict(_walk(Settings, ()))
+
+
+def _walk(model: type[BaseModel], prefix: tuple[str, ...]) -> Iterator[tuple[tuple[str, ...], FieldInfo]]:
     for name, field in model.model_fields.items():
         if isinstance(field.annotation, type) and issubclass(field.annotation, BaseModel):
-            yield from _walk(field.annotation, f"{prefix}{name}{separator}", separator)
+            yield from _walk(field.annotation, (*prefix, name))
         else:
-            yield prefix + name
+            yield (*prefix, name), field
 
 
 def _nearest(name: str, known: list[str]) -> str:

@@ -1,4 +1,4 @@
-"""From the address of a store to the store."""
+"""From the address of a store to the store, and whether two addresses are of places apart."""
 
 import os
 from pathlib import Path
@@ -24,8 +24,8 @@ def open_store(
     Raises ``StoreError`` for any other address; whether the store answers, its ``check`` tells.
     """
     parts = urlsplit(url)
-    if parts.scheme == "file" and parts.netloc in {"", "localhost"} and parts.path.startswith("/"):
-        return DirectoryStore(Path(os.fsdecode(unquote_to_bytes(parts.path))))
+    if (folder := _folder(url)) is not None:
+        return DirectoryStore(folder)
     if parts.scheme == "s3" and parts.netloc and parts.path in {"", "/"} and not parts.query:
         from model_store.s3.s3_store import (
             S3Store,  # the SDK takes half a second to import: only who needs it waits for it
@@ -44,3 +44,37 @@ def open_store(
     raise StoreError(
         f"{url.rpartition('@')[2]!r} is not a store: use file:///path or s3://bucket (a bucket, not a folder)"
     )
+
+
+def check_apart(store: str, other: str) -> None:
+    """Raise ``StoreError`` where two addresses lead to one place, or to a folder in the other one, by whatever path.
+
+    Neither needs to be there. Two buckets are taken to be of one server.
+    """
+    here, there = _folder(store), _folder(other)
+    if here is not None and there is not None:
+        together = _lies_in(here, there) or _lies_in(there, here)
+    else:
+        together = here is there and urlsplit(store).netloc == urlsplit(other).netloc
+    if together:
+        raise StoreError(f"{other} is {store} itself, lies in it, or holds it: name a place apart from it")
+
+
+def _folder(url: str) -> Path | None:
+    """That of ``file:///path``; None for any other address."""
+    parts = urlsplit(url)
+    is_folder = parts.scheme == "file" and parts.netloc in {"", "localhost"} and parts.path.startswith("/")
+    return Path(os.fsdecode(unquote_to_bytes(parts.path))) if is_folder else None
+
+
+def _lies_in(folder: Path, outer: Path) -> bool:
+    """Whether it is the other one or lies below it: by its real path, or as the file system knows it by another."""
+    real, around = Path(os.path.realpath(folder)), Path(os.path.realpath(outer))
+    return any(one == around or _is_same(one, around) for one in (real, *real.parents))
+
+
+def _is_same(one: Path, other: Path) -> bool:
+    try:
+        return one.samefile(other)
+    except OSError:  # one of them is not there
+        return False

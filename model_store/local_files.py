@@ -1,6 +1,7 @@
 """Files of this machine: durable writes, hashes, and operating-system errors as ``StoreError`` with their remedy."""
 
 import errno
+import filecmp
 import hashlib
 import os
 from collections.abc import Iterator
@@ -8,7 +9,7 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, TypeGuard
 
-from model_store.objects import StoreError, StoreUnavailableError
+from model_store.objects import ObjectStore, ObjectTooLargeError, StoreError, StoreUnavailableError
 
 if TYPE_CHECKING:
     from model_store.manifest import FileRecord
@@ -109,6 +110,16 @@ def record(path: Path) -> "FileRecord":
             digest.update(piece)
             size += len(piece)
     return FileRecord(size=size, sha256=digest.hexdigest())
+
+
+def holds(objects: ObjectStore, key: str, path: Path) -> bool:
+    """Whether an object has the bytes of a file, beside which it is copied for that. Raises ``StoreError``."""
+    with sibling(path) as copy:
+        try:
+            objects.download(key, copy, limit=path.stat().st_size)
+        except ObjectTooLargeError:
+            return False
+        return filecmp.cmp(path, copy, shallow=False)
 
 
 @contextmanager

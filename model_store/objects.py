@@ -84,11 +84,12 @@ class ObjectStore(Protocol):
     def upload(self, key: str, path: Path, *, only_if_absent: bool = False) -> ObjectInfo:
         """Create or replace an object from a file, without reading it into memory. Raises as ``write`` does."""
 
-    def move(self, source: str, target: str, *, expected_etag: str | None = None) -> None:
+    def move(self, source: str, target: str, *, expected_etag: str | None = None, only_if_absent: bool = False) -> None:
         """Give an object another key. Repeating a move that a crash cut short completes it.
 
-        With ``expected_etag`` only that content is moved, never another that came under the same key meanwhile; else
-        ``PreconditionFailedError``.
+        With ``expected_etag`` only that content is moved, never another that came under the same key meanwhile; with
+        ``only_if_absent`` it replaces nothing but the same content; else ``PreconditionFailedError``, and the source
+        stays.
         """
 
     def delete(self, key: str) -> None:

@@ -14,6 +14,7 @@ from typing import Final
 
 from handlers.bucket.layout import ARCHIVE, EVALUATION, INCOMING, REJECTED
 from handlers.parallel import ordered_map
+from model_store.connect import check_apart
 from model_store.documents import encode, parse
 from model_store.manifest import Pointer, StoredDocument, now
 from model_store.objects import ObjectInfo, ObjectNotFoundError, ObjectStore, StoreError
@@ -85,8 +86,9 @@ def make_backup(store: ObjectStore, target: ObjectStore, report: Report = lambda
     """Make ``target`` a copy of ``store``; what an earlier run copied and is still the same stays.
 
     Objects of the copy that are no longer in the store are removed: a restore must not bring back what was deleted.
-    Raises ``StoreError``, also for a target that holds anything but a copy.
+    Raises ``StoreError``, also for a target that holds anything but a copy, is the store, lies in it or holds it.
     """
+    check_apart(store.url, target.url)
     record = read_record(target)
     if record is None and next(target.list(""), None) is not None:
         raise StoreError(f"{target.url} is not empty and not a backup: name an empty folder or bucket")
@@ -115,8 +117,9 @@ def make_backup(store: ObjectStore, target: ObjectStore, report: Report = lambda
 def restore_backup(backup: ObjectStore, store: ObjectStore, report: Report = lambda *_: None) -> Copied:
     """Copy a backup into an empty store, and verify the version that its pointer names.
 
-    Raises ``StoreError`` if the backup is incomplete or the store is not empty.
+    Raises ``StoreError`` if the backup is incomplete, the store is not empty, or one of them lies in the other.
     """
+    check_apart(backup.url, store.url)
     record = read_record(backup)
     if record is None:
         raise StoreError(f"{backup.url} is not a backup: there is no {RECORD} in it")

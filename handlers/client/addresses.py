@@ -14,6 +14,7 @@ from handlers.client.visible import visible
 from handlers.settings import S3Settings, Settings, SettingsError, load_settings
 from handlers.stack.folder import StackRecord, find_stack
 from handlers.store import open_existing_store, open_settings_store
+from model_store.connect import check_apart
 from model_store.objects import ObjectStore, StoreError
 
 TIMEOUT = httpx.Timeout(60.0, connect=5.0)
@@ -59,8 +60,9 @@ class Connection:
         return f"no stack is running on {self.settings.data}: it will be {done} when `lucir up` runs"
 
     def other_store(self, place: str) -> ObjectStore:
-        """A folder, or a bucket of the same server, besides the service's own. Raises ``StoreError``."""
+        """A folder, or a bucket of the same server, apart from the service's own. Raises ``StoreError``."""
         url = place if place.startswith(("s3://", "file:///")) else Path(place).absolute().as_uri()
+        check_apart(self.settings.store_url, url)  # before the folder is made
         return open_settings_store(self.settings.model_copy(update={"store": url}))
 
     @system_errors()

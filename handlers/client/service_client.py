@@ -273,7 +273,7 @@ class Client:
     @system_errors()
     def export(self, version: int, folder: Path | str) -> Manifest:
         """Write a version as a new folder that runs without this service. Raises ``StoreError``."""
-        return export_version(self._versions, version, Path(folder))
+        return export_version(self._versions, version, Path(folder), self.connection.settings.images.max_pixels)
 
     @system_errors()
     def backup(self, target: str, report: Report = lambda *_: None) -> Copied:

@@ -1,5 +1,6 @@
 """Writing a version as a folder: the model with all that is to be known in its metadata, examples, a card, layouts."""
 
+import inspect
 import json
 import tempfile
 from importlib.resources import files
@@ -10,6 +11,7 @@ import onnx
 
 from handlers.export.layouts import write_labels, write_openvino, write_triton
 from handlers.export.model_card import render_card
+from handlers.inference import colours
 from model_store.layout import MODEL
 from model_store.manifest import Manifest
 from model_store.objects import StoreError
@@ -18,6 +20,8 @@ from model_store.versions import VersionNotFoundError, VersionStore
 LONGEST_LINE: Final = 1000
 """Versions of a lineage that are told; older ones were pruned long ago."""
 _EXAMPLES: Final = {"classify_image.py": "classify.py", "classify.mjs": "classify.mjs"}
+_COLOURS: Final = "colours"
+"""The module that the service itself makes RGB of any pixels with: ``classify.py`` imports it from beside itself."""
 _README: Final = """# Version {version}, exported from lucir
 
 | file | what |
@@ -25,6 +29,7 @@ _README: Final = """# Version {version}, exported from lucir
 | `model.onnx` | the model; class names and preprocessing stand in its metadata |
 | `model.json`, `labels.txt`, `labels.json` | the same for who does not read that |
 | `classify.py` | `python classify.py image.jpg` (needs onnxruntime, numpy, pillow) |
+| `colours.py` | any pixels as RGB over white, for `classify.py` |
 | `classify.mjs` | the same for a browser or Node (needs onnxruntime-web) |
 | `MODEL_CARD.md` | classes, accuracy, method, where it comes from |
 | `triton/` | `tritonserver --model-repository=triton` |
@@ -32,8 +37,10 @@ _README: Final = """# Version {version}, exported from lucir
 """
 
 
-def export_version(versions: VersionStore, number: int, target: Path) -> Manifest:
+def export_version(versions: VersionStore, number: int, target: Path, max_pixels: int) -> Manifest:
     """Write the version into ``target``, a new or empty folder; whole or not at all.
+
+    max_pixels: of the largest image that the service takes; the example takes it too.
 
     Raises ``StoreError`` for a version that is not there or damaged, and for a folder that holds anything.
     """
@@ -46,7 +53,7 @@ def export_version(versions: VersionStore, number: int, target: Path) -> Manifes
             folder = Path(scratch) / "version"
             folder.mkdir()
             versions.fetch(number, folder, [MODEL])
-            _fill(folder, manifest)
+            _fill(folder, manifest, max_pixels)
             card = render_card(manifest, versions.evaluation(number), _lineage(versions, manifest))
             (folder / "MODEL_CARD.md").write_text(card, encoding="utf-8")
             if target.exists():
@@ -57,7 +64,7 @@ def export_version(versions: VersionStore, number: int, target: Path) -> Manifes
     return manifest
 
 
-def facts(manifest: Manifest) -> dict[str, object]:
+def facts(manifest: Manifest, max_pixels: int) -> dict[str, object]:
     """What is to be known beside the model's weights, as ``model.json`` has it."""
     return {
         "version": manifest.version,
@@ -65,30 +72,34 @@ def facts(manifest: Manifest) -> dict[str, object]:
         "preprocessing": manifest.preprocessing.model_dump(),
         "readout": manifest.readout,
         "known_cosine": None if manifest.calibration is None else manifest.calibration.known_cosine,
+        "max_pixels": max_pixels,
     }
 
 
-def describe_model(model: onnx.ModelProto, manifest: Manifest) -> None:
+def _describe(model: onnx.ModelProto, told: dict[str, object]) -> None:
     """Put the facts into the model's metadata, under ``lucir.<name>``, each as JSON but for plain words."""
-    told = {
+    words = {
         f"lucir.{name}": value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)
-        for name, value in facts(manifest).items()
+        for name, value in told.items()
     }
-    onnx.helper.set_model_props(model, told)
+    onnx.helper.set_model_props(model, words)
 
 
-def _fill(folder: Path, manifest: Manifest) -> None:
+def _fill(folder: Path, manifest: Manifest, max_pixels: int) -> None:
+    told = facts(manifest, max_pixels)
     model = onnx.load(folder / MODEL)
-    describe_model(model, manifest)
+    _describe(model, told)
     onnx.save(model, folder / MODEL)
-    text = json.dumps(facts(manifest), ensure_ascii=False, indent=2) + "\n"
+    text = json.dumps(told, ensure_ascii=False, indent=2) + "\n"
     (folder / "model.json").write_text(text, encoding="utf-8")
     write_labels(folder / "labels.txt", manifest.classes)
     labels = json.dumps(list(manifest.classes), ensure_ascii=False)
     (folder / "labels.json").write_text(labels + "\n", encoding="utf-8")
     examples = files("handlers.export.examples")
     for name, target in _EXAMPLES.items():
-        (folder / target).write_bytes(examples.joinpath(name).read_bytes())
+        text = examples.joinpath(name).read_text(encoding="utf-8")
+        (folder / target).write_text(text.replace(colours.__name__, _COLOURS), encoding="utf-8")
+    (folder / f"{_COLOURS}.py").write_text(inspect.getsource(colours), encoding="utf-8")
     (folder / "README.md").write_text(_README.format(version=manifest.version), encoding="utf-8")
     write_triton(folder / "triton", folder / MODEL, manifest)
     write_openvino(folder / "openvino", folder / MODEL)

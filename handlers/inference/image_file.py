@@ -72,17 +72,17 @@ def make_from(data: bytes, limits: ImageRules, make: Callable[[ImageFile], Made]
         return _make(bare.data, bare.exif, limits, make)
 
 
-def header_pixels(data: bytes) -> int:
+def header_pixels(data: bytes, limits: ImageRules) -> int:
     """Width times height as the header tells; 0 where it tells nothing, which ``make_from`` will explain."""
     try:
-        with _open(data) as image:
+        with _open(data, limits) as image:
             return image.width * image.height
     except BadImageError:
         return 0
 
 
 def _make(data: bytes, exif: bytes | None, limits: ImageRules, make: Callable[[ImageFile], Made]) -> Made:
-    image = _open(data)
+    image = _open(data, limits)
     _check_size(image.size, limits)
     width, height = image.size
     try:
@@ -100,16 +100,27 @@ def _formats() -> tuple[str, ...]:
     return readable()
 
 
-def _open(data: bytes) -> Image.Image:
+def _open(data: bytes, limits: ImageRules) -> Image.Image:
+    _raise_pillows_bound(limits.max_pixels)
     known = _formats() if recognise(data) in {"HEIC", "AVIF"} else FORMATS
     try:
         return Image.open(io.BytesIO(data), formats=known)
     except UnidentifiedImageError:
         raise DamagedImageError(why_unreadable(data)) from None
     except (Image.DecompressionBombError, Image.DecompressionBombWarning) as error:
-        raise BadImageError(f"the image is too large: {error}") from error
+        raise BadImageError(f"the image is too large: at most {limits.max_pixels} pixels are accepted") from error
     except Exception as error:  # as in _make: the header's parsers raise whatever the damage leads to
         raise DamagedImageError(f"the image's header is damaged: {error}") from error
+
+
+def _raise_pillows_bound(pixels: int) -> None:
+    """Pillow warns and refuses above a bound of its own, one for the whole process, which the settings may exceed.
+
+    It is never taken away: it still holds for tiles and frames, whose size stands in no header that is checked here.
+    """
+    bound = Image.MAX_IMAGE_PIXELS
+    if bound is not None and bound < pixels:
+        Image.MAX_IMAGE_PIXELS = pixels
 
 
 def _check_size(size: tuple[int, int], limits: ImageRules) -> None:

@@ -39,8 +39,16 @@ def read_document(body: bytes) -> dict[str, Any]:
     except RecursionError:
         raise ValueError("the JSON body is nested too deeply") from None
     if not isinstance(document, dict):
-        raise ValueError("the JSON body is not an object")
+        raise ValueError(f"the JSON body is {_name(document)}, where an object is expected")
     return document
+
+
+def _name(value: Any) -> str:
+    """What a JSON value is, with its article."""
+    if value is None or isinstance(value, bool):
+        return json.dumps(value)
+    word = _WORDS.get(type(value), "number")
+    return word if word == "text" else f"a {word}"
 
 
 def parse(document: dict[str, Any]) -> Envelope:

@@ -5,6 +5,7 @@ the older routes (``/lucir/predict?top_k=3``), so that ``/predictions/lucir`` ta
 A field that a form has several times is a list of values (``repeated_fields``).
 """
 
+import codecs
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any, Final
@@ -18,6 +19,8 @@ TOP_K_HEADERS: Final = frozenset({"top-k", "top_k", "x-top-k"})
 MOST_IMAGES: Final = 32
 """In one request: all of them are in memory at once."""
 _FORM: Final = "application/x-www-form-urlencoded"
+_JSON_START: Final = 4096
+"""Bytes in which the first character that is not white space is looked for."""
 _LONGEST_NUMBER: Final = 18
 """Digits of ``top_k``: Python refuses to read very long numbers, and no version has so many classes."""
 
@@ -65,7 +68,7 @@ def read_request(fields: Mapping[str, Any], headers: Mapping[str, Any], default_
         raise BadRequestError("no image: send it as the body of the request, or as the form field 'data'")
     if len(images) > MOST_IMAGES:
         raise BadRequestError(f"the form holds {len(images)} images; at most {MOST_IMAGES} are answered in one request")
-    if images[0][:1] == b"{" and len(images) == 1:
+    if len(images) == 1 and _is_json(images[0], plain):
         return _json_request(images[0], plain, default_top_k)
     return Request(images, _top_k([fields.get(TOP_K_FIELD), *_header_top_k(plain)], default_top_k))
 
@@ -78,6 +81,14 @@ def _check_packing(headers: Mapping[str, str]) -> None:
     kind = headers.get("content-type", "").partition(";")[0].strip().lower()
     if kind.startswith("multipart/") and kind != "multipart/form-data":
         raise UnsupportedBodyError(f"the body was sent as {kind[:40]!r}: send several images as multipart/form-data")
+
+
+def _is_json(body: bytes, headers: Mapping[str, str]) -> bool:
+    """Whether a body is meant as JSON: by how it begins, else by its type where its content tells nothing."""
+    if body.removeprefix(codecs.BOM_UTF8)[:_JSON_START].lstrip().startswith((b"{", b"[")):
+        return True
+    kind = headers.get("content-type", "").partition(";")[0].strip().lower()
+    return (kind == "application/json" or kind.endswith("+json")) and recognise(body) is None
 
 
 def _json_request(body: bytes, headers: Mapping[str, str], default_top_k: int) -> Request:

@@ -139,8 +139,8 @@ class DirectoryStore:
             place = self._link if only_if_absent else self._rename
             return self._put(key, lambda file: shutil.copyfileobj(source, file, CHUNK), place)
 
-    def move(self, source: str, target: str, *, expected_etag: str | None = None) -> None:
-        """Rename. Done already (no source, but a target) is done; see ``move_content`` for ``expected_etag``."""
+    def move(self, source: str, target: str, *, expected_etag: str | None = None, only_if_absent: bool = False) -> None:
+        """Rename. Done already (no source, but a target) is done; see ``move_content`` for the conditions."""
         old, new = locate(self._root, source), locate(self._root, target)
         with self._errors(f"move {source!r} to {target!r}"):
             found = describe(self._root, source)
@@ -154,12 +154,12 @@ class DirectoryStore:
                 return
             with self._open(source) as file:
                 os.fsync(file.fileno())  # people's copies are rarely synced; what is archived is durable
-            if expected_etag is None:
+            if expected_etag is None and not only_if_absent:
                 self._retried(new.parent, lambda: old.rename(new))
                 if old.exists():  # POSIX renames nothing when both names are links to one file
                     old.unlink()
             elif not self._retried(new.parent, lambda: move_content(old, new, expected_etag)):
-                raise self._changed(source)
+                raise self._exists(target) if os.path.lexists(new) else self._changed(source)
             sync_folder(new.parent)
             self._tidy(old.parent)
 

@@ -17,8 +17,9 @@ _AT_FDCWD = -100
 _NOT_OFFERED = {errno.ENOSYS, errno.EINVAL, errno.EOPNOTSUPP}
 
 
-def move_content(old: Path, new: Path, expected_etag: str) -> bool:
-    """Rename ``old`` to ``new`` if it has this tag of a directory store; False when another file has come to be there.
+def move_content(old: Path, new: Path, expected_etag: str | None) -> bool:
+    """Rename ``old`` to ``new``; False when another file has come to be at ``new``, or ``old`` has another tag of a
+    directory store than the expected one, if any.
 
     A ``new`` that holds the same bytes is what an earlier move left, and is replaced. Raises ``OSError``.
     """
@@ -29,7 +30,7 @@ def move_content(old: Path, new: Path, expected_etag: str) -> bool:
             return False
         old.rename(new)
         return True
-    if lasting(tag_of(os.lstat(new))) == lasting(expected_etag):
+    if expected_etag is None or lasting(tag_of(os.lstat(new))) == lasting(expected_etag):
         return True
     rename_to_free_name(new, old)
     return False

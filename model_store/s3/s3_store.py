@@ -7,6 +7,7 @@ one process may write; two updaters need another server.
 
 import io
 import logging
+import tempfile
 import threading
 from collections.abc import Iterator
 from functools import partial
@@ -17,7 +18,7 @@ from minio.commonconfig import CopySource
 from minio.helpers import ObjectWriteResult
 
 from model_store.keys import RESERVED, check_folder
-from model_store.local_files import os_errors, sibling
+from model_store.local_files import holds, os_errors, sibling
 from model_store.objects import (
     READ_LIMIT,
     ObjectInfo,
@@ -197,9 +198,10 @@ class S3Store:
             result = self._client.put_object(self._bucket, key, file, size, part_size=PART_SIZE)
         return self._written(key, size, result)
 
-    def move(self, source: str, target: str, *, expected_etag: str | None = None) -> None:
+    def move(self, source: str, target: str, *, expected_etag: str | None = None, only_if_absent: bool = False) -> None:
         """Copy on the server, then delete; repeating a move that was cut short completes it.
 
+        With ``only_if_absent`` the copy goes through this machine: few servers know that condition of their own copies.
         With ``expected_etag`` the copy has that condition. The deletion has the copied tag for one where the server
         knows such conditions; elsewhere what a person puts under the same key just before the deletion is at risk.
         Raises ``StoreError`` above 5 GiB, which no server copies in one request.
@@ -221,15 +223,39 @@ class S3Store:
                     f"cannot {what} in {self._place}: {before.size} bytes are more than the 5 GiB a server copies in "
                     "one request, and copying in parts is not supported; remove it, or store it in smaller files"
                 )
-            try:
-                with s3_errors(self._place, what):
-                    copied = CopySource(self._bucket, source, match_etag=self._copy_condition(expected_etag))
-                    self._client.copy_object(self._bucket, target, copied)
-            except (ObjectNotFoundError, PreconditionFailedError):
-                continue  # it went between: another writer moved or replaced it, or it was removed
-            if self._take_away(source, before.etag):  # else new bytes came in: copy those
+            copied = (
+                self._copy_to_free_key(source, target, what, before.size)
+                if only_if_absent
+                else self._copy(source, target, what, expected_etag)
+            )
+            if copied and self._take_away(source, before.etag):  # else new bytes came in: copy those
                 return
         raise StoreUnavailableError(f"cannot {what} in {self._place}: it keeps changing; try again when it has settled")
+
+    def _copy(self, source: str, target: str, what: str, expected_etag: str | None) -> bool:
+        """On the server; False where another writer moved or replaced it meanwhile, or it was removed."""
+        try:
+            with s3_errors(self._place, what):
+                copied = CopySource(self._bucket, source, match_etag=self._copy_condition(expected_etag))
+                self._client.copy_object(self._bucket, target, copied)
+        except (ObjectNotFoundError, PreconditionFailedError):
+            return False
+        return True
+
+    def _copy_to_free_key(self, source: str, target: str, what: str, size: int) -> bool:
+        """As ``_copy``; raises ``PreconditionFailedError`` where another content lies at the target."""
+        with os_errors(what), tempfile.TemporaryDirectory(prefix="lucir-") as folder:
+            file = Path(folder) / "object"
+            try:
+                self.download(source, file, limit=size)
+                try:
+                    self.upload(target, file, only_if_absent=True)
+                except PreconditionFailedError:
+                    if not holds(self, target, file):
+                        raise
+            except (ObjectNotFoundError, ObjectTooLargeError):
+                return False
+        return True
 
     def _take_away(self, key: str, etag: str) -> bool:
         """Delete an object that is copied; False where it is another one by now."""

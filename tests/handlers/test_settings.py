@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from handlers.setting_values import assignments, nested
-from handlers.settings import SettingsError, keys, load_settings
+from handlers.settings import SettingsError, keys, load_settings, secret_keys
 
 
 @pytest.fixture(autouse=True)
@@ -81,6 +81,14 @@ def test_secrets_are_read_but_never_shown(tmp_path: Path, monkeypatch: pytest.Mo
     settings = load_settings(None, {"s3": {"secret_key_file": tmp_path / "secret"}})
     assert settings.s3.credentials() == ("visible-nowhere", "from-a-file")
     assert "visible-nowhere" not in repr(settings) + settings.model_dump_json()
+
+
+@pytest.mark.parametrize("key", sorted(secret_keys()))
+def test_asterisks_that_stand_for_a_secret_open_nothing(monkeypatch: pytest.MonkeyPatch, key: str) -> None:
+    """What ``str(SecretStr)`` gives: whoever sends it could otherwise come in."""
+    monkeypatch.setenv("LUCIR_" + key.upper().replace(".", "__"), "**********")
+    with pytest.raises(SettingsError, match=f"{key}: these asterisks"):
+        load_settings()
 
 
 def test_a_secret_file_that_is_missing_is_named(tmp_path: Path) -> None:

@@ -267,6 +267,43 @@ def test_another_content_than_was_seen_stays_where_it_is(place: Place) -> None:
     assert place.store.read(target) == b"1"
 
 
+class TestMovingToAFreeKey:
+    """``only_if_absent`` promises: what lies at the new key is never replaced."""
+
+    def test_moves_and_again_changes_nothing(self, place: Place) -> None:
+        place.put("rejected/1", b"1")
+        for _ in range(2):
+            place.store.move("rejected/1", "incoming/1", only_if_absent=True)
+            assert [info.key for info in place.store.list("")] == ["incoming/1"]
+            assert place.store.read("incoming/1") == b"1"
+
+    def test_replaces_nothing(self, place: Place) -> None:
+        for there in (b"2", b"of another size"):
+            place.put("rejected/1", b"1")
+            place.put("incoming/1", there)
+            with pytest.raises(PreconditionFailedError, match="incoming/1"):
+                place.store.move("rejected/1", "incoming/1", only_if_absent=True)
+            assert (place.store.read("rejected/1"), place.store.read("incoming/1")) == (b"1", there)
+
+    def test_completes_after_a_crash_between_copy_and_delete(self, place: Place) -> None:
+        place.put("rejected/1", b"1")
+        place.put("incoming/1", b"1")
+        place.store.move("rejected/1", "incoming/1", only_if_absent=True)
+        assert [info.key for info in place.store.list("")] == ["incoming/1"]
+
+    def test_moves_only_what_was_seen(self, place: Place) -> None:
+        place.put("rejected/1", b"1")
+        seen = place.store.stat("rejected/1").etag
+        place.put("rejected/1", b"another")
+        with pytest.raises(PreconditionFailedError, match="rejected/1"):
+            place.store.move("rejected/1", "incoming/1", expected_etag=seen, only_if_absent=True)
+        assert [info.key for info in place.store.list("")] == ["rejected/1"]
+
+    def test_of_nothing(self, place: Place) -> None:
+        with pytest.raises(ObjectNotFoundError):
+            place.store.move("rejected/1", "incoming/1", only_if_absent=True)
+
+
 class TestCreatingFromAFile:
     def test_once(self, store: ObjectStore, tmp_path: Path) -> None:
         (tmp_path / "one").write_bytes(b"1" * 100_000)

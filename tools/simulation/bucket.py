@@ -77,7 +77,8 @@ class Bucket:
     folder: whether they are files, whose tags tell when each was written, and after the last dash when it was renamed.
     """
 
-    def __init__(self, scheduler: Scheduler, *, folder: bool = False) -> None:
+    def __init__(self, scheduler: Scheduler, *, folder: bool = False, name: str = "simulated") -> None:
+        self.name = name
         self.objects: dict[str, tuple[bytes, ObjectInfo]] = {}
         self.changed: Callable[[str], None] = lambda _: None
         self.ahead = 0.0
@@ -161,7 +162,7 @@ class SimulatedStore:
     @property
     def url(self) -> str:
         """As a server's, or a folder's."""
-        return "file:///simulated" if self._bucket.folder else "s3://simulated"
+        return f"file:///{self._bucket.name}" if self._bucket.folder else f"s3://{self._bucket.name}"
 
     @property
     def conditional_writes(self) -> bool:
@@ -225,12 +226,18 @@ class SimulatedStore:
         """Create or replace an object from a file."""
         return self.write(key, path.read_bytes(), only_if_absent=only_if_absent)
 
-    def move(self, source: str, target: str, *, expected_etag: str | None = None) -> None:
+    def move(self, source: str, target: str, *, expected_etag: str | None = None, only_if_absent: bool = False) -> None:
         """Give an object another key: at once, or as a copy and a deletion."""
+
+        def copy() -> str | None:
+            if only_if_absent:
+                self._check_free(source, target)
+            return self._copy(source, target, expected_etag)
+
         if self._faults().atomic_moves:
-            self._call(lambda: (self._copy(source, target, expected_etag), self._bucket.remove(source)))
+            self._call(lambda: (copy(), self._bucket.remove(source)))
             return
-        copied = self._call(lambda: self._copy(source, target, expected_etag))
+        copied = self._call(copy)
         if source in self._bucket.objects:
             self._call(lambda: self._take_away(source, copied))
 
@@ -243,6 +250,12 @@ class SimulatedStore:
         if self._faults().conditional_deletions and there is not None and there[1].etag != copied:
             raise PreconditionFailedError(f"{key!r} changed meanwhile")
         self._bucket.remove(key)
+
+    def _check_free(self, source: str, target: str) -> None:
+        """Nothing but the same content lies there."""
+        there, moved = self._bucket.objects.get(target), self._bucket.objects.get(source)
+        if there is not None and moved is not None and there[0] != moved[0]:
+            raise PreconditionFailedError(f"{target!r} exists already")
 
     def _copy(self, source: str, target: str, expected_etag: str | None) -> str | None:
         """The tag of what was copied; None where it had been before."""

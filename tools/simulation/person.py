@@ -60,7 +60,7 @@ class Person:
         images: int = 0,
     ) -> None:
         self.process = Process("person")
-        self.copy = Bucket(scheduler)
+        self.copy = Bucket(scheduler, name="copy")
         """Where the store is backed up to."""
         self.copied: set[str] | None = None
         """What it must hold; None where it was not made, or not to its end."""

@@ -55,9 +55,11 @@ def _taken_by_anybody(self: Lease, before: Any, etag: str) -> None:
     _take(self, before, "")
 
 
-def _moved_by_halves(self: SimulatedStore, source: str, target: str, *, expected_etag: str | None = None) -> None:
+def _moved_by_halves(
+    self: SimulatedStore, source: str, target: str, *, expected_etag: str | None = None, only_if_absent: bool = False
+) -> None:
     """What is lost between the two is lost."""
-    del expected_etag
+    del expected_etag, only_if_absent
     data = self.read(source)
     self.delete(source)
     self.write(target, data)

@@ -1,1 +1,1 @@
-"""Programs that are written beside an exported model; they import nothing of this service."""
+"""Programs that are written beside an exported model; there they need nothing of this service."""

@@ -14,7 +14,9 @@ from typing import Any
 import numpy as np
 import onnxruntime
 from numpy.typing import NDArray
-from PIL import Image, ImageOps
+from PIL import Image
+
+from handlers.inference.colours import raw_mode, to_rgb
 
 FILTERS = {
     "bilinear": Image.Resampling.BILINEAR,
@@ -24,11 +26,32 @@ FILTERS = {
 }
 
 
+TURNS = {
+    2: Image.Transpose.FLIP_LEFT_RIGHT,
+    3: Image.Transpose.ROTATE_180,
+    4: Image.Transpose.FLIP_TOP_BOTTOM,
+    5: Image.Transpose.TRANSPOSE,
+    6: Image.Transpose.ROTATE_270,
+    7: Image.Transpose.TRANSVERSE,
+    8: Image.Transpose.ROTATE_90,
+}
+ORIENTATION = 0x0112
+"""EXIF's tag for how the camera was held."""
+
+
+def read(path: Path) -> Image.Image:
+    """An image file as upright RGB, over white where it is transparent."""
+    with Image.open(path) as file:
+        raw = raw_mode(file)
+        file.load()
+        turn = TURNS.get(file.getexif().get(ORIENTATION, 1))
+        image = to_rgb(file, raw)
+    return image if turn is None else image.transpose(turn)
+
+
 def prepare(path: Path, how: dict[str, Any]) -> NDArray[np.uint8]:
     """An image file as the model wants it: the central square, resampled, its centre cut out; (1, size, size, 3)."""
-    image = ImageOps.exif_transpose(Image.open(path)).convert("RGBA")
-    white = Image.new("RGBA", image.size, "white")
-    image = Image.alpha_composite(white, image).convert("RGB")
+    image = read(path)
     side = min(image.size)
     left, top = (image.width - side) // 2, (image.height - side) // 2
     box = (left, top, left + side, top + side)
@@ -40,6 +63,8 @@ def prepare(path: Path, how: dict[str, Any]) -> NDArray[np.uint8]:
 def classify(session: onnxruntime.InferenceSession, path: Path, top_k: int = 5) -> dict[str, Any]:
     """The best classes of an image, and whether it is of none of them (where the version can tell)."""
     facts = session.get_modelmeta().custom_metadata_map
+    # Pillow warns of images above a bound of its own and refuses larger ones; the service takes them up to this one.
+    Image.MAX_IMAGE_PIXELS = max(Image.MAX_IMAGE_PIXELS or 0, json.loads(facts["lucir.max_pixels"]))
     classes, how = json.loads(facts["lucir.classes"]), json.loads(facts["lucir.preprocessing"])
     names = [output.name for output in session.get_outputs()]
     values = session.run(None, {"images": prepare(path, how)})

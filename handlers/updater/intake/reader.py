@@ -82,7 +82,7 @@ class Reader:
 
         Raises ``BadImageError``.
         """
-        if header_pixels(data) < LARGE_PIXELS:
+        if header_pixels(data, self._rules) < LARGE_PIXELS:
             return self._square(data, whole)
         with self._large:
             return self._square(data, whole)

@@ -100,10 +100,10 @@ class FencedStore:
         self._hold()
         return self._objects.upload(key, path, only_if_absent=only_if_absent)
 
-    def move(self, source: str, target: str, *, expected_etag: str | None = None) -> None:
+    def move(self, source: str, target: str, *, expected_etag: str | None = None, only_if_absent: bool = False) -> None:
         """Give an object another key, if this process may."""
         self._hold()
-        self._objects.move(source, target, expected_etag=expected_etag)
+        self._objects.move(source, target, expected_etag=expected_etag, only_if_absent=only_if_absent)
 
     def delete(self, key: str) -> None:
         """Remove one object, if this process may. What is removed must never be written again under the same key.

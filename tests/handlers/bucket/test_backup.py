@@ -8,6 +8,8 @@ from pathlib import Path
 import pytest
 
 from handlers.bucket.backup import LEASE, RECORD, make_backup, read_record, restore_backup
+from handlers.client import Client
+from model_store.connect import check_apart
 from model_store.directory.directory_store import DirectoryStore
 from model_store.objects import ObjectStore, StoreError
 from model_store.versions import VersionStore
@@ -141,6 +143,41 @@ def test_only_an_empty_place_or_the_own_copy_is_written_to(
     with pytest.raises(StoreError, match=r"holds somebody's: a backup is restored into an empty store only"):
         restore_backup(copy, back)
     assert content(back) == {"somebody's": b"own"}
+
+
+PLACES = {
+    "itself": lambda root: root / "store",
+    "in it": lambda root: root / "store" / "incoming" / "backup",
+    "around it": lambda root: root,
+    "by a link": lambda root: root / "link",
+    "in it by a link": lambda root: root / "link" / "backup",
+    "by another path": lambda root: root / "x" / ".." / "store" / "backup",
+}
+
+
+@pytest.mark.parametrize("name", PLACES)
+def test_a_store_is_not_backed_up_into_itself(tmp_path: Path, name: str) -> None:
+    """Nothing is written, not even a folder; not even where the store is empty still, as it would seem a free place."""
+    (tmp_path / "store").mkdir()
+    (tmp_path / "link").symlink_to(tmp_path / "store")
+    before = sorted(tmp_path.rglob("*"))
+    with Client(store=(tmp_path / "store").as_uri()) as client:
+        for copy in (client.backup, client.restore):
+            with pytest.raises(StoreError, match="name a place apart from it"):
+                copy(str(PLACES[name](tmp_path)))
+    assert sorted(tmp_path.rglob("*")) == before
+    for copying in (make_backup, restore_backup):
+        with pytest.raises(StoreError, match="name a place apart from it"):
+            copying(DirectoryStore(tmp_path / "store"), DirectoryStore(PLACES[name](tmp_path)))
+    assert not [path for path in tmp_path.rglob("*") if path.is_file()]
+
+
+def test_a_bucket_is_not_backed_up_into_itself() -> None:
+    with pytest.raises(StoreError, match="name a place apart from it"):
+        check_apart("s3://lucir", "s3://lucir/")
+    check_apart("s3://lucir", "s3://lucir-backup")
+    check_apart("s3://lucir", "file:///lucir")
+    check_apart("file:///data/store", "file:///data/store-backup")
 
 
 def test_what_was_cut_short_is_not_restored(store: DirectoryStore, copy: DirectoryStore, back: DirectoryStore) -> None:

@@ -4,7 +4,7 @@ import pytest
 
 from handlers.cli.foreground import UpRequest, resolve
 from handlers.setting_values import assignments, environment, nested
-from handlers.settings import SettingsError, load_settings
+from handlers.settings import SettingsError, load_settings, secret_keys
 
 
 def test_values_are_typed_as_yaml() -> None:
@@ -42,6 +42,36 @@ def test_children_read_the_same_settings(monkeypatch: pytest.MonkeyPatch) -> Non
     assert child.serving.port == 2222
     assert child.updater.poll_seconds == 2
     assert child.learning.overrides == {"epochs": 3, "milestones": [1, 2]}
+
+
+SECRETS = sorted(secret_keys())
+
+
+def test_every_secret_is_known_as_one() -> None:
+    assert {"serving.api_key", "updater.token", "s3.access_key", "s3.secret_key"} == set(SECRETS)
+
+
+@pytest.mark.parametrize("key", SECRETS)
+def test_a_secret_on_the_command_line_is_refused_with_the_ways_that_hide_it(key: str) -> None:
+    branch, _, name = key.partition(".")
+    for texts in ((f"{key}=hush",), (f"{branch}={{{name}: hush}}",), (f"{branch}={{}}", f"{key}=hush")):
+        with pytest.raises(SettingsError, match=rf"--set {key}: a secret .* LUCIR_{branch.upper()}__") as told:
+            resolve(UpRequest(None, {}, texts, free_ports=False))
+        assert "hush" not in str(told.value)
+
+
+def test_a_secret_of_the_environment_is_never_handed_on_as_asterisks(monkeypatch: pytest.MonkeyPatch) -> None:
+    for key in SECRETS:
+        monkeypatch.setenv("LUCIR_" + key.upper().replace(".", "__"), "hush")
+    texts = ("s3={region: here}", "updater={poll_seconds: 3}", "serving={workers: 2}")
+    settings, changes = resolve(UpRequest(None, {}, texts, free_ports=False))
+    assert "*" not in "".join(changes.values())
+    for name, value in changes.items():
+        monkeypatch.setenv(name, value)
+    child = load_settings()
+    assert child == settings
+    assert child.serving.keys() == ("hush",)
+    assert (child.s3.region, child.updater.poll_seconds, child.serving.workers) == ("here", 3, 2)
 
 
 def test_free_ports_leaves_given_ports_alone(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -24,6 +24,7 @@ from tests.support.waiting import PATIENCE
 
 OLD = Path(__file__).parents[2] / "data" / "store_a175682"
 VERSION = 4
+MAX_PIXELS = 200_000_000
 CACHE = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "lucir"
 DRIVER = """
 import { readFile } from "node:fs/promises";
@@ -42,7 +43,7 @@ console.log(JSON.stringify(await classify(ort, model, { data, width: Number(widt
 @pytest.fixture(scope="module")
 def exported(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("export") / "model"
-    export_version(VersionStore(DirectoryStore(OLD)), VERSION, folder)
+    export_version(VersionStore(DirectoryStore(OLD)), VERSION, folder, MAX_PIXELS)
     return folder
 
 
@@ -68,7 +69,7 @@ def check_same(found: dict[str, Any], image: Path, tolerance: float) -> None:
 
 
 def test_the_python_example_answers_as_the_service_does(exported: Path, image: Path, tmp_path: Path) -> None:
-    command = [sys.executable, "-I", exported / "classify.py", image]
+    command = [sys.executable, "-E", exported / "classify.py", image]
     told = subprocess.run(command, capture_output=True, text=True, check=True, timeout=PATIENCE, cwd=tmp_path)
     check_same(json.loads(told.stdout), image, 1e-3)
 
@@ -131,9 +132,9 @@ def test_other_servers_find_their_layouts(exported: Path) -> None:
 def test_nothing_is_written_over_and_nothing_is_left_of_a_failure(exported: Path, tmp_path: Path) -> None:
     versions = VersionStore(DirectoryStore(OLD))
     with pytest.raises(StoreError, match="is there already: name a new folder"):
-        export_version(versions, VERSION, exported)
+        export_version(versions, VERSION, exported, MAX_PIXELS)
     with pytest.raises(StoreError, match="99"):
-        export_version(versions, 99, tmp_path / "none")
+        export_version(versions, 99, tmp_path / "none", MAX_PIXELS)
     with pytest.raises(StoreError):
-        export_version(versions, 3, tmp_path / "broken")  # its network was removed from the sample
+        export_version(versions, 3, tmp_path / "broken", MAX_PIXELS)  # its network was removed from the sample
     assert list(tmp_path.iterdir()) == []

@@ -93,7 +93,7 @@ def read(data: bytes) -> bool:
         lambda: decode(data, LIMITS),
         lambda: file_suffix(data, LIMITS),
     )
-    header_pixels(data)
+    header_pixels(data, LIMITS)
     answers = []
     for call in calls:
         try:

@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from handlers.inference.preprocess import BadImageError, ImageRules, Limits, crop, decode, to_array
+from handlers.inference.preprocess import BadImageError, ImageRules, Limits, crop, decode, header_pixels, to_array
 from handlers.settings import ImageLimits
 from tests.support.images import colourful, encoded, header_only
 
@@ -58,11 +58,26 @@ def test_bomb_is_refused_from_its_header(side: int) -> None:
         decode(header_only(side, side), LIMITS)
 
 
-def test_pillow_keeps_its_own_bound() -> None:
-    before = Image.MAX_IMAGE_PIXELS
-    with pytest.raises(BadImageError):
-        decode(header_only(20000, 20000), Limits(max_pixels=10**9))
-    assert before == Image.MAX_IMAGE_PIXELS
+@pytest.mark.parametrize("side", [40, 60])
+@pytest.mark.parametrize("form", ["PNG", "JPEG", "WEBP", "GIF", "TIFF"])
+def test_pillows_own_bound_is_raised_to_that_of_the_settings(
+    side: int, form: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """1600 pixels are in the range in which Pillow warns, which is an error in tests; it refuses 3600."""
+    monkeypatch.setattr(Image, "MAX_IMAGE_PIXELS", 1000)
+    data = encoded(colourful(side, side), form)
+    assert header_pixels(data, Limits(max_pixels=3600)) == side * side
+    assert decode(data, Limits(max_pixels=3600)).size == (side, side)
+    assert Image.MAX_IMAGE_PIXELS == 3600
+    with pytest.raises(BadImageError, match="at most 500 are accepted"):
+        decode(data, Limits(max_pixels=500))
+    assert Image.MAX_IMAGE_PIXELS == 3600  # neither lowered nor taken away
+
+
+def test_what_pillow_refuses_is_told_in_words_of_the_settings(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(Image, "MAX_IMAGE_PIXELS", 1000)
+    with pytest.raises(BadImageError, match="at most 500 pixels are accepted"):
+        decode(encoded(colourful(60, 60), "PNG"), Limits(max_pixels=500))
 
 
 def test_too_many_bytes() -> None:

@@ -1,6 +1,7 @@
 """What a request may hold: forms, JSON, hostile bodies. Each is answered by itself, whatever its neighbours are."""
 
 import base64
+import codecs
 import json
 import warnings
 from pathlib import Path
@@ -66,6 +67,39 @@ def test_images_as_base64_in_json(tmp_path: Path, make_version: MakeVersion, mak
     classes, probabilities, _ = protocol[1]["outputs"]
     assert classes["shape"] == probabilities["shape"] == [2, 3]
     assert (classes["data"][0], classes["data"][3]) == ("grün", "青")
+
+
+@pytest.mark.parametrize("start", [codecs.BOM_UTF8, b" \r\n\t", codecs.BOM_UTF8 + b"\n\n  ", b"\n" * 1000])
+def test_json_is_known_behind_a_byte_order_mark_and_white_space(
+    start: bytes, classify: Classify, make_image: MakeImage
+) -> None:
+    body = start + json.dumps({"image": base64.b64encode(make_image("grün")).decode()}).encode() + b"\n"
+    ((status, document),) = classify({"body": body})
+    assert status == 200, document
+    assert document["predictions"][0]["class"] == "grün"
+
+
+@pytest.mark.parametrize(
+    ("body", "headers", "words"),
+    [
+        (b'["R0lG"]', {}, "is a list, where an object is expected; send the bytes of an image file, or as JSON"),
+        (codecs.BOM_UTF8 + b" []", {}, "is a list, where an object is expected"),
+        (b'"R0lG"', {"Content-Type": "application/json"}, "is text, where an object is expected"),
+        (b" null", {"Content-Type": "application/json; charset=utf-8"}, "is null, where an object is expected"),
+        (b"7", {"content-type": "application/ld+json"}, "is a number, where an object is expected"),
+        (b"no image", {"Content-Type": "application/json"}, "neither an image nor a JSON document"),
+    ],
+)
+def test_json_that_is_not_an_object_is_refused_as_json(
+    body: bytes, headers: dict[str, str], words: str, classify: Classify
+) -> None:
+    ((status, document),) = classify({"body": body}, headers=headers)
+    assert (status, words in document["error"]) == (400, True), document
+
+
+def test_an_image_that_is_sent_as_json_is_an_image(classify: Classify, make_image: MakeImage) -> None:
+    ((status, _),) = classify({"body": make_image()}, headers={"Content-Type": "application/json"})
+    assert status == 200
 
 
 def test_a_request_without_a_key_is_not_looked_at(

@@ -94,6 +94,17 @@ def test_an_original_is_found_by_the_pixels_that_an_earlier_release_made_of_it(t
     assert digests == {image_digest(ours(data, 64)), image_digest(plainly(data, 64))}
 
 
+@pytest.mark.parametrize("whole", [False, True])
+def test_drops_are_read_up_to_the_bound_of_the_settings(
+    whole: bool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Pillow's own, lowered here, would refuse."""
+    data = jpeg(photograph(0, 80, 60))
+    monkeypatch.setattr(Image, "MAX_IMAGE_PIXELS", 1000)
+    reader = Reader(DirectoryStore(tmp_path / "store"), Limits(max_pixels=4800), 32, tmp_path)
+    assert reader.decoded(data, whole=whole).shape == (32, 32, 3)
+
+
 def test_other_formats_are_decoded_as_before() -> None:
     data = encoded(photograph(0, 600, 400), "PNG")
     np.testing.assert_array_equal(ours(data, 32), plainly(data, 32))

@@ -1,6 +1,8 @@
 """What both engines answer over HTTP, and that nothing else of them is open."""
 
 import base64
+import codecs
+import json
 import os
 import shutil
 import subprocess
@@ -72,6 +74,11 @@ def check_json(client: httpx.Client, image: bytes, other: bytes) -> None:
     both = [client.post(PATH, content=each).json() for each in (image, other)]
     assert client.post(PATH, json={"image": texts[0]}).json() == both[0]
     assert client.post(PATH, json={"images": texts}).json() == both
+    for headers in ({}, {"Content-Type": "application/json"}):
+        marked = codecs.BOM_UTF8 + b"\r\n " + json.dumps({"image": texts[0]}).encode()
+        assert client.post(PATH, content=marked, headers=headers).json() == both[0]
+        refused = client.post(PATH, content=json.dumps(texts), headers=headers)
+        assert (refused.status_code, "a list, where an object is expected" in refused.text) == (400, True), refused.text
     assert len(client.post(PATH, json={"images": texts[:1], "top_k": 1}).json()[0]["predictions"]) == 1
     document = {
         "id": "7",

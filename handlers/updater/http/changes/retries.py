@@ -9,6 +9,7 @@ from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import Route
 
+from handlers.bucket.dropped_names import why_left_alone
 from handlers.bucket.layout import INCOMING, READY_MARKER, REASON_SUFFIX, REJECTED, safe_segment, split_incoming
 from handlers.bucket.update_documents import Reason
 from handlers.sidecar.http import json_answer
@@ -17,7 +18,14 @@ from handlers.updater.http.changes.bodies import Body, read_json
 from handlers.updater.http.changes.uploads import checked_class
 from handlers.updater.http.source import Source
 from model_store.documents import CorruptVersionError, parse
-from model_store.objects import READ_LIMIT, ObjectNotFoundError, ObjectStore, ObjectTooLargeError, find
+from model_store.objects import (
+    READ_LIMIT,
+    ObjectNotFoundError,
+    ObjectStore,
+    ObjectTooLargeError,
+    PreconditionFailedError,
+    find,
+)
 
 FOLDER = "retried"
 REASON_LIMIT = 64 * 1024
@@ -59,18 +67,22 @@ def move_back(objects: ObjectStore, rejected: str, class_name: str | None = None
     """Move a rejected file back into ``incoming/``; return its key there and its class.
 
     Moves first: until the file has moved its reason stays beside it. Raises ``ObjectNotFoundError``, and an
-    ``HTTPException`` while the same file lies where it was dropped: an update that was cut short between its copy and
-    its deletion moves it once more.
+    ``HTTPException`` for a name that no class may have, where another file has its key, and while the same file lies
+    where it was dropped: an update that was cut short between its copy and its deletion moves it once more.
     """
     found = objects.stat(rejected)
     reason = _reason(objects, rejected)
     if reason is not None and _lies_there(objects, reason, found.size):
         raise HTTPException(409, f"the same file lies there as {reason.key!r} still: try again when it has been moved")
-    folder, path = _origin(rejected, reason)
-    name = checked_class(class_name if class_name is not None else folder)
-    update = rejected.removeprefix(REJECTED).partition("/")[0]
-    key = f"{INCOMING}{name}/{FOLDER}/{update}/{safe_segment(path.replace('/', '-'))}"
-    objects.move(rejected, key)
+    name = checked_class(class_name if class_name is not None else _class_folder(rejected, reason))
+    key = _free_key(name, rejected)
+    try:
+        objects.move(rejected, key, only_if_absent=True)
+    except PreconditionFailedError:
+        raise HTTPException(
+            409,
+            f"another file waits as {key!r}: nothing was moved, try again when that one has been learnt or rejected",
+        ) from None
     objects.delete(rejected + REASON_SUFFIX)
     objects.write(f"{INCOMING}{name}/{READY_MARKER}", b"")
     return key, name
@@ -93,9 +105,20 @@ def _lies_there(objects: ObjectStore, reason: Reason, size: int) -> bool:
     return False
 
 
-def _origin(rejected: str, reason: Reason | None) -> tuple[str, str]:
-    """(class folder, path below it) where the file was dropped, by its reason, else by where it lies now."""
+def _class_folder(rejected: str, reason: Reason | None) -> str:
+    """Where the file was dropped, by its reason, else by where it lies now."""
     if reason is not None:
-        return split_incoming(reason.key)
-    folder, _, path = rejected.removeprefix(REJECTED).partition("/")[2].partition("/")
-    return folder, path
+        return split_incoming(reason.key)[0]
+    return rejected.removeprefix(REJECTED).partition("/")[2].partition("/")[0]
+
+
+def _free_key(name: str, rejected: str) -> str:
+    """No other rejected file's: it has a hash of the whole key beside the update and the file's name.
+
+    Not the key itself, which would grow each time that the file is rejected and tried again.
+    """
+    update, file = rejected.removeprefix(REJECTED).partition("/")[0], rejected.rpartition("/")[2]
+    if (reason := why_left_alone(file)) is not None:
+        raise HTTPException(400, f"{rejected[:200]!r} would be left alone in {INCOMING}: {reason}; rename it")
+    digest = hashlib.sha256(rejected.encode(errors="surrogatepass")).hexdigest()[:32]
+    return f"{INCOMING}{name}/{FOLDER}/{safe_segment(update)}/{digest}/{safe_segment(file)}"

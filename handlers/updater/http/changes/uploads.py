@@ -1,11 +1,12 @@
 """HTTP for labelled folders: ``PUT /api/incoming/<class>/<path>``, one file a request, ``_READY`` last.
 
 The rules are those of ``lucir drop``: image files only, hidden ones left out, names made safe for any store. A path
-begins with a folder of the drop's own, so that no earlier image is replaced.
+begins with a folder of the drop's own; under a key that is taken only the same file may come again.
 """
 
 import asyncio
 import tempfile
+from contextlib import suppress
 from pathlib import Path
 
 from starlette.concurrency import run_in_threadpool
@@ -21,12 +22,16 @@ from handlers.sidecar.http import json_answer
 from handlers.updater.http.changes.access import FILE, check_access
 from handlers.updater.http.changes.bodies import parts
 from handlers.updater.http.source import Source
+from model_store.local_files import holds
 from model_store.manifest import now
+from model_store.objects import ObjectNotFoundError, ObjectStore, PreconditionFailedError
 
 HEAD = 64
 """Bytes from which the kind of a file is told."""
 AT_ONCE = 8
 """Uploads that are written at the same time; more wait."""
+PUT_ATTEMPTS = 3
+"""How often a key is tried under which something lies, and is gone when it is looked at."""
 
 
 class UploadApi:
@@ -58,7 +63,7 @@ class UploadApi:
                 file = Path(folder) / "upload"
                 await self._receive(request, file)
                 _check_kind(path, file)
-                await run_in_threadpool(self._objects.upload, key, file)
+                await run_in_threadpool(_put, self._objects, key, file)
         return json_answer({"key": key, "class": name}, 201)
 
     async def retry(self, request: Request) -> Response:
@@ -93,6 +98,23 @@ class UploadApi:
             raise HTTPException(507, f"the file cannot be kept for a moment: {error.strerror}; free space") from error
         if not size:
             raise HTTPException(400, "the file is empty")
+
+
+def _put(objects: ObjectStore, key: str, file: Path) -> None:
+    """Write the file where nothing lies, or the same file: whoever heard no answer sends it again.
+
+    Raises ``HTTPException`` where another one waits.
+    """
+    for _ in range(PUT_ATTEMPTS):
+        try:
+            objects.upload(key, file, only_if_absent=True)
+            return
+        except PreconditionFailedError:
+            with suppress(ObjectNotFoundError):  # it has been taken up meanwhile
+                if holds(objects, key, file):
+                    return
+                break
+    raise HTTPException(409, f"another file waits as {key!r}: nothing was replaced; send yours under another name")
 
 
 def checked_class(name: str) -> str:

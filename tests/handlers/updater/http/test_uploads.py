@@ -1,5 +1,6 @@
 """Labelled folders over HTTP: the same rules as ``lucir drop``, and never more bytes than are allowed."""
 
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import httpx
@@ -65,6 +66,32 @@ def test_names(client: httpx.Client, digit_files: DigitFiles) -> None:
     for path, status, words in NAMES:
         answer = client.put(f"/api/incoming/{path}", content=digit_files[0][0], headers=FILE)
         assert (answer.status_code, words in answer.text) == (status, True), answer.text
+
+
+def test_a_waiting_image_is_not_replaced(client: httpx.Client, digit_files: DigitFiles, root: Path) -> None:
+    """It was somebody's; but whoever heard no answer may send the same once more."""
+    first, other = digit_files[0][:2]
+
+    def send(content: bytes) -> httpx.Response:
+        return client.put("/api/incoming/owl/x/1.png", content=content, headers=FILE)
+
+    assert [send(first).status_code for _ in range(2)] == [201, 201]
+    for content in (other, first + b"more"):
+        refused = send(content)
+        assert (refused.status_code, "incoming/owl/x/1.png" in refused.json()["error"]) == (409, True)
+    assert (root / "incoming/owl/x/1.png").read_bytes() == first
+    (root / "incoming/owl/y.png").mkdir()
+    assert client.put("/api/incoming/owl/y.png", content=first, headers=FILE).status_code == 409
+
+
+def test_of_images_that_come_at_once_one_stays(client: httpx.Client, digit_files: DigitFiles, root: Path) -> None:
+    with ThreadPoolExecutor(4) as pool:
+        sent = list(
+            pool.map(lambda data: client.put("/api/incoming/owl/x/1.png", content=data, headers=FILE), digit_files[0])
+        )
+    stored = [data for data, answer in zip(digit_files[0], sent, strict=True) if answer.status_code == 201]
+    assert [(root / "incoming/owl/x/1.png").read_bytes()] == stored
+    assert {answer.status_code for answer in sent} == {201, 409}
 
 
 def test_too_large_a_file_leaves_nothing(client: httpx.Client, settings: Settings, root: Path) -> None:

@@ -28,9 +28,9 @@ class Refusing(DirectoryStore):
         self._check(key)
         return super().read(key, limit=limit)
 
-    def move(self, source: str, target: str, *, expected_etag: str | None = None) -> None:
+    def move(self, source: str, target: str, *, expected_etag: str | None = None, only_if_absent: bool = False) -> None:
         self._check(source)
-        super().move(source, target, expected_etag=expected_etag)
+        super().move(source, target, expected_etag=expected_etag, only_if_absent=only_if_absent)
 
     def _check(self, key: str) -> None:
         if key in self.refused:
