@@ -14,7 +14,7 @@ class CommandError(Exception):
 
 def expected(error: Exception) -> tuple[str, int] | None:
     """The message and the exit status of an error that needs no traceback; None for a bug."""
-    from handlers.client.errors import ClientError
+    from handlers.client.errors import ClientError, system_words
     from handlers.demo.errors import DemoError
     from handlers.settings import SettingsError
     from handlers.stack.errors import StackError
@@ -26,4 +26,6 @@ def expected(error: Exception) -> tuple[str, int] | None:
         return str(error), USAGE
     if isinstance(error, ClientError | DemoError | StackError | StoreError):
         return str(error), FAILED
+    if isinstance(error, OSError):
+        return system_words(error), FAILED
     return None

@@ -113,8 +113,10 @@ def announce_replica(settings: Settings, stream: TextIO) -> None:
 
 
 def _announce(title: str, settings: Settings, own: tuple[tuple[str, str], ...], sidecar: str, stream: TextIO) -> None:
+    guarded = settings.serving.api_key is not None or settings.serving.api_key_file is not None
+    key = '-H "x-api-key: KEY" ' if guarded else ""
     lines = (
-        ("classify", f"curl -T IMAGE.jpg {settings.inference_url}/predictions/lucir"),
+        ("classify", f"curl -T IMAGE.jpg {key}{settings.inference_url}/predictions/lucir"),
         *own,
         ("metrics", f"{sidecar}/metrics"),
         ("", f"and {settings.inference_url.rsplit(':', 1)[0]}:{settings.serving.metrics_port}/metrics"),

@@ -6,17 +6,18 @@ import typer
 
 from handlers.cli.commands import backups, bench, classes, demo, drop, machine, predict, relearn, versions
 from handlers.cli.errors import expected
+from handlers.cli.streams import flush, prepare, say
 from lucir_core.runtime.threads import wait_asleep
 
 app = typer.Typer(
     name="lucir",
-    help="An image classifier that keeps learning while it serves.",
     no_args_is_help=True,
     add_completion=False,
     pretty_exceptions_enable=False,
     rich_markup_mode="rich",
     context_settings={"help_option_names": ["-h", "--help"]},
 )
+app.callback()(machine.lucir)
 app.command("up")(machine.up)
 app.command("follow")(machine.follow)
 app.command("demo")(demo.demo)
@@ -41,8 +42,9 @@ app.add_typer(bench.app, name="bench")
 def main() -> None:
     """Run a command. Exit status: 0 done, 1 failed, 2 wrong usage, 130 interrupted."""
     wait_asleep()
+    prepare()
     try:
-        app()
+        run()
     except KeyboardInterrupt:
         sys.exit(130)
     except Exception as error:
@@ -50,8 +52,16 @@ def main() -> None:
         if known is None:
             raise
         message, status_code = known
-        sys.stderr.write(f"lucir: {message}\n")
+        say(message)
         sys.exit(status_code)
+
+
+def run() -> None:
+    """The command, until what it wrote is out: a full disk or a closed pipe is met while it can be said."""
+    try:
+        app()
+    finally:
+        flush()
 
 
 if __name__ == "__main__":

@@ -4,7 +4,6 @@ from pathlib import Path
 
 from rich.console import Console
 
-from handlers.cli.errors import CommandError
 from handlers.cli.output import prune_output, report_output, versions_output
 from handlers.client import Client
 from handlers.retention.prune import Retention
@@ -16,13 +15,10 @@ EVERYTHING = 1_000_000_000
 
 
 def run_report(client: Client, version: int | None, html: Path | None, *, as_json: bool) -> None:
-    """Show it, and write the page. Raises ``CommandError``, ``ClientError`` or ``StoreError``."""
+    """Show it, and write the page. Raises ``ClientError``, ``StoreError``, ``OSError``."""
     report = client.report(version)
     if html is not None:
-        try:
-            html.write_bytes(client.report_page(report.version))
-        except OSError as error:
-            raise CommandError(f"{html} cannot be written: {error.strerror}") from None
+        html.write_bytes(client.report_page(report.version))
     report_output.show(report, html, as_json=as_json)
 
 

@@ -9,12 +9,13 @@ from typing import Any
 import httpx
 
 from handlers.client.answers import document_of, in_words
-from handlers.client.errors import ClientError
+from handlers.client.errors import ClientError, system_errors
+from handlers.client.visible import visible
 from handlers.settings import S3Settings, Settings, SettingsError, load_settings
 from handlers.stack.folder import StackRecord, find_stack
 from handlers.store import open_existing_store, open_settings_store
 from model_store.connect import check_apart
-from model_store.objects import ObjectStore
+from model_store.objects import ObjectStore, StoreError
 
 TIMEOUT = httpx.Timeout(60.0, connect=5.0)
 STATUS_PATH = "/api/status"
@@ -35,10 +36,12 @@ class Connection:
     inference_url: str
     updater_url: str
 
+    @system_errors()
     def existing_store(self) -> ObjectStore:
         """The store, for those who make none. Raises ``StoreError`` for a folder that is not there."""
         return open_existing_store(self.settings)
 
+    @system_errors()
     def store(self) -> ObjectStore:
         """The store; a folder is made by the first write. Raises ``StoreError`` for a wrong address."""
         return open_settings_store(self.settings)
@@ -61,6 +64,13 @@ class Connection:
         url = place if place.startswith(("s3://", "file:///")) else Path(place).absolute().as_uri()
         check_apart(self.settings.store_url, url)  # before the folder is made
         return open_settings_store(self.settings.model_copy(update={"store": url}))
+
+    @system_errors()
+    def backup(self, place: str) -> ObjectStore:
+        """The same, to be read: a folder that is not there is not made. Raises ``StoreError``."""
+        if not place.startswith(("s3://", "file:///")) and not Path(place).is_dir():
+            raise StoreError(f"{visible(place)} is not a folder: name what `lucir backup` wrote (is it mounted?)")
+        return self.other_store(place)
 
     def status(self) -> dict[str, Any]:
         """The updater's ``/api/status``. Raises ``ClientError``."""
@@ -119,9 +129,22 @@ def locate(
 def open_http(url: str) -> httpx.Client:
     """HTTP to one address, without proxies of the environment. Raises ``ClientError``."""
     try:
-        return httpx.Client(base_url=url, timeout=TIMEOUT, trust_env=False)
-    except httpx.InvalidURL as error:
-        raise ClientError(f"{url} is not an address: {error}; write http://host:port") from None
+        address = httpx.URL(url)
+        address.host.encode("idna")  # the system refuses a name that this refuses, and not with an ``OSError``
+    except (httpx.InvalidURL, UnicodeError) as error:
+        raise ClientError(f"{visible(url)} is not an address: {error}; write http://host:port") from None
+    if not address.host:
+        raise ClientError(f"{visible(url)} is not an address: write http://host:port")
+    return httpx.Client(base_url=address, timeout=TIMEOUT, trust_env=False)
+
+
+def check_headers(headers: Mapping[str, str]) -> None:
+    """Raise ``ClientError`` for a key or a token that no header can carry."""
+    for name, value in headers.items():
+        if not (value.isascii() and value.isprintable()):
+            raise ClientError(
+                f"the key or token for the header {name} has other letters than ASCII: choose another one"
+            )
 
 
 def no_answer(url: str, error: httpx.HTTPError) -> ClientError:

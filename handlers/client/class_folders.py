@@ -53,7 +53,7 @@ def read_layout(folder: Path, name: str | None = None) -> Layout:
     or when a class folder holds no image.
     """
     if not folder.is_dir():
-        raise ClientError(f"{visible(str(folder))} is not a folder: name a class folder or a folder of class folders")
+        raise ClientError(_no_folder(folder))
     try:
         contents = look_into(folder)
     except OSError as error:
@@ -76,6 +76,13 @@ def images_below(folder: Path) -> list[Path]:
         return sorted(folder / path for path in look_into(folder).images)
     except OSError as error:
         raise ClientError(f"{visible(str(error.filename))} cannot be read: {error.strerror}") from error
+
+
+def _no_folder(folder: Path) -> str:
+    shown, wanted = visible(str(folder)), "name a class folder or a folder of class folders"
+    if folder.exists():
+        return f"{shown} is not a folder: {wanted}; a single image is taught by lucir correct {shown} --class NAME"
+    return f"there is no folder {shown} here: {wanted}"
 
 
 def _has_classes(folder: Path, contents: Contents) -> bool:

@@ -7,7 +7,7 @@ from typing import Any
 
 import httpx
 
-from handlers.client.addresses import no_answer, open_http
+from handlers.client.addresses import check_headers, no_answer, open_http
 from handlers.client.answers import document_of, in_words
 from handlers.client.asking import ask_again
 from handlers.client.class_folders import images_below
@@ -77,6 +77,7 @@ def classify(
     """
     options = {TOP_K_HEADER: str(top_k)} if top_k else {}
     headers = {"content-type": "application/octet-stream", **options, **authorization}
+    check_headers(headers)
 
     def ask(image: Path) -> Answer:
         try:

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 import httpx
 
 from handlers.bucket.pointer_move import PointerMove, RefusedVersionError, move_pointer
-from handlers.client.addresses import get_status, no_answer, open_http
+from handlers.client.addresses import check_headers, get_status, no_answer, open_http
 from handlers.client.answers import document_of, in_words
 from handlers.client.errors import ClientError
 from model_store.objects import ObjectStore
@@ -37,6 +37,7 @@ def move_back(objects: ObjectStore, version: int, *, force: bool) -> RolledBack:
 def ask_back(url: str, version: int, *, force: bool, token: str | None) -> RolledBack:
     """The same, asked of the updater at ``url`` (for clients without access to the store). Raises ``ClientError``."""
     headers = {"authorization": f"Bearer {token}"} if token else {}
+    check_headers(headers)
     try:
         with open_http(url) as session:
             answer = session.post("/api/rollback", json={"to": version, "force": force}, headers=headers)

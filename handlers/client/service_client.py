@@ -21,7 +21,7 @@ from handlers.client.class_folders import ClassFolder, read_layout
 from handlers.client.drop_progress import DropProgress, Outcome, follow, follow_request
 from handlers.client.drop_upload import Upload, drop_id, plan_uploads, prepare_correction, upload
 from handlers.client.edit_waiting import image_hashes, wait_done
-from handlers.client.errors import ClientError
+from handlers.client.errors import ClientError, system_errors
 from handlers.client.folder_contents import LeftOut
 from handlers.client.predictions import Answer, classify, image_files
 from handlers.client.served_version import RolledBack, ask_back, move_back, wait_served
@@ -103,6 +103,7 @@ class Client:
         """
         return list(self.predict_each(*images, top_k=top_k))
 
+    @system_errors()
     def predict_each(self, *images: Path | str, top_k: int | None = None) -> Iterator[Answer]:
         """The same, each answer as it comes."""
         here = self.connection
@@ -120,6 +121,7 @@ class Client:
             document,
         )
 
+    @system_errors()
     def versions(self) -> list[VersionRow]:
         """Every version with what was measured on it, newest last; read from the store.
 
@@ -129,6 +131,7 @@ class Client:
         copies = settings.models_folder if settings.serving.copies == "auto" else None
         return list_versions(self._objects, copies)
 
+    @system_errors()
     def prepare_drop(self, folder: Path | str, class_name: str | None = None) -> Drop:
         """What ``drop`` would copy; nothing is copied. Raises ``ClientError`` for a folder that cannot be dropped."""
         layout = read_layout(Path(folder), class_name)
@@ -138,7 +141,8 @@ class Client:
         """Copy a prepared drop; gives each image when it has been copied. Raises ``StoreError``."""
         objects = self.connection.store()
         objects.check()
-        yield from upload(objects, drop.classes, drop.uploads)
+        with system_errors():
+            yield from upload(objects, drop.classes, drop.uploads)
 
     def drop(self, folder: Path | str, class_name: str | None = None) -> Drop:
         """Copy class folders, or the images of one class, into the store to be learnt; see ``follow`` and ``wait``."""
@@ -147,6 +151,7 @@ class Client:
             pass
         return drop
 
+    @system_errors()
     def correct(self, images: Sequence[Path | str], class_name: str) -> Drop:
         """Let images be learnt as the class that they should have been answered with; follow it as any drop.
 
@@ -207,6 +212,7 @@ class Client:
         ``timeout`` seconds."""
         return follow_request(self._desk, self.connection.updater_url, request.id, timeout)
 
+    @system_errors()
     def image_hashes(self, *images: str) -> tuple[str, ...]:
         """The sha256 of each image, as ``delete_images`` takes them. Raises ``ClientError``."""
         return image_hashes(self._objects, images)
@@ -264,17 +270,20 @@ class Client:
     def _objects(self) -> ObjectStore:
         return self.connection.existing_store()
 
+    @system_errors()
     def export(self, version: int, folder: Path | str) -> Manifest:
         """Write a version as a new folder that runs without this service. Raises ``StoreError``."""
         return export_version(self._versions, version, Path(folder), self.connection.settings.images.max_pixels)
 
+    @system_errors()
     def backup(self, target: str, report: Report = lambda *_: None) -> Copied:
         """Make a folder or ``s3://bucket`` a copy of the store; the service may go on. Raises ``StoreError``."""
         return make_backup(self._objects, self.connection.other_store(target), report)
 
+    @system_errors()
     def restore(self, source: str, report: Report = lambda *_: None) -> Copied:
         """Copy a backup into the store, which must be empty. Raises ``StoreError``."""
-        return restore_backup(self.connection.other_store(source), self.connection.store(), report)
+        return restore_backup(self.connection.backup(source), self.connection.store(), report)
 
     @cached_property
     def _versions(self) -> VersionStore:

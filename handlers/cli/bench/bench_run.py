@@ -210,5 +210,3 @@ def known_errors() -> Iterator[None]:
             "(another result). What was done is kept",
             FAILED,
         ) from error
-    except OSError as error:
-        raise CommandError(f"{error.filename or 'a file'}: {error.strerror or error}", FAILED) from error

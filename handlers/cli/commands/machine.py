@@ -1,5 +1,6 @@
 """``lucir up``, ``follow``, ``status`` and ``doctor``: a stack or a replica on this machine."""
 
+from importlib.metadata import version
 from typing import Annotated
 
 import typer
@@ -10,6 +11,21 @@ Port = Annotated[int | None, typer.Option(help="Port for predictions.", show_def
 MetricsPort = Annotated[int | None, typer.Option(help="Port of the serving engine's metrics.", show_default="8082")]
 Host = Annotated[str | None, typer.Option(help="Address to listen on; 0.0.0.0 for all.", show_default="127.0.0.1")]
 FreePorts = Annotated[bool, typer.Option("--free-ports", help="Let the system choose ports that are not given.")]
+
+
+def show_version(asked: bool) -> None:
+    """Print the release and end, where asked for."""
+    if asked:
+        typer.echo(f"lucir {version('lucir')}")
+        raise typer.Exit
+
+
+def lucir(
+    _: Annotated[
+        bool, typer.Option("--version", help="Show the release and exit.", callback=show_version, is_eager=True)
+    ] = False,
+) -> None:
+    """An image classifier that keeps learning while it serves."""
 
 
 def up(

@@ -7,7 +7,7 @@ from rich.console import Console
 from rich.progress import BarColumn, Progress, SpinnerColumn, TextColumn
 
 from handlers.bucket.backup import Copied, Report
-from handlers.cli.output.text import write_json
+from handlers.cli.output.text import plain, write_json
 from model_store.manifest import Manifest
 
 Copy = Callable[[str, Report], Copied]
@@ -47,10 +47,5 @@ def show_export(manifest: Manifest, folder: Path, *, as_json: bool) -> None:
     if as_json:
         write_json({"version": manifest.version, "folder": str(folder), "classes": list(manifest.classes)})
         return
-    Console().print(
-        f"version {manifest.version} ({len(manifest.classes)} classes) is in {folder}; try it: "
-        f"python {folder / 'classify.py'} IMAGE",
-        highlight=False,
-        markup=False,
-        soft_wrap=True,
-    )
+    where = f"version {manifest.version} ({len(manifest.classes)} classes) is in {folder}"
+    Console().print(plain(f"{where}; try it: python {folder / 'classify.py'} IMAGE"), soft_wrap=True)

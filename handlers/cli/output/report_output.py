@@ -1,6 +1,6 @@
 """A version's report on a terminal, as JSON, or written out as a page."""
 
-import sys
+import json
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -8,7 +8,7 @@ from rich.console import Console
 from rich.table import Table
 
 from handlers.bucket.report_document import Report
-from handlers.cli.output.text import measured, percent, plain
+from handlers.cli.output.text import measured, percent, plain, write_json
 
 SHOWN = 20
 """Rows of each table; the page and ``--json`` have more."""
@@ -23,7 +23,7 @@ GATE = {
 def show(report: Report, html: Path | None, *, as_json: bool) -> None:
     """The report, and where its page was written."""
     if as_json:
-        sys.stdout.write(report.model_dump_json(indent=2) + "\n")
+        write_json(json.loads(report.model_dump_json()))
         return
     console = Console()
     _show_figures(report, console)

@@ -26,5 +26,10 @@ def plain(text: str, style: str = "") -> Text:
 
 
 def write_json(document: object) -> None:
-    """One indented document on stdout, names as they are."""
-    sys.stdout.write(json.dumps(document, ensure_ascii=False, indent=2) + "\n")
+    """One indented document on stdout: names as they are, or all escaped where its encoding lacks one of them."""
+    text = json.dumps(document, ensure_ascii=False, indent=2)
+    try:
+        text.encode(sys.stdout.encoding or "utf-8")  # strictly, whatever the stream does about it
+    except UnicodeEncodeError:
+        text = json.dumps(document, indent=2)
+    sys.stdout.write(text + "\n")

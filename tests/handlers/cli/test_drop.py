@@ -164,9 +164,10 @@ def test_a_name_of_300_characters_is_refused(tmp_path: Path) -> None:
 
 
 def test_a_file_and_a_missing_folder_are_refused(tmp_path: Path) -> None:
-    for path in (tmp_path / "missing", make(tmp_path, "1.png") / "1.png"):
-        with pytest.raises(ClientError, match="is not a folder"):
-            find_classes(path)
+    with pytest.raises(ClientError, match=r"there is no folder .*missing here: name a class folder"):
+        find_classes(tmp_path / "missing")
+    with pytest.raises(ClientError, match=r"is not a folder: .*lucir correct .*1\.png --class NAME"):
+        find_classes(make(tmp_path, "1.png") / "1.png")
 
 
 def test_markers_come_after_all_images_and_earlier_drops_are_not_replaced(tmp_path: Path) -> None:

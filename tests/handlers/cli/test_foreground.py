@@ -8,6 +8,7 @@ import pytest
 
 from handlers.cli.foreground import announce_stack
 from handlers.settings import Settings
+from tests.support.quick_settings import changed
 
 
 @pytest.mark.parametrize(
@@ -28,3 +29,13 @@ def test_the_command_to_teach_can_be_typed_as_it_is_said(
     said = io.StringIO()
     announce_stack(Settings(data=tmp_path / "data"), said)
     assert f"teach     {typed} drop FOLDER --data {tmp_path / 'data'}" in said.getvalue()
+
+
+def test_where_a_key_is_asked_for_the_command_to_classify_has_a_place_for_it(tmp_path: Path) -> None:
+    said = io.StringIO()
+    settings = Settings(data=tmp_path)
+    announce_stack(settings, said)
+    assert "x-api-key" not in said.getvalue()
+    announce_stack(changed(settings, serving={"api_key": "hidden"}), said)
+    assert 'curl -T IMAGE.jpg -H "x-api-key: KEY" http' in said.getvalue()
+    assert "hidden" not in said.getvalue()

@@ -5,6 +5,7 @@ import shlex
 import subprocess
 import sys
 from collections.abc import Iterator
+from importlib.metadata import version
 from operator import attrgetter
 from pathlib import Path
 from typing import Any
@@ -45,6 +46,11 @@ def test_every_command_has_help_with_an_example_that_it_understands(words: tuple
     given = shlex.split(example)
     assert tuple(given[: len(words)]) == words
     COMMANDS[words].make_context(words[-1], given[len(words) :])  # raises for an option or a value that is unknown
+
+
+def test_the_release_is_told(lucir: Run) -> None:
+    answer = lucir("--version")
+    assert (answer.returncode, answer.stdout) == (0, f"lucir {version('lucir')}\n")
 
 
 NO_DEFAULT = {"--class", "--html", "--set"}

@@ -137,7 +137,8 @@ def test_an_image_whose_worker_was_killed_is_asked_about_again(
 
 def test_what_is_no_address_is_said(lucir: Run, tmp_path: Path) -> None:
     (tmp_path / "good").write_text("good")
-    assert "write http://host:port" in refusal(lucir("predict", "good", "--url", "localhost:8080"))
+    for url in ("localhost:8080", "http://a..b", "http://"):
+        assert "write http://host:port" in refusal(lucir("predict", "good", "--url", url)), url
 
 
 EMPTY = [
@@ -185,6 +186,13 @@ def test_the_key_of_a_running_stack_is_found(lucir: Run, tmp_path: Path) -> None
             keys.unlink()
             unread = lucir("predict", "good", "--json")
             assert (unread.returncode, f"the stack's keys are in {keys}" in unread.stdout) == (1, True)
+
+
+def test_a_key_that_no_header_can_carry_is_said(lucir: Run, tmp_path: Path) -> None:
+    (tmp_path / "good").write_text("good")
+    said = refusal(lucir("predict", "good", LUCIR_SERVING__API_KEY="ключ"))
+    assert "other letters than ASCII" in said
+    assert "ключ" not in said
 
 
 def test_without_a_key_the_client_says_what_to_set(tmp_path: Path) -> None:

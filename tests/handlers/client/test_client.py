@@ -106,6 +106,46 @@ def test_every_call_against_a_running_stack(tmp_path: Path) -> None:
         assert client.status().served_version == 2
 
 
+LONG = "x" * 300
+"""A name that the system refuses, to root too; what is not there has words of its own."""
+
+
+@pytest.mark.parametrize(
+    "call",
+    [
+        lambda client: client.predict(LONG),
+        lambda client: client.drop(LONG),
+        lambda client: client.correct([LONG], "cat"),
+        lambda client: client.delete_images(LONG),
+        lambda client: client.export(1, LONG),
+        lambda client: client.restore(LONG),
+        lambda _: Client(LONG).versions(),
+        lambda _: Client(LONG).rollback(1),
+    ],
+    ids=["predict", "drop", "correct", "delete_images", "export", "restore", "versions", "rollback"],
+)
+def test_what_the_system_says_of_a_file_is_a_client_error(tmp_path: Path, call: Callable[[Client], object]) -> None:
+    (tmp_path / "lucir-data" / "store").mkdir(parents=True)
+    with pytest.raises(ClientError, match="File name too long"):
+        call(Client(tmp_path / "lucir-data"))
+
+
+def test_a_file_that_goes_while_it_is_dropped(tmp_path: Path) -> None:
+    (tmp_path / "cat").mkdir()
+    (tmp_path / "cat" / "1.jpg").write_bytes(b"image")
+    client = Client(tmp_path / "lucir-data")
+    drop = client.prepare_drop(tmp_path / "cat")
+    (tmp_path / "cat" / "1.jpg").unlink()
+    with pytest.raises((ClientError, StoreError), match="No such file"):
+        list(client.copy(drop))
+
+
+def test_a_backup_that_is_not_there_is_not_made(tmp_path: Path) -> None:
+    with pytest.raises(StoreError, match="is not a folder: name what `lucir backup` wrote"):
+        Client(tmp_path / "lucir-data").restore(str(tmp_path / "nothing"))
+    assert list(tmp_path.iterdir()) == []
+
+
 def test_a_correction_that_is_not_one_writes_nothing(tmp_path: Path) -> None:
     (tmp_path / "data" / "store").mkdir(parents=True)
     client = Client(tmp_path / "data")

@@ -32,13 +32,18 @@ async function put(address, file) {
   }
 }
 
-// Send everything, a few at a time; gives what failed. `tell(done)` is called after each file.
+// Send everything, a few at a time; gives what failed. `tell(done)` is called after each file. Whoever gave no token is not
+// asked again for each of the files that are left.
 async function sendAll(uploads, tell) {
   const waiting = [...uploads], failed = [];
   let done = 0;
   const work = async () => {
     for (let one = waiting.shift(); one; one = waiting.shift()) {
-      try { await put(one.address, one.file); } catch (error) { failed.push({...one, reason: error.message}); }
+      try { await put(one.address, one.file); } catch (error) {
+        const refused = error.status === 401 ? waiting.splice(0) : [];
+        failed.push(...[one, ...refused].map((each) => ({...each, reason: error.message})));
+        done += refused.length;
+      }
       tell(++done);
     }
   };

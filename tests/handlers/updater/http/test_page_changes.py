@@ -229,7 +229,7 @@ def test_token_and_api_key_are_asked_for_apart_and_neither_is_sent_to_the_other(
     ]
 
 
-def test_calls_that_miss_the_token_together_ask_once(
+def test_calls_that_miss_the_token_together_ask_once_and_not_again_after_a_cancel(
     browser: Browser, guarded: Settings, store: DirectoryStore, root: Path, tmp_path: Path, digit_files: DigitFiles
 ) -> None:
     folder = write(tmp_path / "owl", {f"{number}.png": digit_files[3][number] for number in range(9)})
@@ -244,6 +244,10 @@ def test_calls_that_miss_the_token_together_ask_once(
         upload.wait_for()
         page.evaluate("sessionStorage.clear()")
         upload.click()
+        page.locator("#token-no").click()
+        expect(page.locator("#teach-plan")).to_contain_text("9 files did not arrive")
+        expect(page.locator("#token")).to_be_hidden()
+        page.get_by_role("button", name="Try these again").click()
         page.locator("#token-text").fill("secret")
         page.get_by_role("button", name="Keep").click()
         expect(page.locator("#notices")).to_contain_text("Everything has arrived")
