@@ -1,25 +1,17 @@
-"""The one settings tree of every process: command line, environment, YAML file, defaults, in this order.
+"""The one settings tree of every process: what can be set, its bounds and its defaults.
 
-``LUCIR_SERVING__PORT=9090`` in the environment, ``serving: {port: 9090}`` in the file named by ``LUCIR_CONFIG`` or
-``--config``. A key that nobody knows is an error, in the environment too.
+``handlers.setting_values`` fills it: ``LUCIR_SERVING__PORT=9090`` in the environment, ``serving: {port: 9090}`` in the
+file named by ``LUCIR_CONFIG`` or ``--config``.
 """
 
-import difflib
-import os
 from collections.abc import Iterator, Mapping
 from functools import cache
 from pathlib import Path
-from typing import Any, Literal, Self, get_args
+from types import UnionType
+from typing import Any, Literal, Union, get_args, get_origin
 
-import yaml
-from pydantic import BaseModel, Field, SecretStr, ValidationError, model_validator
+from pydantic import BaseModel, Field, SecretStr, field_validator
 from pydantic.fields import FieldInfo
-from pydantic_settings import (
-    BaseSettings,
-    PydanticBaseSettingsSource,
-    SettingsConfigDict,
-    YamlConfigSettingsSource,
-)
 
 from handlers.serving_settings import Host, Secret, Section, ServingSettings
 from handlers.serving_settings import SettingsError as SettingsError
@@ -27,6 +19,9 @@ from handlers.web_address import reachable, web_address
 
 ENVIRONMENT_PREFIX = "LUCIR_"
 CONFIG_VARIABLE = "LUCIR_CONFIG"
+
+Key = tuple[str, ...]
+"""Where a setting stands in the tree, e.g. ``("serving", "port")``."""
 
 
 class S3Settings(Section):
@@ -218,17 +213,8 @@ class LogSettings(Section):
     """``json`` writes one object a line, for a log collector."""
 
 
-class Settings(BaseSettings):
-    """All settings of a process."""
-
-    model_config = SettingsConfigDict(
-        env_prefix=ENVIRONMENT_PREFIX,
-        env_nested_delimiter="__",
-        extra="forbid",
-        frozen=True,
-        use_attribute_docstrings=True,
-        nested_model_default_partial_update=True,
-    )
+class Settings(Section):
+    """All settings of a process: as given here, else by default. ``load_settings`` reads file and environment."""
 
     data: Path = Path("lucir-data")
     """Folder of everything local: the directory store, mirrored models, scratch space, sockets."""
@@ -246,11 +232,12 @@ class Settings(BaseSettings):
     minio: MinioSettings = MinioSettings()
     log: LogSettings = LogSettings()
 
-    @model_validator(mode="after")
-    def _check_store(self) -> Self:
-        if self.store and not self.store.startswith(("file:///", "s3://")):
-            raise ValueError(f"store is file:///path or s3://bucket, not {self.store!r}")
-        return self
+    @field_validator("store")
+    @classmethod
+    def _check_store(cls, store: str) -> str:
+        if store and not store.startswith(("file:///", "s3://")):
+            raise ValueError(f"store is file:///path or s3://bucket, not {store!r}")
+        return store
 
     @property
     def store_url(self) -> str:
@@ -287,36 +274,6 @@ class Settings(BaseSettings):
         """Where a follower's status answers, as seen from this machine."""
         return web_address(reachable(self.follower.host), self.follower.port)
 
-    @classmethod
-    def settings_customise_sources(
-        cls,
-        settings_cls: type[BaseSettings],
-        init_settings: PydanticBaseSettingsSource,
-        env_settings: PydanticBaseSettingsSource,
-        dotenv_settings: PydanticBaseSettingsSource,
-        file_secret_settings: PydanticBaseSettingsSource,
-    ) -> tuple[PydanticBaseSettingsSource, ...]:
-        """Command line over environment over file; no ``.env`` file is looked for."""
-        config = os.environ.get(CONFIG_VARIABLE)
-        file = YamlConfigSettingsSource(settings_cls, yaml_file=config) if config else None
-        return tuple(source for source in (init_settings, env_settings, file) if source is not None)
-
-
-def load_settings(config: Path | None = None, overrides: Mapping[str, Any] | None = None) -> Settings:
-    """Read every source. ``overrides`` are command-line values as a nested mapping, e.g. ``{"serving": {"port": 1}}``.
-
-    Raises ``SettingsError`` for an unknown key, a wrong value, or a file that cannot be read.
-    """
-    file = config or (Path(os.environ[CONFIG_VARIABLE]) if os.environ.get(CONFIG_VARIABLE) else None)
-    if file is not None:
-        _check_file(file)
-        os.environ[CONFIG_VARIABLE] = str(file)  # the children of this process read the same file
-    _check_environment(os.environ)
-    try:
-        return Settings(**dict(overrides or {}))
-    except ValidationError as error:
-        raise SettingsError("\n".join(_explain(error))) from None
-
 
 def _secret(value: SecretStr | None, file: Path | None) -> str | None:
     if file is not None:
@@ -325,26 +282,6 @@ def _secret(value: SecretStr | None, file: Path | None) -> str | None:
         except (OSError, IndexError) as error:
             raise SettingsError(f"the secret file {file} cannot be read: {error}") from error
     return value.get_secret_value() if value is not None else None
-
-
-def _check_file(file: Path) -> None:
-    try:
-        content = yaml.safe_load(file.read_text(encoding="utf-8"))
-    except OSError as error:
-        raise SettingsError(f"the configuration file {file} cannot be read: {error.strerror}") from error
-    except yaml.YAMLError as error:
-        raise SettingsError(f"the configuration file {file} is not YAML: {error}") from error
-    if content is not None and not isinstance(content, dict):
-        raise SettingsError(f"the configuration file {file} holds no mapping of settings")
-
-
-def _check_environment(environment: Mapping[str, str]) -> None:
-    for name in environment:
-        if not name.startswith(ENVIRONMENT_PREFIX) or name == CONFIG_VARIABLE:
-            continue
-        if name.removeprefix(ENVIRONMENT_PREFIX).split("__")[0].lower() not in Settings.model_fields:
-            known = [ENVIRONMENT_PREFIX + key.upper() for key in keys(separator="__")]
-            raise SettingsError(f"unknown setting {name} in the environment{_nearest(name, known)}")
 
 
 def keys(separator: str = ".") -> list[str]:
@@ -357,29 +294,35 @@ def secret_keys() -> frozenset[str]:
     return frozenset(".".join(path) for path, field in fields().items() if Secret in get_args(field.annotation))
 
 
+def is_text(path: Key) -> bool:
+    """Whether the setting is a text, a path or a secret: taken as it stands, whatever YAML would read in it."""
+    kinds = _kinds(path)
+    return bool(kinds & {str, Path, Secret})
+
+
+def is_mapping(path: Key) -> bool:
+    """Whether the setting takes values of any names, as ``learning.overrides`` does."""
+    return dict in {get_origin(kind) for kind in _kinds(path)}
+
+
+def _kinds(path: Key) -> set[Any]:
+    """What the setting may be; nothing for a path that is no setting."""
+    field = fields().get(path)
+    if field is None:
+        return set()
+    union = get_origin(field.annotation) in (Union, UnionType)
+    return set(get_args(field.annotation)) if union else {field.annotation}
+
+
 @cache
-def fields() -> Mapping[tuple[str, ...], FieldInfo]:
+def fields() -> Mapping[Key, FieldInfo]:
     """Every setting of the tree by its path, e.g. ``("serving", "port")``."""
     return dict(_walk(Settings, ()))
 
 
-def _walk(model: type[BaseModel], prefix: tuple[str, ...]) -> Iterator[tuple[tuple[str, ...], FieldInfo]]:
+def _walk(model: type[BaseModel], prefix: Key) -> Iterator[tuple[Key, FieldInfo]]:
     for name, field in model.model_fields.items():
         if isinstance(field.annotation, type) and issubclass(field.annotation, BaseModel):
             yield from _walk(field.annotation, (*prefix, name))
         else:
             yield (*prefix, name), field
-
-
-def _nearest(name: str, known: list[str]) -> str:
-    near = difflib.get_close_matches(name, known, n=1, cutoff=0.5)
-    return f": did you mean {near[0]}?" if near else ""
-
-
-def _explain(error: ValidationError) -> Iterator[str]:
-    for problem in error.errors(include_url=False, include_input=False):
-        key = ".".join(str(part) for part in problem["loc"])
-        if problem["type"] == "extra_forbidden":
-            yield f"unknown setting {key}{_nearest(key, keys())}"
-        else:
-            yield f"setting {key or 'tree'}: {problem['msg'].removeprefix('Value error, ')}"

@@ -8,7 +8,8 @@ from typing import Any
 import httpx
 
 from handlers.client.errors import ClientError
-from handlers.settings import S3Settings, Settings, load_settings
+from handlers.setting_values import load_settings
+from handlers.settings import S3Settings, Settings
 from handlers.stack.folder import StackRecord, find_stack
 from handlers.store import open_existing_store, open_settings_store
 from model_store.objects import ObjectStore

@@ -11,7 +11,8 @@ from typing import Protocol
 from starlette.applications import Starlette
 
 from handlers.logs import setup_logging
-from handlers.settings import Settings, SettingsError, load_settings
+from handlers.setting_values import load_settings
+from handlers.settings import Settings, SettingsError
 from handlers.sidecar.http import WebServer
 from handlers.web_address import web_address
 

@@ -86,6 +86,11 @@ def remove_sockets(settings: Settings, engine: Service) -> None:
 
 
 def environment_with(settings: Settings, changes: Mapping[str, str]) -> dict[str, str]:
-    """``child_environment`` with ``changes``, whose names win in whatever case the others are written."""
-    kept = {name: value for name, value in child_environment(settings).items() if name.upper() not in changes}
+    """``child_environment`` with ``changes``, over those that name the same setting or what is in it, in any case."""
+    branches = tuple(f"{name}__" for name in changes)
+    kept = {
+        name: value
+        for name, value in child_environment(settings).items()
+        if name.upper() not in changes and not name.upper().startswith(branches)
+    }
     return {**kept, **changes}
