@@ -19,6 +19,10 @@ from handlers.web_address import reachable, web_address
 
 ENVIRONMENT_PREFIX = "LUCIR_"
 CONFIG_VARIABLE = "LUCIR_CONFIG"
+DAY = 86_400.0
+"""Seconds."""
+CENTURY = 36_525.0
+"""Days: a date so long ago can still be written."""
 
 Key = tuple[str, ...]
 """Where a setting stands in the tree, e.g. ``("serving", "port")``."""
@@ -41,9 +45,9 @@ class S3Settings(Section):
     """A file whose first line is the secret key."""
     ca_file: Path | None = None
     """Certificate authorities to trust instead of the system's."""
-    connect_timeout_seconds: float = Field(5.0, gt=0)
+    connect_timeout_seconds: float = Field(5.0, gt=0, le=3600)
     """How long to wait for a connection."""
-    read_timeout_seconds: float = Field(30.0, gt=0)
+    read_timeout_seconds: float = Field(30.0, gt=0, le=3600)
     """How long to wait for the next bytes of an answer."""
 
     def credentials(self) -> tuple[str | None, str | None]:
@@ -57,11 +61,11 @@ class S3Settings(Section):
 class ImageLimits(Section):
     """What counts as an image; the same limits for requests and for drops."""
 
-    max_bytes: int = Field(20 * 1024 * 1024, ge=1024)
+    max_bytes: int = Field(20 * 1024 * 1024, ge=1024, le=1024 * 1024 * 1024)
     """Largest file."""
-    max_pixels: int = Field(50_000_000, ge=1)
+    max_pixels: int = Field(50_000_000, ge=1, le=1_000_000_000)
     """Largest decoded image: a bomb is refused from its header, before it is decoded."""
-    min_side: int = Field(4, ge=1)
+    min_side: int = Field(4, ge=1, le=10_000)
     """Smallest width and height."""
 
 
@@ -72,20 +76,20 @@ class UpdaterSettings(Section):
     """Address of the operator's page, ``/metrics`` and the status."""
     port: int = Field(8090, ge=1, le=65535)
     """Its port."""
-    poll_seconds: float = Field(5.0, gt=0)
+    poll_seconds: float = Field(5.0, gt=0, le=DAY)
     """How often the store is listed when nothing woke the updater."""
     hints: bool = True
     """Listen to the store's notifications (MinIO and its forks; a folder's own events), to list at once on a change."""
-    lease_seconds: float = Field(15.0, ge=1)
+    lease_seconds: float = Field(15.0, ge=1, le=DAY)
     """A standby takes over when the active updater has been silent for so long."""
     learns: bool = True
     """``false``: serves, shows its page and takes drops, but always stands by: another updater of the store learns, a
     job on a machine with a GPU for instance (``python -m handlers.updater --once``)."""
-    pointer_seconds: float = Field(1.0, gt=0)
+    pointer_seconds: float = Field(1.0, gt=0, le=DAY)
     """How often the pointer is read: a rollback takes effect within this and a worker's start."""
-    settle_seconds: float = Field(10.0, ge=0)
+    settle_seconds: float = Field(10.0, ge=0, le=30 * DAY)
     """A class is ready when nothing below it is newer than this."""
-    min_images: int | None = Field(None, ge=1)
+    min_images: int | None = Field(None, ge=1, le=1_000_000)
     """A class with fewer images waits; default: 3 where the backbone is frozen (preset ``photo``), else 10."""
 
     def least_images(self, *, frozen: bool) -> int:
@@ -94,14 +98,14 @@ class UpdaterSettings(Section):
             return self.min_images
         return 3 if frozen else 10
 
-    max_images_per_update: int = Field(200_000, ge=4)
+    max_images_per_update: int = Field(200_000, ge=4, le=100_000_000)
     """A larger drop is learnt in several updates; the first of all needs two images of two classes."""
-    metric_classes: int = Field(200, ge=1)
+    metric_classes: int = Field(200, ge=1, le=1_000_000)
     """Classes that have series of their own in the metrics: those that are recognised worst, and those with most
     images waiting. The others share one series, ``(others)``."""
     evaluation_share: float = Field(0.2, gt=0, lt=0.9)
     """Share of each class that is held out for evaluation and never trained on."""
-    evaluation_images_per_class: int = Field(50, ge=1)
+    evaluation_images_per_class: int = Field(50, ge=1, le=1_000_000)
     """At most so many held-out images per class; the rest is trained on."""
     token: Secret | None = None
     """Who sends it may change classes over HTTP; else only this machine. From the environment or ``token_file``."""
@@ -121,7 +125,7 @@ class FollowerSettings(Section):
     """Address of its ``/metrics``, health and status."""
     port: int = Field(8091, ge=1, le=65535)
     """Its port."""
-    pointer_seconds: float = Field(2.0, gt=0)
+    pointer_seconds: float = Field(2.0, gt=0, le=DAY)
     """How often the pointer is read, give or take a quarter: the one request that an idle follower costs the store."""
 
 
@@ -136,11 +140,11 @@ class LearningSettings(Section):
     """Single values of the preset to change, e.g. ``{epochs: 40}``."""
     device: str = "auto"
     """``auto`` (CUDA where there is one), ``cpu`` or ``cuda:0``."""
-    threads: int | None = Field(None, ge=1)
+    threads: int | None = Field(None, ge=1, le=1024)
     """CPU threads for training; default: all cores, one where the steps are too small to share."""
     nice: int = Field(10, ge=0, le=19)
     """Training yields to serving on a shared machine."""
-    seed: int = Field(1993, ge=0)
+    seed: int = Field(1993, ge=0, le=2**32 - 1)
     """Seed of the phase: order, augmentation, initial weights."""
     imprint_first: bool = False
     """Serve a provisional version, which knows the new classes by their mean features, until the phase is learnt.
@@ -169,15 +173,15 @@ class GateSettings(Section):
 class RetentionSettings(Section):
     """What is kept of the past; see ``handlers/retention/policy.py`` for what stays whatever stands here."""
 
-    keep_versions: int = Field(10, ge=2)
+    keep_versions: int = Field(10, ge=2, le=1_000_000)
     """Learnt versions that stay: so many of the served line, and so many of the newest, refused ones too."""
-    keep_days: float = Field(0.0, ge=0)
+    keep_days: float = Field(0.0, ge=0, le=CENTURY)
     """A version younger than this stays however many there are."""
-    archive_days: float | None = Field(None, gt=0)
+    archive_days: float | None = Field(None, gt=0, le=CENTURY)
     """Originals below ``archive/`` are deleted so long after their update ended; default: never."""
-    rejected_days: float | None = Field(None, gt=0)
+    rejected_days: float | None = Field(None, gt=0, le=CENTURY)
     """The same for ``rejected/``."""
-    record_days: float = Field(90.0, gt=0)
+    record_days: float = Field(90.0, gt=0, le=CENTURY)
     """Documents of an update are deleted so long after its end, once nothing that they tell of is left."""
 
 
@@ -187,9 +191,9 @@ class LabellingSettings(Section):
     keep_images: int = Field(0, ge=0, le=1000)
     """At most so many, the newest; 0: none, for they are other people's. Engine and updater share the data folder then,
     and both must be able to write there: they lie in its folder ``unsure``."""
-    keep_mb: int = Field(64, ge=1)
+    keep_mb: int = Field(64, ge=1, le=1024 * 1024)
     """Their largest size together, in MiB."""
-    keep_days: float = Field(7.0, gt=0)
+    keep_days: float = Field(7.0, gt=0, le=CENTURY)
     """They are deleted so long after they were asked."""
     below: float = Field(0.5, gt=0, le=1)
     """An image is kept where the best class is less probable than this, or where it is of no known class."""

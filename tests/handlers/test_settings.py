@@ -1,12 +1,16 @@
 """The settings tree: order of the sources, secrets, and what a wrong key or value is answered."""
 
+import threading
+from datetime import timedelta
 from pathlib import Path
+from typing import get_args
 
 import pytest
 
 from handlers.client import Client
 from handlers.setting_values import assignments, load_settings, nested
-from handlers.settings import Settings, SettingsError, keys, secret_keys
+from handlers.settings import Settings, SettingsError, fields, keys, secret_keys
+from model_store.manifest import now
 
 
 @pytest.fixture(autouse=True)
@@ -299,3 +303,44 @@ def test_on_and_off_are_words_where_they_are_to_choose_from(word: str, refine: s
     else:
         assert load_settings(overrides=values).serving.copies == copies
     assert load_settings(overrides=nested(assignments(["updater.hints=off"]))).updater.hints is False
+
+
+def _numbers() -> list[str]:
+    """The keys whose values are numbers, alone or among others."""
+    return [".".join(path) for path, field in fields().items() if {int, float} & _kinds(field.annotation)]
+
+
+def _kinds(annotation: object) -> set[object]:
+    """Every type in an annotation: of ``tuple[int, ...] | None`` also ``int``."""
+    return {annotation}.union(*(_kinds(part) for part in get_args(annotation)))
+
+
+def test_a_number_that_is_found_nowhere_would_be_no_test() -> None:
+    assert {"serving.port", "updater.min_images", "retention.archive_days"} <= set(_numbers())
+
+
+@pytest.mark.parametrize("key", _numbers())
+@pytest.mark.parametrize("value", ["-1e300", "1e300", "-1000000000000000", "1000000000000000", ".inf", "-.inf", ".nan"])
+def test_every_number_has_bounds(key: str, value: str) -> None:
+    """An absurd one would be an ``OverflowError`` in some thread, or a process that waits for ever."""
+    with pytest.raises(SettingsError, match=rf"setting {key}: .* \(given as an option\)"):
+        load_settings(overrides=nested(assignments([f"{key}={value}"])))
+
+
+@pytest.mark.parametrize("key", _numbers())
+def test_the_largest_and_the_least_number_can_be_waited_for_and_dated(key: str) -> None:
+    field = fields()[tuple(key.split("."))]
+    bounds = [
+        getattr(rule, name) for rule in field.metadata for name in ("ge", "gt", "le", "lt") if hasattr(rule, name)
+    ]
+    assert len(bounds) == 2
+    if key.endswith("_seconds"):
+        assert max(bounds) < threading.TIMEOUT_MAX
+    if key.endswith("_days"):
+        assert now() - timedelta(days=max(bounds)) < now()
+
+
+@pytest.mark.parametrize("key", _numbers())
+def test_a_word_that_yaml_takes_for_true_is_no_number(key: str) -> None:
+    with pytest.raises(SettingsError, match=rf"setting {key}: a number is wanted, not on \(given"):
+        load_settings(overrides=nested({key: True}))
