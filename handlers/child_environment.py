@@ -1,15 +1,17 @@
 """What the child processes of a stack find in their environment, whatever this one was started with.
 
 Libraries keep caches, identities and temporary files wherever HOME and TMPDIR lead; the data folder is where everything
-of a stack belongs. And a locale that knows no UTF-8 (``LC_ALL=C``) cannot spell the paths of people.
+of a stack belongs. And a locale that knows no UTF-8 (``LC_ALL=C``) cannot spell the paths of people. A secret reaches
+those processes only that have a use for it.
 """
 
 import os
 import shutil
+from collections.abc import Collection, Mapping
 from pathlib import Path
 from typing import Final
 
-from handlers.settings import Settings
+from handlers.settings import ENVIRONMENT_PREFIX, Settings, secret_keys
 
 _LONGEST_TEMPORARY: Final = 60
 """Bytes of a path below which libraries make sockets, whose paths may have 107."""
@@ -34,6 +36,18 @@ def child_environment(settings: Settings) -> dict[str, str]:
     if weights is not None:
         changed["TORCH_HOME"] = str(weights)
     return {**kept, **changed}
+
+
+def without_settings(environment: Mapping[str, str]) -> dict[str, str]:
+    """For a process that reads no settings: what it is told has other variables, and no secret is among them."""
+    return {name: value for name, value in environment.items() if not name.upper().startswith(ENVIRONMENT_PREFIX)}
+
+
+def with_secrets_of(branches: Collection[str], environment: Mapping[str, str]) -> dict[str, str]:
+    """For a process that reads settings: without the other ``branches`` that hold secrets, which it has no use for."""
+    hidden = {key.split(".")[0] for key in secret_keys()} - set(branches)
+    names = {ENVIRONMENT_PREFIX + branch.upper() for branch in hidden}
+    return {name: value for name, value in environment.items() if name.upper().split("__")[0] not in names}
 
 
 def temporary_folder(settings: Settings) -> Path | None:

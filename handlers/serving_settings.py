@@ -30,14 +30,21 @@ Secret = Annotated[SecretStr, AfterValidator(_unmasked)]
 class Section(BaseModel):
     """A branch of the tree: typed, immutable, closed."""
 
-    model_config = ConfigDict(extra="forbid", frozen=True, use_attribute_docstrings=True)
+    model_config = ConfigDict(extra="forbid", frozen=True, use_attribute_docstrings=True, allow_inf_nan=False)
 
     @field_validator("*", mode="before")
     @classmethod
     def _words(cls, value: Any, info: ValidationInfo) -> Any:
-        """YAML reads ``on`` and ``off`` as true and false: where they are words to choose from, they are words."""
-        choices = get_args(cls.model_fields[info.field_name or ""].annotation)
-        word = {True: "on", False: "off"}.get(value) if isinstance(value, bool) else None
+        """YAML reads ``on`` and ``off`` as true and false: where they are words to choose from, they are words.
+
+        Where a number is wanted, they are none: not 1 and 0.
+        """
+        if not isinstance(value, bool):
+            return value
+        kind = cls.model_fields[info.field_name or ""].annotation
+        choices, word = get_args(kind), "on" if value else "off"
+        if {int, float} & {kind, *choices}:
+            raise ValueError(f"a number is wanted, not {word}")
         return word if word in choices else value
 
 
@@ -54,9 +61,9 @@ class ServingSettings(Section):
     """The engine's own Prometheus port."""
     management_socket: Path | None = None
     """Unix socket of the management API; default: ``run/management.sock`` in the data folder."""
-    workers: int | None = Field(None, ge=1)
+    workers: int | None = Field(None, ge=1, le=1024)
     """Processes that decode and classify; default: one, with ``uvicorn`` one for each core, at most 4."""
-    threads: int = Field(1, ge=1)
+    threads: int = Field(1, ge=1, le=1024)
     """ONNX Runtime threads per worker."""
     copies: Literal["auto", "off"] = "auto"
     """Whether a faster copy of a version's network may answer, where it agrees with the published one here."""
@@ -70,18 +77,18 @@ class ServingSettings(Section):
     """How long a batch waits to fill; ``uvicorn`` never waits: what queued up while a batch ran is the next."""
     max_request_mb: int = Field(20, ge=1, le=1024)
     """Largest request body, in MiB."""
-    queue_size: int = Field(200, ge=1)
+    queue_size: int = Field(200, ge=1, le=1_000_000)
     """Requests that may wait; those beyond are answered 429 (``uvicorn``) or 503 (TorchServe)."""
-    response_timeout_seconds: int = Field(30, ge=1)
+    response_timeout_seconds: int = Field(30, ge=1, le=86_400)
     """After this a worker that does not answer is restarted."""
     drain_seconds: float = Field(5.0, ge=0, le=600)
     """After SIGTERM or Ctrl-C the server says that it is not ready and goes on to answer until no client is connected,
     at most for so long; then requests under way are finished and it ends."""
-    body_seconds: float = Field(30.0, gt=0)
+    body_seconds: float = Field(30.0, gt=0, le=86_400)
     """With ``uvicorn``: how long a request's body may take to arrive."""
-    max_connections: int = Field(1000, ge=1)
+    max_connections: int = Field(1000, ge=1, le=1_000_000)
     """With ``uvicorn``: connections at once; those beyond are answered 503."""
-    top_k: int = Field(5, ge=1)
+    top_k: int = Field(5, ge=1, le=1_000_000)
     """Predictions per image when the request does not say."""
     api_key: Secret | None = None
     """Requests for predictions must carry it. Only from the environment or ``api_key_file``."""

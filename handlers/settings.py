@@ -1,25 +1,17 @@
-"""The one settings tree of every process: command line, environment, YAML file, defaults, in this order.
+"""The one settings tree of every process: what can be set, its bounds and its defaults.
 
-``LUCIR_SERVING__PORT=9090`` in the environment, ``serving: {port: 9090}`` in the file named by ``LUCIR_CONFIG`` or
-``--config``. A key that nobody knows is an error, in the environment too.
+``handlers.setting_values`` fills it: ``LUCIR_SERVING__PORT=9090`` in the environment, ``serving: {port: 9090}`` in the
+file named by ``LUCIR_CONFIG`` or ``--config``.
 """
 
-import difflib
-import os
 from collections.abc import Iterator, Mapping
 from functools import cache
 from pathlib import Path
-from typing import Any, Literal, Self, get_args
+from types import UnionType
+from typing import Any, Literal, Union, get_args, get_origin
 
-import yaml
-from pydantic import BaseModel, Field, SecretStr, ValidationError, model_validator
+from pydantic import BaseModel, Field, SecretStr, field_validator
 from pydantic.fields import FieldInfo
-from pydantic_settings import (
-    BaseSettings,
-    PydanticBaseSettingsSource,
-    SettingsConfigDict,
-    YamlConfigSettingsSource,
-)
 
 from handlers.serving_settings import Host, Secret, Section, ServingSettings
 from handlers.serving_settings import SettingsError as SettingsError
@@ -27,6 +19,13 @@ from handlers.web_address import reachable, web_address
 
 ENVIRONMENT_PREFIX = "LUCIR_"
 CONFIG_VARIABLE = "LUCIR_CONFIG"
+DAY = 86_400.0
+"""Seconds."""
+CENTURY = 36_525.0
+"""Days: a date so long ago can still be written."""
+
+Key = tuple[str, ...]
+"""Where a setting stands in the tree, e.g. ``("serving", "port")``."""
 
 
 class S3Settings(Section):
@@ -46,9 +45,9 @@ class S3Settings(Section):
     """A file whose first line is the secret key."""
     ca_file: Path | None = None
     """Certificate authorities to trust instead of the system's."""
-    connect_timeout_seconds: float = Field(5.0, gt=0)
+    connect_timeout_seconds: float = Field(5.0, gt=0, le=3600)
     """How long to wait for a connection."""
-    read_timeout_seconds: float = Field(30.0, gt=0)
+    read_timeout_seconds: float = Field(30.0, gt=0, le=3600)
     """How long to wait for the next bytes of an answer."""
 
     def credentials(self) -> tuple[str | None, str | None]:
@@ -62,11 +61,11 @@ class S3Settings(Section):
 class ImageLimits(Section):
     """What counts as an image; the same limits for requests and for drops."""
 
-    max_bytes: int = Field(20 * 1024 * 1024, ge=1024)
+    max_bytes: int = Field(20 * 1024 * 1024, ge=1024, le=1024 * 1024 * 1024)
     """Largest file."""
-    max_pixels: int = Field(50_000_000, ge=1)
+    max_pixels: int = Field(50_000_000, ge=1, le=1_000_000_000)
     """Largest decoded image: a bomb is refused from its header, before it is decoded."""
-    min_side: int = Field(4, ge=1)
+    min_side: int = Field(4, ge=1, le=10_000)
     """Smallest width and height."""
 
 
@@ -77,20 +76,20 @@ class UpdaterSettings(Section):
     """Address of the operator's page, ``/metrics`` and the status."""
     port: int = Field(8090, ge=1, le=65535)
     """Its port."""
-    poll_seconds: float = Field(5.0, gt=0)
+    poll_seconds: float = Field(5.0, gt=0, le=DAY)
     """How often the store is listed when nothing woke the updater."""
     hints: bool = True
     """Listen to the store's notifications (MinIO and its forks; a folder's own events), to list at once on a change."""
-    lease_seconds: float = Field(15.0, ge=1)
+    lease_seconds: float = Field(15.0, ge=1, le=DAY)
     """A standby takes over when the active updater has been silent for so long."""
     learns: bool = True
     """``false``: serves, shows its page and takes drops, but always stands by: another updater of the store learns, a
     job on a machine with a GPU for instance (``python -m handlers.updater --once``)."""
-    pointer_seconds: float = Field(1.0, gt=0)
+    pointer_seconds: float = Field(1.0, gt=0, le=DAY)
     """How often the pointer is read: a rollback takes effect within this and a worker's start."""
-    settle_seconds: float = Field(10.0, ge=0)
+    settle_seconds: float = Field(10.0, ge=0, le=30 * DAY)
     """A class is ready when nothing below it is newer than this."""
-    min_images: int | None = Field(None, ge=1)
+    min_images: int | None = Field(None, ge=1, le=1_000_000)
     """A class with fewer images waits; default: 3 where the backbone is frozen (preset ``photo``), else 10."""
 
     def least_images(self, *, frozen: bool) -> int:
@@ -99,14 +98,14 @@ class UpdaterSettings(Section):
             return self.min_images
         return 3 if frozen else 10
 
-    max_images_per_update: int = Field(200_000, ge=4)
+    max_images_per_update: int = Field(200_000, ge=4, le=100_000_000)
     """A larger drop is learnt in several updates; the first of all needs two images of two classes."""
-    metric_classes: int = Field(200, ge=1)
+    metric_classes: int = Field(200, ge=1, le=1_000_000)
     """Classes that have series of their own in the metrics: those that are recognised worst, and those with most
     images waiting. The others share one series, ``(others)``."""
     evaluation_share: float = Field(0.2, gt=0, lt=0.9)
     """Share of each class that is held out for evaluation and never trained on."""
-    evaluation_images_per_class: int = Field(50, ge=1)
+    evaluation_images_per_class: int = Field(50, ge=1, le=1_000_000)
     """At most so many held-out images per class; the rest is trained on."""
     token: Secret | None = None
     """Who sends it may change classes over HTTP; else only this machine. From the environment or ``token_file``."""
@@ -126,7 +125,7 @@ class FollowerSettings(Section):
     """Address of its ``/metrics``, health and status."""
     port: int = Field(8091, ge=1, le=65535)
     """Its port."""
-    pointer_seconds: float = Field(2.0, gt=0)
+    pointer_seconds: float = Field(2.0, gt=0, le=DAY)
     """How often the pointer is read, give or take a quarter: the one request that an idle follower costs the store."""
 
 
@@ -141,11 +140,11 @@ class LearningSettings(Section):
     """Single values of the preset to change, e.g. ``{epochs: 40}``."""
     device: str = "auto"
     """``auto`` (CUDA where there is one), ``cpu`` or ``cuda:0``."""
-    threads: int | None = Field(None, ge=1)
+    threads: int | None = Field(None, ge=1, le=1024)
     """CPU threads for training; default: all cores, one where the steps are too small to share."""
     nice: int = Field(10, ge=0, le=19)
     """Training yields to serving on a shared machine."""
-    seed: int = Field(1993, ge=0)
+    seed: int = Field(1993, ge=0, le=2**32 - 1)
     """Seed of the phase: order, augmentation, initial weights."""
     imprint_first: bool = False
     """Serve a provisional version, which knows the new classes by their mean features, until the phase is learnt.
@@ -174,15 +173,15 @@ class GateSettings(Section):
 class RetentionSettings(Section):
     """What is kept of the past; see ``handlers/retention/policy.py`` for what stays whatever stands here."""
 
-    keep_versions: int = Field(10, ge=2)
+    keep_versions: int = Field(10, ge=2, le=1_000_000)
     """Learnt versions that stay: so many of the served line, and so many of the newest, refused ones too."""
-    keep_days: float = Field(0.0, ge=0)
+    keep_days: float = Field(0.0, ge=0, le=CENTURY)
     """A version younger than this stays however many there are."""
-    archive_days: float | None = Field(None, gt=0)
+    archive_days: float | None = Field(None, gt=0, le=CENTURY)
     """Originals below ``archive/`` are deleted so long after their update ended; default: never."""
-    rejected_days: float | None = Field(None, gt=0)
+    rejected_days: float | None = Field(None, gt=0, le=CENTURY)
     """The same for ``rejected/``."""
-    record_days: float = Field(90.0, gt=0)
+    record_days: float = Field(90.0, gt=0, le=CENTURY)
     """Documents of an update are deleted so long after its end, once nothing that they tell of is left."""
 
 
@@ -192,9 +191,9 @@ class LabellingSettings(Section):
     keep_images: int = Field(0, ge=0, le=1000)
     """At most so many, the newest; 0: none, for they are other people's. Engine and updater share the data folder then,
     and both must be able to write there: they lie in its folder ``unsure``."""
-    keep_mb: int = Field(64, ge=1)
+    keep_mb: int = Field(64, ge=1, le=1024 * 1024)
     """Their largest size together, in MiB."""
-    keep_days: float = Field(7.0, gt=0)
+    keep_days: float = Field(7.0, gt=0, le=CENTURY)
     """They are deleted so long after they were asked."""
     below: float = Field(0.5, gt=0, le=1)
     """An image is kept where the best class is less probable than this, or where it is of no known class."""
@@ -218,17 +217,8 @@ class LogSettings(Section):
     """``json`` writes one object a line, for a log collector."""
 
 
-class Settings(BaseSettings):
-    """All settings of a process."""
-
-    model_config = SettingsConfigDict(
-        env_prefix=ENVIRONMENT_PREFIX,
-        env_nested_delimiter="__",
-        extra="forbid",
-        frozen=True,
-        use_attribute_docstrings=True,
-        nested_model_default_partial_update=True,
-    )
+class Settings(Section):
+    """All settings of a process: as given here, else by default. ``load_settings`` reads file and environment."""
 
     data: Path = Path("lucir-data")
     """Folder of everything local: the directory store, mirrored models, scratch space, sockets."""
@@ -246,11 +236,12 @@ class Settings(BaseSettings):
     minio: MinioSettings = MinioSettings()
     log: LogSettings = LogSettings()
 
-    @model_validator(mode="after")
-    def _check_store(self) -> Self:
-        if self.store and not self.store.startswith(("file:///", "s3://")):
-            raise ValueError(f"store is file:///path or s3://bucket, not {self.store!r}")
-        return self
+    @field_validator("store")
+    @classmethod
+    def _check_store(cls, store: str) -> str:
+        if store and not store.startswith(("file:///", "s3://")):
+            raise ValueError(f"store is file:///path or s3://bucket, not {store!r}")
+        return store
 
     @property
     def store_url(self) -> str:
@@ -287,36 +278,6 @@ class Settings(BaseSettings):
         """Where a follower's status answers, as seen from this machine."""
         return web_address(reachable(self.follower.host), self.follower.port)
 
-    @classmethod
-    def settings_customise_sources(
-        cls,
-        settings_cls: type[BaseSettings],
-        init_settings: PydanticBaseSettingsSource,
-        env_settings: PydanticBaseSettingsSource,
-        dotenv_settings: PydanticBaseSettingsSource,
-        file_secret_settings: PydanticBaseSettingsSource,
-    ) -> tuple[PydanticBaseSettingsSource, ...]:
-        """Command line over environment over file; no ``.env`` file is looked for."""
-        config = os.environ.get(CONFIG_VARIABLE)
-        file = YamlConfigSettingsSource(settings_cls, yaml_file=config) if config else None
-        return tuple(source for source in (init_settings, env_settings, file) if source is not None)
-
-
-def load_settings(config: Path | None = None, overrides: Mapping[str, Any] | None = None) -> Settings:
-    """Read every source. ``overrides`` are command-line values as a nested mapping, e.g. ``{"serving": {"port": 1}}``.
-
-    Raises ``SettingsError`` for an unknown key, a wrong value, or a file that cannot be read.
-    """
-    file = config or (Path(os.environ[CONFIG_VARIABLE]) if os.environ.get(CONFIG_VARIABLE) else None)
-    if file is not None:
-        _check_file(file)
-        os.environ[CONFIG_VARIABLE] = str(file)  # the children of this process read the same file
-    _check_environment(os.environ)
-    try:
-        return Settings(**dict(overrides or {}))
-    except ValidationError as error:
-        raise SettingsError("\n".join(_explain(error))) from None
-
 
 def _secret(value: SecretStr | None, file: Path | None) -> str | None:
     if file is not None:
@@ -325,26 +286,6 @@ def _secret(value: SecretStr | None, file: Path | None) -> str | None:
         except (OSError, IndexError) as error:
             raise SettingsError(f"the secret file {file} cannot be read: {error}") from error
     return value.get_secret_value() if value is not None else None
-
-
-def _check_file(file: Path) -> None:
-    try:
-        content = yaml.safe_load(file.read_text(encoding="utf-8"))
-    except OSError as error:
-        raise SettingsError(f"the configuration file {file} cannot be read: {error.strerror}") from error
-    except yaml.YAMLError as error:
-        raise SettingsError(f"the configuration file {file} is not YAML: {error}") from error
-    if content is not None and not isinstance(content, dict):
-        raise SettingsError(f"the configuration file {file} holds no mapping of settings")
-
-
-def _check_environment(environment: Mapping[str, str]) -> None:
-    for name in environment:
-        if not name.startswith(ENVIRONMENT_PREFIX) or name == CONFIG_VARIABLE:
-            continue
-        if name.removeprefix(ENVIRONMENT_PREFIX).split("__")[0].lower() not in Settings.model_fields:
-            known = [ENVIRONMENT_PREFIX + key.upper() for key in keys(separator="__")]
-            raise SettingsError(f"unknown setting {name} in the environment{_nearest(name, known)}")
 
 
 def keys(separator: str = ".") -> list[str]:
@@ -357,29 +298,35 @@ def secret_keys() -> frozenset[str]:
     return frozenset(".".join(path) for path, field in fields().items() if Secret in get_args(field.annotation))
 
 
+def is_text(path: Key) -> bool:
+    """Whether the setting is a text, a path or a secret: taken as it stands, whatever YAML would read in it."""
+    kinds = _kinds(path)
+    return bool(kinds & {str, Path, Secret})
+
+
+def is_mapping(path: Key) -> bool:
+    """Whether the setting takes values of any names, as ``learning.overrides`` does."""
+    return dict in {get_origin(kind) for kind in _kinds(path)}
+
+
+def _kinds(path: Key) -> set[Any]:
+    """What the setting may be; nothing for a path that is no setting."""
+    field = fields().get(path)
+    if field is None:
+        return set()
+    union = get_origin(field.annotation) in (Union, UnionType)
+    return set(get_args(field.annotation)) if union else {field.annotation}
+
+
 @cache
-def fields() -> Mapping[tuple[str, ...], FieldInfo]:
+def fields() -> Mapping[Key, FieldInfo]:
     """Every setting of the tree by its path, e.g. ``("serving", "port")``."""
     return dict(_walk(Settings, ()))
 
 
-def _walk(model: type[BaseModel], prefix: tuple[str, ...]) -> Iterator[tuple[tuple[str, ...], FieldInfo]]:
+def _walk(model: type[BaseModel], prefix: Key) -> Iterator[tuple[Key, FieldInfo]]:
     for name, field in model.model_fields.items():
         if isinstance(field.annotation, type) and issubclass(field.annotation, BaseModel):
             yield from _walk(field.annotation, (*prefix, name))
         else:
             yield (*prefix, name), field
-
-
-def _nearest(name: str, known: list[str]) -> str:
-    near = difflib.get_close_matches(name, known, n=1, cutoff=0.5)
-    return f": did you mean {near[0]}?" if near else ""
-
-
-def _explain(error: ValidationError) -> Iterator[str]:
-    for problem in error.errors(include_url=False, include_input=False):
-        key = ".".join(str(part) for part in problem["loc"])
-        if problem["type"] == "extra_forbidden":
-            yield f"unknown setting {key}{_nearest(key, keys())}"
-        else:
-            yield f"setting {key or 'tree'}: {problem['msg'].removeprefix('Value error, ')}"

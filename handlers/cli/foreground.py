@@ -12,8 +12,8 @@ from typing import Any, TextIO
 
 from handlers.cli.errors import USAGE, CommandError
 from handlers.logs import setup_logging
-from handlers.setting_values import assignments, environment, nested
-from handlers.settings import CONFIG_VARIABLE, Settings, load_settings
+from handlers.setting_values import assignments, environment, load_settings, nested
+from handlers.settings import CONFIG_VARIABLE, Settings
 from handlers.stack.minio import key_files, minio_values
 from handlers.stack.ports import free_ports
 from handlers.stack.run_replica import run_replica
@@ -77,7 +77,8 @@ def run_foreground(
 
 def resolve(request: UpRequest, ports: tuple[str, ...] = STACK_PORTS) -> tuple[Settings, dict[str, str]]:
     """The settings, and the environment variables that give them to the children. ``ports``: those to be chosen."""
-    values = {**request.values, **assignments(request.assignments)}
+    options = {key: value for key, value in request.values.items() if value is not None}
+    values = {**options, **assignments(request.assignments)}
     if request.free_ports:
         wanted = [key for key in ports if values.get(key) is None]
         values.update(zip(wanted, free_ports(len(wanted)), strict=True))

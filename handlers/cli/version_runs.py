@@ -7,8 +7,8 @@ from rich.console import Console
 from handlers.cli.output import prune_output, report_output, versions_output
 from handlers.client import Client
 from handlers.retention.prune import Retention
-from handlers.setting_values import assignments, nested
-from handlers.settings import RetentionSettings, Settings, SettingsError, load_settings
+from handlers.setting_values import assignments, load_settings, nested
+from handlers.settings import RetentionSettings, Settings, SettingsError
 
 EVERYTHING = 1_000_000_000
 """A person waits for the end; the updater goes in batches."""

@@ -11,7 +11,8 @@ import httpx
 from handlers.client.answers import document_of, in_words
 from handlers.client.errors import ClientError, system_errors
 from handlers.client.visible import visible
-from handlers.settings import S3Settings, Settings, SettingsError, load_settings
+from handlers.setting_values import load_settings
+from handlers.settings import S3Settings, Settings, SettingsError
 from handlers.stack.folder import StackRecord, find_stack
 from handlers.store import open_existing_store, open_settings_store
 from model_store.connect import check_apart

@@ -1,5 +1,6 @@
 """The drops of the story: drop, wait until it is served, measure, count what the client saw meanwhile."""
 
+import json
 import time
 from collections.abc import Mapping, Sequence
 from contextlib import ExitStack
@@ -129,4 +130,8 @@ class _Story:
 
 def as_options(values: Mapping[str, object]) -> list[str]:
     """Settings as ``--set`` options."""
-    return [word for key, value in values.items() for word in ("--set", f"{key}={value}")]
+    return [
+        word
+        for key, value in values.items()
+        for word in ("--set", f"{key}={value if isinstance(value, str) else json.dumps(value)}")
+    ]

@@ -13,7 +13,8 @@ from handlers.inference.workers.worker_options import worker_options
 from handlers.logs import setup_logging
 from handlers.server.frames import model_environment
 from handlers.server.model_pool import PoolRules, Started, usual_processes
-from handlers.settings import Settings, SettingsError, load_settings
+from handlers.setting_values import load_settings
+from handlers.settings import Settings, SettingsError
 from handlers.sockets import LaunchError
 
 logger = logging.getLogger("handlers.server")

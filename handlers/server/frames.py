@@ -6,6 +6,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any, Final
 
+from handlers.child_environment import without_settings
 from handlers.inference.workers.worker import WorkerOptions
 from handlers.inference.workers.worker_calls import LENGTH, unpack
 from handlers.logs import LogRules
@@ -13,8 +14,6 @@ from handlers.logs import LogRules
 _LEVEL: Final = "LUCIR_LOG__LEVEL"
 _FORMAT: Final = "LUCIR_LOG__FORMAT"
 _GPU: Final = "LUCIR_MODEL_PROCESS_GPU"
-_KEYS: Final = "LUCIR_SERVING__API_KEY"
-"""Begins the variables that hold or name API keys, of which a model process has no need."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,7 +27,7 @@ class LogWords:
 def model_environment(options: WorkerOptions, log: LogRules, gpu: int | None) -> dict[str, str]:
     """The whole environment of a model process. ``gpu``: the number of a CUDA device."""
     return {
-        **{name: value for name, value in os.environ.items() if not name.startswith(_KEYS)},
+        **without_settings(os.environ),
         **options.to_environment(),
         _LEVEL: log.level,
         _FORMAT: log.format,

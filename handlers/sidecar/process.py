@@ -2,16 +2,20 @@
 
 import argparse
 import logging
+import os
 import signal
 import sys
 import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Protocol
 
 from starlette.applications import Starlette
 
 from handlers.logs import setup_logging
-from handlers.settings import Settings, SettingsError, load_settings
+from handlers.setting_values import load_settings
+from handlers.settings import Settings, SettingsError
 from handlers.sidecar.http import WebServer
 from handlers.web_address import web_address
 
@@ -21,6 +25,10 @@ EXIT_CONFIG = 78
 """The settings are wrong, or name something this process may not use: a restart changes nothing."""
 EXIT_UNAVAILABLE = 69
 """The port or the data folder is taken, or the store's folder is not there (yet)."""
+EXIT_DEAD_THREAD = 70
+"""A thread ended by an error that nobody expected: whoever watches this process starts it again, whole."""
+END_SECONDS = 60.0
+"""Longest that such a process takes for an orderly end, before it ends at once."""
 EXIT_GAVE_UP = 75
 """Nothing is wrong with the settings, but what was to be done failed again and again: try again later."""
 
@@ -53,7 +61,7 @@ def configure(name: str, config: Path | None) -> Settings:
 
 
 def serve(sidecar: Sidecar, app: Starlette, host: str, port: int, *, variable: str, news: str) -> int:
-    """Answer HTTP and work until SIGTERM or Ctrl-C; return the exit status.
+    """Answer HTTP and work until SIGTERM or Ctrl-C, or until a thread dies; return the exit status.
 
     variable: the environment variable that sets the port. news: what the log says at the start.
     """
@@ -65,11 +73,40 @@ def serve(sidecar: Sidecar, app: Starlette, host: str, port: int, *, variable: s
         return EXIT_UNAVAILABLE
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, lambda *_: sidecar.stopping.set())
-    web.start()
-    logger.info("%s, pages on %s/", news, web_address(host, web.port))
-    try:
-        sidecar.run()
-    finally:
-        web.stop()
+    with _whole(sidecar.stopping) as dead:
+        web.start()
+        logger.info("%s, pages on %s/", news, web_address(host, web.port))
+        try:
+            sidecar.run()
+        finally:
+            web.stop()
+    if dead:
+        logger.error("ended, to be started again: the thread %s had died", dead[0])
+        return EXIT_DEAD_THREAD
     logger.info("stopped")
     return 0
+
+
+@contextmanager
+def _whole(stopping: threading.Event) -> Iterator[list[str]]:
+    """Set ``stopping`` when a thread dies, and list it: without it the process would live on as if all were well."""
+    dead: list[str] = []
+    last_resort = threading.Timer(END_SECONDS, os._exit, (EXIT_DEAD_THREAD,))
+    last_resort.daemon = True
+    before = threading.excepthook
+
+    def died(told: threading.ExceptHookArgs) -> None:
+        name = told.thread.name if told.thread is not None else "(unknown)"
+        error = told.exc_value or told.exc_type()
+        logger.error("the thread %s died: %s", name, error, exc_info=error)
+        if not stopping.is_set():  # in an orderly end it is too late to matter
+            dead.append(name)
+            stopping.set()
+            last_resort.start()
+
+    threading.excepthook = died
+    try:
+        yield dead
+    finally:
+        threading.excepthook = before
+        last_resort.cancel()

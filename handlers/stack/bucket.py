@@ -8,7 +8,8 @@ import logging
 import sys
 
 from handlers.logs import setup_logging
-from handlers.settings import Settings, SettingsError, load_settings
+from handlers.setting_values import load_settings
+from handlers.settings import Settings, SettingsError
 from model_store.objects import StoreError
 from model_store.s3.connection import check_bucket, make_client, make_pool
 from model_store.s3.errors import Place, s3_errors

@@ -8,7 +8,8 @@ ask this less often.
 import http.client
 import sys
 
-from handlers.settings import SettingsError, load_settings
+from handlers.setting_values import load_settings
+from handlers.settings import SettingsError
 from handlers.stack.probe import page_problem
 
 

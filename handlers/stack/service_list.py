@@ -6,16 +6,13 @@ from collections.abc import Mapping
 from contextlib import suppress
 from pathlib import Path
 
-from handlers.child_environment import child_environment
+from handlers.child_environment import child_environment, with_secrets_of
 from handlers.exposure import check_exposure
 from handlers.settings import Settings
 from handlers.sockets import management_socket, private_folder, workers_folder
 from handlers.stack.health import TorchServeProbe, UpdaterProbe
 from handlers.stack.supervision.supervised import Service
 from handlers.torchserve.launch import drain_limit, prepare_launch, sockets
-
-SECRETS = ("LUCIR_S3__",)
-"""Variables that a serving engine, which answers the outside world, has no use for."""
 
 
 def serving_service(settings: Settings, changes: Mapping[str, str]) -> Service:
@@ -31,12 +28,11 @@ def _server_service(settings: Settings, environment: Mapping[str, str]) -> Servi
     socket = management_socket(settings)
     private_folder(socket.parent)
     extra = {"PYTHONUNBUFFERED": "1", "PYTHONSAFEPATH": "1", "OMP_NUM_THREADS": str(settings.serving.threads)}
-    kept = {name: value for name, value in environment.items() if not name.startswith(SECRETS)}
     return Service(
         "server",
         (sys.executable, "-m", "handlers.server"),
         TorchServeProbe(settings.inference_url, socket),
-        {**kept, **extra},
+        {**with_secrets_of(("serving",), environment), **extra},
         unready_seconds=180.0,
         grace_seconds=settings.serving.drain_seconds + 6.0,
     )
@@ -49,7 +45,7 @@ def _torchserve_service(settings: Settings) -> Service:
         "torchserve",
         launch.frontend,
         TorchServeProbe(settings.inference_url, management_socket(settings)),
-        {name: value for name, value in launch.environment.items() if not name.startswith(SECRETS)},
+        launch.environment,
         launch.folder,
         unready_seconds=180.0,
         grace_seconds=drain_limit(settings) + 2.0,
@@ -63,7 +59,7 @@ def updater_service(settings: Settings, environment: Mapping[str, str]) -> Servi
 
 def follower_service(settings: Settings, environment: Mapping[str, str]) -> Service:
     """The sidecar of a replica, which has the same pages of health."""
-    return _python_service("follower", settings.follower_url, environment)
+    return _python_service("follower", settings.follower_url, with_secrets_of(("serving", "s3"), environment))
 
 
 def _python_service(name: str, url: str, environment: Mapping[str, str]) -> Service:
@@ -86,6 +82,11 @@ def remove_sockets(settings: Settings, engine: Service) -> None:
 
 
 def environment_with(settings: Settings, changes: Mapping[str, str]) -> dict[str, str]:
-    """``child_environment`` with ``changes``, whose names win in whatever case the others are written."""
-    kept = {name: value for name, value in child_environment(settings).items() if name.upper() not in changes}
+    """``child_environment`` with ``changes``, over those that name the same setting or what is in it, in any case."""
+    branches = tuple(f"{name}__" for name in changes)
+    kept = {
+        name: value
+        for name, value in child_environment(settings).items()
+        if name.upper() not in changes and not name.upper().startswith(branches)
+    }
     return {**kept, **changes}

@@ -7,7 +7,8 @@ The process is replaced by ``handlers.torchserve.frontend``, whose end is the co
 import os
 import sys
 
-from handlers.settings import SettingsError, load_settings
+from handlers.setting_values import load_settings
+from handlers.settings import SettingsError
 from handlers.sockets import LaunchError
 from handlers.torchserve.launch import prepare_launch
 

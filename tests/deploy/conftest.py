@@ -9,7 +9,8 @@ from typing import Any
 import pytest
 import yaml
 
-from handlers.settings import CONFIG_VARIABLE, ENVIRONMENT_PREFIX, Settings, load_settings
+from handlers.setting_values import load_settings
+from handlers.settings import CONFIG_VARIABLE, ENVIRONMENT_PREFIX, Settings
 
 ROOT = Path(__file__).resolve().parents[2]
 

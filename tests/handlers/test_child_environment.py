@@ -6,12 +6,17 @@ import sys
 from importlib.util import find_spec
 from pathlib import Path
 
+import psutil
 import pytest
 
 from handlers.child_environment import child_environment, prepare_folders, temporary_folder
-from handlers.settings import Settings
-from handlers.stack.service_list import environment_with
+from handlers.inference.workers.worker import WorkerOptions
+from handlers.server.frames import LogWords, model_environment
+from handlers.settings import Settings, secret_keys
+from handlers.stack.service_list import environment_with, follower_service, serving_service, updater_service
 from handlers.torchserve.launch import prepare_launch
+from handlers.updater.training.process import Child
+from tests.support.waiting import wait_for
 
 MODULES = ("handlers.inference.version_model", "lucir_core.export.onnx_export")
 
@@ -52,6 +57,53 @@ def test_weights_that_were_fetched_before_are_found(tmp_path: Path, monkeypatch:
     assert "TORCH_HOME" not in child_environment(Settings(data=tmp_path))
     (cache / "torch").mkdir(parents=True)
     assert child_environment(Settings(data=tmp_path))["TORCH_HOME"] == str(cache / "torch")
+
+
+def test_a_process_is_told_only_the_secrets_that_it_needs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """In whatever form they stand in the environment."""
+    _secrets(monkeypatch)
+    tree, changes = Settings(data=tmp_path), {"LUCIR_SERVING__PORT": "1234"}
+    uvicorn = tree.model_copy(update={"serving": tree.serving.model_copy(update={"engine": "uvicorn"})})
+    server = serving_service(uvicorn, changes)
+    told = {
+        "torchserve": serving_service(tree, changes).environment,
+        "torchserve alone": prepare_launch(tree).environment,
+        "a model process": model_environment(WorkerOptions(), LogWords("INFO", "text"), None),
+        "server": server.environment,
+        "follower": follower_service(tree, environment_with(tree, changes)).environment,
+        "updater": updater_service(tree, environment_with(tree, changes)).environment,
+    }
+    found = {name: {key for key in secret_keys() if f"hush-{key}" in str(told[name])} for name in told}
+    assert found == {
+        "torchserve": set(),
+        "torchserve alone": set(),
+        "a model process": set(),
+        "server": {"serving.api_key"},
+        "follower": {"serving.api_key", "s3.access_key", "s3.secret_key"},
+        "updater": set(secret_keys()),
+    }
+    assert server.environment["LUCIR_SERVING__PORT"] == "1234"
+
+
+def test_the_learning_child_is_told_no_secret(monkeypatch: pytest.MonkeyPatch) -> None:
+    _secrets(monkeypatch)
+    before, child = set(psutil.Process().children()), Child()
+    child.warm()
+    try:
+        (process,) = set(psutil.Process().children()) - before
+        environment = wait_for(lambda: "PYTHONUNBUFFERED" in (told := process.environ()) and told)
+    finally:
+        child.end()
+    assert "hush" not in str(environment)
+
+
+def _secrets(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Each secret in three forms, whose values can be told from each other."""
+    for key in secret_keys():
+        branch, name = key.split(".")
+        monkeypatch.setenv(f"LUCIR_{key.upper().replace('.', '__')}", f"hush-{key}")
+        monkeypatch.setenv(f"lucir_{key.replace('.', '__')}", f"hush-{key}")
+        monkeypatch.setenv(f"LUCIR_{branch.upper()}", f"{{{name}: hush-{key}}}")
 
 
 @pytest.mark.parametrize("module", MODULES)

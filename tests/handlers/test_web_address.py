@@ -13,7 +13,8 @@ from starlette.requests import Request
 from starlette.responses import PlainTextResponse
 from starlette.routing import Route
 
-from handlers.settings import Settings, SettingsError, load_settings
+from handlers.setting_values import load_settings
+from handlers.settings import Settings, SettingsError
 from handlers.sidecar.http import WebServer
 from handlers.stack.errors import StackError
 from handlers.stack.ports import Listener, check_ports

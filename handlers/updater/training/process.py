@@ -14,6 +14,7 @@ from typing import Any
 
 from pydantic import ValidationError
 
+from handlers.child_environment import without_settings
 from handlers.parallel import few_threads
 from handlers.updater.context.child import ChildProgress, Job, Report
 from handlers.updater.errors import LearningError, MachineError, StopRequestedError
@@ -96,7 +97,7 @@ class _Process:
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             process_group=0,
-            env={**WAIT_POLICY, **few_threads(), **os.environ, "PYTHONUNBUFFERED": "1"},
+            env={**WAIT_POLICY, **few_threads(), **without_settings(os.environ), "PYTHONUNBUFFERED": "1"},
         )
         if self.popen.stdin is None or self.popen.stdout is None:
             raise RuntimeError("the child was started without its pipes")

@@ -1,10 +1,14 @@
 """From the command line to the settings of this process and of its children."""
 
+import os
+from pathlib import Path
+
 import pytest
 
 from handlers.cli.foreground import UpRequest, resolve
-from handlers.setting_values import assignments, environment, nested
-from handlers.settings import SettingsError, load_settings, secret_keys
+from handlers.setting_values import assignments, environment, load_settings, nested
+from handlers.settings import SettingsError, secret_keys
+from handlers.stack.service_list import environment_with
 
 
 def test_values_are_typed_as_yaml() -> None:
@@ -12,8 +16,9 @@ def test_values_are_typed_as_yaml() -> None:
     assert assignments(texts) == {"a.b": 3, "a.c": True, "d": "text", "e": [1, 2], "f": None, "g": "1e-3x=y"}
 
 
-def test_dotted_keys_become_a_tree_without_what_was_not_given() -> None:
-    assert nested({"a.b.c": 1, "a.b.d": 2, "e": None, "f": "x"}) == {"a": {"b": {"c": 1, "d": 2}}, "f": "x"}
+def test_dotted_keys_become_a_tree() -> None:
+    given = {"a.b.c": 1, "a.b": {"d": 2}, "e": None, "f": "x"}
+    assert nested(given) == {"a": {"b": {"c": 1, "d": 2}}, "e": None, "f": "x"}
 
 
 @pytest.mark.parametrize("text", ["port", "=3", "a..b=1", ".a=1", "a=[1"])
@@ -31,7 +36,7 @@ def test_children_read_the_same_settings(monkeypatch: pytest.MonkeyPatch) -> Non
         "learning.overrides.epochs": 3,
         "learning.overrides.milestones": [1, 2],
         "updater.min_images": 4,
-        "store": None,
+        "learning.device": None,
     }
     settings = load_settings(overrides=nested(values))
     for name, value in environment(settings, values).items():
@@ -54,7 +59,7 @@ def test_every_secret_is_known_as_one() -> None:
 @pytest.mark.parametrize("key", SECRETS)
 def test_a_secret_on_the_command_line_is_refused_with_the_ways_that_hide_it(key: str) -> None:
     branch, _, name = key.partition(".")
-    for texts in ((f"{key}=hush",), (f"{branch}={{{name}: hush}}",), (f"{branch}={{}}", f"{key}=hush")):
+    for texts in ((f"{key}=hush",), (f"{branch}={{{name}: hush}}",), ("log={}", f"{key}=hush")):
         with pytest.raises(SettingsError, match=rf"--set {key}: a secret .* LUCIR_{branch.upper()}__") as told:
             resolve(UpRequest(None, {}, texts, free_ports=False))
         assert "hush" not in str(told.value)
@@ -72,6 +77,27 @@ def test_a_secret_of_the_environment_is_never_handed_on_as_asterisks(monkeypatch
     assert child == settings
     assert child.serving.keys() == ("hush",)
     assert (child.s3.region, child.updater.poll_seconds, child.serving.workers) == ("here", 3, 2)
+
+
+def test_what_the_command_line_takes_back_and_overrides_reaches_children(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Over the file and over variables that stand nearer to the setting than the command line's."""
+    (tmp_path / "lucir.yaml").write_text("retention: {archive_days: 3}\nlearning: {overrides: {epochs: 1, seed: 1}}")
+    monkeypatch.setenv("LUCIR_CONFIG", str(tmp_path / "lucir.yaml"))
+    monkeypatch.setenv("LUCIR_LEARNING__OVERRIDES__EPOCHS", "2")
+    monkeypatch.setenv("LUCIR_STORE", "s3://images")
+    monkeypatch.setenv("LUCIR_DATA", str(tmp_path))
+    texts = ("retention.archive_days=null", "learning.overrides.epochs=3", "store=null", "learning.device=null")
+    settings, changes = resolve(UpRequest(None, {}, texts, free_ports=False))
+    assert (settings.retention.archive_days, settings.store) == (None, "")
+    assert settings.learning.overrides == {"epochs": 3, "seed": 1}
+    child = environment_with(settings, changes)
+    for name in [name for name in os.environ if name.startswith("LUCIR_")]:
+        monkeypatch.delenv(name)
+    for name, value in child.items():
+        monkeypatch.setenv(name, value)
+    assert load_settings() == settings
 
 
 def test_free_ports_leaves_given_ports_alone(monkeypatch: pytest.MonkeyPatch) -> None:

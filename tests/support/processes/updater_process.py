@@ -17,6 +17,7 @@ from typing import Any
 
 import httpx
 
+from handlers.setting_values import load_settings
 from handlers.settings import Settings
 from tests.support.waiting import STOP_SECONDS, wait_for
 
@@ -90,7 +91,7 @@ def _crashing(spec: str) -> None:
         return replace(step, run=run) if step.name == name else step
 
     steps = tuple(wrap(step) for step in service.STEPS)
-    settings = Settings.model_validate(json.loads(Path(sys.argv[1]).read_text(encoding="utf-8")))
+    settings = load_settings(overrides=json.loads(Path(sys.argv[1]).read_text(encoding="utf-8")))
     updater = __main__.make_updater(settings, steps)
     sys.exit(__main__.serve(settings, updater))
 

@@ -1,0 +1,117 @@
+"""A sidecar one of whose threads dies ends, with a status that says so, and its supervisor starts it again."""
+
+import os
+import signal
+import subprocess
+import sys
+import threading
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+from starlette.applications import Starlette
+
+from handlers.sidecar.process import EXIT_DEAD_THREAD, serve
+from handlers.stack.ports import free_ports
+from tests.support.waiting import PATIENCE
+
+# A fault that no input is known to provoke, in the thread that each module has.
+BROKEN = """
+import sys
+from importlib import import_module
+def broken(*_, **__): raise RuntimeError("nobody expected this")
+where, name = sys.argv[1].rsplit(":", 1)
+setattr(import_module(where), name, broken)
+sys.exit(import_module(sys.argv[2]).main([]))
+"""
+
+
+class Working:
+    """Works until it is stopped, with a thread beside it that does ``beside``."""
+
+    def __init__(self, beside: Callable[["Working"], None]) -> None:
+        self.stopping = threading.Event()
+        self._thread = threading.Thread(target=beside, args=(self,), name="beside")
+
+    def run(self) -> None:
+        """Until ``stopping``."""
+        self._thread.start()
+        assert self.stopping.wait(PATIENCE)
+        self._thread.join()
+
+
+@pytest.fixture(autouse=True)
+def _signals() -> Iterator[None]:
+    before = {number: signal.getsignal(number) for number in (signal.SIGTERM, signal.SIGINT)}
+    yield
+    for number, handler in before.items():
+        signal.signal(number, handler)
+
+
+def status_of(beside: Callable[[Working], None]) -> int:
+    return serve(Working(beside), Starlette(), "127.0.0.1", 0, variable="X", news="it works")
+
+
+def test_a_thread_that_dies_ends_the_process_with_a_status_of_its_own(caplog: pytest.LogCaptureFixture) -> None:
+    def dies(_: Working) -> None:
+        raise RuntimeError("nobody expected this")
+
+    before = threading.excepthook
+    assert status_of(dies) == EXIT_DEAD_THREAD == os.EX_SOFTWARE
+    assert "the thread beside died: nobody expected this" in caplog.text
+    assert threading.excepthook is before
+
+
+def test_a_thread_that_ends_or_dies_in_an_orderly_end_changes_nothing() -> None:
+    def told(working: Working) -> None:
+        working.stopping.set()
+        raise RuntimeError("too late to matter")
+
+    assert status_of(told) == 0
+    assert status_of(lambda working: working.stopping.set()) == 0
+
+
+def test_a_process_that_cannot_end_any_more_ends_all_the_same() -> None:
+    """Its main thread waits for what the dead one would have done."""
+    program = """
+import threading
+import handlers.sidecar.process as sidecar
+from starlette.applications import Starlette
+from tests.handlers.sidecar.test_process import Working
+sidecar.END_SECONDS = 0.1
+def dies(_): raise RuntimeError("x")
+working = Working(dies)
+working.run = lambda: (working._thread.start(), threading.Event().wait())
+sidecar.serve(working, Starlette(), "127.0.0.1", 0, variable="X", news="it works")
+"""
+    done = subprocess.run([sys.executable, "-c", program], timeout=PATIENCE, check=False, capture_output=True)
+    assert done.returncode == EXIT_DEAD_THREAD, done.stderr
+
+
+@pytest.mark.parametrize(
+    ("fault", "main"),
+    [
+        ("handlers.updater.intake.watch:scan", "handlers.updater.__main__"),
+        ("handlers.updater.leader.leadership:last_epoch", "handlers.updater.__main__"),
+        ("handlers.torchserve.loop:give_way", "handlers.updater.__main__"),
+        ("handlers.torchserve.loop:give_way", "handlers.follower.__main__"),
+    ],
+)
+def test_no_thread_of_a_sidecar_dies_alone(tmp_path: Path, fault: str, main: str) -> None:
+    (tmp_path / "store").mkdir()
+    ports = dict(zip(("SERVING", "UPDATER", "FOLLOWER"), free_ports(3), strict=True))
+    done = subprocess.run(
+        [sys.executable, "-c", BROKEN, fault, main],
+        env={
+            **os.environ,
+            "LUCIR_DATA": str(tmp_path),
+            "LUCIR_STORE": (tmp_path / "store").as_uri(),
+            **{f"LUCIR_{name}__PORT": str(port) for name, port in ports.items()},
+        },
+        timeout=PATIENCE,
+        check=False,
+        capture_output=True,
+        text=True,
+    )
+    assert done.returncode == EXIT_DEAD_THREAD, done.stderr
+    assert "died: nobody expected this" in done.stderr
