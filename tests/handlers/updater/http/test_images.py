@@ -82,7 +82,7 @@ NOT_THERE = [
     ("/api/versions/9/exemplar?class=zero", 404),
     ("/api/versions/1/exemplar?class=zero&rank=x", 400),
     ("/api/thumbnail?key=versions/1/manifest.json", 404),
-    ("/api/thumbnail?key=archive/../versions/1/manifest.json", 503),
+    ("/api/thumbnail?key=archive/../versions/1/manifest.json", 400),
     ("/api/thumbnail?key=archive/000001/zero/none.png", 404),
     ("/api/thumbnail?key=rejected/000001/zero/broken.png", 415),
     ("/api/thumbnail?key=rejected/000001/zero/broken.png.reason.json", 404),
