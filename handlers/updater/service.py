@@ -198,10 +198,8 @@ class Updater:
         self._continue()
 
     def _catch_up(self) -> None:
-        """Look, once a lease, what was done from outside while nothing went on here.
-
-        An updater that slept may have begun an update after this one had replaced it. Somebody may have gone to another
-        version: before the first one, a class that is alone waits for a second one, and nothing else ends that.
+        """Look, once a lease, whether an updater that slept began an update after this one had replaced it, or somebody
+        went to another version: a class that waits alone for the first one hears of it here only.
         """
         present = time.monotonic()
         if self._runner is not None or present - self._late_looked < self.settings.updater.lease_seconds:
@@ -209,13 +207,8 @@ class Updater:
         self._late_looked = present
         if self.records.has_next(self._latest):
             self._restore()
-        elif self._overtaken():
+        elif (pointer := self.versions.current()) is not None and pointer.version != self._known:
             self._know_classes()
-
-    def _overtaken(self) -> bool:
-        """Whether another version is served than the one whose classes are known here."""
-        pointer = self.versions.current()
-        return pointer is not None and pointer.version != self._known
 
     def _nothing_left(self) -> bool:
         """Whether no update is under way, nothing was asked for, and time alone makes no folder ready."""
