@@ -68,7 +68,7 @@ def _folder(url: str) -> Path | None:
 
 
 def _lies_in(folder: Path, outer: Path) -> bool:
-    """Whether it is the other one or lies below it: by its real path, or as the file system knows it by another."""
+    """Whether it is the other one or lies below it: by its real path, or by another name of a folder."""
     real, around = Path(os.path.realpath(folder)), Path(os.path.realpath(outer))
     return any(one == around or _is_same(one, around) for one in (real, *real.parents))
 

@@ -9,7 +9,7 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, TypeGuard
 
-from model_store.objects import ObjectStore, ObjectTooLargeError, StoreError, StoreUnavailableError
+from model_store.objects import InvalidKeyError, ObjectStore, ObjectTooLargeError, StoreError, StoreUnavailableError
 
 if TYPE_CHECKING:
     from model_store.manifest import FileRecord
@@ -54,7 +54,7 @@ def explain(error: OSError, what: str) -> StoreError:
     """The ``StoreError`` for ``what`` (e.g. ``write 'a/b' in /data``), with the system's reason and the remedy."""
     code = error.errno or 0
     remedy = _REMEDIES.get(code, "check the disk and the system's log")
-    kind = StoreUnavailableError if code in _TRANSIENT else StoreError
+    kind = {errno.ENAMETOOLONG: InvalidKeyError}.get(code, StoreUnavailableError if code in _TRANSIENT else StoreError)
     return kind(f"cannot {what}: {error.strerror or error}; {remedy}")
 
 

@@ -20,6 +20,10 @@ class StoreUnavailableError(StoreError):
     """The store cannot be reached now; the same call may succeed later."""
 
 
+class InvalidKeyError(StoreError):
+    """No object can have this key, here or anywhere; the message says what is wrong with it."""
+
+
 class ObjectNotFoundError(StoreError):
     """No object has this key."""
 

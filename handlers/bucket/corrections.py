@@ -6,7 +6,8 @@ says the folder is complete; from there on it is a drop of one image.
 
 import hashlib
 
-from handlers.bucket.layout import INCOMING, READY_MARKER, class_name
+from handlers.bucket.dropped_names import class_name
+from handlers.bucket.layout import INCOMING, READY_MARKER
 from model_store.objects import ObjectStore
 
 FOLDER = "corrections"

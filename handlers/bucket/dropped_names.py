@@ -1,15 +1,21 @@
-"""What the names in a drop say, which files count and which folders are classes: one rule for ``lucir drop``, the page
-and copies into ``incoming/``.
+"""What names say: which files of a drop count, which folders are classes, what a class may be called. One rule for
+``lucir drop``, the page, copies into ``incoming/``, edits and corrections.
 
 What an image is, its content decides (``handlers.inference.formats``). A name only tells what is not meant to be one:
 what operating systems, file managers and copying programs leave beside people's files, at any depth.
 """
 
+import unicodedata
 from collections.abc import Collection, Iterable, Sequence
 from mimetypes import MimeTypes
 from typing import Final, Literal
 
-from handlers.bucket.layout import has_image_suffix
+from handlers.bucket.layout import UNDECODABLE, has_image_suffix
+
+LONGEST_CLASS_NAME: Final = 100
+"""Characters."""
+LARGEST_CLASS_NAME: Final = 255
+"""Bytes of UTF-8, which no file system's names exceed."""
 
 _SERVICE_NAMES: Final = frozenset(
     {
@@ -23,7 +29,7 @@ _SERVICE_NAMES: Final = frozenset(
 )
 """In lower case: of macOS, Windows, Linux, network storage, Python and JavaScript."""
 _UNFINISHED: Final = (".part", ".partial", ".filepart", ".crdownload", ".download", ".tmp", ".swp", "~")
-"""Ends of names that programs give to files that they have not finished."""
+"""Ends of names that programs give to files and folders that they have not finished."""
 _SPLITS: Final = frozenset(
     {"train", "training", "val", "valid", "validation", "dev", "test", "testing", "eval", "evaluation", "holdout"}
 )
@@ -40,9 +46,37 @@ def why_left_alone(path: str) -> str | None:
             return f"{segment!r} begins with a dot, as hidden files do"
         if name in _SERVICE_NAMES or name.startswith((".trash-", "~$")):
             return f"{segment!r} belongs to a program or to the system"
-    if name.endswith(_UNFINISHED):
-        return f"{segment!r} has the name of an unfinished copy"
+        if name.endswith(_UNFINISHED):
+            return f"{segment!r} has the name of an unfinished copy"
     return None
+
+
+def class_name(folder: str) -> str:
+    """The class that a folder stands for: its name, NFC-normalised. Raises ``ValueError`` saying what is wrong.
+
+    Each is one that a folder in ``incoming/`` may have, for that is where its next images are dropped.
+    """
+    name = unicodedata.normalize("NFC", folder)
+    if not name.strip() or name in {".", ".."}:
+        raise ValueError(f"{name!r} is not a class name")
+    if len(name) > LONGEST_CLASS_NAME:
+        raise ValueError(f"the class name has {len(name)} characters; at most {LONGEST_CLASS_NAME} are allowed")
+    if "/" in name:
+        raise ValueError(f"{name!r} is not a class name: it holds a '/'")
+    if name.startswith("_"):
+        raise ValueError(f"the class name {name!r} starts with an underscore, which is kept for the service itself")
+    if UNDECODABLE in name:
+        raise ValueError(f"the class name {name!a} is not UTF-8: {UNDECODABLE!a} stands for what could not be read")
+    # Cc: control, Cs: lone surrogates (a file name that is not UTF-8), Zl and Zp: line and paragraph separators.
+    if bad := [character for character in name if unicodedata.category(character) in {"Cc", "Cs", "Zl", "Zp"}]:
+        raise ValueError(f"the class name {name!a} holds the control character {bad[0]!a}")
+    if name != name.strip():
+        raise ValueError(f"the class name {name!r} begins or ends with a blank, which nobody sees: leave it out")
+    if (size := len(name.encode())) > LARGEST_CLASS_NAME:
+        raise ValueError(f"the class name has {size} bytes; at most {LARGEST_CLASS_NAME} fit into a folder's name")
+    if (reason := why_left_alone(name)) is not None:
+        raise ValueError(f"{name!r} is not a class name: {reason}, and such folders are left alone")
+    return name
 
 
 def looks_like_another_kind(path: str) -> bool:

@@ -3,8 +3,8 @@
 import unicodedata
 from typing import assert_never
 
+from handlers.bucket.dropped_names import class_name
 from handlers.bucket.edit_documents import DeleteImages, Merge, Operation, Relearn, Remove, Rename
-from handlers.bucket.layout import class_name
 from lucir_core.config.phase_config import load_preset
 from lucir_core.edit.regroup import Regrouping, merging, removal, renaming, unchanged
 from lucir_core.errors import ConfigError, DataError
@@ -18,7 +18,7 @@ class EditError(ValueError):
 
 def checked(operation: Operation, classes: tuple[str, ...]) -> Operation:
     """The operation with its names as the service writes them. Raises ``EditError``."""
-    operation = _normalised(operation)
+    operation = _normalised(operation, classes)
     if isinstance(operation, Relearn):
         _check_relearn(operation, classes)
         return operation
@@ -63,7 +63,7 @@ def _check_relearn(operation: Relearn, classes: tuple[str, ...]) -> None:
         raise EditError(str(error)) from None
 
 
-def _normalised(operation: Operation) -> Operation:
+def _normalised(operation: Operation, classes: tuple[str, ...]) -> Operation:
     if isinstance(operation, Rename):
         return Rename(name=_known(operation.name), to=_new_name(operation.to))
     if isinstance(operation, Merge):
@@ -72,7 +72,9 @@ def _normalised(operation: Operation) -> Operation:
     if isinstance(operation, Remove):
         return operation.model_copy(update={"name": _known(operation.name)})
     if isinstance(operation, Relearn):
-        return operation.model_copy(update={"classes": tuple(dict.fromkeys(map(_new_name, operation.classes)))})
+        # A class that was learnt under a name which none may get any more is learnt again all the same.
+        asked = (_known(name) if _known(name) in classes else _new_name(name) for name in operation.classes)
+        return operation.model_copy(update={"classes": tuple(dict.fromkeys(asked))})
     return operation.model_copy(update={"hashes": tuple(dict.fromkeys(operation.hashes))})
 
 
@@ -81,9 +83,7 @@ def _known(name: str) -> str:
 
 
 def _new_name(name: str) -> str:
-    """The rules of dropped folders; such a name has no slash either."""
-    if "/" in name:
-        raise EditError(f"{name!r} is not a class name: it holds a '/'")
+    """The rules of dropped folders."""
     try:
         return class_name(name)
     except ValueError as error:

@@ -1,4 +1,4 @@
-"""Names that people choose: which are class names, which files count as images, and how any of them becomes a key."""
+"""Where people's files lie, and how any name that they choose becomes a key."""
 
 import hashlib
 import unicodedata
@@ -18,7 +18,6 @@ LOOSE_FOLDER = "_no_class"
 UNDECODABLE = "\ufffd"
 """Unicode's sign for what could not be read as text: a store spells names with it that are not UTF-8."""
 
-LONGEST_CLASS_NAME = 100
 LONGEST_SEGMENT = 200
 """Bytes: file systems allow 255, and the reason's suffix must fit as well."""
 LONGEST_KEY = 900
@@ -27,23 +26,6 @@ LONGEST_KEY = 900
 SUFFIXES = frozenset(
     {".jpg", ".jpeg", ".png", ".webp", ".bmp", ".gif", ".tif", ".tiff", ".jpe", ".jfif", ".heic", ".heif", ".avif"}
 )
-
-
-def class_name(folder: str) -> str:
-    """The class that a folder stands for: its name, NFC-normalised. Raises ``ValueError`` saying what is wrong."""
-    name = unicodedata.normalize("NFC", folder)
-    if not name or name in {".", ".."}:
-        raise ValueError(f"{name!r} is not a class name")
-    if len(name) > LONGEST_CLASS_NAME:
-        raise ValueError(f"the class name has {len(name)} characters; at most {LONGEST_CLASS_NAME} are allowed")
-    if name.startswith("_"):
-        raise ValueError(f"the class name {name!r} starts with an underscore, which is kept for the service itself")
-    if UNDECODABLE in name:
-        raise ValueError(f"the class name {name!a} is not UTF-8: {UNDECODABLE!a} stands for what could not be read")
-    # Cc: control, Cs: lone surrogates (a file name that is not UTF-8), Zl and Zp: line and paragraph separators.
-    if bad := [character for character in name if unicodedata.category(character) in {"Cc", "Cs", "Zl", "Zp"}]:
-        raise ValueError(f"the class name {name!a} holds the control character {bad[0]!a}")
-    return name
 
 
 def split_incoming(key: str) -> tuple[str, str]:

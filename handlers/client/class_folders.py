@@ -8,8 +8,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from handlers.bucket.dropped_names import TwoReadingsError, class_folders
-from handlers.bucket.layout import class_name
+from handlers.bucket.dropped_names import TwoReadingsError, class_folders, class_name
 from handlers.client.errors import ClientError
 from handlers.client.folder_contents import Contents, LeftOut, look_into
 from handlers.client.visible import visible

@@ -6,7 +6,8 @@ from pathlib import Path
 
 import numpy as np
 
-from handlers.bucket.layout import class_name, has_image_suffix
+from handlers.bucket.dropped_names import class_name
+from handlers.bucket.layout import has_image_suffix
 from handlers.demo.digits import PHASES, split_digits
 from handlers.demo.errors import DemoError
 from handlers.inference.image_file import BadImageError

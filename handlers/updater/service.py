@@ -117,6 +117,8 @@ class Updater:
         self._latest: str | None = None
         """The newest update, as it was found when this process last looked at all of them."""
         self._late_looked = -float("inf")
+        self._known: int | None = None
+        """The version whose classes are known here."""
         self._frozen = config.frozen
         """Whether the served version has a frozen backbone: its learning child stays warm."""
 
@@ -178,8 +180,10 @@ class Updater:
         if self._leadership.epoch != self._epoch:  # another may have been active, and this one have noticed nothing
             self._epoch = self._leadership.epoch
             self._forget()
-        if not self._started or self._begun_late():
+        if not self._started:
             self._restore()
+        else:
+            self._catch_up()
         if self._runner is None:
             self._second_look.look(self._watcher.short(), self._watcher.known)
             intent = self._asked(self.edits.next())
@@ -193,13 +197,18 @@ class Updater:
             self._child.warm()
         self._continue()
 
-    def _begun_late(self) -> bool:
-        """Whether an updater that slept began an update after this one had replaced it; asked once a lease."""
+    def _catch_up(self) -> None:
+        """Look, once a lease, whether an updater that slept began an update after this one had replaced it, or somebody
+        went to another version: a class that waits alone for the first one hears of it here only.
+        """
         present = time.monotonic()
         if self._runner is not None or present - self._late_looked < self.settings.updater.lease_seconds:
-            return False
+            return
         self._late_looked = present
-        return self.records.has_next(self._latest)
+        if self.records.has_next(self._latest):
+            self._restore()
+        elif (pointer := self.versions.current()) is not None and pointer.version != self._known:
+            self._know_classes()
 
     def _nothing_left(self) -> bool:
         """Whether no update is under way, nothing was asked for, and time alone makes no folder ready."""
@@ -356,6 +365,7 @@ class Updater:
                 f"{POINTER} names a version that is not there ({error}): choose another one with lucir rollback "
                 f"VERSION; where there is none, remove {POINTER}"
             ) from error
+        self._known = pointer.version if pointer is not None else None
         self._frozen = self._services.config.frozen if served is None else bool(served.config.get("frozen"))
         classes = frozenset(served.classes if served is not None else ())
         self._watcher.set_known(classes, frozen=self._frozen)

@@ -8,7 +8,7 @@ from pathlib import Path
 from model_store.directory.spelling import key_of, name_of, spelt
 from model_store.keys import RESERVED, check_key, check_prefix
 from model_store.local_files import explain, lost, os_errors
-from model_store.objects import ObjectInfo, StoreError, StoreUnavailableError
+from model_store.objects import InvalidKeyError, ObjectInfo, StoreError, StoreUnavailableError
 from model_store.unlistable import Unlistable
 
 GONE = (FileNotFoundError, NotADirectoryError)
@@ -19,7 +19,7 @@ def locate(root: Path, key: str) -> Path:
     try:
         path = root / name_of(check_key(key))
     except ValueError as error:
-        raise StoreError(f"{key!r} is not a key in {root}: {error}") from None
+        raise InvalidKeyError(f"{key!r} is not a key in {root}: {error}") from None
     with os_errors(f"find {key!r} in {root}"):
         real = os.path.realpath(path.parent)
     if real != str(path.parent):

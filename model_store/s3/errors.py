@@ -9,6 +9,7 @@ from minio.error import InvalidResponseError, MinioException, S3Error, ServerErr
 from urllib3.exceptions import ConnectTimeoutError, HTTPError, MaxRetryError, NewConnectionError, SSLError
 
 from model_store.objects import (
+    InvalidKeyError,
     ObjectNotFoundError,
     PreconditionFailedError,
     StoreError,
@@ -37,9 +38,9 @@ _REFUSALS = {
     "Redirect": _REGION + ", or " + _ENDPOINT,
     "XMinioObjectExistsAsDirectory": "rename the folder that has this key",
     "XMinioParentIsObject": "rename the object that stands where a folder is needed",
-    "KeyTooLongError": "use a shorter name",
     "EntityTooLarge": "store a smaller object",
 }
+_BAD_KEYS = {"KeyTooLongError", "KeyTooLong", "InvalidObjectName", "XMinioInvalidObjectName", "InvalidURI"}
 _QUOTA = "raise the bucket's quota, or free space in it"
 _FULL = {
     "XMinioStorageFull": "free space on the server",
@@ -94,7 +95,7 @@ def s3_errors(place: Place, what: str) -> Iterator[None]:
     except ElementTree.ParseError as error:
         raise StoreError(f"cannot {what} in {place}: the answer is not XML ({error}); {_ENDPOINT}") from error
     except ValueError as error:  # the SDK's own checks of names and answers; keys that are not UTF-8
-        raise StoreError(f"cannot {what} in {place}: {error}; rename it to a plain UTF-8 key") from error
+        raise InvalidKeyError(f"cannot {what} in {place}: {error}; rename it to a plain UTF-8 key") from error
 
 
 def from_code(place: Place, what: str, code: str, message: str, status: int) -> StoreError:
@@ -104,6 +105,8 @@ def from_code(place: Place, what: str, code: str, message: str, status: int) -> 
     if code == "PreconditionFailed" or status == 412:
         return PreconditionFailedError(f"cannot {what} in {place}: it exists already or changed; read it again")
     told = f"{code}: {message}" if code else message
+    if code in _BAD_KEYS:
+        return InvalidKeyError(f"cannot {what} in {place} ({told}); use a shorter and plainer name")
     if code in _REFUSALS:
         return StoreError(f"cannot {what} in {place} ({told}); {_REFUSALS[code]}")
     if code in _FULL:

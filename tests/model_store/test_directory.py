@@ -20,7 +20,13 @@ from hypothesis import strategies as st
 from model_store.directory.directory_store import DirectoryStore
 from model_store.directory.staging import Staging
 from model_store.local_files import make_folders
-from model_store.objects import ObjectNotFoundError, PreconditionFailedError, StoreError, StoreUnavailableError
+from model_store.objects import (
+    InvalidKeyError,
+    ObjectNotFoundError,
+    PreconditionFailedError,
+    StoreError,
+    StoreUnavailableError,
+)
 from tests.support.waiting import wait_for
 
 SEGMENT = (
@@ -374,3 +380,11 @@ def _unprivileged() -> Iterator[None]:
         yield
     finally:
         os.seteuid(0)
+
+
+@pytest.mark.parametrize("key", ["a//b", "a/../b", "/a", "a/", "a\0b", "x" * 300, "\ufffdC3\ufffdA9"])
+def test_what_no_file_can_be_called_is_told_from_a_broken_store(tmp_path: Path, key: str) -> None:
+    store = DirectoryStore(tmp_path)
+    for call in (store.stat, store.read, store.delete):
+        with pytest.raises(InvalidKeyError):
+            call(key)

@@ -24,9 +24,9 @@ from model_store.manifest import Document, FileRecord
 from model_store.objects import ObjectInfo
 
 PURE: tuple[Callable[..., Any], ...] = (
+    dropped_names.class_name,
     dropped_names.why_left_alone,
     dropped_names.looks_like_another_kind,
-    layout.class_name,
     layout.safe_segment,
     layout.split_incoming,
     keys.check_key,

@@ -31,7 +31,7 @@ from handlers.updater.http.reports import ReportApi
 from handlers.updater.http.source import Source
 from handlers.updater.http.try_image import TryApi
 from handlers.updater.http.version_answers import VersionApi
-from model_store.objects import StoreError
+from model_store.objects import InvalidKeyError, StoreError
 
 logger = logging.getLogger(__name__)
 
@@ -43,6 +43,7 @@ def make_app(source: Source) -> Starlette:
         middleware=[Middleware(GZipMiddleware, minimum_size=1024, compresslevel=6)],
         exception_handlers={
             HTTPException: _http_error,
+            InvalidKeyError: _bad_key,
             StoreError: _store_error,
             ClientDisconnect: _gone,
             Exception: answer_bug,
@@ -96,6 +97,11 @@ async def _http_error(request: Request, error: Exception) -> Response:
 
 async def _store_error(_: Request, error: Exception) -> Response:
     return json_answer({"error": str(error)}, 503)
+
+
+async def _bad_key(_: Request, error: Exception) -> Response:
+    """A name in the request, which no object can have."""
+    return json_answer({"error": str(error)}, 400)
 
 
 async def _gone(request: Request, _: Exception) -> Response:

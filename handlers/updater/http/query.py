@@ -1,4 +1,4 @@
-"""Reading numbers and names from the part of an address behind the question mark, and what they stand for."""
+"""Reading numbers, names and keys from what is asked, and what they stand for."""
 
 from collections.abc import Callable
 from typing import Any, TypeVar
@@ -9,7 +9,11 @@ from starlette.requests import Request
 
 from handlers.bucket.reports import NoReportError
 from model_store.documents import VersionNotFoundError
+from model_store.keys import check_key
+from model_store.objects import InvalidKeyError
 
+LONGEST_SEGMENT, LONGEST_KEY = 255, 1024
+"""Bytes: no folder takes longer names, no bucket longer keys."""
 _Answer = TypeVar("_Answer")
 
 
@@ -27,6 +31,17 @@ def names(request: Request, name: str) -> frozenset[str] | None:
     """Names with commas between them; None where they are not given."""
     text = request.query_params.get(name)
     return None if text is None else frozenset(part.strip() for part in text.split(","))
+
+
+def stored_key(key: str) -> str:
+    """A key that an object may have. Raises ``InvalidKeyError`` (400); a bucket's server may say less, or nothing."""
+    size, segment = len(key.encode()), max(len(part.encode()) for part in key.split("/"))
+    if size > LONGEST_KEY or segment > LONGEST_SEGMENT:
+        raise InvalidKeyError(
+            f"{key[:200]!r} is not a key: it has {size} bytes, {segment} in one segment; {LONGEST_KEY} and "
+            f"{LONGEST_SEGMENT} are the most"
+        )
+    return check_key(key)
 
 
 async def found_or_404(read: Callable[..., _Answer], *arguments: Any) -> _Answer:

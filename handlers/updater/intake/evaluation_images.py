@@ -8,8 +8,8 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from handlers.bucket.dropped_names import looks_like_another_kind, why_left_alone
-from handlers.bucket.layout import EVALUATION, class_name
+from handlers.bucket.dropped_names import class_name, looks_like_another_kind, why_left_alone
+from handlers.bucket.layout import EVALUATION
 from handlers.updater.context.decoded_images import DecodedWriter, open_decoded
 from handlers.updater.intake.reader import Reader
 from handlers.updater.intake.uploaded_file import UploadedFile

@@ -5,8 +5,8 @@ import math
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 
-from handlers.bucket.dropped_names import holds_classes, looks_like_another_kind, why_left_alone
-from handlers.bucket.layout import INCOMING, READY_MARKER, class_name, split_incoming
+from handlers.bucket.dropped_names import class_name, holds_classes, looks_like_another_kind, why_left_alone
+from handlers.bucket.layout import INCOMING, READY_MARKER, split_incoming
 from handlers.updater.context.troubled import Troubled
 from model_store.objects import ObjectInfo, ObjectStore, StoreError
 from model_store.unlistable import Unlistable, list_everything

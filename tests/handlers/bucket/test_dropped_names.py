@@ -1,6 +1,35 @@
+import unicodedata
+from pathlib import Path
+
 import pytest
 
-from handlers.bucket.dropped_names import looks_like_another_kind, why_left_alone
+from handlers.bucket.dropped_names import class_name, looks_like_another_kind, why_left_alone
+from tests.support.class_names import NO_CLASS_NAMES
+
+
+@pytest.mark.parametrize(
+    "name", ["cat", "großer Hund", "猫", "a" * 100, "100%", "x_", "a.b", "cat.x", "trash-1", "c\u00e9"]
+)
+def test_good_class_names(name: str) -> None:
+    assert class_name(name) == name
+
+
+def test_class_names_are_composed() -> None:
+    decomposed = unicodedata.normalize("NFD", "Löwe")
+    assert decomposed != "Löwe"
+    assert class_name(decomposed) == "Löwe"
+
+
+@pytest.mark.parametrize(("name", "words"), NO_CLASS_NAMES.items())
+def test_bad_class_names_say_why(name: str, words: str) -> None:
+    with pytest.raises(ValueError, match=words):
+        class_name(name)
+
+
+@pytest.mark.parametrize("name", ["a" * 100, "猫" * 85, "großer Hund", "x_", "cat.x", "right \u202e left"])
+def test_a_class_name_is_the_name_of_a_folder_that_counts(name: str, tmp_path: Path) -> None:
+    assert why_left_alone(f"{class_name(name)}/1.jpg") is None
+    (tmp_path / class_name(name)).mkdir()
 
 
 @pytest.mark.parametrize(
@@ -23,6 +52,7 @@ from handlers.bucket.dropped_names import looks_like_another_kind, why_left_alon
         "1.jpg.crdownload",
         "1.jpg~",
         "~$1.docx",
+        "1.part/1.jpg",
     ],
 )
 def test_left_alone_at_any_depth(path: str) -> None:

@@ -7,11 +7,11 @@ from starlette.responses import Response
 from starlette.routing import Route
 
 from handlers.bucket.corrections import put_correction
-from handlers.bucket.layout import class_name
 from handlers.inference.preprocess import BadImageError, file_suffix
 from handlers.sidecar.http import json_answer
 from handlers.updater.http.changes.access import FILE, check_access
 from handlers.updater.http.changes.bodies import read_body
+from handlers.updater.http.changes.uploads import checked_class
 from handlers.updater.http.source import Source
 
 
@@ -32,10 +32,7 @@ class CorrectionApi:
         name = request.query_params.get("class")
         if name is None:
             raise HTTPException(400, "name the right class: POST /api/corrections?class=NAME")
-        try:
-            class_name(name)
-        except ValueError as error:
-            raise HTTPException(400, f"class: {error}") from None
+        name = checked_class(name)
         limits = self._source.settings.images
         data = await read_body(
             request, limits.max_bytes, f"the image is larger than {limits.max_bytes} bytes (images.max_bytes)"

@@ -10,8 +10,13 @@ from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import Route
 
-from handlers.bucket.dropped_names import TwoReadingsError, class_folders, looks_like_an_image, why_left_alone
-from handlers.bucket.layout import class_name
+from handlers.bucket.dropped_names import (
+    TwoReadingsError,
+    class_folders,
+    class_name,
+    looks_like_an_image,
+    why_left_alone,
+)
 from handlers.sidecar.http import json_answer
 from handlers.updater.http.changes.access import check_access
 from handlers.updater.http.changes.bodies import Body, read_json

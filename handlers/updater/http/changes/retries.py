@@ -16,6 +16,7 @@ from handlers.sidecar.http import json_answer
 from handlers.updater.http.changes.access import check_access
 from handlers.updater.http.changes.bodies import Body, read_json
 from handlers.updater.http.changes.uploads import checked_class
+from handlers.updater.http.query import stored_key
 from handlers.updater.http.source import Source
 from model_store.documents import CorruptVersionError, parse
 from model_store.objects import (
@@ -57,7 +58,7 @@ class RetryApi:
         if not body.key.startswith(REJECTED) or body.key.endswith(REASON_SUFFIX):
             raise HTTPException(400, f"{body.key[:200]!r} is not a file below {REJECTED}: see /api/rejected")
         try:
-            key, name = await run_in_threadpool(move_back, self._objects, body.key, body.class_name)
+            key, name = await run_in_threadpool(move_back, self._objects, stored_key(body.key), body.class_name)
         except ObjectNotFoundError:
             raise HTTPException(404, f"there is no file {body.key[:200]!r}: see /api/rejected") from None
         return json_answer({"key": key, "class": name}, 202)

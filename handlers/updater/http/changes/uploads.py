@@ -15,8 +15,8 @@ from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import Route
 
-from handlers.bucket.dropped_names import why_left_alone
-from handlers.bucket.layout import INCOMING, LONGEST_KEY, READY_MARKER, class_name, has_image_suffix, safe_segment
+from handlers.bucket.dropped_names import class_name, why_left_alone
+from handlers.bucket.layout import INCOMING, LONGEST_KEY, READY_MARKER, has_image_suffix, safe_segment
 from handlers.inference.formats import IMAGE_KINDS, recognise
 from handlers.sidecar.http import json_answer
 from handlers.updater.http.changes.access import FILE, check_access
@@ -122,7 +122,7 @@ def checked_class(name: str) -> str:
     try:
         return class_name(name)
     except ValueError as error:
-        raise HTTPException(400, f"class: {error}; rename the folder") from None
+        raise HTTPException(400, f"class: {error}; choose another name") from None
 
 
 def _image_key(name: str, path: str) -> str:

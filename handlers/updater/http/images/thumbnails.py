@@ -18,6 +18,7 @@ from handlers.bucket.layout import ARCHIVE, REASON_SUFFIX, REJECTED
 from handlers.inference.preprocess import BadImageError, decode
 from handlers.updater.http.cached import tagged
 from handlers.updater.http.images.version_files import VerifiedFiles
+from handlers.updater.http.query import stored_key
 from handlers.updater.http.source import Source
 from model_store.documents import VersionNotFoundError
 from model_store.layout import EXEMPLARS
@@ -60,7 +61,7 @@ class ThumbnailApi:
         if not key.startswith((ARCHIVE, REJECTED)) or key.endswith(REASON_SUFFIX):
             raise HTTPException(404, f"there is no image {key[:200]!r}: name one below {ARCHIVE} or {REJECTED}")
         async with self._turns:
-            return await self._answer(request, lambda: self._original(key))
+            return await self._answer(request, lambda: self._original(stored_key(key)))
 
     async def _answer(self, request: Request, make: Callable[[], bytes]) -> Response:
         try:

@@ -11,8 +11,10 @@ from PIL import Image
 
 from handlers.settings import Settings
 from handlers.updater.context.parent import fetch_parent, remove_parents
+from handlers.updater.service import Updater
 from model_store.directory.directory_store import DirectoryStore
-from model_store.objects import exists
+from model_store.objects import InvalidKeyError, exists
+from tests.handlers.updater.http.conftest import serving
 from tests.support.stores.learnt_store import EACH, LearntStore
 
 
@@ -80,7 +82,7 @@ NOT_THERE = [
     ("/api/versions/9/exemplar?class=zero", 404),
     ("/api/versions/1/exemplar?class=zero&rank=x", 400),
     ("/api/thumbnail?key=versions/1/manifest.json", 404),
-    ("/api/thumbnail?key=archive/../versions/1/manifest.json", 503),
+    ("/api/thumbnail?key=archive/../versions/1/manifest.json", 400),
     ("/api/thumbnail?key=archive/000001/zero/none.png", 404),
     ("/api/thumbnail?key=rejected/000001/zero/broken.png", 415),
     ("/api/thumbnail?key=rejected/000001/zero/broken.png.reason.json", 404),
@@ -196,3 +198,28 @@ NOT_REJECTED = [("archive/000001/one/0.png", 400), ("rejected/000001/zero/none.p
 def test_only_rejected_files_can_be_tried_again(client: httpx.Client) -> None:
     for key, status in NOT_REJECTED:
         assert client.post("/api/rejected/retry", json={"key": key}).status_code == status
+
+
+NO_KEYS = ["x/../y.png", "x//y.png", "x/./y.png", "", "x/\0.png", "x/" + "y" * 300, "x/" + "y/" * 3000 + "y"]
+
+
+@pytest.mark.parametrize("tail", NO_KEYS)
+def test_what_no_object_can_be_called_is_the_askers_mistake(client: httpx.Client, tail: str) -> None:
+    answers = (
+        client.post("/api/rejected/retry", json={"key": f"rejected/{tail}"}),
+        client.get("/api/thumbnail", params={"key": f"archive/{tail}"}),
+    )
+    for answer in answers:
+        assert (answer.status_code, "is not a key" in answer.json()["error"]) == (400, True), answer.text
+
+
+def test_what_a_store_takes_for_no_key_is_the_askers_mistake(updater: Updater, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A bucket may have rules of its own."""
+
+    def refuses(key: str, **_: int) -> bytes:
+        raise InvalidKeyError(f"{key!r} is not a key here")
+
+    monkeypatch.setattr(updater.objects, "read", refuses)
+    with serving(updater) as http:
+        answer = http.get("/api/thumbnail", params={"key": "archive/000001/zero/0.png"})
+    assert (answer.status_code, "is not a key here" in answer.json()["error"]) == (400, True)

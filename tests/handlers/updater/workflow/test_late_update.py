@@ -6,6 +6,7 @@ from pathlib import Path
 import pytest
 
 from handlers.bucket.edit_documents import Remove
+from handlers.bucket.pointer_move import move_pointer
 from handlers.bucket.update_documents import Done, FolderIntent
 from handlers.bucket.updates import UpdateRecords
 from handlers.updater.intake.originals import move_all
@@ -72,6 +73,29 @@ def test_the_last_update_is_shown_also_where_another_has_ended_it(bench: Bench) 
             return last is not None and last["id"] == update_id
 
         wait_for(shows)
+
+
+@pytest.mark.usefixtures("in_process")
+def test_a_class_that_waits_alone_hears_of_a_version_that_somebody_went_to(
+    tmp_path: Path, digit_files: DigitFiles
+) -> None:
+    """The gate refused it, so that a class needed a second one; nothing else tells that it does not any more."""
+    strict = {"min_new_accuracy": 1.0, "inconclusive": "refuse"}
+    bench = Bench(changed(digit_settings(tmp_path / "strict"), updater={"lease_seconds": 1}, gate=strict))
+    mixed = [image for pair in zip(digit_files[0][:12], digit_files[1][:12], strict=True) for image in pair]
+    drop_digits(bench.root, "a", mixed[:12])
+    drop_digits(bench.root, "b", mixed[12:])
+    assert ended(bench, "000001").result == "refused"
+    drop_digits(bench.root, "zero", digit_files[0][12:18])
+
+    def waiting() -> str:
+        bench.look()
+        return " ".join(folder["reason"] for folder in bench.updater.status.snapshot()["waiting"])
+
+    assert wait_for(lambda: "needs two classes" in waiting())
+    move_pointer(bench.store, 1, force=True)
+    assert ended(bench, "000002").version == 2
+    bench.close()
 
 
 def test_who_is_active_again_looks_at_what_another_has_rejected(
