@@ -122,7 +122,7 @@ def run_benchmark(
         world().wait()
         return path
     classes = [dataset.classes[label] for label in spec.protocol.seen(len(spec.protocol.phase_sizes) - 1)]
-    facts = {**identity, "studies": list(spec.studies), "classes": classes}
+    facts = {**identity, **spec.notes(), "classes": classes}
     write_json(path, run_result(facts, work.phases, work.pieces))
     logger.info("run finished", extra={"run": spec.name, "format": FORMAT})
     if not keep_states:

@@ -1,16 +1,24 @@
 """What one run is: data set, protocol, method, settings, seed. Everything that its result depends on but the code."""
 
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Any
+from functools import cache
+from typing import Any, Final
 
+from lucir_core.bench.datasets.dataset import VALIDATION
 from lucir_core.bench.method_training import training_of
 from lucir_core.bench.protocol import Protocol
 from lucir_core.config.phase_config import PhaseConfig, load_preset, preset_names
 from lucir_core.errors import ConfigError
-from lucir_core.methods import create_method
+from lucir_core.methods import METHODS, create_method
+from lucir_core.registry import nearest_names
 
 MEMORY_KEYS = ("exemplars_per_class", "memory_total")
+CIFAR: Final = {"cifar100": 100, "cifar10": 10}
+"""Data sets with protocols of the papers, and how many classes they have."""
+STUDIES: Final = ("components", "exemplars", "lambda", "orders", "plus")
+"""Figures and tables of the page that runs belong to beside the main comparison."""
 NAME_CHARACTERS = frozenset("abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789._+=-")
 
 
@@ -18,6 +26,34 @@ def own_preset(base: str, method: str) -> str:
     """The preset with the method's own published settings, `<base>_<method>`, where there is one; otherwise `base`."""
     own = f"{base}_{method}"
     return own if own in preset_names() else base
+
+
+def usual_label(method: str, preset: str, *, on_cifar: bool) -> str:
+    """What a run is called that was given no label: its method, and on CIFAR a preset that is not the method's own.
+
+    There another preset is another thing to compare; elsewhere it belongs to the data set.
+    """
+    if not on_cifar or preset == own_preset("cifar100", method):
+        return method
+    name = preset.removeprefix("cifar100_")
+    return name if name.startswith(method) and name not in METHODS.names() else f"{method}-{name}"
+
+
+def names_another(label: str, method: str) -> bool:
+    """Whether a reader would take runs of `method` with this label for another method's: `bic`, `bic-r5`, `bic+cbf`."""
+    if label == method:
+        return False
+    words = {label, re.split(r"[-+]", label)[0]}
+    presets = _methods_of_presets()
+    others = {word for word in words if (word if word in METHODS.names() else presets.get(word, method)) != method}
+    return bool(others) and not label.startswith((f"{method}-", f"{method}+"))
+
+
+@cache
+def _methods_of_presets() -> Mapping[str, str]:
+    """The method by what a preset of CIFAR is called in labels: `lucir_plus` is one of `lucir`."""
+    names = [name for name in preset_names() if name.startswith("cifar100_")]
+    return {name.removeprefix("cifar100_"): load_preset(name).method for name in names}
 
 
 @dataclass(frozen=True)
@@ -33,24 +69,34 @@ class RunSpec:
     """Changes of the preset, by dotted key, over those of the protocol."""
     seed: int = 1993
     label: str = ""
-    """The run's name among others of the same protocol; default: the method, or a preset that is not its own."""
+    """The run's name among others of the same protocol; default: `usual_label`."""
     studies: tuple[str, ...] = ()
-    """Figures of the page that the run belongs to beside the main comparison."""
+    """Of `STUDIES`, those that the run belongs to."""
+    module: str = ""
+    """The Python module that was imported first, with a method of one's own."""
+    reading: Mapping[str, Any] = field(default_factory=dict)
+    """How a folder of images was read; empty where the data set is no folder."""
 
     def __post_init__(self) -> None:
-        usual = own_preset("cifar100", self.method)
+        create_method(self.method)
         if not self.preset:
-            object.__setattr__(self, "preset", usual)
+            object.__setattr__(self, "preset", own_preset("cifar100", self.method))
         if not self.label:
-            # Another preset on CIFAR is another thing to compare; elsewhere it belongs to the data set.
-            other = self.dataset.startswith("cifar") and self.preset != usual
-            object.__setattr__(self, "label", self.preset.removeprefix("cifar100_") if other else self.method)
+            on_cifar = self.dataset.partition(VALIDATION)[0] in CIFAR and not self.reading
+            object.__setattr__(self, "label", usual_label(self.method, self.preset, on_cifar=on_cifar))
         bad = sorted(set(self.label) - NAME_CHARACTERS)
         if bad:
             raise ConfigError(
                 f"the label {self.label!r} has {bad[0]!r}: it becomes a file name, use letters and digits"
             )
-        create_method(self.method)
+        if names_another(self.label, self.method):
+            raise ConfigError(
+                f"the label {self.label!r} is the name of another method, and {self.method} would run: choose a label "
+                f"that begins with {self.method}-"
+            )
+        unknown = sorted(set(self.studies) - set(STUDIES))
+        if unknown:
+            raise ConfigError(f"unknown study {unknown[0]!r}: {nearest_names(unknown[0], STUDIES)}")
         self.protocol.check(self.config)
 
     @property
@@ -85,3 +131,7 @@ class RunSpec:
             "seed": self.seed,
             "config": self.config.to_dict(),
         }
+
+    def notes(self) -> dict[str, Any]:
+        """What a result says beside that, so that the same command can be written again."""
+        return {"studies": list(self.studies), "module": self.module, "reading": dict(self.reading)}

@@ -1,14 +1,30 @@
 """Results put together: the runs of one protocol and label over several seeds."""
 
-from collections.abc import Mapping, Sequence
+import math
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, NamedTuple
+from typing import Any, Final, NamedTuple
 
 import numpy as np
 
+from lucir_core.bench.spec import names_another, own_preset
+
+MISSING: Final = "-"
+"""Stands where there is no value."""
+
+
+def present(values: Iterable[float | None]) -> list[float]:
+    """Those that are numbers: neither None nor NaN."""
+    return [value for value in values if value is not None and not math.isnan(value)]
+
+
+def shown(value: float, form: str = ".2f") -> str:
+    """A number of a table; a dash in place of NaN."""
+    return MISSING if math.isnan(value) else format(value, form)
+
 
 class Spread(NamedTuple):
-    """Over seeds, in percent. `deviation` is the sample's, None with one seed."""
+    """Over seeds, in percent; NaN where no seed has a value. `deviation` is the sample's, None with one seed."""
 
     mean: float
     deviation: float | None
@@ -16,7 +32,7 @@ class Spread(NamedTuple):
     high: float
 
     def __str__(self) -> str:
-        return f"{self.mean:.2f}" + ("" if self.deviation is None else f" ± {self.deviation:.2f}")
+        return shown(self.mean) + ("" if self.deviation is None else f" ± {self.deviation:.2f}")
 
 
 @dataclass(frozen=True)
@@ -42,16 +58,21 @@ class Group:
         return f"{protocol['name']}-{protocol['phases']}"
 
     @property
-    def plain(self) -> bool:
-        """Whether it is comparable with a paper: the protocol and the preset taken as they are, or with settings that
-        are the method's published ones for the protocol (the study `published`)."""
-        published = not self.first["settings"] or "published" in self.first["studies"]
-        return published and self.first["protocol"]["images_per_class"] is None
+    def name(self) -> str:
+        """What the page calls the runs: the label, with the method where that is the name of another one."""
+        method = str(self.first["method"])
+        return f"{self.label} ({method})" if names_another(self.label, method) else self.label
 
     @property
-    def own_label(self) -> str:
-        """The label without the network that stands behind it: `der` of `der-resnet18_cifar`."""
-        return self.label.removesuffix(f"-{self.first['config']['network']}")
+    def plain(self) -> bool:
+        """Whether a method ran as its own preset and the protocol have it, without settings of the run."""
+        return not self.first["settings"] and self.first["preset"] == own_preset("cifar100", str(self.first["method"]))
+
+    @property
+    def changed(self) -> str:
+        """What a figure, which has no column for it, adds to the name of a method whose settings were changed."""
+        keys = self.first["settings"] if self.label == self.first["method"] else ()
+        return f", other {', '.join(keys)}" if keys else ""
 
     @property
     def classes_seen(self) -> np.ndarray:
@@ -63,8 +84,10 @@ class Group:
         return 100.0 * np.asarray([run[readout]["curve"] for run in self.runs])
 
     def spread(self, readout: str, measure: str) -> Spread:
-        """Of `average`, `last` or `forgetting` over the seeds."""
-        values = 100.0 * np.asarray([run[readout][measure] for run in self.runs])
+        """Of `average`, `last` or `forgetting` over the seeds that have one."""
+        values = 100.0 * np.asarray(present(run[readout][measure] for run in self.runs))
+        if not len(values):
+            return Spread(math.nan, None, math.nan, math.nan)
         deviation = float(values.std(ddof=1)) if len(values) > 1 else None
         return Spread(float(values.mean()), deviation, float(values.min()), float(values.max()))
 

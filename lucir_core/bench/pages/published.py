@@ -28,6 +28,8 @@ class PublishedRow:
     """By number of phases."""
     curve: tuple[int, tuple[float, ...]] | None = None
     """(phases, accuracy after each in percent)."""
+    ours: str | None = None
+    """Title of our line with these settings, where it is not that of the method in general."""
 
 
 @dataclass(frozen=True)
@@ -69,4 +71,5 @@ def _row(values: dict[str, Any]) -> PublishedRow:
         trust=values["trust"],
         figures=figures,
         curve=None if curve is None else (curve["phases"], tuple(curve["values"])),
+        ours=values.get("ours"),
     )

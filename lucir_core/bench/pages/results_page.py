@@ -4,7 +4,8 @@ from collections.abc import Callable, Sequence
 from itertools import groupby
 from pathlib import Path
 
-from lucir_core.bench.pages.comparison import commands, differences
+from lucir_core.bench.pages.commands import commands
+from lucir_core.bench.pages.comparison import differences
 from lucir_core.bench.pages.groups import Group, grouped
 from lucir_core.bench.pages.plots import save_accuracy, save_confusion, save_exemplars, save_study
 from lucir_core.bench.pages.published import published_tables
@@ -12,6 +13,7 @@ from lucir_core.bench.pages.tables import (
     NOT_RUN,
     ORDERING,
     all_runs,
+    beside_none,
     beside_published,
     gains,
     ordering,
@@ -56,7 +58,7 @@ def write_report(folder: Path, output: Path | None = None) -> Path:
 
 def _scaled_part(groups: Sequence[Group]) -> list[str]:
     scaled = [group for group in groups if group.first["protocol"]["name"] == "scaled"]
-    compared = [group for group in scaled if not group.first["settings"] and group.label in dict(ORDERING)]
+    compared = [group for group in scaled if group.plain and group.label in dict(ORDERING)]
     minutes = sum(run["seconds"] for group in compared for run in group.runs) / 60
     text = f"The runs of these methods took {minutes:.1f} minutes in total.\n" if compared else f"{NOT_RUN}\n"
     others = ["### Every method on it\n", scaled_methods(scaled)]
@@ -67,12 +69,13 @@ def _published_part(groups: Sequence[Group]) -> list[str]:
     parts = [
         "## Beside the published figures\n",
         "Columns are phases (steps, from scratch). A cell is the average, with the last accuracy in brackets.\n"
-        "Our rows are runs of the plain preset with the table's network; other settings stand under All runs.\n",
+        "Our rows are runs with the settings of the published ones; what differs in the others stands below.\n",
     ]
     for table in published_tables():
         parts += [f"### {table.title}\n", beside_published(table, groups)]
     text = "Ours minus reported, in points; the network and the memory are those of the table.\n"
-    return [*parts, "### Reported, ours, difference\n", text, differences(published_tables(), groups)]
+    parts += ["### Reported, ours, difference\n", text, differences(published_tables(), groups)]
+    return [*parts, "### Runs that stand beside no published figure\n", beside_none(groups)]
 
 
 def _figures_part(groups: Sequence[Group], target: Path) -> list[str]:

@@ -1,37 +1,16 @@
 """The tables of the page of results, as Markdown. What was not run says so."""
 
+import math
 from collections.abc import Iterable, Sequence
-from typing import NamedTuple
 
 import numpy as np
 
-from lucir_core.bench.pages.groups import Group
+from lucir_core.bench.pages.groups import Group, present, shown
 from lucir_core.bench.pages.published import Figure, PublishedTable
+from lucir_core.bench.pages.published_runs import OWN_ROWS, matching, unlike_published
 
 NOT_RUN = "not run"
 
-
-class OwnRow(NamedTuple):
-    """A line of ours beside the published ones."""
-
-    title: str
-    label: str
-    readout: str
-
-
-OWN_ROWS = (
-    OwnRow("joint", "joint", "cnn"),
-    OwnRow("lucir, CNN", "lucir", "cnn"),
-    OwnRow("lucir, NME", "lucir", "nme"),
-    OwnRow("lucir_plus, CNN", "lucir_plus", "cnn"),
-    OwnRow("icarl, CNN", "icarl", "cnn"),
-    OwnRow("icarl, NME", "icarl", "nme"),
-    OwnRow("lwf", "lwf", "cnn"),
-    OwnRow("eeil", "eeil", "cnn"),
-    OwnRow("bic", "bic", "cnn"),
-    OwnRow("der", "der", "cnn"),
-    OwnRow("finetune", "finetune", "cnn"),
-)
 
 ORDERING = (("joint", "cnn"), ("lucir", "cnn"), ("icarl", "nme"), ("finetune", "cnn"))
 """What the scaled protocol must show, best first."""
@@ -51,10 +30,19 @@ def beside_published(table: PublishedTable, groups: Sequence[Group]) -> str:
         for row in table.rows
     ]
     for own in OWN_ROWS:
-        found = [matching(groups, table, own.label, column) for column in table.columns]
+        found = [matching(groups, table, own, column) for column in table.columns]
         cells = [_own(group, own.readout) for group in found]
         rows.append([f"**ours: {own.title}**", *cells, _seeds_of(found)])
     return markdown(header, rows)
+
+
+def beside_none(groups: Sequence[Group]) -> str:
+    """The runs of the papers' protocols that stand beside no published figure, and why."""
+    rows = [
+        [str(group.first["dataset"]), group.title, group.name, "; ".join(differing)]
+        for group, differing in unlike_published(groups)
+    ]
+    return markdown(["data", "protocol", "run", "what differs"], rows) if rows else "None.\n"
 
 
 def all_runs(groups: Sequence[Group]) -> str:
@@ -69,7 +57,7 @@ def all_runs(groups: Sequence[Group]) -> str:
             [
                 str(first["dataset"]),
                 f"{group.title}: {_sizes(first['protocol']['phase_sizes'])}",
-                group.label,
+                group.name,
                 _settings(group),
                 str(first["config"]["network"]),
                 str(first["config"]["epochs"]),
@@ -109,13 +97,14 @@ def ordering(groups: Sequence[Group]) -> str:
     rows: list[list[str]] = []
     before: dict[int, float] | None = None
     for label, readout in ORDERING:
-        group = next((each for each in groups if each.label == label), None)
+        group = next((each for each in groups if each.first["method"] == each.label == label), None)
         name = f"{label}, {readout.upper()}"
         if group is None:
             rows.append([name, NOT_RUN, "", "", "", ""])
             before = None
             continue
-        averages = {int(run["seed"]): 100.0 * run[readout]["average"] for run in group.runs}
+        found = {int(run["seed"]): _mean([run[readout]["average"]]) for run in group.runs}
+        averages = {seed: value for seed, value in found.items() if not math.isnan(value)}
         spread, last = group.spread(readout, "average"), group.spread(readout, "last")
         values = ", ".join(f"{value:.2f}" for value in averages.values())
         rows.append([name, str(spread), values, str(last), *_step_down(before, averages)])
@@ -125,7 +114,7 @@ def ordering(groups: Sequence[Group]) -> str:
 
 
 def _step_down(before: dict[int, float] | None, now: dict[int, float]) -> tuple[str, str]:
-    if before is None:
+    if not before or not now:
         return "", ""
     gap = min(before.values()) - max(now.values())
     verdict = f"yes, by {gap:.2f}" if gap > 0 else f"no: overlap of {-gap:.2f}"
@@ -145,16 +134,16 @@ def scaled_methods(groups: Sequence[Group]) -> str:
         "forgetting",
     ]
     rows = []
-    for group in sorted(groups, key=lambda group: -group.spread("cnn", "average").mean):
+    for group in sorted(groups, key=_best_first):
         last = [run["phases"][-1]["cnn"] for run in group.runs]
-        shares = [np.mean([100.0 * values[part] for values in last]) for part in ("all", "old", "new")]
+        shares = [_mean([values[part] for values in last]) for part in ("all", "old", "new")]
         rows.append(
             [
-                group.label,
+                group.name,
                 _settings(group),
                 str(group.spread("cnn", "average")),
                 str(group.spread("nme", "average")),
-                *(f"{share:.2f}" for share in shares),
+                *map(shown, shares),
                 str(group.spread("cnn", "forgetting")),
             ]
         )
@@ -164,28 +153,49 @@ def scaled_methods(groups: Sequence[Group]) -> str:
 def gains(groups: Sequence[Group]) -> str:
     """Every run of the study `plus` beside plain LUCIR on the same data and protocol, seed by seed; best gain first."""
     chosen = [group for group in groups if "plus" in group.first["studies"]]
-    base = {_place(group): group for group in chosen if group.label == "lucir"}
+    base = {_place(group): group for group in chosen if group.label == group.first["method"] == "lucir"}
     rows = []
     for group in chosen:
         plain = base.get(_place(group))
-        cells = [str(group.first["dataset"]), group.title, group.label, _settings(group)]
+        cells = [str(group.first["dataset"]), group.title, group.name, _settings(group)]
         for readout in ("cnn", "nme"):
             cells += [str(group.spread(readout, "average")), _gain(group, plain, readout)]
-        rows.append((cells, 0.0 if plain is None else _mean_gain(group, plain, "cnn")))
+        rows.append((cells, math.nan if plain is None else _mean_gain(group, plain, "cnn")))
     header = ["data", "protocol", "run", "settings", "CNN average", "gain", "NME average", "gain"]
-    return markdown(header, [cells for cells, _ in sorted(rows, key=lambda row: -row[1])]) if rows else f"{NOT_RUN}\n"
+    return (
+        markdown(header, [cells for cells, _ in sorted(rows, key=lambda row: _down(row[1]))])
+        if rows
+        else f"{NOT_RUN}\n"
+    )
 
 
 def orders(groups: Sequence[Group]) -> str:
     """The runs of the study `orders` by protocol, best first, and how many points lie between best and worst."""
     chosen = [group for group in groups if "orders" in group.first["studies"]]
     rows = []
-    for group in sorted(chosen, key=lambda group: (*_place(group), -group.spread("cnn", "average").mean)):
-        others = [other.spread("cnn", "average").mean for other in chosen if _place(other) == _place(group)]
+    for group in sorted(chosen, key=lambda group: (*_place(group), *_best_first(group))):
+        others = present(other.spread("cnn", "average").mean for other in chosen if _place(other) == _place(group))
+        apart = max(others) - min(others) if others else math.nan
         spreads = [str(group.spread(readout, name)) for readout in ("cnn", "nme") for name in ("average", "last")]
-        rows.append([group.title, group.label, *spreads, f"{max(others) - min(others):.2f}"])
+        rows.append([group.title, group.name, *spreads, shown(apart)])
     header = ["protocol", "run", "CNN average", "CNN last", "NME average", "NME last", "best to worst"]
     return markdown(header, rows) if rows else f"{NOT_RUN}\n"
+
+
+def _best_first(group: Group) -> tuple[bool, float]:
+    """Sorts by the classifier's average."""
+    return _down(group.spread("cnn", "average").mean)
+
+
+def _down(value: float) -> tuple[bool, float]:
+    """Sorts from the largest down, what is missing last."""
+    return math.isnan(value), -value
+
+
+def _mean(shares: Iterable[float | None]) -> float:
+    """In percent; NaN without any."""
+    found = present(shares)
+    return 100.0 * float(np.mean(found)) if found else math.nan
 
 
 def _place(group: Group) -> tuple[str, str]:
@@ -195,14 +205,14 @@ def _place(group: Group) -> tuple[str, str]:
 def _mean_gain(group: Group, plain: Group, readout: str) -> float:
     """In points, over the seeds that both have; NaN without one."""
     one, two = ({run["seed"]: run[readout]["average"] for run in each.runs} for each in (group, plain))
-    both = [one[seed] - two[seed] for seed in one if seed in two]
-    return 100.0 * float(np.mean(both)) if both else float("nan")
+    both = [seed for seed in one if seed in two and len(present((one[seed], two[seed]))) == 2]
+    return _mean([one[seed] - two[seed] for seed in both])
 
 
 def _gain(group: Group, plain: Group | None, readout: str) -> str:
     if plain is None:
         return NOT_RUN
-    return "" if group is plain else f"{_mean_gain(group, plain, readout):+.2f}"
+    return "" if group is plain else shown(_mean_gain(group, plain, readout), "+.2f")
 
 
 def made_with(group: Group) -> str:
@@ -219,16 +229,6 @@ def _short(commit: str | None) -> str:
     return "unknown commit" if commit is None else commit[:10] + ("+" if commit.endswith("+") else "")
 
 
-def matching(groups: Sequence[Group], table: PublishedTable, label: str, phases: int) -> Group | None:
-    """Our runs that may stand beside a published figure; None where there are none."""
-    for group in groups:
-        protocol, config = group.first["protocol"], group.first["config"]
-        same = (group.first["dataset"], protocol["name"], protocol["phases"]) == ("cifar100", table.protocol, phases)
-        if same and group.own_label == label and group.plain and config["network"] == table.network:
-            return group
-    return None
-
-
 def _settings(group: Group) -> str:
     return ", ".join(f"{key} = {value}" for key, value in group.first["settings"].items()) or "preset"
 
@@ -240,7 +240,9 @@ def _seeds_of(groups: Sequence[Group | None]) -> str:
 
 def _own(group: Group | None, readout: str) -> str:
     return (
-        NOT_RUN if group is None else f"{group.spread(readout, 'average')} ({group.spread(readout, 'last').mean:.2f})"
+        NOT_RUN
+        if group is None
+        else f"{group.spread(readout, 'average')} ({shown(group.spread(readout, 'last').mean)})"
     )
 
 

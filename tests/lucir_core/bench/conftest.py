@@ -1,16 +1,20 @@
 """A tiny data set, a tiny protocol, and settings that learn it in seconds."""
 
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
 
+from lucir_core.bench.class_order import seeded_order
 from lucir_core.bench.datasets.dataset import Dataset, Split
-from lucir_core.bench.protocol import Protocol
+from lucir_core.bench.protocol import Protocol, make_protocol
+from lucir_core.bench.result_file import run_result, write_json
 from lucir_core.bench.spec import RunSpec
 from lucir_core.testing import synthetic_images
 
+Write = Callable[..., None]
 TINY: dict[str, Any] = {
     "network": "resnet8",
     "size": 16,
@@ -43,3 +47,34 @@ def make_spec() -> Callable[..., RunSpec]:
         return RunSpec("tiny", protocol, method, "cifar100", {**TINY, **(settings or {})}, **facts)
 
     return make
+
+
+@pytest.fixture
+def write(tmp_path: Path) -> Write:
+    """Write a result whose every accuracy is `share`, without training anything."""
+
+    def write_one(share: float, method: str = "lucir", protocol: str = "b50", phases: int = 5, **facts: Any) -> None:
+        order = facts.pop("order", seeded_order(100))
+        spec = RunSpec(facts.pop("dataset", "cifar100"), make_protocol(protocol, phases, order), method, **facts)
+        records, seen = [], 0
+        for number, size in enumerate(spec.protocol.phase_sizes):
+            seen += size
+            confusion = [[int(i == j) for j in range(seen)] for i in range(seen)]
+            readout = {
+                "all": share,
+                "old": share if number else None,
+                "new": share,
+                "groups": [share] * (number + 1),
+                "forgetting": 0.1,
+                "confusion": confusion,
+            }
+            records.append({"phase": number, "classes": seen, "seconds": 60.0, "cnn": readout, "nme": readout})
+        piece = {"commit": "0123456789abcdef", "hardware": {"threads": 2}, "seconds": 60.0}
+        identity = {**spec.identity(), "data": "digest", **spec.notes()}
+        write_json(tmp_path / f"{spec.name}.json", run_result(identity, records, [piece]))
+
+    return write_one
+
+
+def line_of(page: str, start: str) -> str:
+    return next(line for line in page.splitlines() if line.startswith(start))

@@ -1,7 +1,6 @@
 """The page of results: what it shows beside the published figures, and what it calls not run."""
 
 import shlex
-from collections.abc import Callable
 from itertools import pairwise
 from pathlib import Path
 from typing import Any
@@ -10,53 +9,19 @@ import pytest
 from PIL import Image
 
 from handlers.setting_values import assignments
-from lucir_core.bench.class_order import named_orders, seeded_order
+from lucir_core.bench.class_order import named_orders
 from lucir_core.bench.pages.published import published_tables
 from lucir_core.bench.pages.results_page import write_report
-from lucir_core.bench.protocol import make_protocol
-from lucir_core.bench.result_file import read_json, run_result, write_json
-from lucir_core.bench.spec import RunSpec
+from lucir_core.bench.result_file import read_json, write_json
 from lucir_core.bench.suite import load_suite, suite_names
 from lucir_core.config.phase_config import config_from_dict, load_preset
 from lucir_core.errors import ConfigError, StateError
-
-Write = Callable[..., None]
-
-
-@pytest.fixture
-def write(tmp_path: Path) -> Write:
-    """Write a result whose every accuracy is `share`, without training anything."""
-
-    def write_one(share: float, method: str = "lucir", protocol: str = "b50", phases: int = 5, **facts: Any) -> None:
-        order = facts.pop("order", seeded_order(100))
-        spec = RunSpec(facts.pop("dataset", "cifar100"), make_protocol(protocol, phases, order), method, **facts)
-        records, seen = [], 0
-        for number, size in enumerate(spec.protocol.phase_sizes):
-            seen += size
-            confusion = [[int(i == j) for j in range(seen)] for i in range(seen)]
-            readout = {
-                "all": share,
-                "old": share if number else None,
-                "new": share,
-                "groups": [share] * (number + 1),
-                "forgetting": 0.1,
-                "confusion": confusion,
-            }
-            records.append({"phase": number, "classes": seen, "seconds": 60.0, "cnn": readout, "nme": readout})
-        piece = {"commit": "0123456789abcdef", "hardware": {"threads": 2}, "seconds": 60.0}
-        identity = {**spec.identity(), "data": "digest", "studies": list(spec.studies)}
-        write_json(tmp_path / f"{spec.name}.json", run_result(identity, records, [piece]))
-
-    return write_one
-
-
-def line_of(page: str, start: str) -> str:
-    return next(line for line in page.splitlines() if line.startswith(start))
+from tests.lucir_core.bench.conftest import Write, line_of
 
 
 def test_an_empty_page_says_what_was_not_run(tmp_path: Path) -> None:
     page = write_report(tmp_path).read_text()
-    assert page.count("### ") == 1 + 5 + 5
+    assert page.count("### ") == 1 + 6 + 5
     assert line_of(page, "| **ours: lucir, CNN**").count("not run") == 6
     assert line_of(page, "| LUCIR-CNN") == (
         "| LUCIR-CNN | (62.34) | - | 63.42 | 60.18 | - | - | Hou et al. 2019, Figs. 5 and 9 "
@@ -136,7 +101,7 @@ def test_the_scaled_ordering_is_judged_by_the_worst_seed(write: Write, tmp_path:
 
 
 def test_a_run_is_compared_with_the_table_of_its_network(write: Write, tmp_path: Path) -> None:
-    write(0.73, "der", label="der-resnet18_cifar", settings={"network": "resnet18_cifar"}, studies=("published",))
+    write(0.73, "der", label="der-resnet18_cifar", settings={"network": "resnet18_cifar"})
     write(0.66, "der")
     page = write_report(tmp_path).read_text()
     rows = [line for line in page.splitlines() if line.startswith("| **ours: der**")]
