@@ -16,7 +16,7 @@ from handlers.server.frames import model_environment
 from handlers.server.model_pool import PoolRules, Started, usual_processes
 from handlers.setting_values import load_settings
 from handlers.settings import Settings, SettingsError
-from handlers.sockets import LaunchError
+from handlers.sockets import LaunchError, check_ports
 
 logger = logging.getLogger("handlers.server")
 
@@ -47,6 +47,7 @@ def main() -> int:
         return os.EX_CONFIG
     setup_logging(settings.log, "server")
     try:
+        check_ports(settings)
         rules = pool_rules(settings)
         started = [Started.new(rules.environment) for _ in range(rules.processes)]
         # Imported here: while uvicorn and Starlette are read, the model processes read ONNX Runtime.

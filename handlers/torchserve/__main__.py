@@ -10,7 +10,7 @@ import sys
 from handlers.child_environment import make_folder
 from handlers.setting_values import load_settings
 from handlers.settings import SettingsError
-from handlers.sockets import LaunchError
+from handlers.sockets import LaunchError, check_ports
 from handlers.torchserve.launch import prepare_launch
 
 
@@ -21,6 +21,7 @@ def main() -> int:
         for folder in (settings.models_folder, settings.run_folder):
             make_folder(folder)
         launch = prepare_launch(settings)
+        check_ports(settings)
         os.chdir(launch.folder)
         os.execve(launch.frontend[0], launch.frontend, launch.environment)  # noqa: S606 (a fixed argument list)
     except (SettingsError, LaunchError, OSError) as error:

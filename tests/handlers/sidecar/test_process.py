@@ -2,6 +2,7 @@
 
 import os
 import signal
+import socket
 import subprocess
 import sys
 import threading
@@ -96,6 +97,27 @@ def test_a_data_folder_that_cannot_be_one_is_a_sentence(tmp_path: Path, main: st
     assert done.returncode
     assert f"{tmp_path}/data" in done.stderr.splitlines()[-1]
     assert "cannot be written" in done.stderr
+    assert "Traceback" not in done.stderr
+
+
+@pytest.mark.parametrize(
+    ("main", "name"),
+    [
+        ("handlers.server", "LUCIR_SERVING__PORT"),
+        ("handlers.server", "LUCIR_SERVING__METRICS_PORT"),
+        ("handlers.torchserve", "LUCIR_SERVING__PORT"),
+        ("handlers.torchserve", "LUCIR_SERVING__METRICS_PORT"),
+        ("handlers.follower", "LUCIR_FOLLOWER__PORT"),
+    ],
+)
+def test_a_port_in_use_is_a_sentence(tmp_path: Path, main: str, name: str) -> None:
+    (tmp_path / "store").mkdir()
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        port = str(taken.getsockname()[1])
+        done = _started(["-m", main], tmp_path, **{name: port})
+    assert done.returncode
+    assert f"cannot listen on http://127.0.0.1:{port} " in done.stderr.splitlines()[-1]
+    assert f"or set {name}" in done.stderr
     assert "Traceback" not in done.stderr
 
 
