@@ -5,13 +5,14 @@ of a stack belongs. And a locale that knows no UTF-8 (``LC_ALL=C``) cannot spell
 those processes only that have a use for it.
 """
 
+import errno
 import os
 import shutil
 from collections.abc import Collection, Mapping
 from pathlib import Path
 from typing import Final
 
-from handlers.settings import ENVIRONMENT_PREFIX, Settings, secret_keys
+from handlers.settings import ENVIRONMENT_PREFIX, Settings, SettingsError, secret_keys
 
 _LONGEST_TEMPORARY: Final = 60
 """Bytes of a path below which libraries make sockets, whose paths may have 107."""
@@ -36,6 +37,19 @@ def child_environment(settings: Settings) -> dict[str, str]:
     if weights is not None:
         changed["TORCH_HOME"] = str(weights)
     return {**kept, **changed}
+
+
+def make_folder(folder: Path) -> None:
+    """Make a folder of the data folder. Raises ``SettingsError`` where this user cannot, or cannot write in it."""
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        if not os.access(folder, os.W_OK | os.X_OK):
+            raise PermissionError(errno.EACCES, os.strerror(errno.EACCES))
+    except OSError as error:
+        raise SettingsError(
+            f"the folder {folder} cannot be written ({error.strerror}): give this user the right to, "
+            "or name another data folder with LUCIR_DATA"
+        ) from error
 
 
 def without_settings(environment: Mapping[str, str]) -> dict[str, str]:

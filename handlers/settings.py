@@ -282,9 +282,12 @@ class Settings(Section):
 def _secret(value: SecretStr | None, file: Path | None) -> str | None:
     if file is not None:
         try:
-            return file.read_text(encoding="utf-8").splitlines()[0].strip()
-        except (OSError, IndexError) as error:
+            first = file.read_text(encoding="utf-8").partition("\n")[0].strip()
+        except (OSError, ValueError) as error:
             raise SettingsError(f"the secret file {file} cannot be read: {error}") from error
+        if not first:
+            raise SettingsError(f"the secret file {file} holds no secret: write it into the first line")
+        return first
     return value.get_secret_value() if value is not None else None
 
 

@@ -1,4 +1,4 @@
-"""The Unix socket over which a serving engine is managed, in a folder that nobody else can enter."""
+"""What a serving engine listens on: free ports, and the Unix socket over which it is managed, in a closed folder."""
 
 import hashlib
 import os
@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Final
 
 from handlers.settings import Settings
+from handlers.web_address import listening_socket, web_address
 
 _LONGEST_SOCKET: Final = 90
 """Bytes of a folder's path: a Unix socket's whole path may have 107, and TorchServe adds file names."""
@@ -15,6 +16,19 @@ _LONGEST_SOCKET: Final = 90
 
 class LaunchError(RuntimeError):
     """A serving engine cannot be started here; the message says what is missing."""
+
+
+def check_ports(settings: Settings) -> None:
+    """Raise ``LaunchError`` for a port that another process has: in an engine's own words it is hard to recognise."""
+    serving = settings.serving
+    for name, port in (("PORT", serving.port), ("METRICS_PORT", serving.metrics_port)):
+        try:
+            listening_socket(serving.host, port).close()
+        except OSError as error:
+            raise LaunchError(
+                f"cannot listen on {web_address(serving.host, port)} ({error.strerror}): "
+                f"stop what uses it, or set LUCIR_SERVING__{name}"
+            ) from error
 
 
 def management_socket(settings: Settings) -> Path:

@@ -3,6 +3,7 @@
 import logging
 import sys
 
+from handlers.child_environment import make_folder
 from handlers.follower.pages import make_app
 from handlers.follower.replica import Follower
 from handlers.settings import SettingsError
@@ -17,6 +18,7 @@ def main(arguments: list[str] | None = None) -> int:
     """Run until SIGTERM or Ctrl-C; return the exit status."""
     settings = configure("follower", command_line("follower", __doc__).parse_args(arguments).config)
     try:
+        make_folder(settings.models_folder)
         follower = Follower(settings, open_existing_store(settings))
     except SettingsError as error:
         logger.error("the follower cannot start: %s", error)

@@ -8,6 +8,7 @@ from typing import Final
 
 import uvloop
 
+from handlers.child_environment import make_folder
 from handlers.exposure import check_exposure
 from handlers.inference.workers.worker_options import worker_options
 from handlers.logs import setup_logging
@@ -15,7 +16,7 @@ from handlers.server.frames import model_environment
 from handlers.server.model_pool import PoolRules, Started, usual_processes
 from handlers.setting_values import load_settings
 from handlers.settings import Settings, SettingsError
-from handlers.sockets import LaunchError
+from handlers.sockets import LaunchError, check_ports
 
 logger = logging.getLogger("handlers.server")
 
@@ -39,13 +40,14 @@ def main() -> int:
     try:
         settings = load_settings()
         check_exposure(settings)
+        for folder in (settings.models_folder, settings.run_folder):
+            make_folder(folder)
     except (SettingsError, LaunchError) as error:
         sys.stderr.write(f"{error}\n")
         return os.EX_CONFIG
     setup_logging(settings.log, "server")
-    for folder in (settings.models_folder, settings.run_folder):
-        folder.mkdir(parents=True, exist_ok=True)
     try:
+        check_ports(settings)
         rules = pool_rules(settings)
         started = [Started.new(rules.environment) for _ in range(rules.processes)]
         # Imported here: while uvicorn and Starlette are read, the model processes read ONNX Runtime.

@@ -53,6 +53,7 @@ def configure(name: str, config: Path | None) -> Settings:
     """Read the settings and set up the log. Raises ``SystemExit`` with a status and a reason."""
     try:
         settings = load_settings(config)
+        settings.serving.keys()  # a file of keys that cannot be read is said now, not by the thread that needs one
     except SettingsError as error:
         sys.stderr.write(f"{error}\n")
         raise SystemExit(EXIT_CONFIG) from error

@@ -7,9 +7,10 @@ The process is replaced by ``handlers.torchserve.frontend``, whose end is the co
 import os
 import sys
 
+from handlers.child_environment import make_folder
 from handlers.setting_values import load_settings
 from handlers.settings import SettingsError
-from handlers.sockets import LaunchError
+from handlers.sockets import LaunchError, check_ports
 from handlers.torchserve.launch import prepare_launch
 
 
@@ -17,7 +18,10 @@ def main() -> int:
     """Does not return, unless TorchServe cannot be started: 1, with a message."""
     try:
         settings = load_settings()
+        for folder in (settings.models_folder, settings.run_folder):
+            make_folder(folder)
         launch = prepare_launch(settings)
+        check_ports(settings)
         os.chdir(launch.folder)
         os.execve(launch.frontend[0], launch.frontend, launch.environment)  # noqa: S606 (a fixed argument list)
     except (SettingsError, LaunchError, OSError) as error:

@@ -39,6 +39,7 @@ def main(arguments: list[str] | None = None) -> int:
 
 def make_updater(settings: Settings, steps: Sequence[Step] = STEPS, *, once: bool = False) -> Updater:
     """Open the store and check it, and the folders. Raises ``StoreError``, ``SettingsError``, ``ValueError``."""
+    settings.updater.secret_token()
     objects = open_settings_store(settings)
     if objects.url.startswith("file:"):  # a server may be away for a while; a folder that cannot be written stays so
         with _also_full():

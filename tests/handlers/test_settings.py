@@ -274,6 +274,14 @@ def test_a_secret_file_that_is_missing_is_named(tmp_path: Path) -> None:
         settings.s3.credentials()
 
 
+@pytest.mark.parametrize("content", [b"", b"\n", b"  \nsecond", b"\xff\xfe"])
+def test_a_secret_file_without_a_secret_is_named(tmp_path: Path, content: bytes) -> None:
+    (tmp_path / "empty").write_bytes(content)
+    settings = load_settings(None, {"updater": {"token_file": tmp_path / "empty"}})
+    with pytest.raises(SettingsError, match=r"the secret file .*empty (holds no secret|cannot be read)"):
+        settings.updater.secret_token()
+
+
 def test_public_names_and_defaults_stay_as_they_are() -> None:
     """A change here is a change of behaviour for everybody who runs the service."""
     defaults = load_settings()

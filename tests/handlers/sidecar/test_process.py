@@ -2,6 +2,7 @@
 
 import os
 import signal
+import socket
 import subprocess
 import sys
 import threading
@@ -11,7 +12,7 @@ from pathlib import Path
 import pytest
 from starlette.applications import Starlette
 
-from handlers.sidecar.process import EXIT_DEAD_THREAD, serve
+from handlers.sidecar.process import EXIT_CONFIG, EXIT_DEAD_THREAD, serve
 from handlers.stack.ports import free_ports
 from tests.support.waiting import PATIENCE
 
@@ -88,6 +89,73 @@ sidecar.serve(working, Starlette(), "127.0.0.1", 0, variable="X", news="it works
     assert done.returncode == EXIT_DEAD_THREAD, done.stderr
 
 
+@pytest.mark.parametrize("main", ["handlers.server", "handlers.torchserve", "handlers.follower", "handlers.updater"])
+def test_a_data_folder_that_cannot_be_one_is_a_sentence(tmp_path: Path, main: str) -> None:
+    (tmp_path / "store").mkdir()
+    (tmp_path / "data").write_text("a file")
+    done = _started(["-m", main], tmp_path, LUCIR_DATA=str(tmp_path / "data"))
+    assert done.returncode
+    assert f"{tmp_path}/data" in done.stderr.splitlines()[-1]
+    assert "cannot be written" in done.stderr
+    assert "Traceback" not in done.stderr
+
+
+@pytest.mark.parametrize(
+    ("main", "name"),
+    [
+        ("handlers.server", "LUCIR_SERVING__PORT"),
+        ("handlers.server", "LUCIR_SERVING__METRICS_PORT"),
+        ("handlers.torchserve", "LUCIR_SERVING__PORT"),
+        ("handlers.torchserve", "LUCIR_SERVING__METRICS_PORT"),
+        ("handlers.follower", "LUCIR_FOLLOWER__PORT"),
+    ],
+)
+def test_a_port_in_use_is_a_sentence(tmp_path: Path, main: str, name: str) -> None:
+    (tmp_path / "store").mkdir()
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        port = str(taken.getsockname()[1])
+        done = _started(["-m", main], tmp_path, **{name: port})
+    assert done.returncode
+    assert f"cannot listen on http://127.0.0.1:{port} " in done.stderr.splitlines()[-1]
+    assert f"or set {name}" in done.stderr
+    assert "Traceback" not in done.stderr
+
+
+@pytest.mark.parametrize(
+    ("main", "name"),
+    [
+        ("handlers.follower", "LUCIR_SERVING__API_KEY_FILE"),
+        ("handlers.updater", "LUCIR_SERVING__API_KEY_FILE"),
+        ("handlers.updater", "LUCIR_UPDATER__TOKEN_FILE"),
+    ],
+)
+def test_a_file_of_secrets_that_is_not_there_is_said_at_the_start(tmp_path: Path, main: str, name: str) -> None:
+    (tmp_path / "store").mkdir()
+    done = _started(["-m", main], tmp_path, **{name: "/nothere"})
+    assert done.returncode == EXIT_CONFIG
+    assert "/nothere cannot be read" in done.stderr
+    assert "Traceback" not in done.stderr
+
+
+def _started(arguments: list[str], folder: Path, **environment: str) -> "subprocess.CompletedProcess[str]":
+    """A process of ours in this folder, on ports of its own, when it has ended."""
+    ports = dict(zip(("SERVING", "UPDATER", "FOLLOWER"), free_ports(3), strict=True))
+    return subprocess.run(
+        [sys.executable, *arguments],
+        env={
+            **os.environ,
+            "LUCIR_DATA": str(folder),
+            "LUCIR_STORE": (folder / "store").as_uri(),
+            **{f"LUCIR_{name}__PORT": str(port) for name, port in ports.items()},
+            **environment,
+        },
+        timeout=PATIENCE,
+        check=False,
+        capture_output=True,
+        text=True,
+    )
+
+
 @pytest.mark.parametrize(
     ("fault", "main"),
     [
@@ -99,19 +167,6 @@ sidecar.serve(working, Starlette(), "127.0.0.1", 0, variable="X", news="it works
 )
 def test_no_thread_of_a_sidecar_dies_alone(tmp_path: Path, fault: str, main: str) -> None:
     (tmp_path / "store").mkdir()
-    ports = dict(zip(("SERVING", "UPDATER", "FOLLOWER"), free_ports(3), strict=True))
-    done = subprocess.run(
-        [sys.executable, "-c", BROKEN, fault, main],
-        env={
-            **os.environ,
-            "LUCIR_DATA": str(tmp_path),
-            "LUCIR_STORE": (tmp_path / "store").as_uri(),
-            **{f"LUCIR_{name}__PORT": str(port) for name, port in ports.items()},
-        },
-        timeout=PATIENCE,
-        check=False,
-        capture_output=True,
-        text=True,
-    )
+    done = _started(["-c", BROKEN, fault, main], tmp_path)
     assert done.returncode == EXIT_DEAD_THREAD, done.stderr
     assert "died: nobody expected this" in done.stderr
