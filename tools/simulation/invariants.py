@@ -7,8 +7,10 @@ from collections import Counter
 from collections.abc import Collection, Mapping
 from functools import lru_cache
 from typing import Any
+from unicodedata import normalize
 
-from handlers.bucket.layout import READY_MARKER, REASON_SUFFIX
+from handlers.bucket.dropped_names import class_name, why_left_alone
+from handlers.bucket.layout import INCOMING, READY_MARKER, REASON_SUFFIX
 from handlers.updater.errors import LearningError
 from model_store.local_files import is_full
 from model_store.manifest import Manifest, Pointer
@@ -204,13 +206,13 @@ class Invariants:
     def _left(self) -> list[str]:
         waiting = (*self._bucket.keys("incoming/"), *self._bucket.keys("requests/"))
         # A marker that comes when its images have been taken up already stays, and says nothing of what comes later.
-        left = [key for key in waiting if key != "requests/last.json" and not key.endswith(MARKER)]
+        left = [key for key in waiting if key != "requests/last.json" and not key.endswith(MARKER) and not _stays(key)]
         left += [key for key, content in self.written_on.items() if self._places.get(key) == content]
         if not left:
             return []
         # Where the gate has refused everything so far, a class alone waits for a second one, as it should, and what was
         # rejected of it waits for that.
-        classes = {key.split("/")[2 if key.startswith("rejected/") else 1] for key in left}
+        classes = {normalize("NFC", key.split("/")[2 if key.startswith("rejected/") else 1]) for key in left}
         alone = not self.pointed and len(classes) == 1 and left[0].startswith("incoming/")
         return [] if alone else left
 
@@ -288,6 +290,8 @@ class Invariants:
             if found is None or _sha256(found[0]) != expected.sha256:
                 self._break(f"version {number} is published and does not verify: {name}")
                 return
+        if odd := [name for name in manifest.classes if not _is_class(name)]:
+            self._break(f"version {number} has classes whose next images nobody can drop: {odd}")
         hashes = {name: record.sha256 for name, record in manifest.files.items()} | {"update": manifest.update_id}
         if self._verified.setdefault(number, hashes) != hashes:
             self._break(f"version {number} has become another one")
@@ -313,6 +317,18 @@ def _rows(model: bytes) -> list[str]:
     """The images that a version of a history has learnt."""
     learnt: str = _parsed(model)[2]
     return [learnt[start : start + 32] for start in range(0, len(learnt), 32)]
+
+
+def _stays(key: str) -> bool:
+    """Whether it is left where it lies, for its name."""
+    return key.startswith(INCOMING) and why_left_alone(key.removeprefix(INCOMING)) is not None
+
+
+def _is_class(name: str) -> bool:
+    try:
+        return class_name(name) == name
+    except ValueError:
+        return False
 
 
 @lru_cache(maxsize=4096)

@@ -1,7 +1,9 @@
-"""What a person does: drops, at once or image by image, edits, corrections, rollbacks; and thinks again."""
+"""What a person does: drops, at once or image by image, misnamed at times, edits, corrections, rollbacks; and thinks
+again."""
 
 import hashlib
 import io
+from collections.abc import Callable
 from functools import lru_cache, partial
 
 import numpy as np
@@ -17,7 +19,7 @@ from handlers.bucket.layout import ARCHIVE, EVALUATION, INCOMING, READY_MARKER, 
 from handlers.bucket.updates import UpdateRecords
 from handlers.retention.prune import Retention
 from handlers.settings import RetentionSettings
-from handlers.updater.http.changes.retries import move_back
+from handlers.updater.http.changes import retries
 from model_store.objects import StoreError
 from model_store.versions import VersionStore
 from tools.simulation.bucket import Bucket, Faults, SimulatedStore
@@ -26,6 +28,17 @@ from tools.simulation.scheduler import Process, Scheduler
 
 CLASSES = ("ant", "bee", "cat", "dog", "eel")
 EDITS = ("rename", "merge", "remove", "delete", "relearn")
+MISNAMED: tuple[Callable[[str], str], ...] = (
+    "{} ".format,
+    "_{}".format,
+    ".{}".format,
+    "{}.part".format,
+    lambda name: "__MACOSX",
+    str.upper,
+    "{}\u00e9".format,
+    "{}e\u0301".format,
+)
+"""What a folder is called by mistake: as no class is, as none that is looked into, as another one, as one in two ways."""
 DROPS = 3
 """How much likelier a drop is than any other deed."""
 BROKEN = 0.1
@@ -79,6 +92,7 @@ class Person:
             self._roll_back,
             self._mend,
             self._try_again,
+            self._misname,
             self._evaluate,
             self._write_on,
             self._back_up,
@@ -121,24 +135,43 @@ class Person:
     def drop(self, classes: int, broken: float = BROKEN) -> None:
         """Some images of so many classes, and that they are complete."""
         for name in self._random.sample(CLASSES, classes):
-            files = [self._file(name, broken) for _ in range(self._random.randint(2, 3))]
-            late = self._random.random() < LATE_MARKER
-            delay = self._random.uniform(0, LATEST_MARKER) if late else 0.0
-            if self._random.random() < SLOW:
-                self.copying += 1
-                self._scheduler.spawn(Process("copy"), partial(self._copy, name, files, delay))
-                continue
-            for key, content in files:
-                self._upload(key, content)
-            self._mark(name, delay)
+            self._send(name, [self._file(name, broken) for _ in range(self._random.randint(2, 3))])
+
+    def _send(self, name: str, files: list[tuple[str, bytes]]) -> None:
+        late = self._random.random() < LATE_MARKER
+        delay = self._random.uniform(0, LATEST_MARKER) if late else 0.0
+        if self._random.random() < SLOW:
+            self.copying += 1
+            self._scheduler.spawn(Process("copy"), partial(self._copy, name, files, delay))
+            return
+        for key, content in files:
+            self._upload(key, content)
+        self._mark(name, delay)
+
+    def _misname(self) -> None:
+        """Drop a folder, or give a class, an odd name; its images are called as any camera calls them."""
+        odd = self._random.choice(MISNAMED)(self._random.choice(CLASSES))
+        if self._random.random() < 0.3:
+            desk = EditDesk(self._store, UpdateRecords(self._store))
+            desk.submit(Rename(name=self._random.choice(CLASSES), to=odd))
+            return
+        files = []
+        for number in range(self._random.randint(1, 2)):
+            self.images += 1
+            name = number if self._may_reuse else self.images
+            files.append((f"{INCOMING}{odd}/{name}.png", png(self.images)))
+        self._send(odd, files)
 
     def _roll_back(self) -> None:
         versions = VersionStore(self._store)
         versions.rollback(self._random.choice(versions.numbers() or [1]))
 
     def _try_again(self) -> None:
-        if rejected := self._images(REJECTED):
-            move_back(self._store, self._random.choice(rejected))
+        """Some of what was rejected, as the class that each was dropped as, or as one class."""
+        rejected = self._images(REJECTED)
+        name = self._random.choice((None, *CLASSES))
+        for key in self._random.sample(rejected, min(len(rejected), self._random.randint(1, 4))):
+            retries.move_back(self._store, key, name)
 
     def _prune(self) -> None:
         """As ``lucir prune`` does, whoever learns meanwhile."""

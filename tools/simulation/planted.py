@@ -5,16 +5,20 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from inspect import getattr_static
 from pathlib import Path
+from types import ModuleType
 from typing import Any
 
 from handlers import classifier
+from handlers.bucket import edit_rules
+from handlers.bucket.layout import INCOMING, READY_MARKER, REASON_SUFFIX
 from handlers.classifier import Classifier
 from handlers.inference.workers.slot import MODELS_VARIABLE, WORKERS_VARIABLE, Slot
 from handlers.torchserve.in_place.exchange import Exchange
+from handlers.updater.http.changes import retries
 from handlers.updater.leader.fenced_store import FencedStore
 from handlers.updater.leader.lease import Lease
 from model_store.manifest import Manifest, Pointer
-from model_store.objects import ObjectInfo
+from model_store.objects import ObjectInfo, ObjectStore
 from model_store.pointer_file import PointerFile
 from model_store.publication import Publication
 from model_store.removal import VersionRemover
@@ -85,9 +89,23 @@ def _answered_once(served: Any, batch: Any) -> Any:
     return batch.answers(served())
 
 
+def _tried_again_blindly(objects: ObjectStore, rejected: str, class_name: str | None = None) -> tuple[str, str]:
+    """Under the name of the file alone, whatever lies there."""
+    name = class_name or rejected.split("/")[2]
+    key = f"{INCOMING}{name}/retried/{rejected.rpartition('/')[2]}"
+    objects.move(rejected, key)
+    objects.delete(rejected + REASON_SUFFIX)
+    objects.write(f"{INCOMING}{name}/{READY_MARKER}", b"")
+    return key, name
+
+
+def _any_name(name: str) -> str:
+    return name
+
+
 _run, _remove_files, _take = Publication.run, VersionRemover._remove_files, Lease._take  # noqa: SLF001
 
-PLANTED: Mapping[str, tuple[type[Any], str, Any]] = {
+PLANTED: Mapping[str, tuple[type[Any] | ModuleType, str, Any]] = {
     "documents are written without a condition": (FencedStore, "write", _written_blindly),
     "documents are replaced without a condition": (FencedStore, "replace", _replaced_blindly),
     "the pointer is written in any epoch": (PointerFile, "replace", _any_epoch),
@@ -95,6 +113,8 @@ PLANTED: Mapping[str, tuple[type[Any], str, Any]] = {
     "a removal takes the manifest last": (VersionRemover, "_remove_files", _manifest_last),
     "the lease is taken without a condition": (Lease, "_take", _taken_by_anybody),
     "originals are deleted before they are copied": (SimulatedStore, "move", _moved_by_halves),
+    "what is tried again replaces what lies there": (retries, "move_back", _tried_again_blindly),
+    "a class gets a name that no folder may have": (edit_rules, "_new_name", _any_name),
     "a version takes over before its workers hold it": (Exchange, "_load", _loaded_by_nobody),
     "a worker that starts does not read its slot": (Classifier, "_versions", _begun_blindly),
     "a batch is answered by a version that was replaced meanwhile": (Classifier, "_newest", _answered_once),
