@@ -37,6 +37,18 @@ Validation = Annotated[
         help="Hold so many training images of each class out and measure on them instead of the test images.",
     ),
 ]
+Study = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--study",
+        help="A figure or table of the page that the run belongs to, e.g. components; may be repeated.",
+        metavar="NAME",
+    ),
+]
+Own = Annotated[
+    str,
+    typer.Option("--import", help="Python module to import first, with a method of your own.", metavar="MODULE"),
+]
 Label = Annotated[str, typer.Option(help="Name of the run among others.  [default: the method]")]
 Set = Annotated[
     list[str] | None,
@@ -92,7 +104,9 @@ def _cifar(dataset: str) -> Callable[..., None]:
         images_per_class: Images = None,
         validation: Validation = None,
         label: Label = "",
+        study: Study = None,
         set_: Set = None,
+        import_: Own = "",
         device: Device = "auto",
         time_limit: TimeLimit = None,
         commit: Commit = None,
@@ -105,7 +119,7 @@ def _cifar(dataset: str) -> Callable[..., None]:
         from lucir_core.bench.spec import own_preset
 
         request = Request(protocol, phases, sizes, method, preset or own_preset("cifar100", method), seeds, seed, order)
-        request = request.with_details(images_per_class, label, set_ or (), validation)
+        request = request.with_details(images_per_class, label, set_ or (), study or (), import_, validation)
         run_protocol(dataset, data, request, Carrying(output, device, time_limit, commit, keep_states, acceleration))
 
     return command
@@ -133,7 +147,9 @@ def folder(
     order: Order = "1993",
     images_per_class: Images = None,
     label: Label = "",
+    study: Study = None,
     set_: Set = None,
+    import_: Own = "",
     device: Device = "auto",
     time_limit: TimeLimit = None,
     commit: Commit = None,
@@ -155,7 +171,7 @@ def folder(
     request = Request(
         protocol, phases, sizes, method, preset or own_preset("photo_scratch", method), seeds, seed, order
     )
-    request = request.with_details(images_per_class, label, set_ or ())
+    request = request.with_details(images_per_class, label, set_ or (), study or (), import_)
     source = FolderSource(cache or output / "cache", test_every, subset)
     run_protocol(
         "folder", data, request, Carrying(output, device, time_limit, commit, keep_states, acceleration), source
@@ -172,6 +188,7 @@ def suite(
     ] = 1,
     run: Annotated[str | None, typer.Option("--run", help="Only the run of this name, without the page.")] = None,
     set_: Set = None,
+    import_: Own = "",
     device: Device = "auto",
     time_limit: TimeLimit = None,
     commit: Commit = None,
@@ -181,6 +198,8 @@ def suite(
 ) -> None:
     """Carry out a list of runs, continue where it stopped, and render the page at the end.
 
+    Finished runs are not repeated, and one that fails does not end the others.
+
     Example: lucir bench suite scaled --data ./data --output ./benchmarks/scaled
     """
     choose_waiting(alone)
@@ -188,7 +207,7 @@ def suite(
     from handlers.cli.bench.bench_suite import Choice, run_suite
 
     how = Carrying(output, device, time_limit, commit, keep_states, acceleration)
-    run_suite(name, data, set_ or (), how, Choice(jobs, run))
+    run_suite(name, data, set_ or (), how, Choice(jobs, run, import_))
 
 
 @app.command("speed")
