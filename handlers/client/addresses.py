@@ -62,16 +62,22 @@ class Connection:
 
     def other_store(self, place: str) -> ObjectStore:
         """A folder, or a bucket of the same server, apart from the service's own. Raises ``StoreError``."""
-        url = place if place.startswith(("s3://", "file:///")) else Path(place).absolute().as_uri()
-        check_apart(self.settings.store_url, url)  # before the folder is made
+        url = self._apart(place)
         return open_settings_store(self.settings.model_copy(update={"store": url}))
 
     @system_errors()
     def backup(self, place: str) -> ObjectStore:
         """The same, to be read: a folder that is not there is not made. Raises ``StoreError``."""
+        url = self._apart(place)
         if not place.startswith(("s3://", "file:///")) and not Path(place).is_dir():
             raise StoreError(f"{visible(place)} is not a folder: name what `lucir backup` wrote (is it mounted?)")
-        return self.other_store(place)
+        return open_settings_store(self.settings.model_copy(update={"store": url}))
+
+    def _apart(self, place: str) -> str:
+        """The address of another store, looked at before its folder is made. Raises ``StoreError``."""
+        url = place if place.startswith(("s3://", "file:///")) else Path(place).absolute().as_uri()
+        check_apart(self.settings.store_url, url)
+        return url
 
     def status(self) -> dict[str, Any]:
         """The updater's ``/api/status``. Raises ``ClientError``."""

@@ -108,7 +108,8 @@ def _open(data: bytes, limits: ImageRules) -> Image.Image:
     except UnidentifiedImageError:
         raise DamagedImageError(why_unreadable(data)) from None
     except (Image.DecompressionBombError, Image.DecompressionBombWarning) as error:
-        raise BadImageError(f"the image is too large: at most {limits.max_pixels} pixels are accepted") from error
+        size = str(error).partition(" exceeds")[0]  # after it stands Pillow's bound, which is not what decides here
+        raise BadImageError(f"the image is too large: {size}; at most {limits.max_pixels} are accepted") from error
     except Exception as error:  # as in _make: the header's parsers raise whatever the damage leads to
         raise DamagedImageError(f"the image's header is damaged: {error}") from error
 

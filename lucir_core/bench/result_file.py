@@ -13,6 +13,7 @@ from lucir_core.config.phase_config import config_from_dict
 from lucir_core.errors import StateError
 from lucir_core.evaluate import average_incremental_accuracy
 from lucir_core.files import write_whole
+from lucir_core.methods import METHODS
 
 FORMAT = "lucir-bench/1"
 
@@ -70,9 +71,11 @@ def read_results(folder: Path) -> list[dict[str, Any]]:
 def with_full_config(facts: Mapping[str, Any]) -> dict[str, Any]:
     """`facts` with the present defaults for settings that its configuration does not name.
 
-    A setting that came after a run was made has the value then that the run was made with. Raises ConfigError where
-    the configuration holds what this version does not know.
+    A setting that came after a run was made has the value then that the run was made with. The configuration stays as
+    it is where the method's module was not imported. Raises ConfigError where it holds what this version does not know.
     """
+    if facts.get("method") not in METHODS.names():
+        return dict(facts)
     return {**facts, "config": config_from_dict(facts["config"]).to_dict()}
 
 

@@ -65,21 +65,26 @@ class Suite(Heading):
         """Of the data set as it is used."""
         return self.dataset if self.validation is None else f"{self.dataset}{VALIDATION}{self.validation}"
 
-    def specs(self, class_count: int, chosen: Mapping[str, Any] | None = None) -> list[RunSpec]:
-        """All runs, seed by seed so that a suite cut short compares everything. chosen: settings over all runs."""
+    def specs(self, class_count: int, chosen: Mapping[str, Any] | None = None, module: str = "") -> list[RunSpec]:
+        """All runs, seed by seed so that a suite cut short compares everything.
+
+        chosen: settings over all runs. module: what was imported before, with methods of one's own.
+        """
         found = []
         for seed in dict.fromkeys(seed for run in self.runs for seed in run.seeds or self.seeds):
             for run, settings in zip(self.runs, self.settings, strict=True):
                 if seed in (run.seeds or self.seeds):
                     order = parse_order(run.order or self.order, class_count, seed)
-                    found.append(self._spec(run, {**settings, **(chosen or {})}, seed, order))
+                    found.append(self._spec(run, {**settings, **(chosen or {})}, seed, order, module))
         names = [spec.name for spec in found]
         repeated = sorted({name for name in names if names.count(name) > 1})
         if repeated:
             raise ConfigError(f"suite {self.name} has two runs called {repeated[0]}: give one of them a label")
         return found
 
-    def _spec(self, run: SuiteRun, settings: Mapping[str, Any], seed: int, order: tuple[int, ...]) -> RunSpec:
+    def _spec(
+        self, run: SuiteRun, settings: Mapping[str, Any], seed: int, order: tuple[int, ...], module: str
+    ) -> RunSpec:
         protocol = make_protocol(
             run.protocol, run.phases, order, sizes=run.sizes, images_per_class=run.images_per_class
         )
@@ -92,6 +97,7 @@ class Suite(Heading):
             seed=seed,
             label=run.label,
             studies=run.studies,
+            module=module,
         )
 
 

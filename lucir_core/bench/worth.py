@@ -5,6 +5,7 @@ from pathlib import Path
 
 from lucir_core.bench.result_file import read_json
 from lucir_core.bench.spec import RunSpec
+from lucir_core.errors import StateError
 from lucir_core.methods import create_method
 
 
@@ -13,7 +14,10 @@ def phases_done(spec: RunSpec, output: Path) -> int:
     if (output / f"{spec.name}.json").is_file():
         return len(spec.protocol.phase_sizes)
     notes = output / "work" / spec.name / "run.json"
-    return len(read_json(notes)["phases"]) if notes.is_file() else 0
+    try:
+        return len(read_json(notes)["phases"]) if notes.is_file() else 0
+    except StateError:
+        return 0  # damaged: the run itself says so, and the others are carried out
 
 
 NEARLY_DONE = 0.25

@@ -1,7 +1,8 @@
 """The runs behind ``lucir bench``: data set, list of runs, progress, exit status."""
 
 import dataclasses
-from collections.abc import Callable, Iterator, Sequence
+import logging
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -10,6 +11,7 @@ import torch
 from rich.console import Console
 
 from handlers.cli.bench.bench_progress import ProgressLines, TimeLeft, show_result
+from handlers.cli.bench.own_module import import_own
 from handlers.cli.errors import FAILED, USAGE, CommandError
 from handlers.setting_values import assignments
 from lucir_core.bench.class_order import parse_order
@@ -27,8 +29,20 @@ from lucir_core.errors import ConfigError, LearningError
 from lucir_core.runtime.acceleration import Acceleration
 from lucir_core.runtime.distributed import processes, world
 
+logger = logging.getLogger(__name__)
+
 UNFINISHED = 75
 """Exit status when the time limit came first (EX_TEMPFAIL): the same command continues."""
+
+
+class RunsFailedError(CommandError):
+    """Some of several runs failed, and the others were carried out."""
+
+    def __init__(self, failed: Mapping[str, CommandError]) -> None:
+        """failed: by the run's name; the exit status is that of the first one."""
+        reasons = "; ".join(f"{name} failed: {error}" for name, error in failed.items())
+        status = next(iter(failed.values())).status
+        super().__init__(f"{reasons}; the same command tries again what is not done", status)
 
 
 @dataclass(frozen=True)
@@ -47,18 +61,34 @@ class Request:
     label: str = ""
     assignments: tuple[str, ...] = ()
     validation: int | None = None
+    studies: tuple[str, ...] = ()
+    module: str = ""
+    """With a method of one's own."""
 
     def with_details(
-        self, images_per_class: int | None, label: str, texts: Sequence[str], validation: int | None = None
+        self,
+        images_per_class: int | None,
+        label: str,
+        texts: Sequence[str],
+        studies: Sequence[str],
+        module: str,
+        validation: int | None = None,
     ) -> "Request":
         """The same with the rarer options."""
         return dataclasses.replace(
-            self, images_per_class=images_per_class, label=label, assignments=tuple(texts), validation=validation
+            self,
+            images_per_class=images_per_class,
+            label=label,
+            assignments=tuple(texts),
+            studies=tuple(studies),
+            module=module,
+            validation=validation,
         )
 
-    def specs(self, dataset: str, class_count: int) -> list[RunSpec]:
+    def specs(self, dataset: str, class_count: int, source: "FolderSource | None" = None) -> list[RunSpec]:
         """One run per seed. Raises ``ConfigError``."""
         found = []
+        reading = {} if source is None else source.reading
         for seed in range(self.first_seed, self.first_seed + self.seeds):
             protocol = make_protocol(
                 self.protocol,
@@ -67,8 +97,20 @@ class Request:
                 sizes=_sizes(self.sizes),
                 images_per_class=self.images_per_class,
             )
-            settings = assignments(self.assignments)
-            found.append(RunSpec(dataset, protocol, self.method, self.preset, settings, seed, self.label))
+            found.append(
+                RunSpec(
+                    dataset,
+                    protocol,
+                    self.method,
+                    self.preset,
+                    assignments(self.assignments),
+                    seed,
+                    self.label,
+                    self.studies,
+                    self.module,
+                    reading,
+                )
+            )
         return found
 
 
@@ -79,6 +121,11 @@ class FolderSource:
     cache: Path
     test_every: int
     subset: int | None
+
+    @property
+    def reading(self) -> dict[str, int | None]:
+        """What of it decides which images are learnt."""
+        return {"test_every": self.test_every, "subset": self.subset}
 
 
 @dataclass(frozen=True)
@@ -96,6 +143,7 @@ class Carrying:
 def run_protocol(name: str, data: Path, request: Request, how: Carrying, source: FolderSource | None = None) -> None:
     """``lucir bench cifar100`` and its like. Raises ``CommandError``."""
     clock = Clock(how.time_limit)
+    import_own(request.module)
     with known_errors(), processes(choose_device(how.device)) as device:
         # Images are decoded before the protocol is known, which needs their classes and sets no size.
         settings = {**assignments(request.assignments), "method": request.method}
@@ -103,7 +151,7 @@ def run_protocol(name: str, data: Path, request: Request, how: Carrying, source:
         dataset = _first_in_turn(lambda: _dataset(name, data, resize, source))
         if request.validation is not None:
             dataset = carved(dataset, request.validation)
-        carry_out(request.specs(dataset.name, len(dataset.classes)), dataset, how, clock, device)
+        carry_out(request.specs(dataset.name, len(dataset.classes), source), dataset, how, clock, device)
 
 
 def render(results: Path, output: Path | None) -> None:
@@ -130,40 +178,65 @@ def carry_out(
     device: str,
     starts: SharedStarts | None = None,
 ) -> None:
-    """Run after run, with progress and a table each. Raises ``CommandError`` when the time limit came first."""
+    """Run after run, with progress and a table each; one that fails does not end the others.
+
+    Raises ``CommandError`` when the time limit came first, and ``RunsFailedError`` after the last run where one failed.
+    """
     console = Console(quiet=not world().is_main_process)
     acceleration = Acceleration.parse(how.acceleration)
     left = TimeLeft(specs, how.output)
+    failed: dict[str, CommandError] = {}
 
     def open_runs() -> int:
         return sum(not result_path(spec, how.output).is_file() for spec in specs)
 
+    def carry_on(spec: RunSpec) -> None:
+        with known_errors(), ProgressLines(console, spec.name) as lines:
+            path = run_benchmark(
+                spec,
+                dataset,
+                how.output,
+                device=device,
+                report=lines.show,
+                clock=clock,
+                commit=how.commit,
+                keep_states=how.keep_states,
+                acceleration=acceleration,
+                starts=starts,
+            )
+        show_result(console, read_json(path))
+
     try:
-        for spec in specs:
-            with ProgressLines(console, spec.name) as lines:
-                path = run_benchmark(
-                    spec,
-                    dataset,
-                    how.output,
-                    device=device,
-                    report=lines.show,
-                    clock=clock,
-                    commit=how.commit,
-                    keep_states=how.keep_states,
-                    acceleration=acceleration,
-                    starts=starts,
-                )
-            show_result(console, read_json(path))
+        for number, spec in enumerate(specs, 1):
+            try:
+                carry_on(spec)
+            except TimeLimitReachedError:
+                raise
+            except Exception as error:
+                if len(specs) == 1 or world().size > 1:  # processes that work together end together
+                    raise
+                failed[spec.name] = _failure(error)
+                console.print(f"{spec.name} failed: {failed[spec.name]}", highlight=False, markup=False)
             if len(specs) > 1:
                 console.print(left.line(), highlight=False)
-            if open_runs():
+            if number < len(specs) and open_runs():
                 clock.pause()
     except TimeLimitReachedError:
         raise CommandError(
-            f"the time limit of {how.time_limit:g} s came first, {open_runs()} of {len(specs)} runs are left; "
-            "run the same command again to continue",
+            f"the time limit of {how.time_limit:g} s came first, {open_runs()} of {len(specs)} runs are left"
+            f"{f', of which {len(failed)} failed' if failed else ''}; run the same command again to continue",
             UNFINISHED,
         ) from None
+    if failed:
+        raise RunsFailedError(failed)
+
+
+def _failure(error: Exception) -> CommandError:
+    """What is said of a run that failed; a bug, such as one of a method of one's own, has its traceback in the log."""
+    if isinstance(error, CommandError):
+        return error
+    logger.error("a run failed", exc_info=error)
+    return CommandError(f"{type(error).__name__}: {error}", FAILED)
 
 
 def _dataset(name: str, data: Path, resize: int, source: FolderSource | None) -> Dataset:

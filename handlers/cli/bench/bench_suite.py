@@ -15,7 +15,16 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 
 from handlers.cli.bench.bench_progress import TimeLeft
-from handlers.cli.bench.bench_run import UNFINISHED, Carrying, carry_out, choose_device, known_errors, render
+from handlers.cli.bench.bench_run import (
+    UNFINISHED,
+    Carrying,
+    RunsFailedError,
+    carry_out,
+    choose_device,
+    known_errors,
+    render,
+)
+from handlers.cli.bench.own_module import import_own
 from handlers.cli.bench.shared_gpu import shared_gpu
 from handlers.cli.errors import USAGE, CommandError
 from handlers.parallel import usable_cores
@@ -38,40 +47,50 @@ class Choice:
     jobs: int = 1
     run: str | None = None
     """The name of the only one."""
+    module: str = ""
+    """Imported first, with methods of one's own."""
 
 
 def run_suite(name: str, data: Path, texts: Sequence[str], how: Carrying, choice: Choice) -> None:
     """``lucir bench suite``. Raises ``CommandError``."""
     clock = Clock(how.time_limit)
+    import_own(choice.module)
+    trouble: CommandError | None = None
     with known_errors(), processes(choose_device(how.device)) as device:
         suite = load_suite(name)
         dataset = load_cifar(suite.dataset, data)
         if suite.validation is not None:
             dataset = carved(dataset, suite.validation)
-        specs = suite.specs(len(dataset.classes), assignments(texts))
+        specs = suite.specs(len(dataset.classes), assignments(texts), choice.module)
         names = [spec.name for spec in specs]
         if choice.run is not None and choice.run not in names:
             raise CommandError(f"--run {choice.run}: {nearest_names(choice.run, names)}", USAGE)
         starts = SharedStarts(how.output / "work" / "starts", specs, dataset)
         specs = by_worth(specs, how.output)
-        if choice.jobs == 1 or choice.run is not None:
-            chosen = [spec for spec in specs if choice.run in (None, spec.name)]
-            carry_out(chosen, dataset, how, clock, device, starts)
-        elif world().size > 1:
-            raise CommandError("--jobs is for one process: leave it out under torchrun", USAGE)
-        else:
-            with shared_gpu(device):
-                run_side_by_side(specs, how, _words(name, data, texts, how), choice.jobs)
+        try:
+            if choice.jobs == 1 or choice.run is not None:
+                chosen = [spec for spec in specs if choice.run in (None, spec.name)]
+                carry_out(chosen, dataset, how, clock, device, starts)
+            elif world().size > 1:
+                raise CommandError("--jobs is for one process: leave it out under torchrun", USAGE)
+            else:
+                with shared_gpu(device):
+                    run_side_by_side(specs, how, _words(name, data, texts, how, choice.module), choice.jobs)
+        except RunsFailedError as error:
+            trouble = error  # the page shows the others
         leads = world().is_main_process
     if leads and choice.run is None:
         starts.tidy([spec for spec in specs if not result_path(spec, how.output).is_file()])
         render(how.output, None)
+    if trouble is not None:
+        raise trouble
 
 
-def _words(name: str, data: Path, texts: Sequence[str], how: Carrying) -> list[str]:
+def _words(name: str, data: Path, texts: Sequence[str], how: Carrying, module: str) -> list[str]:
     """The command line again."""
     words = ["bench", "suite", name, "--data", str(data), "--output", str(how.output), "--device", how.device]
     words += ["--acceleration", how.acceleration]
+    words += ["--import", module] if module else []
     words += [word for text in texts for word in ("--set", text)]
     words += ["--commit", how.commit] if how.commit is not None else []
     return words + (["--keep-states"] if how.keep_states else [])
@@ -80,8 +99,8 @@ def _words(name: str, data: Path, texts: Sequence[str], how: Carrying) -> list[s
 def run_side_by_side(specs: Sequence[RunSpec], how: Carrying, command: Sequence[str], jobs: int) -> None:
     """Carry out ``lucir *command --run NAME`` for each run, at most ``jobs`` at once.
 
-    What a run prints is shown when it ends. Raises ``CommandError`` with the status and the last line of the first run
-    that failed, after the others have ended; with ``UNFINISHED`` when the time limit came first.
+    What a run prints is shown when it ends. Raises ``RunsFailedError`` with the last line of each run that failed, when
+    all have ended; ``CommandError`` with ``UNFINISHED`` when the time limit came first.
     """
     signal.signal(signal.SIGTERM, lambda number, _: sys.exit(128 + number))  # so that the runs are ended, too
     end = None if how.time_limit is None else time.monotonic() + how.time_limit
@@ -89,7 +108,8 @@ def run_side_by_side(specs: Sequence[RunSpec], how: Carrying, command: Sequence[
     workers = _Workers([sys.executable, "-m", "handlers.cli.main", *command], threads_each(jobs), end)
     console = Console()
     columns = (TextColumn("runs"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn())
-    failed: CommandError | None = None
+    failed: dict[str, CommandError] = {}
+    unfinished: CommandError | None = None
     with Progress(*columns, console=console) as bar, ThreadPoolExecutor(jobs) as pool:
         task = bar.add_task("", total=len(specs))
         futures = {pool.submit(workers.run, spec.name): spec.name for spec in specs}
@@ -100,14 +120,20 @@ def run_side_by_side(specs: Sequence[RunSpec], how: Carrying, command: Sequence[
                     console.print(text, highlight=False, markup=False)
                     console.print(left.line(), highlight=False)
                     bar.advance(task)
-                elif failed is None or (failed.status == UNFINISHED and status != UNFINISHED):
-                    reason = text.splitlines()[-1].removeprefix("lucir: ")
-                    failed = CommandError(f"{futures[future]}: {reason}", status)
+                    continue
+                name, reason = futures[future], text.splitlines()[-1].removeprefix("lucir: ")
+                if status == UNFINISHED:
+                    unfinished = CommandError(f"{name}: {reason}", status)
+                else:
+                    failed[name] = CommandError(reason, status)
+                    console.print(f"{name} failed: {reason}", highlight=False, markup=False)
         except BaseException:
             workers.stop()
             raise
-    if failed is not None:
-        raise failed
+    if failed:
+        raise RunsFailedError(failed)
+    if unfinished is not None:
+        raise unfinished
 
 
 def threads_each(jobs: int) -> int:

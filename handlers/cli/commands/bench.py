@@ -42,6 +42,24 @@ Validation = Annotated[
         show_default="measure on the test images",
     ),
 ]
+Study = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--study",
+        help="A figure or table of the page that the run belongs to, e.g. components; may be repeated.",
+        metavar="NAME",
+        show_default="none",
+    ),
+]
+Own = Annotated[
+    str,
+    typer.Option(
+        "--import",
+        help="Python module to import first, with a method of your own.",
+        metavar="MODULE",
+        show_default="none",
+    ),
+]
 Label = Annotated[str, typer.Option(help="Name of the run among others.", show_default="the method")]
 Set = Annotated[
     list[str] | None,
@@ -100,7 +118,9 @@ def _cifar(dataset: str) -> Callable[..., None]:
         images_per_class: Images = None,
         validation: Validation = None,
         label: Label = "",
+        study: Study = None,
         set_: Set = None,
+        import_: Own = "",
         device: Device = "auto",
         time_limit: TimeLimit = None,
         commit: Commit = None,
@@ -113,7 +133,7 @@ def _cifar(dataset: str) -> Callable[..., None]:
         from lucir_core.bench.spec import own_preset
 
         request = Request(protocol, phases, sizes, method, preset or own_preset("cifar100", method), seeds, seed, order)
-        request = request.with_details(images_per_class, label, set_ or (), validation)
+        request = request.with_details(images_per_class, label, set_ or (), study or (), import_, validation)
         run_protocol(dataset, data, request, Carrying(output, device, time_limit, commit, keep_states, acceleration))
 
     return command
@@ -141,7 +161,9 @@ def folder(
     order: Order = "1993",
     images_per_class: Images = None,
     label: Label = "",
+    study: Study = None,
     set_: Set = None,
+    import_: Own = "",
     device: Device = "auto",
     time_limit: TimeLimit = None,
     commit: Commit = None,
@@ -163,7 +185,7 @@ def folder(
     request = Request(
         protocol, phases, sizes, method, preset or own_preset("photo_scratch", method), seeds, seed, order
     )
-    request = request.with_details(images_per_class, label, set_ or ())
+    request = request.with_details(images_per_class, label, set_ or (), study or (), import_)
     source = FolderSource(cache or output / "cache", test_every, subset)
     run_protocol(
         "folder", data, request, Carrying(output, device, time_limit, commit, keep_states, acceleration), source
@@ -182,6 +204,7 @@ def suite(
         str | None, typer.Option("--run", help="Only the run of this name, without the page.", show_default="all")
     ] = None,
     set_: Set = None,
+    import_: Own = "",
     device: Device = "auto",
     time_limit: TimeLimit = None,
     commit: Commit = None,
@@ -191,6 +214,8 @@ def suite(
 ) -> None:
     """Carry out a list of runs, continue where it stopped, and render the page at the end.
 
+    Finished runs are not repeated, and one that fails does not end the others.
+
     Example: lucir bench suite scaled --data ./data --output ./benchmarks/scaled
     """
     choose_waiting(alone)
@@ -198,7 +223,7 @@ def suite(
     from handlers.cli.bench.bench_suite import Choice, run_suite
 
     how = Carrying(output, device, time_limit, commit, keep_states, acceleration)
-    run_suite(name, data, set_ or (), how, Choice(jobs, run))
+    run_suite(name, data, set_ or (), how, Choice(jobs, run, import_))
 
 
 @app.command("speed")

@@ -1,6 +1,10 @@
 """``lucir bench``: a run, a stop at the time limit and its status, the page, and what people get wrong."""
 
 import json
+import os
+import shutil
+import subprocess
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -14,8 +18,11 @@ from benchmarks.rehearsal.run import rehearse
 from handlers.cli.errors import FAILED, USAGE, CommandError
 from handlers.cli.main import app
 from lucir_core.bench.run_protocol import Clock, TimeLimitReachedError
+from lucir_core.methods.finetune import Finetune
 from lucir_core.testing import synthetic_images
+from lucir_core.training.phase_run import PhaseRun
 from tests.support.learning.strips import write_strips
+from tests.support.waiting import PATIENCE
 
 QUICK = ("--protocol", "custom", "--sizes", "2,2", "--set", "network=resnet8", "--set", "milestones=[]")
 
@@ -112,6 +119,109 @@ def test_a_suite_learns_common_beginnings_once_and_goes_on_where_it_was_cut_off(
     assert not (tmp_path / "out" / "work").exists()
 
 
+def test_a_run_that_fails_does_not_end_the_others(data: Path, tmp_path: Path) -> None:
+    """The first of a suite diverges: it is told, the others are carried out, and the page shows them."""
+    words = ("--data", data, "--output", tmp_path / "out", "--device", "cpu")
+    wild = {"network": "resnet8", "milestones": [], "epochs": 3, "lr": 1e30}
+    runs = (
+        {"method": "finetune", "sizes": [2, 2], "label": "finetune-wild", "settings": wild},
+        {"method": "lucir", "sizes": [2, 2]},
+        {"method": "finetune", "sizes": [2, 2]},
+    )
+    suite = suite_of(tmp_path / "failing.yaml", *runs)
+    with pytest.raises(CommandError, match=r"finetune-wild\.1 failed: training diverged.*the same command") as raised:
+        bench("suite", suite, *words)
+    assert raised.value.status == FAILED
+    done = sorted(path.name for path in (tmp_path / "out").glob("*.json"))
+    assert done == ["cifar100.custom-1.finetune.1.json", "cifar100.custom-1.lucir.1.json"]
+    assert "| lucir |" in (tmp_path / "out" / "report.md").read_text()
+    times = {path.name: path.stat().st_mtime_ns for path in (tmp_path / "out").glob("*.json")}
+    with pytest.raises(CommandError, match=r"finetune-wild\.1 failed"):
+        bench("suite", suite, *words)
+    assert {path.name: path.stat().st_mtime_ns for path in (tmp_path / "out").glob("*.json")} == times
+    suite_of(tmp_path / "failing.yaml", {**runs[0], "settings": {**wild, "lr": 0.1}}, *runs[1:])
+    shutil.rmtree(tmp_path / "out" / "work")
+    assert "3 of 3 runs done" in " ".join(bench("suite", suite, *words).split())
+
+
+def test_seeds_go_on_past_one_that_fails(data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A fault in a method of one's own, which nobody foresaw."""
+    learn, slips = Finetune.learn, ["a slip of the pen"]
+
+    def fails_once(self: Finetune, run: PhaseRun) -> None:
+        if slips:
+            raise TypeError(slips.pop())
+        learn(self, run)
+
+    monkeypatch.setattr(Finetune, "learn", fails_once)
+    words = ("cifar100", "--data", data, "--output", tmp_path / "out", "--device", "cpu", "--method", "finetune")
+    with pytest.raises(CommandError, match=r"finetune\.5 failed: TypeError: a slip of the pen"):
+        bench(*words, *QUICK, "--set", "epochs=1", "--seed", 5, "--seeds", 2)
+    assert [path.name for path in (tmp_path / "out").glob("*.json")] == ["cifar100.custom-1.finetune.6.json"]
+    slips.append("another slip")
+    with pytest.raises(TypeError, match="another slip"):  # alone it is a bug like any other
+        bench(*words, *QUICK, "--set", "epochs=1", "--seed", 5)
+
+
+OWN = """
+from lucir_core.methods import register_method
+from lucir_core.methods.finetune import Finetune
+
+
+@register_method("my_method")
+class Mine(Finetune):
+    pass
+"""
+
+
+def test_a_method_of_ones_own_is_measured_without_a_change_of_the_repository(data: Path, tmp_path: Path) -> None:
+    """In processes of their own: methods are registered once and for all in one."""
+    (tmp_path / "my_methods.py").write_text(OWN)
+    words = ("bench", "cifar100", "--data", data, "--output", "out", "--device", "cpu", *QUICK, "--set", "epochs=1")
+
+    def lucir(*arguments: object) -> str:
+        root = Path(__file__).parents[3]
+        done = subprocess.run(
+            [sys.executable, "-m", "handlers.cli.main", *map(str, arguments)],
+            cwd=tmp_path,
+            env={**os.environ, "PYTHONPATH": str(root)},
+            capture_output=True,
+            text=True,
+            timeout=PATIENCE,
+        )
+        return f"{done.returncode} {done.stdout} {done.stderr}"
+
+    assert lucir(*words, "--import", "my_methods", "--method", "my_method").startswith("0 ")
+    (path,) = (tmp_path / "out").glob("*.json")
+    result = json.loads(path.read_text())
+    assert (result["method"], result["label"], result["module"]) == ("my_method", "my_method", "my_methods")
+    assert lucir("bench", "report", "out").startswith("0 ")  # what is shown needs no module
+    page = (tmp_path / "out" / "report.md").read_text()
+    assert "| my_method |" in page
+    assert "--import my_methods" in page
+
+
+@pytest.mark.parametrize(
+    ("text", "name", "message"),
+    [
+        (None, "no_such_module", "--import no_such_module: no such module is installed or lies in"),
+        (None, "mine.py", "name it as Python imports it"),
+        ("1 / 0", "broken_module", "--import broken_module: the module fails .ZeroDivisionError"),
+        ("import no_such_package", "needing_module", "--import needing_module: the module fails .ModuleNotFoundError"),
+    ],
+)
+def test_modules_that_cannot_be_imported(
+    text: str | None, name: str, message: str, data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(sys, "path", [*sys.path])
+    if text is not None:
+        (tmp_path / f"{name}.py").write_text(text)
+    with pytest.raises(CommandError, match=message) as raised:
+        bench("cifar100", "--data", data, "--output", tmp_path / "out", "--import", name)
+    assert raised.value.status == USAGE
+
+
 def test_one_run_of_a_suite(data: Path, suite: Path, tmp_path: Path) -> None:
     bench("suite", suite, "--data", data, "--output", tmp_path / "out", "--run", "cifar100.custom-1.lucir.1")
     assert [path.name for path in (tmp_path / "out").iterdir()] == ["cifar100.custom-1.lucir.1.json"]
@@ -132,7 +242,7 @@ def test_validation_images_take_the_place_of_the_test_images(data: Path, tmp_pat
 @pytest.mark.slow
 def test_runs_side_by_side_keep_the_time_limit_and_tell_of_errors(data: Path, suite: Path, tmp_path: Path) -> None:
     words = ("suite", suite, "--data", data, "--output", tmp_path / "out", "--jobs", 2, "--device", "cpu")
-    with pytest.raises(CommandError, match=r"cifar100\.custom-1\.\w+\.1: training diverged") as raised:
+    with pytest.raises(CommandError, match=r"cifar100\.custom-1\.\w+\.1 failed: training diverged") as raised:
         bench(*words, "--set", "lr=1e30", "--set", "epochs=3")
     assert raised.value.status == FAILED
     with pytest.raises(CommandError, match="run the same command again to continue") as raised:
