@@ -76,7 +76,7 @@ def test_pillows_own_bound_is_raised_to_that_of_the_settings(
 
 def test_what_pillow_refuses_is_told_in_words_of_the_settings(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(Image, "MAX_IMAGE_PIXELS", 1000)
-    with pytest.raises(BadImageError, match="(3600 pixels).*at most 500 are accepted"):
+    with pytest.raises(BadImageError, match=r"\(3600 pixels\).*at most 500 are accepted"):
         decode(encoded(colourful(60, 60), "PNG"), Limits(max_pixels=500))
 
 
