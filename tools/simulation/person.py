@@ -38,7 +38,7 @@ MISNAMED: tuple[Callable[[str], str], ...] = (
     "{}\u00e9".format,
     "{}e\u0301".format,
 )
-"""What a folder is called by mistake: as no class is, as none that is looked into, as another one, as one in two ways."""
+"""What a folder is called by mistake: as no class, as what is not looked into, as another class, as one in two ways."""
 DROPS = 3
 """How much likelier a drop is than any other deed."""
 BROKEN = 0.1
