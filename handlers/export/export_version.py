@@ -29,7 +29,7 @@ _README: Final = """# Version {version}, exported from lucir
 | `model.onnx` | the model; class names and preprocessing stand in its metadata |
 | `model.json`, `labels.txt`, `labels.json` | the same for who does not read that |
 | `classify.py` | `python classify.py image.jpg` (needs onnxruntime, numpy, pillow) |
-| `colours.py` | any pixels as RGB over white, for `classify.py` |
+| `colours.py` | any pixels as upright RGB over white, for `classify.py` |
 | `classify.mjs` | the same for a browser or Node (needs onnxruntime-web) |
 | `MODEL_CARD.md` | classes, accuracy, method, where it comes from |
 | `triton/` | `tritonserver --model-repository=triton` |

@@ -1,4 +1,4 @@
-"""Pixels of any mode as RGB over white.
+"""Pixels of any mode as upright RGB over white.
 
 Pillow knows some twenty modes, and three ways of saying which pixels are transparent: a channel, a palette entry, or
 one level of the file. It leaves that level as it stands in the file while it scales the pixels; here both are scaled.
@@ -17,6 +17,15 @@ _PHOTOMETRIC: Final = 262
 """TIFF's tag that says whether 0 is black."""
 _STEPS: Final = {"L;2": 85, "L;4": 17}
 """What Pillow multiplies grey levels of few bits by."""
+_TURNS: Final = {
+    2: Image.Transpose.FLIP_LEFT_RIGHT,
+    3: Image.Transpose.ROTATE_180,
+    4: Image.Transpose.FLIP_TOP_BOTTOM,
+    5: Image.Transpose.TRANSPOSE,
+    6: Image.Transpose.ROTATE_270,
+    7: Image.Transpose.TRANSVERSE,
+    8: Image.Transpose.ROTATE_90,
+}
 
 
 class UnusableColoursError(ValueError):
@@ -30,6 +39,12 @@ def raw_mode(image: Image.Image) -> str:
         text = arguments[0] if isinstance(arguments, tuple) and arguments else arguments
         return text if isinstance(text, str) else ""
     return ""
+
+
+def upright(rgb: Image.Image, orientation: int) -> Image.Image:
+    """As it was seen. ``orientation``: EXIF's number for how the camera was held, 1 to 8; any other turns nothing."""
+    turn = _TURNS.get(orientation)
+    return rgb if turn is None else rgb.transpose(turn)
 
 
 def to_rgb(image: Image.Image, raw: str) -> Image.Image:

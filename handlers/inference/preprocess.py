@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-from handlers.inference.colours import to_rgb
+from handlers.inference.colours import to_rgb, upright
 from handlers.inference.image_file import (
     BadImageError,
     DamagedImageError,
@@ -107,7 +107,7 @@ def crop(array: NDArray[np.uint8], size: int) -> NDArray[np.uint8]:
 
 def _decode(file: ImageFile) -> Image.Image:
     file.image.load()
-    return _upright(to_rgb(file.image, file.raw), file.orientation())
+    return upright(to_rgb(file.image, file.raw), file.orientation())
 
 
 def _decode_square(file: ImageFile, resize: int, interpolation: Interpolation) -> NDArray[np.uint8]:
@@ -120,7 +120,7 @@ def _decode_square(file: ImageFile, resize: int, interpolation: Interpolation) -
     left, top = (width - side) / 2, (height - side) / 2
     box = (left, top, left + side, top + side)
     square = to_rgb(file.image, file.raw).resize((resize, resize), _FILTERS[interpolation], box=box)
-    return np.array(_upright(square, file.orientation()), dtype=np.uint8)
+    return np.array(upright(square, file.orientation()), dtype=np.uint8)
 
 
 def _scale(image: Image.Image, resize: int) -> tuple[float, float] | None:
@@ -137,16 +137,3 @@ def _scale(image: Image.Image, resize: int) -> tuple[float, float] | None:
         return None
     _, (_, _, width, height) = drafted
     return width, height
-
-
-def _upright(rgb: Image.Image, orientation: int) -> Image.Image:
-    turns = {
-        2: Image.Transpose.FLIP_LEFT_RIGHT,
-        3: Image.Transpose.ROTATE_180,
-        4: Image.Transpose.FLIP_TOP_BOTTOM,
-        5: Image.Transpose.TRANSPOSE,
-        6: Image.Transpose.ROTATE_270,
-        7: Image.Transpose.TRANSVERSE,
-        8: Image.Transpose.ROTATE_90,
-    }
-    return rgb.transpose(turns[orientation]) if orientation in turns else rgb

@@ -16,7 +16,7 @@ import onnxruntime
 from numpy.typing import NDArray
 from PIL import Image
 
-from handlers.inference.colours import raw_mode, to_rgb
+from handlers.inference.colours import raw_mode, to_rgb, upright
 
 FILTERS = {
     "bilinear": Image.Resampling.BILINEAR,
@@ -25,16 +25,6 @@ FILTERS = {
     "nearest": Image.Resampling.NEAREST,
 }
 
-
-TURNS = {
-    2: Image.Transpose.FLIP_LEFT_RIGHT,
-    3: Image.Transpose.ROTATE_180,
-    4: Image.Transpose.FLIP_TOP_BOTTOM,
-    5: Image.Transpose.TRANSPOSE,
-    6: Image.Transpose.ROTATE_270,
-    7: Image.Transpose.TRANSVERSE,
-    8: Image.Transpose.ROTATE_90,
-}
 ORIENTATION = 0x0112
 """EXIF's tag for how the camera was held."""
 
@@ -44,9 +34,7 @@ def read(path: Path) -> Image.Image:
     with Image.open(path) as file:
         raw = raw_mode(file)
         file.load()
-        turn = TURNS.get(file.getexif().get(ORIENTATION, 1))
-        image = to_rgb(file, raw)
-    return image if turn is None else image.transpose(turn)
+        return upright(to_rgb(file, raw), file.getexif().get(ORIENTATION, 1))
 
 
 def prepare(path: Path, how: dict[str, Any]) -> NDArray[np.uint8]:
