@@ -13,12 +13,18 @@ from lucir_core.errors import ConfigError
 PAPERS_SEED = 1993
 """The order of iCaRL, LUCIR and most successors: 68, 56, 78, 8, 23, ... for 100 classes."""
 
+SEEDS = 1 << 32
 
 ORDER_NAMES = ("easiest", "median", "hardest")
 
 
 def seeded_order(class_count: int, seed: int = PAPERS_SEED) -> tuple[int, ...]:
-    """`arange(class_count)` shuffled by NumPy's legacy generator, as every published script does."""
+    """`arange(class_count)` shuffled by NumPy's legacy generator, as every published script does.
+
+    Raises ConfigError for a seed that this generator does not take.
+    """
+    if not 0 <= seed < SEEDS:
+        raise ConfigError(f"the seed of the class order is {seed}: NumPy draws orders from 0 to {SEEDS - 1}")
     order = np.arange(class_count)
     # The legacy generator is the point: only it draws the published orders.
     np.random.RandomState(seed).shuffle(order)

@@ -16,6 +16,19 @@ from lucir_core.files import write_whole
 from lucir_core.methods import METHODS
 
 FORMAT = "lucir-bench/1"
+NEEDED = (
+    "dataset",
+    "protocol",
+    "method",
+    "label",
+    "preset",
+    "settings",
+    "seed",
+    "config",
+    *READOUTS,
+    "phases",
+)
+"""What every result holds, whichever release wrote it."""
 
 
 def run_result(
@@ -60,12 +73,24 @@ def read_json(path: Path) -> dict[str, Any]:
     return value
 
 
+def read_result(path: Path) -> dict[str, Any]:
+    """A result as it was written; raises StateError where the file is none, or a part of one."""
+    value = read_json(path)
+    missing = [key for key in NEEDED if key not in value]
+    if value.get("format") != FORMAT or missing:
+        raise StateError(
+            f"{path} is no whole result of a run ({', '.join(missing) or 'of another format'}): remove it, and "
+            "the same command makes it again"
+        )
+    return value
+
+
 def read_results(folder: Path) -> list[dict[str, Any]]:
     """All results of `folder`, sorted by file name; other files are left alone. Configurations are completed."""
     if not folder.is_dir():
         raise StateError(f"{folder} is not a folder: give the --output of finished runs")
-    values = [read_json(path) for path in sorted(folder.glob("*.json"))]
-    return [with_full_config(value) for value in values if value.get("format") == FORMAT]
+    paths = [path for path in sorted(folder.glob("*.json")) if read_json(path).get("format") == FORMAT]
+    return [with_full_config(read_result(path)) for path in paths]
 
 
 def with_full_config(facts: Mapping[str, Any]) -> dict[str, Any]:

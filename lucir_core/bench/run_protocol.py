@@ -12,11 +12,12 @@ from typing import Any
 from lucir_core.bench.datasets.dataset import Dataset, choose
 from lucir_core.bench.environment import environment
 from lucir_core.bench.phase_accuracy import measure
-from lucir_core.bench.result_file import FORMAT, read_json, run_result, write_json
+from lucir_core.bench.result_file import FORMAT, read_result, run_result, write_json
 from lucir_core.bench.shared_start import SharedStarts
 from lucir_core.bench.spec import RunSpec
 from lucir_core.bench.work import Work, require_same
 from lucir_core.data.phase_data import PhaseData
+from lucir_core.errors import StateError
 from lucir_core.methods import create_method
 from lucir_core.phase import Progress, run_phase
 from lucir_core.runtime.acceleration import AUTO, Acceleration
@@ -109,28 +110,31 @@ def run_benchmark(
     dataset.check(spec.protocol.seen(len(spec.protocol.phase_sizes) - 1))
     identity = {**spec.identity(), "data": dataset.digest()}
     if path.is_file():
-        result = read_json(path)
+        result = read_result(path)
         require_same({key: result.get(key) for key in identity}, identity, path)
         return path
     work = Work(folder, identity, environment(device, commit))
     try:
         _Run(spec, dataset, work, device, acceleration, starts, report, clock or Clock()).learn_all()
+        if world().is_main_process:
+            classes = [dataset.classes[label] for label in spec.protocol.seen(len(spec.protocol.phase_sizes) - 1)]
+            write_json(path, run_result({**identity, **spec.notes(), "classes": classes}, work.phases, work.pieces))
+            logger.info("run finished", extra={"run": spec.name, "format": FORMAT})
+            if not keep_states:
+                _tidy(folder)
     except TimeLimitReachedError:
-        work.close()
+        work.note_time()
         raise
-    if not world().is_main_process:
-        world().wait()
-        return path
-    classes = [dataset.classes[label] for label in spec.protocol.seen(len(spec.protocol.phase_sizes) - 1)]
-    facts = {**identity, **spec.notes(), "classes": classes}
-    write_json(path, run_result(facts, work.phases, work.pieces))
-    logger.info("run finished", extra={"run": spec.name, "format": FORMAT})
-    if not keep_states:
-        shutil.rmtree(folder)
-        if not any(folder.parent.iterdir()):
-            folder.parent.rmdir()
+    finally:
+        work.close()
     world().wait()
     return path
+
+
+def _tidy(folder: Path) -> None:
+    shutil.rmtree(folder)
+    if not any(folder.parent.iterdir()):
+        folder.parent.rmdir()
 
 
 @dataclass(frozen=True)
@@ -152,6 +156,8 @@ class _Run:
         work, total = self.work, len(self.spec.protocol.phase_sizes)
         done = len(work.phases)
         state = work.state(done - 1) if 0 < done < total else None
+        if state is None and 0 < done < total:
+            raise StateError(f"{work.folder} has lost the state of phase {done - 1}: remove the folder to begin again")
         for phase in range(done, total):
             self.clock.restart()
             previous, state = state, work.state(phase)

@@ -3,12 +3,13 @@
 It is all that a continuation needs, on this machine or another one. Of several processes the first one writes.
 """
 
+import fcntl
 import shutil
 import time
 from collections.abc import Mapping
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any
+from typing import IO, Any
 
 from lucir_core.bench.result_file import read_json, with_full_config, write_json
 from lucir_core.errors import StateError
@@ -22,17 +23,29 @@ file took 0.16 s on a machine with a GPU, longer than an epoch."""
 
 
 class Work:
-    """Opens or begins the folder; raises StateError where it belongs to another run."""
+    """Opens or begins the folder; raises StateError where it belongs to another run or another process works on it."""
 
     def __init__(self, folder: Path, identity: Mapping[str, Any], environment: Mapping[str, Any]) -> None:
         self.folder = folder
         self._path = folder / "run.json"
         self._world = world()
+        self._lock = _locked(folder / "lock") if self._world.is_main_process else None
+        if not self._world.broadcast(self._lock is not None):
+            raise StateError(
+                f"another process works on {folder}: wait for it, or choose another --output, or end that process"
+            )
+        try:
+            self._open(identity, environment)
+        except BaseException:
+            self.close()
+            raise
+
+    def _open(self, identity: Mapping[str, Any], environment: Mapping[str, Any]) -> None:
         self._facts: dict[str, Any] = {"identity": dict(identity), "phases": [], "pieces": []}
         self._facts |= {"open_seconds": 0.0, "open_flops": {}}
         if self._path.is_file():
             self._facts = read_json(self._path)
-            require_same(self._facts["identity"], identity, folder)
+            require_same(self._facts["identity"], identity, self.folder)
             # An earlier version did not count: then the phase under way stays without a count.
             self._facts.setdefault("open_flops", None if self._facts["open_seconds"] else {})
         self._facts["pieces"].append(
@@ -89,9 +102,14 @@ class Work:
         if begins or self._tick - self._saved >= SAVE_SECONDS:
             self._save()
 
-    def close(self) -> None:
+    def note_time(self) -> None:
         """Write the counted time down: the run stops here for now."""
         self._save()
+
+    def close(self) -> None:
+        """Let another process go on with the run, or the same one with another call."""
+        if self._lock is not None:
+            self._lock.close()
 
     def leave_out(self) -> None:
         """The time since the last tick was spent waiting, and is not the run's."""
@@ -131,6 +149,18 @@ class Work:
         self._saved = time.monotonic()
         if self._world.is_main_process:
             write_json(self._path, self._facts)
+
+
+def _locked(path: Path) -> IO[bytes] | None:
+    """The file, open and locked until it is closed or the process ends; None where another process has it."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    file = path.open("ab")
+    try:
+        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        file.close()
+        return None
+    return file
 
 
 WRITTEN = ("preset", "settings")

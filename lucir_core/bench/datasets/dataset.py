@@ -54,10 +54,12 @@ class Dataset:
             raise DataError(f"{self.name}: two classes have the same name")
 
     def check(self, wanted: Sequence[int]) -> None:
-        """Raise DataError unless every class of `wanted` has training and test images."""
+        """Raise DataError unless every class of `wanted` is there and has training and test images."""
         for name, split in (("training", self.train), ("test", self.test)):
             counts = np.bincount(split.labels, minlength=len(self.classes))
             for label in wanted:
+                if label >= len(self.classes):
+                    raise DataError(f"{self.name} has classes 0 to {len(self.classes) - 1}: the order names {label}")
                 if counts[label] == 0:
                     raise DataError(f"{self.name}: class {self.classes[label]!r} has no {name} image: leave it out")
 

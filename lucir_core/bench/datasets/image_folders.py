@@ -1,11 +1,12 @@
 """Folders of images, one per class: ImageNet-style with `train` and `val`, or any folder with a split of our own.
 
-Images are decoded once into a memory map (shorter side to `resize`, centre-cropped to a square), so that a data set
-larger than the memory can be trained from. What lies outside of that square is not there for training: the published
-pipelines for ImageNet take their random views from the whole image. The cache belongs to the list of
-files with their sizes and times.
+Images are decoded once into a memory map (shorter side to `resize`, centre-cropped to a square, transparent parts over
+white), so that a data set larger than the memory can be trained from. What lies outside of that square is not there for
+training: the published pipelines for ImageNet take their random views from the whole image. The cache belongs to the
+list of files with their sizes and times.
 """
 
+import fcntl
 import hashlib
 import json
 import logging
@@ -27,6 +28,11 @@ logger = logging.getLogger(__name__)
 
 SUFFIXES = frozenset({".jpg", ".jpeg", ".png", ".webp", ".bmp", ".gif", ".tif", ".tiff", ".ppm"})
 TEST_FOLDERS = ("val", "test")
+PARTS = frozenset({"train", "training", "val", "valid", "validation", "dev", "test", "testing"})
+"""What folders are called, in any case of letters, that are parts of a data set and no classes."""
+
+PIXELS = "over white"
+"""How pixels are read; a cache that was read in another way is not used."""
 
 DECODE_BLOCK = 256
 """Images that are decoded and not yet written at most; 150 kB each at 224 pixels."""
@@ -83,6 +89,12 @@ def _class_names(root: Path) -> tuple[str, ...]:
     names = tuple(sorted(entry.name for entry in root.iterdir() if entry.is_dir() and not entry.name.startswith(".")))
     if not names:
         raise DataError(f"{root} has no class folders: give one with a folder of images per class")
+    for name in names:
+        if name.lower() in PARTS and not any(_is_image(entry) for entry in (root / name).iterdir()):
+            raise DataError(
+                f"{root / name} holds no images of its own: it is a part of a data set, not a class; call the parts "
+                "train and val, or give the one that is to be split"
+            )
     return names
 
 
@@ -98,12 +110,16 @@ def _chosen(names: tuple[str, ...], options: FolderOptions) -> tuple[str, ...]:
 def _files(folder: Path) -> list[Path]:
     if not folder.is_dir():
         return []
-    return sorted(path for path in folder.rglob("*") if path.suffix.lower() in SUFFIXES and path.is_file())
+    return sorted(path for path in folder.rglob("*") if _is_image(path))
+
+
+def _is_image(path: Path) -> bool:
+    return path.suffix.lower() in SUFFIXES and path.is_file()
 
 
 def _decoded(files: list[tuple[Path, int]], cache: Path, resize: int) -> Split:
     labels = np.asarray([label for _, label in files], np.int64)
-    digest = hashlib.blake2b(json.dumps([resize]).encode(), digest_size=12)
+    digest = hashlib.blake2b(json.dumps([resize, PIXELS]).encode(), digest_size=12)
     for path, _ in files:
         facts = path.stat()
         digest.update(f"{path.absolute()}\0{facts.st_size}\0{facts.st_mtime_ns}\n".encode())
@@ -117,11 +133,26 @@ def _decoded(files: list[tuple[Path, int]], cache: Path, resize: int) -> Split:
 def _decode_all(files: list[tuple[Path, int]], target: Path, resize: int) -> None:
     """Fill a file under a temporary name, then rename it: a killed run leaves no half cache that looks whole.
 
-    Several threads decode (Pillow lets others run meanwhile), never more than a block of images ahead.
+    One process at a time: another that wants the same images waits. Several threads decode (Pillow lets others run
+    meanwhile), never more than a block of images ahead.
     """
     target.parent.mkdir(parents=True, exist_ok=True)
     temporary = target.with_suffix(".part")
-    images = ArrayFile(temporary, (len(files), resize, resize, 3))
+    with temporary.open("ab") as lock:
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            logger.info("another process is decoding these images", extra={"cache": str(target)})
+            fcntl.flock(lock, fcntl.LOCK_EX)
+        if target.is_file():  # by the one before; what was opened here is a file of this name that came after it
+            temporary.unlink(missing_ok=True)
+        else:
+            _fill(files, temporary, resize)
+            temporary.replace(target)
+
+
+def _fill(files: list[tuple[Path, int]], path: Path, resize: int) -> None:
+    images = ArrayFile(path, (len(files), resize, resize, 3))
     told = time.monotonic()
     with ThreadPoolExecutor(DECODERS, "decode") as pool:
         for start in range(0, len(files), DECODE_BLOCK):
@@ -132,13 +163,22 @@ def _decode_all(files: list[tuple[Path, int]], target: Path, resize: int) -> Non
                 told = time.monotonic()
                 logger.info("decoding images", extra={"done": start + len(paths), "images": len(files)})
     images.sync()
-    temporary.replace(target)
 
 
 def _decode(path: Path, resize: int) -> np.ndarray:
     try:
         with Image.open(path) as image:
-            upright = ImageOps.exif_transpose(image).convert("RGB")
+            if image.mode in ("I", "F") or image.mode.startswith("I;16"):
+                raise ValueError(f"pixels of mode {image.mode} would be clipped at 255: save it with 8 bits")
+            upright = _over_white(ImageOps.exif_transpose(image))
             return np.asarray(ImageOps.fit(upright, (resize, resize), Image.Resampling.BILINEAR))
     except (OSError, ValueError, SyntaxError, Image.DecompressionBombError) as error:
         raise DataError(f"{path} cannot be read as an image: {error}; repair or remove it") from error
+
+
+def _over_white(image: Image.Image) -> Image.Image:
+    """As RGB. What colours transparent pixels have is left to chance: a drawing may be black on black there."""
+    if not image.has_transparency_data:
+        return image.convert("RGB")
+    layer = image.convert("RGBA")
+    return Image.alpha_composite(Image.new("RGBA", layer.size, "white"), layer).convert("RGB")

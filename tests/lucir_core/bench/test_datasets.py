@@ -3,7 +3,9 @@
 import hashlib
 import pickle
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from threading import Event
 from typing import Any
 
 import numpy as np
@@ -12,6 +14,7 @@ from PIL import Image
 from torchvision.datasets import CIFAR100
 
 from lucir_core.bench.datasets import dataset as dataset_module
+from lucir_core.bench.datasets import image_folders
 from lucir_core.bench.datasets.cifar import load_cifar
 from lucir_core.bench.datasets.dataset import Dataset, Split, carved, choose
 from lucir_core.bench.datasets.image_folders import FolderOptions, load_folder
@@ -169,6 +172,71 @@ def test_an_image_that_is_none_is_named(tmp_path: Path) -> None:
         load_folder("photos", tmp_path / "data", tmp_path / "cache", FolderOptions(8, test_every=2))
 
 
+@pytest.mark.parametrize("parts", [("train",), ("train", "validation"), ("Train", "Test")])
+def test_parts_of_a_data_set_are_not_taken_for_classes(parts: tuple[str, ...], tmp_path: Path) -> None:
+    for part in parts:
+        save_images(tmp_path / part / "cat", 0, 1)
+        save_images(tmp_path / part / "dog", 100, 101)
+    with pytest.raises(DataError, match="is a part of a data set, not a class; call the parts train and val"):
+        load_folder("photos", tmp_path, tmp_path / "cache", FolderOptions(8))
+
+
+def test_a_class_may_have_the_name_of_a_part(tmp_path: Path) -> None:
+    for name in ("train", "tram"):
+        save_images(tmp_path / "data" / name, 0, 1)
+    loaded = load_folder("vehicles", tmp_path / "data", tmp_path / "cache", FolderOptions(8, test_every=2))
+    assert loaded.classes == ("train", "tram")
+
+
+@pytest.mark.parametrize("kind", [np.uint16, np.int32, np.float32])
+def test_pixels_beyond_8_bits_are_refused_instead_of_clipped_to_white(kind: type[np.generic], tmp_path: Path) -> None:
+    folder = tmp_path / "data" / "a"
+    folder.mkdir(parents=True)
+    for number in range(2):
+        Image.fromarray(np.full((12, 20), 9000, kind)).save(folder / f"{number}.tif")
+    with pytest.raises(DataError, match=r"tif cannot be read as an image: pixels of mode .* would be clipped at 255"):
+        load_folder("photos", tmp_path / "data", tmp_path / "cache", FolderOptions(8, test_every=2))
+
+
+@pytest.mark.parametrize("mode", ["RGBA", "LA", "P"])
+def test_transparent_pixels_are_seen_over_white(mode: str, tmp_path: Path) -> None:
+    folder = tmp_path / "data" / "a"
+    folder.mkdir(parents=True)
+    for number in range(2):
+        drawing = Image.new("RGBA", (12, 12), (0, 0, 0, 0))
+        drawing.paste((0, 0, 0, 255), (0, 0, 12, 6))
+        drawing.convert(mode).save(folder / f"{number}.png")
+    loaded = load_folder("photos", tmp_path / "data", tmp_path / "cache", FolderOptions(12, test_every=2))
+    assert loaded.train.images[0, :, :, 0].mean(axis=1).tolist() == [0] * 6 + [255] * 6
+
+
+def test_two_loads_at_once_decode_one_after_the_other(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """They fill the same file: with both at it one read black images, and the other found its file gone."""
+    save_images(tmp_path / "data" / "a", *range(10, 20))
+    monkeypatch.setattr(image_folders, "DECODE_BLOCK", 1)
+    begun, waits, real = Event(), Event(), Image.open
+
+    def opened(path: Path) -> Image.Image:
+        if path.name == "2.png" and not begun.is_set():
+            begun.set()
+            waits.wait(5)
+        return real(path)
+
+    monkeypatch.setattr(Image, "open", opened)
+    monkeypatch.setattr(image_folders.logger, "info", lambda text, **_: text.startswith("another") and waits.set())
+
+    def load() -> list[int]:
+        loaded = load_folder("photos", tmp_path / "data", tmp_path / "cache", FolderOptions(8, test_every=5))
+        return [int(image[0, 0, 0]) for image in loaded.train.images]
+
+    with ThreadPoolExecutor(2) as pool:
+        first = pool.submit(load)
+        assert begun.wait(5)
+        second = pool.submit(load)
+        assert first.result() == second.result() == [10, 11, 12, 13, 15, 16, 17, 18]
+    assert sorted(path.suffix for path in (tmp_path / "cache").iterdir()) == [".npy", ".npy"]
+
+
 def test_a_subset_of_classes(tmp_path: Path) -> None:
     for name in "abcdef":
         save_images(tmp_path / "data" / name, 0, 1)
@@ -205,3 +273,5 @@ def test_a_class_without_images() -> None:
         Dataset("set", split, short, ("a", "b")).check((0, 1))
     with pytest.raises(DataError, match="labels run from 0 to 1: 1 classes"):
         Dataset("set", split, short, ("a",))
+    with pytest.raises(DataError, match="has classes 0 to 1: the order names 9"):
+        Dataset("set", split, split, ("a", "b")).check((0, 9))

@@ -130,6 +130,8 @@ def spec(method: str = "lucir", **facts: Any) -> RunSpec:
 @pytest.mark.parametrize(
     ("make", "message"),
     [
+        (lambda: parse_order("4294967296", 3, 0), "seed of the class order is 4294967296: .* from 0 to 4294967295"),
+        (lambda: parse_order("run", 3, -1), "seed of the class order is -1"),
         (lambda: parse_order("nowhere.txt", 3, 0), r"nowhere\.txt cannot be read"),
         (lambda: Protocol("custom", (2, 1), (7, 3, 7)), r"repeats class 7 \(again at place 2\)"),
         (lambda: Protocol("custom", (2, 3), (0, 1, 2)), "need 5 classes, the order has 3"),

@@ -1,6 +1,7 @@
 """Runs: what stands in a result, pieces, and settings that changed in between; kills are in methods/test_killed.py."""
 
 import json
+import shutil
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -9,8 +10,8 @@ import numpy as np
 import pytest
 
 from lucir_core.bench.datasets.dataset import Dataset, Split
-from lucir_core.bench.result_file import read_json
-from lucir_core.bench.run_protocol import Clock, TimeLimitReachedError, run_benchmark
+from lucir_core.bench.result_file import FORMAT, read_json, read_results
+from lucir_core.bench.run_protocol import Clock, RunProgress, TimeLimitReachedError, run_benchmark
 from lucir_core.bench.spec import RunSpec
 from lucir_core.errors import ConfigError, DataError, StateError
 from lucir_core.state import load_state
@@ -105,3 +106,34 @@ def test_classes_that_the_data_set_does_not_have(dataset: Dataset, make_spec: Ma
         run_benchmark(make_spec(), fewer, tmp_path)
     with pytest.raises(ConfigError, match="did you mean epochs"):
         make_spec(settings={"epoch": 1})
+
+
+def test_a_run_under_way_elsewhere_is_left_alone(dataset: Dataset, make_spec: MakeSpec, tmp_path: Path) -> None:
+    spec, refused = make_spec("finetune", {"epochs": 1, "milestones": []}), []
+
+    def again(_: RunProgress) -> None:
+        with pytest.raises(StateError, match=r"another process works on .*: wait for it, or choose another --output"):
+            run_benchmark(spec, dataset, tmp_path)
+        refused.append(spec)
+
+    path = run_benchmark(spec, dataset, tmp_path, report=again)
+    assert refused
+    assert run_benchmark(spec, dataset, tmp_path) == path
+
+
+def test_a_run_that_lost_its_state_or_its_result_says_so(dataset: Dataset, make_spec: MakeSpec, tmp_path: Path) -> None:
+    spec = make_spec("joint", {"epochs": 1, "milestones": []})
+
+    def stop(progress: RunProgress) -> None:
+        if progress.accuracy is not None:
+            raise TimeLimitReachedError
+
+    with pytest.raises(TimeLimitReachedError):
+        run_benchmark(spec, dataset, tmp_path, report=stop)
+    shutil.rmtree(tmp_path / "work" / spec.name / "phase-0")
+    with pytest.raises(StateError, match="has lost the state of phase 0: remove the folder"):
+        run_benchmark(spec, dataset, tmp_path)
+    (tmp_path / f"{spec.name}.json").write_text(json.dumps({"format": FORMAT, "method": "joint"}))
+    for read in (lambda: run_benchmark(spec, dataset, tmp_path), lambda: read_results(tmp_path)):
+        with pytest.raises(StateError, match=r"is no whole result of a run .*dataset, protocol.*: remove it"):
+            read()
