@@ -21,6 +21,8 @@ from lucir_core.models.features import extract_features
 from lucir_core.models.heads import CosineHead
 from lucir_core.models.model import place
 from lucir_core.phase import check_previous
+from lucir_core.runtime.devices import usable_device
+from lucir_core.runtime.randomness import whole_seed
 from lucir_core.state import LearnerState
 
 
@@ -33,10 +35,12 @@ def imprint_phase(
     are on average; its prototype and its exemplars come from the same features. Images of known classes are left out:
     nothing of an old class changes, but that its exemplars may become fewer, as `memory_total` asks.
 
-    seed: recorded in the state; nothing here is random. Raises ConfigError without a cosine head, DataError where the
-    phase brings no new class or a new class has no image, StateError where the class lists do not fit together.
+    seed: recorded in the state; nothing here is random. Raises ConfigError without a cosine head or without `device`,
+    DataError where the phase brings no new class or a new class has no image, StateError where the class lists do not
+    fit together.
     """
     check_previous(config, data, previous)
+    seed, placed = whole_seed(seed), usable_device(device)
     old_count = len(previous.classes)
     new_count = len(data.classes) - old_count
     if new_count == 0:
@@ -51,7 +55,7 @@ def imprint_phase(
     if not isinstance(model.head, CosineHead):
         raise ConfigError(f"imprinting needs the cosine head: the model was learnt with head = {config.head}")
     # The set's own labels are not used: the images of known classes keep their places in it.
-    images = ImageSet([data.images], [data.labels], torch.device(device))
+    images = ImageSet([data.images], [data.labels], placed)
     features = extract_features(model, images, torch.from_numpy(new), config.size)
     model.head.imprint(_class_means(features, labels - old_count, new_count).to(model.device))
     table = features.numpy()

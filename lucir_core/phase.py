@@ -25,8 +25,9 @@ from lucir_core.models.heads import LinearHead
 from lucir_core.models.model import place, teacher_of
 from lucir_core.runtime.acceleration import AUTO, Acceleration, accelerated
 from lucir_core.runtime.device_memory import explained
+from lucir_core.runtime.devices import usable_device
 from lucir_core.runtime.distributed import agree_on, world
-from lucir_core.runtime.randomness import derived_seed
+from lucir_core.runtime.randomness import derived_seed, whole_seed
 from lucir_core.state import LearnerState
 from lucir_core.training.checkpoint import Checkpoint, phase_fingerprint
 from lucir_core.training.phase_run import PhaseRun, Progress
@@ -44,7 +45,7 @@ def run_phase(
     device: str = "cpu",
     seed: int = 1993,
     report: Callable[[Progress], None] = lambda _: None,
-    resume: Path | None = None,
+    resume: Path | str | None = None,
     acceleration: Acceleration = AUTO,
     counts_flops: bool = False,
 ) -> LearnerState:
@@ -65,6 +66,7 @@ def run_phase(
     or what was learnt becomes NaN or infinite, DeviceMemoryError when `device` has no memory left. Only `device` memory
     and `resume` are written to.
     """
+    seed = whole_seed(seed)
     if config.frozen:
         _check_side(config, data)
         if previous is not None:
@@ -74,8 +76,9 @@ def run_phase(
     method = create_method(config.method)
     _check(config, data, previous, method)
     phase = 0 if previous is None else previous.phase + 1
-    with explained(config), accelerated(acceleration, torch.device(device)):
-        run = _begin(config, data, previous, method, device, derived_seed(seed, "phase", phase), resume, acceleration)
+    kept = None if resume is None else Path(resume)
+    with explained(config), accelerated(acceleration, usable_device(device)):
+        run = _begin(config, data, previous, method, device, derived_seed(seed, "phase", phase), kept, acceleration)
         run.report, run.counts_flops = report, counts_flops
         method.learn(run)
         if config.align_weights and isinstance(run.model.head, LinearHead):
@@ -111,7 +114,7 @@ def check_previous(config: PhaseConfig, data: PhaseData, previous: LearnerState)
         raise StateError(
             f"the phase's class list must begin with the {len(known)} known classes in their order: {list(known)[:10]}"
         )
-    for name in ("method", "network", "head", "last_relu", "size", "resize", "normalisation"):
+    for name in ("method", "network", "frozen", "head", "last_relu", "size", "resize", "normalisation"):
         now, before = getattr(config, name), getattr(learnt, name)
         if now != before:
             raise ConfigError(

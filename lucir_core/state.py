@@ -63,8 +63,9 @@ class LearnerState:
         return None if eta is None else float(eta.detach())
 
 
-def save_state(state: LearnerState, folder: Path) -> None:
+def save_state(state: LearnerState, folder: Path | str) -> None:
     """Write the files into `folder`, each atomically, the checkpoint last."""
+    folder = Path(folder)
     state.exemplars.save(folder / EXEMPLARS)
     if state.features is not None:
         state.features.save(folder / FEATURES)
@@ -89,8 +90,9 @@ def save_state(state: LearnerState, folder: Path) -> None:
     save_tensors_atomically(folder / CHECKPOINT, tensors, {"state": json.dumps(facts, ensure_ascii=False)})
 
 
-def load_state(folder: Path) -> LearnerState:
+def load_state(folder: Path | str) -> LearnerState:
     """Read what `save_state` wrote; raises StateError where files are missing, damaged or do not fit together."""
+    folder = Path(folder)
     path = folder / CHECKPOINT
     try:
         with safe_open(path, framework="pt") as file:

@@ -30,10 +30,21 @@ class PhaseData:
     """All classes after the phase; those known before come first, in their previous order."""
 
     def __post_init__(self) -> None:
-        if self.images.ndim != 4 or self.images.shape[3] != 3 or self.images.dtype != np.uint8:
-            raise DataError(f"images are uint8 (n, side, side, 3), not {self.images.dtype} {self.images.shape}")
-        if self.labels.shape != (len(self.images),) or not np.issubdtype(self.labels.dtype, np.integer):
-            raise DataError(f"labels are {len(self.images)} integers, not {self.labels.dtype} {self.labels.shape}")
+        images, labels = self.images, self.labels
+        if not isinstance(images, np.ndarray) or images.ndim != 4 or images.shape[3] != 3 or images.dtype != np.uint8:
+            raise DataError(f"images are a NumPy array of uint8 (n, side, side, 3), not {_described(images)}")
+        whole = isinstance(labels, np.ndarray) and np.issubdtype(labels.dtype, np.integer)
+        if not whole or labels.shape != (len(images),):
+            raise DataError(f"labels are a NumPy array of {len(images)} integers, not {_described(labels)}")
+        names: object = self.classes
+        if (
+            not isinstance(names, Sequence)
+            or isinstance(names, str)
+            or not all(isinstance(name, str) for name in names)
+        ):
+            raise DataError(f'classes are a tuple of names, such as ("cat", "dog"), not {names!r}')
+        # A state has a tuple, and a list is equal to none.
+        object.__setattr__(self, "classes", tuple(names))
         if len(self.images) == 0:
             raise DataError("a phase needs images: it was given none")
         if not 0 <= self.labels.min() <= self.labels.max() < len(self.classes):
@@ -41,6 +52,10 @@ class PhaseData:
         repeated = sorted({name for name in self.classes if self.classes.count(name) > 1})
         if repeated:
             raise DataError(f"class {repeated[0]!r} stands twice in the class list: name each class once")
+
+
+def _described(value: object) -> str:
+    return f"{value.dtype} {value.shape}" if isinstance(value, np.ndarray) else f"a {type(value).__name__}"
 
 
 class ImageSet:

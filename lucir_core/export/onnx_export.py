@@ -55,7 +55,7 @@ class ExportCheck:
     """Images with another best class, in either readout."""
 
 
-def export_onnx(state: LearnerState, path: Path, head: Path | None = None) -> None:
+def export_onnx(state: LearnerState, path: Path | str, head: Path | str | None = None) -> None:
     """Write `path`, and `head` where it is given.
 
     Input `images`: uint8 (batch, size, size, 3), batch free. Outputs, float32 (batch, classes): `probabilities`,
@@ -73,11 +73,11 @@ def export_onnx(state: LearnerState, path: Path, head: Path | None = None) -> No
     backbone = writer.digest()
     made = _head(writer, state)
     found = {**made, **given}
-    path.write_bytes(_model(writer, {name: found[name] for name in ORDER if name in found}, size))
+    Path(path).write_bytes(_model(writer, {name: found[name] for name in ORDER if name in found}, size))
     if head is not None:
         alone = GraphWriter()
         made = _head(alone, state)
-        head.write_bytes(_head_model(alone, given, made, backbone))
+        Path(head).write_bytes(_head_model(alone, given, made, backbone))
 
 
 def features_model(model: IncrementalModel, size: int) -> bytes:
@@ -223,7 +223,7 @@ def _capped(writer: GraphWriter, means: Tensor) -> str:
     )
 
 
-def compare_onnx(state: LearnerState, path: Path, images: np.ndarray) -> ExportCheck:
+def compare_onnx(state: LearnerState, path: Path | str, images: np.ndarray) -> ExportCheck:
     """Run both on `images` (n, resize, resize, 3) uint8 (their centre `size` pixels are seen)."""
     session = open_session(path)
     cosine = probability = 0.0
@@ -249,6 +249,6 @@ def predict(state: LearnerState, images: Tensor) -> tuple[Tensor, Tensor, Tensor
     return output.logits.softmax(dim=1), output.cosines, prototype
 
 
-def open_session(path: Path) -> Any:
+def open_session(path: Path | str) -> Any:
     """An ONNX Runtime session on the CPU."""
     return onnxruntime.InferenceSession(path, providers=["CPUExecutionProvider"])

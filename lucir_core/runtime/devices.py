@@ -5,6 +5,7 @@ import errno
 import torch
 
 from lucir_core.config.phase_config import PhaseConfig
+from lucir_core.errors import ConfigError
 
 SMALL_STEP = 10_000
 """Pixels in a batch. Measured on two shared cores with one thread and with two: an epoch of ``digits`` (2,304 pixels)
@@ -22,6 +23,19 @@ def choose_device(wanted: str) -> str:
             f"the device {wanted} cannot be used: PyTorch finds no CUDA device here; set learning.device to auto",
         )
     return wanted
+
+
+def usable_device(name: str | torch.device) -> torch.device:
+    """The device. Raises ConfigError where PyTorch does not know it or this machine does not have it."""
+    try:
+        device = torch.device(name)
+        torch.zeros(1, device=device).cpu()
+    except torch.OutOfMemoryError:
+        raise
+    except (RuntimeError, AssertionError) as error:
+        (reason, *_) = str(error).splitlines()
+        raise ConfigError(f"device is {str(name)!r}: give one that is here, cpu, cuda or cuda:1 ({reason})") from error
+    return device
 
 
 def choose_threads(wanted: int | None, config: PhaseConfig) -> int:

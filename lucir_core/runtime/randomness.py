@@ -4,8 +4,11 @@ That is what makes a resumed phase equal an uninterrupted one: an epoch's draws 
 """
 
 import hashlib
+import operator
 
 import torch
+
+from lucir_core.errors import ConfigError
 
 
 def derived_seed(seed: int, *purpose: str | int) -> int:
@@ -17,3 +20,12 @@ def derived_seed(seed: int, *purpose: str | int) -> int:
 def generator(device: torch.device | str, seed: int, *purpose: str | int) -> torch.Generator:
     """A generator on `device` seeded for one purpose."""
     return torch.Generator(device).manual_seed(derived_seed(seed, *purpose))
+
+
+def whole_seed(seed: int) -> int:
+    """`seed` as a plain int, also one of NumPy's: a state writes it as JSON. Raises ConfigError where it is no whole
+    number: 1 and 1.0 would draw different numbers."""
+    try:
+        return operator.index(seed)
+    except TypeError:
+        raise ConfigError(f"seed is {seed!r}: it must be a whole number") from None

@@ -10,8 +10,9 @@ import torch
 from lucir_core.data.phase_data import PhaseData
 from lucir_core.errors import ConfigError, DataError, StateError
 from lucir_core.export.onnx_export import predict
+from lucir_core.imprint import imprint_phase
 from lucir_core.phase import run_phase
-from lucir_core.state import LearnerState
+from lucir_core.state import LearnerState, load_state, save_state
 from lucir_core.testing import synthetic_images, synthetic_phase, tiny_config
 from tests.support.learning.tiny import weights_equal
 
@@ -134,7 +135,10 @@ TWO = synthetic_images(0, 2)
     [
         (TWO, [0, 1], ("a", "b", "a"), "stands twice"),
         (TWO, [0, 2], ("a", "b"), "2 classes"),
-        (TWO, [0], ("a",), "labels are 2 integers"),
+        (TWO, [0], ("a",), "labels are a NumPy array of 2 integers, not int64"),
+        (torch.from_numpy(TWO), [0, 1], ("a", "b"), "NumPy array of uint8 .*, not a Tensor"),
+        (TWO, [0, 0], "a", "a tuple of names"),
+        (TWO, [0, 1], (0, 1), "a tuple of names"),
         (TWO.astype(np.float32), [0, 1], ("a", "b"), "uint8"),
         (TWO[:0], [], ("a",), "given none"),
     ],
@@ -142,6 +146,14 @@ TWO = synthetic_images(0, 2)
 def test_data_is_checked(images: np.ndarray, labels: list[int], classes: tuple[str, ...], message: str) -> None:
     with pytest.raises(DataError, match=message):
         PhaseData(images, np.array(labels, np.int64), classes)
+
+
+def test_labels_in_a_list_are_refused_and_classes_in_a_list_are_those_of_the_state(two_phases: TwoPhases) -> None:
+    with pytest.raises(DataError, match="labels are a NumPy array of 2 integers, not a list"):
+        PhaseData(TWO, [0, 1], ("a", "b"))  # type: ignore[arg-type]  # what a newcomer passes
+    data = synthetic_phase({3: 2}, 4)
+    listed = PhaseData(data.images, data.labels, list(data.classes))  # type: ignore[arg-type]  # as above
+    assert run_phase(QUICK, listed, two_phases[0]).classes == data.classes
 
 
 @pytest.mark.parametrize(
@@ -158,6 +170,30 @@ def test_what_does_not_fit_is_refused(
 ) -> None:
     with pytest.raises(error, match=message):
         run_phase(tiny_config({"epochs": 1, **overrides}), synthetic_phase({3: 4}, 4), two_phases[0])
+
+
+def test_a_head_on_features_does_not_follow_a_network_that_was_trained(two_phases: TwoPhases) -> None:
+    """There are no features of the old classes that it could be computed from: it forgot them."""
+    frozen = tiny_config({"frozen": True, "size": 32, "resize": 32})
+    with pytest.raises(ConfigError, match="frozen is True, but the previous phases were learnt with False"):
+        run_phase(frozen, synthetic_phase({3: 4}, 4, side=32), two_phases[0])
+
+
+@pytest.mark.parametrize("name", ["gpu", "meta", "cuda:99"])
+def test_a_device_that_is_not_here_is_named(name: str, two_phases: TwoPhases) -> None:
+    data = synthetic_phase({3: 4}, 4)
+    for learn in (run_phase, imprint_phase):
+        with pytest.raises(ConfigError, match=f"device is '{name}': give one that is here, cpu, cuda or cuda:1"):
+            learn(QUICK, data, two_phases[0], device=name)
+
+
+def test_a_state_is_kept_whatever_kind_of_number_its_seed_is(two_phases: TwoPhases, tmp_path: Path) -> None:
+    state = run_phase(QUICK, synthetic_phase({3: 4}, 4), two_phases[0], seed=np.int64(7), resume=str(tmp_path / "r"))  # type: ignore[arg-type]  # NumPy's integers are none for mypy
+    save_state(state, str(tmp_path))
+    assert load_state(str(tmp_path)).seed == 7
+    for seed in (7.0, "7"):
+        with pytest.raises(ConfigError, match="it must be a whole number"):
+            run_phase(QUICK, synthetic_phase({3: 4}, 4), two_phases[0], seed=seed)  # type: ignore[arg-type]  # the point
 
 
 def test_another_class_list_is_refused(two_phases: TwoPhases) -> None:
