@@ -25,6 +25,7 @@ NEEDED = (
     "settings",
     "seed",
     "config",
+    "data",
     *READOUTS,
     "phases",
 )

@@ -79,6 +79,11 @@ class RunSpec:
 
     def __post_init__(self) -> None:
         create_method(self.method)
+        if self.settings.get("method", self.method) != self.method:
+            raise ConfigError(
+                f"the settings say method = {self.settings['method']}, and {self.method} would run: choose the method "
+                "by --method, in a suite by method"
+            )
         if not self.preset:
             object.__setattr__(self, "preset", own_preset("cifar100", self.method))
         if not self.label:

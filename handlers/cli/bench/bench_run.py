@@ -23,7 +23,7 @@ from lucir_core.bench.protocol import make_protocol
 from lucir_core.bench.result_file import read_json
 from lucir_core.bench.run_protocol import Clock, TimeLimitReachedError, result_path, run_benchmark
 from lucir_core.bench.shared_start import SharedStarts
-from lucir_core.bench.spec import RunSpec
+from lucir_core.bench.spec import RunSpec, own_preset
 from lucir_core.config.phase_config import load_preset
 from lucir_core.errors import ConfigError, LearningError
 from lucir_core.runtime.acceleration import Acceleration
@@ -138,6 +138,16 @@ class Carrying:
     commit: str | None
     keep_states: bool
     acceleration: str = "auto"
+
+
+def method_and_preset(method: str | None, preset: str | None, base: str) -> tuple[str, str]:
+    """What a command runs: a preset brings its method, a method its preset. Raises ``CommandError``.
+
+    base: the preset of the data set.
+    """
+    with known_errors():
+        chosen = method or load_preset(preset or base).method
+        return chosen, preset or own_preset(base, chosen)
 
 
 def run_protocol(name: str, data: Path, request: Request, how: Carrying, source: FolderSource | None = None) -> None:

@@ -20,7 +20,7 @@ Phases = Annotated[int, typer.Option(help="Phases after phase 0 with b50, steps 
 Sizes = Annotated[
     str | None, typer.Option(help="New classes of each phase instead, e.g. 50,20,20,10.", show_default="equal parts")
 ]
-Method = Annotated[str, typer.Option(help="Learning method.")]
+Method = Annotated[str | None, typer.Option(help="Learning method.", show_default="the preset's")]
 Preset = Annotated[str | None, typer.Option(help="Preset of lucir_core.", show_default="the data set's")]
 Seeds = Annotated[int, typer.Option(min=1, help="So many runs, with consecutive seeds.")]
 Seed = Annotated[int, typer.Option(min=0, help="First seed.")]
@@ -110,7 +110,7 @@ def _cifar(dataset: str) -> Callable[..., None]:
         protocol: ProtocolName = "b50",
         phases: Phases = 5,
         sizes: Sizes = None,
-        method: Method = "lucir",
+        method: Method = None,
         preset: Preset = None,
         seeds: Seeds = 1,
         seed: Seed = 1993,
@@ -129,10 +129,9 @@ def _cifar(dataset: str) -> Callable[..., None]:
         alone: Alone = False,
     ) -> None:
         choose_waiting(alone)
-        from handlers.cli.bench.bench_run import Carrying, Request, run_protocol
-        from lucir_core.bench.spec import own_preset
+        from handlers.cli.bench.bench_run import Carrying, Request, method_and_preset, run_protocol
 
-        request = Request(protocol, phases, sizes, method, preset or own_preset("cifar100", method), seeds, seed, order)
+        request = Request(protocol, phases, sizes, *method_and_preset(method, preset, "cifar100"), seeds, seed, order)
         request = request.with_details(images_per_class, label, set_ or (), study or (), import_, validation)
         run_protocol(dataset, data, request, Carrying(output, device, time_limit, commit, keep_states, acceleration))
 
@@ -154,7 +153,7 @@ def folder(
     protocol: ProtocolName = "b50",
     phases: Phases = 5,
     sizes: Sizes = None,
-    method: Method = "lucir",
+    method: Method = None,
     preset: Preset = None,
     seeds: Seeds = 1,
     seed: Seed = 1993,
@@ -179,12 +178,9 @@ def folder(
     Example: lucir bench folder --data ./imagenet --subset 100 --preset imagenet_subset --output ./out
     """
     choose_waiting(alone)
-    from handlers.cli.bench.bench_run import Carrying, FolderSource, Request, run_protocol
-    from lucir_core.bench.spec import own_preset
+    from handlers.cli.bench.bench_run import Carrying, FolderSource, Request, method_and_preset, run_protocol
 
-    request = Request(
-        protocol, phases, sizes, method, preset or own_preset("photo_scratch", method), seeds, seed, order
-    )
+    request = Request(protocol, phases, sizes, *method_and_preset(method, preset, "photo_scratch"), seeds, seed, order)
     request = request.with_details(images_per_class, label, set_ or (), study or (), import_)
     source = FolderSource(cache or output / "cache", test_every, subset)
     run_protocol(

@@ -15,6 +15,7 @@ from PIL import Image
 from typer.testing import CliRunner
 
 from benchmarks.rehearsal.run import rehearse
+from handlers.cli.bench.bench_run import method_and_preset
 from handlers.cli.errors import FAILED, USAGE, CommandError
 from handlers.cli.main import app
 from lucir_core.bench.run_protocol import Clock, TimeLimitReachedError
@@ -289,6 +290,7 @@ def test_the_time_limit_has_a_status_of_its_own(data: Path, tmp_path: Path) -> N
     [
         (("--method", "lucia"), "did you mean lucir", USAGE),
         (("--set", "epoch=1"), "did you mean", USAGE),
+        (("--set", "method=icarl"), "settings say method = icarl, and lucir would run", USAGE),
         (("--protocol", "b50", "--phases", "7"), "7 phases: choose one of 1, 2", USAGE),
         (("--order", "1,2,1"), "repeats class 1", USAGE),
         (("--protocol", "custom", "--sizes", "2,x"), "write whole numbers", USAGE),
@@ -302,6 +304,21 @@ def test_mistakes(data: Path, tmp_path: Path, arguments: tuple[str, ...], messag
         bench("cifar100", "--data", data, "--phases", 2, "--output", tmp_path / "out", *arguments)
     assert raised.value.status == status
     assert not (tmp_path / "out").exists()
+
+
+@pytest.mark.parametrize(
+    ("method", "preset", "expected"),
+    [
+        (None, None, ("lucir", "cifar100")),
+        ("bic", None, ("bic", "cifar100_bic")),
+        (None, "cifar100_bic", ("bic", "cifar100_bic")),
+        ("finetune", "cifar100_bic", ("finetune", "cifar100_bic")),
+    ],
+)
+def test_a_preset_brings_its_method_and_a_method_its_preset(
+    method: str | None, preset: str | None, expected: tuple[str, str]
+) -> None:
+    assert method_and_preset(method, preset, "cifar100") == expected
 
 
 def test_a_report_of_nothing(tmp_path: Path) -> None:
