@@ -15,9 +15,18 @@ from typing import Final
 from handlers.bucket.layout import ARCHIVE, EVALUATION, INCOMING, REJECTED
 from handlers.parallel import ordered_map
 from model_store.connect import check_apart
-from model_store.documents import encode, parse
-from model_store.manifest import Pointer, StoredDocument, now
-from model_store.objects import ObjectInfo, ObjectNotFoundError, ObjectStore, StoreError
+from model_store.documents import CorruptVersionError, VersionNotFoundError, encode, parse
+from model_store.layout import MANIFEST, file_key
+from model_store.local_files import record as describe
+from model_store.manifest import Manifest, Pointer, StoredDocument, now
+from model_store.objects import (
+    ObjectInfo,
+    ObjectNotFoundError,
+    ObjectStore,
+    ObjectTooLargeError,
+    StoreError,
+    exists,
+)
 from model_store.versions import POINTER, PREFIX, VersionStore
 
 RECORD: Final = "backup.json"
@@ -57,6 +66,8 @@ class Copied:
     size: int = 0
     unchanged: int = 0
     removed: int = 0
+    lost: list[str] = field(default_factory=list)
+    """Files of versions that the store has lost or damaged, and that stay in the copy as an earlier run found them."""
     keys: set[str] = field(default_factory=set)
     total_size: int = 0
 
@@ -81,11 +92,78 @@ class Copied:
         self.unchanged += 1
         return True
 
+    def keeps(self, there: ObjectInfo, lost: bool) -> bool:
+        """Whether an object of the copy is ``lost`` in the store, and so stays as it is."""
+        if lost:
+            self.keys.add(there.key)
+            self.total_size += there.size
+            self.lost.append(there.key)
+        return lost
+
+
+class _EarlierCopy:
+    """What an earlier run copied of versions, against what the store has of them now.
+
+    Nobody replaces a file of a version, and nobody deletes one alone: a version is removed as a whole, its manifest
+    first. What differs was lost or damaged in the store, and the copy may be the last place where it is whole. Both
+    stores are asked only about files that differ. Methods raise ``StoreError``.
+    """
+
+    def __init__(self, store: ObjectStore, copy: ObjectStore) -> None:
+        self._store = store
+        self._copy = copy
+
+    def has_lost(self, key: str, current: int | None) -> bool:
+        """Whether the store lacks a file of a version that it has all the same, or points to (``current``)."""
+        number, name = _place(key)
+        manifest = self._manifest(number)
+        if manifest is None or name not in {MANIFEST, *manifest.files}:
+            return False
+        return number == current or exists(self._store, file_key(number, MANIFEST))
+
+    def has_damaged(self, key: str, scratch: Path) -> bool:
+        """Whether what the store has in place of a file of a version is not what its manifest tells."""
+        number, name = _place(key)
+        manifest = self._manifest(number)
+        if manifest is None:
+            return False
+        if name == MANIFEST:
+            return not self._is_readable(number)
+        if name not in manifest.files:
+            return False
+        expected = manifest.files[name]
+        with tempfile.NamedTemporaryFile(dir=scratch) as file:
+            try:
+                self._store.download(key, Path(file.name), limit=expected.size)
+            except ObjectNotFoundError:
+                return False  # ``has_lost`` decides, when everything else has been copied
+            except ObjectTooLargeError:
+                return True
+            return describe(Path(file.name)) != expected
+
+    def _manifest(self, number: int) -> Manifest | None:
+        """As the copy has it; None where it has none of a version (0: no version at all) or a damaged one."""
+        try:
+            return VersionStore(self._copy).manifest(number) if number else None
+        except (VersionNotFoundError, CorruptVersionError):
+            return None
+
+    def _is_readable(self, number: int) -> bool:
+        """Whether the store's manifest is not damaged."""
+        try:
+            VersionStore(self._store).manifest(number)
+        except CorruptVersionError:
+            return False
+        except VersionNotFoundError:
+            pass
+        return True
+
 
 def make_backup(store: ObjectStore, target: ObjectStore, report: Report = lambda *_: None) -> Copied:
     """Make ``target`` a copy of ``store``; what an earlier run copied and is still the same stays.
 
-    Objects of the copy that are no longer in the store are removed: a restore must not bring back what was deleted.
+    Objects of the copy that are no longer in the store are removed: a restore must not bring back what was deleted. A
+    file of a version that the store still has was not deleted but lost: it stays in the copy, perhaps the last one.
     Raises ``StoreError``, also for a target that holds anything but a copy, is the store, lies in it or holds it.
     """
     check_apart(store.url, target.url)
@@ -98,7 +176,9 @@ def make_backup(store: ObjectStore, target: ObjectStore, report: Report = lambda
     target.write(RECORD, encode(BackupRecord(source=store.url, begun_at=begun)))
     done = Copied()
     _copy_all(store, target, done, report)
-    gone = [info.key for info in target.list("") if info.key not in done.keys and info.key != RECORD]
+    earlier = _EarlierCopy(store, target)
+    missing = [info for info in target.list("") if info.key not in done.keys and info.key != RECORD]
+    gone = [info.key for info in missing if not done.keeps(info, earlier.has_lost(info.key, done.version))]
     for key in gone:
         target.delete(key)
     done.removed = len(gone)
@@ -154,9 +234,14 @@ def _copy_all(source: ObjectStore, target: ObjectStore, done: Copied, report: Re
         def copy(info: ObjectInfo) -> ObjectInfo | None:
             return info if _copy(source, target, info, Path(scratch)) else None
 
+        def keeps(kept: ObjectInfo) -> bool:
+            return done.keeps(kept, earlier.has_damaged(kept.key, Path(scratch)))
+
         there = {info.key: info for info in target.list("")}
+        earlier = _EarlierCopy(source, target)
         for infos in _passes(source, done.keys):
-            wanted = [info for info in infos if not done.has(info, there.get(info.key))]
+            new = [info for info in infos if not done.has(info, there.get(info.key))]
+            wanted = [info for info in new if not (kept := there.get(info.key)) or not keeps(kept)]
             for info in ordered_map(copy, wanted):
                 if info is not None:
                     done.count(info)
@@ -202,3 +287,9 @@ def _copy(source: ObjectStore, target: ObjectStore, info: ObjectInfo, scratch: P
     except ObjectNotFoundError:
         return False  # it moved on, and is copied where it went
     return True
+
+
+def _place(key: str) -> tuple[int, str]:
+    """(number of the version, name of the file); (0, "") for a key of something else."""
+    number, _, name = key.removeprefix(PREFIX).partition("/")
+    return (int(number), name) if key.startswith(PREFIX) and number.isdecimal() and name else (0, "")

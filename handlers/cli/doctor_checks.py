@@ -4,6 +4,7 @@ import platform
 import shutil
 import subprocess
 import sys
+import tempfile
 from collections.abc import Callable, Iterator
 from contextlib import suppress
 from dataclasses import dataclass
@@ -25,6 +26,7 @@ from handlers.stack.run_stack import listeners
 from handlers.store import open_settings_store
 from lucir_core.config.phase_config import load_preset
 from lucir_core.weights.pretrained import is_installed
+from model_store.local_files import is_full
 from model_store.objects import StoreError
 
 INSTALL = (
@@ -37,6 +39,8 @@ IN_PLACE_OF = {"onnxruntime": ("onnxruntime-gpu",)}
 GIB = 1024**3
 MEMORY_GIB = 4
 DISK_GIB = 2
+TRIAL_BYTES = 64 * 1024
+"""Written to see whether a disk takes anything, and gone at once."""
 
 
 @dataclass(frozen=True)
@@ -184,14 +188,22 @@ def check_memory() -> Check:
 
 
 def check_disk(settings: Settings) -> Check:
-    """Room in the data folder, or where it will be made."""
+    """The data folder, or what it will be made in, takes files, and has room."""
     folder = settings.data.absolute()
     while not folder.exists():
         folder = folder.parent
+    other = "or choose another folder with --data"
+    try:
+        with tempfile.TemporaryFile(dir=folder) as trial:
+            trial.write(bytes(TRIAL_BYTES))
+    except OSError as error:
+        remedy = "make room" if is_full(error) else "make it a folder that this user can write"
+        reason = (error.strerror or str(error)).lower()
+        return Check("disk", "missing", f"{folder} cannot be written ({reason})", f"{remedy}, {other}")
     free = shutil.disk_usage(folder).free / GIB
     detail = f"{free:.1f} GiB free in {folder}"
     if free < DISK_GIB:
-        return Check("disk", "note", detail, "make room, or choose another folder with --data")
+        return Check("disk", "note", detail, f"make room, {other}")
     return Check("disk", "ok", detail)
 
 

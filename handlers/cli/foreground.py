@@ -6,6 +6,7 @@ import signal
 import sys
 import threading
 from collections.abc import Callable, Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, TextIO
@@ -124,8 +125,9 @@ def _announce(title: str, settings: Settings, own: tuple[tuple[str, str], ...], 
         ("stop", "Ctrl-C"),
     )
     text = "\n".join(f"  {name:<9} {line}" for name, line in lines)
-    stream.write(f"\n{title}\n{text}\n\n")
-    stream.flush()
+    with suppress(OSError, ValueError):  # a pipe or terminal that is gone ends nobody: see ``LogSink``
+        stream.write(f"\n{title}\n{text}\n\n")
+        stream.flush()
 
 
 def _program() -> str:

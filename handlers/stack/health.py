@@ -69,7 +69,10 @@ class TorchServeProbe:
 
 
 class UpdaterProbe:
-    """Alive while ``/healthz`` answers 200; ready when ``/readyz`` does."""
+    """Alive while ``/healthz`` answers 200; ready when ``/readyz`` does.
+
+    ``/readyz`` asks the store: while that one hangs there is no answer, and a restart would cost the running update.
+    """
 
     def __init__(self, url: str, *, timeout: float = TIMEOUT_SECONDS) -> None:
         self._url = url
@@ -80,8 +83,12 @@ class UpdaterProbe:
         try:
             if get(self._url, "/healthz", self._timeout)[0] != http.client.OK:
                 return Health(alive=False, ready=False, reason="/healthz says it is not healthy")
-            status, text = get(self._url, "/readyz", self._timeout)
         except SILENT as error:
             return Health.silent(error)
+        try:
+            status, text = get(self._url, "/readyz", self._timeout)
+        except SILENT as error:
+            why = f"is alive, but cannot say within {self._timeout:.0f} s whether it is ready ({error})"
+            return Health(alive=True, ready=False, reason=why)
         ready = status == http.client.OK
         return Health(alive=True, ready=ready, reason="" if ready else text.strip())

@@ -7,6 +7,7 @@ from rich.console import Console
 from rich.progress import BarColumn, Progress, SpinnerColumn, TextColumn
 
 from handlers.bucket.backup import Copied, Report
+from handlers.cli.errors import CommandError
 from handlers.cli.output.text import plain, write_json
 from model_store.manifest import Manifest
 
@@ -15,7 +16,10 @@ Copy = Callable[[str, Report], Copied]
 
 
 def run(copy: Copy, place: str, verb: str, *, as_json: bool) -> None:
-    """Copy with a line that moves on standard error, then tell what was done."""
+    """Copy with a line that moves on standard error, then tell what was done.
+
+    Raises ``CommandError`` for files that the store has lost: a run by cron must not end as if all were well.
+    """
     console = Console(stderr=True)
     columns = (SpinnerColumn(), TextColumn("{task.completed} objects"), BarColumn())
     with Progress(*columns, console=console, transient=True, disable=as_json or not console.is_terminal) as progress:
@@ -30,9 +34,19 @@ def run(copy: Copy, place: str, verb: str, *, as_json: bool) -> None:
                 "bytes": done.size,
                 "unchanged": done.unchanged,
                 "removed": done.removed,
+                "lost": sorted(done.lost),
             }
         )
-        return
+    else:
+        _tell(done, verb)
+    if done.lost:
+        raise CommandError(
+            f"the store has lost or damaged {len(done.lost)} files of versions that {place} still has, and keeps: "
+            f"{', '.join(sorted(done.lost)[:5])}; put them back from there under the same names"
+        )
+
+
+def _tell(done: Copied, verb: str) -> None:
     served = "nothing has been learnt yet" if done.version is None else f"it serves version {done.version}"
     Console().print(
         f"{verb} {done.objects} objects ({done.size / 2**20:.1f} MiB); {done.unchanged} were there already, "

@@ -12,6 +12,7 @@ from handlers.client import Client
 from model_store.connect import check_apart
 from model_store.directory.directory_store import DirectoryStore
 from model_store.objects import ObjectStore, StoreError
+from model_store.removal import VersionRemover
 from model_store.versions import VersionStore
 from tools.simulation.bucket import Bucket, Faults, SimulatedStore
 from tools.simulation.scheduler import Process, Scheduler
@@ -196,3 +197,46 @@ def test_a_damaged_copy_is_noticed(store: DirectoryStore, copy: DirectoryStore, 
     copy.write("versions/4/model.onnx", b"damaged")
     with pytest.raises(StoreError, match="damaged"):
         restore_backup(copy, back)
+
+
+FILES = ("model.onnx", "manifest.json", "exemplars.safetensors")
+
+
+@pytest.mark.parametrize("name", FILES)
+@pytest.mark.parametrize("now", [None, b"{}", b"cut"])
+def test_what_the_store_lost_of_a_version_stays_in_the_copy(
+    store: DirectoryStore, copy: DirectoryStore, back: DirectoryStore, name: str, now: bytes | None
+) -> None:
+    """It may be the last one: a backup every night must not throw it away."""
+    key = f"versions/4/{name}"
+    make_backup(store, copy)
+    whole = content(store)
+    if now is None:
+        store.delete(key)
+    else:
+        store.write(key, now)
+    for _ in range(2):
+        again = make_backup(store, copy)
+        assert (again.lost, again.removed) == ([key], 0)
+    assert restore_backup(copy, back).version == 4
+    assert content(back)[key] == whole[key]
+
+
+def test_what_was_put_back_is_copied_and_no_longer_told(store: DirectoryStore, copy: DirectoryStore) -> None:
+    key = "versions/4/model.onnx"
+    make_backup(store, copy)
+    store.delete(key)
+    assert make_backup(store, copy).lost == [key]
+    store.write(key, copy.read(key))
+    assert make_backup(store, copy).lost == []
+
+
+def test_a_version_that_was_removed_leaves_the_copy_whole(store: DirectoryStore, copy: DirectoryStore) -> None:
+    make_backup(store, copy)
+    VersionRemover(VersionStore(store)).remove({1: "old"})
+    store.delete("versions/3/manifest.json")  # of a removal that was cut short, or by hand
+    again = make_backup(store, copy)
+    assert again.lost == []
+    assert not [key for key in content(copy) if key.startswith("versions/1/")]
+    assert "versions/3/manifest.json" not in content(copy)
+    assert "versions/4/model.onnx" in content(copy)

@@ -23,3 +23,15 @@ def test_a_store_is_copied_and_restored_elsewhere(lucir: Run, tmp_path: Path) ->
     assert "into an empty store only" in refusal(lucir("restore", copy, "--store", back.as_uri()))
     rows = json.loads(lucir("versions", "--store", back.as_uri(), "--json").stdout)
     assert [row["version"] for row in rows if row["current"]] == [4]
+
+
+def test_a_file_that_the_store_lost_fails_the_run_and_names_what_to_put_back(lucir: Run, tmp_path: Path) -> None:
+    shutil.copytree(OLD, tmp_path / "store")
+    store, copy = tmp_path / "store", tmp_path / "copy"
+    with Client(store=store.as_uri()) as client:
+        client.backup(str(copy))
+    (store / "versions" / "4" / "model.onnx").unlink()
+    said = refusal(lucir("backup", copy, "--store", store.as_uri()))
+    assert "versions/4/model.onnx" in said
+    assert "put them back" in said
+    assert (copy / "versions" / "4" / "model.onnx").exists()

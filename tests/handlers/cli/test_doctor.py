@@ -2,6 +2,8 @@
 
 import json
 import socket
+import subprocess
+import sys
 from importlib import metadata
 from pathlib import Path
 
@@ -13,6 +15,16 @@ from handlers.cli.doctor_checks import check_disk, check_packages, check_stack_p
 from handlers.settings import Settings
 from handlers.stack.ports import free_ports
 from tests.handlers.cli.conftest import Run
+
+FULL = """
+import sys
+from pathlib import Path
+from handlers.cli.doctor_checks import check_disk
+from handlers.settings import Settings
+
+check = check_disk(Settings(data=Path(sys.argv[1])))
+print(check.state, check.detail, check.remedy, sep="\\n")
+"""
 
 
 def test_a_named_store_gets_a_certificate(lucir: Run, tmp_path: Path) -> None:
@@ -86,3 +98,26 @@ def test_a_folder_that_does_not_exist_yet_is_looked_up_above_and_not_made(tmp_pa
     assert str(tmp_path) in check_disk(settings).detail
     assert check_store(settings).state == "ok"
     assert list(tmp_path.iterdir()) == []
+
+
+def test_a_data_folder_that_cannot_be_written_is_missing_whatever_the_store() -> None:
+    check = check_disk(Settings(data=Path("/sys/lucir"), store="s3://elsewhere"))  # not even root makes a file there
+    assert check.state == "missing"
+    assert "/sys cannot be written" in check.detail
+    assert "this user" in check.remedy
+    assert "--data" in check.remedy
+
+
+def test_a_full_disk_is_missing_not_a_note(tmp_path: Path) -> None:
+    fill = (
+        'mount -t tmpfs -o size=64k none "$0" && head -c 1M /dev/zero > "$0/rest" 2> "$0.said"; exec "$1" -c "$2" "$0"'
+    )
+    command = ["unshare", "--user", "--map-root-user", "--mount", "sh", "-c", fill, str(tmp_path), sys.executable, FULL]
+    try:
+        told = subprocess.run(command, capture_output=True, text=True, check=True, timeout=60).stdout
+    except (OSError, subprocess.CalledProcessError) as error:
+        pytest.skip(f"no small disk can be made here: {error}")
+    state, detail, remedy = told.splitlines()
+    assert state == "missing"
+    assert "no space left" in detail
+    assert remedy.startswith("make room")

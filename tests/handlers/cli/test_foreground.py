@@ -1,7 +1,9 @@
 """What ``lucir up`` says when it is ready."""
 
 import io
+import os
 import sys
+from contextlib import suppress
 from pathlib import Path
 
 import pytest
@@ -39,3 +41,13 @@ def test_where_a_key_is_asked_for_the_command_to_classify_has_a_place_for_it(tmp
     announce_stack(changed(settings, serving={"api_key": "hidden"}), said)
     assert 'curl -T IMAGE.jpg -H "x-api-key: KEY" http' in said.getvalue()
     assert "hidden" not in said.getvalue()
+
+
+def test_a_reader_that_is_gone_when_the_stack_is_ready_ends_nothing(tmp_path: Path) -> None:
+    """``lucir up | head``: the lines of the services are left unsaid as well."""
+    reader, writer = os.pipe()
+    os.close(reader)
+    stream = os.fdopen(writer, "w", encoding="utf-8")
+    announce_stack(Settings(data=tmp_path), stream)
+    with suppress(BrokenPipeError):  # what it still held
+        stream.close()

@@ -19,12 +19,13 @@ from handlers.stack.supervision.supervised import Service
 from handlers.stack.supervision.supervisor import Supervisor
 from tests.support.waiting import PATIENCE, wait_for
 
-# Answers /healthz and /readyz; while the file named by the second argument exists, /readyz hangs for long.
+# Answers /healthz and /readyz; while the file named by the second argument exists, what that names hangs for long.
 SERVER = """
 import http.server, os, pathlib, sys, time
 class Handler(http.server.BaseHTTPRequestHandler):
     def do_GET(self):
-        if pathlib.Path(sys.argv[2]).exists(): time.sleep(60)
+        hang = pathlib.Path(sys.argv[2])
+        if hang.exists() and hang.read_text() in self.path: time.sleep(60)
         self.send_response(200); self.end_headers(); self.wfile.write(str(os.getpid()).encode())
     def log_message(self, *a): print("asked", flush=True)
 http.server.ThreadingHTTPServer(("127.0.0.1", int(sys.argv[1])), Handler).serve_forever()
@@ -106,6 +107,22 @@ def test_a_hanging_service_is_restarted(tmp_path: Path, sink: LogSink) -> None:
         wait_for(lambda: supervisor.running("one").restarts)
         hang.unlink()
         wait_for(lambda: answering(url) not in (None, before))
+
+
+def test_a_service_whose_store_hangs_is_not_ready_and_goes_on_with_its_work(tmp_path: Path, sink: LogSink) -> None:
+    """``/readyz`` waits for the store; only ``/healthz`` says whether a restart would help."""
+    hang = tmp_path / "hang"
+    service, url = server("one", hang, probe_timeout=0.5)
+    supervisor = Supervisor([service], sink)
+    with supervised(supervisor) as ready:
+        assert ready.wait(PATIENCE)
+        before = ask_pid(url)
+        hang.write_text("/readyz")
+        wait_for(lambda: "cannot say" in supervisor.running("one").health.reason)
+        assert supervisor.running("one").health.alive
+        hang.unlink()
+        wait_for(lambda: supervisor.ready)
+        assert ask_pid(url) == before
 
 
 def test_pauses_grow_and_a_service_that_never_answers_is_given_up(sink: LogSink) -> None:
