@@ -2,8 +2,9 @@
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
-# uv reads these: one copy of each wheel on disk, and no look-ups beyond the pinned set.
-UV := $(BIN)/uv pip install --python $(BIN)/python
+# uv reads these: one copy of each wheel on disk, and no look-ups beyond the pinned set. What is installed is compiled at
+# once: where Python is told to keep no bytecode, each process of ours would compile torch anew for seconds.
+UV := $(BIN)/uv pip install --python $(BIN)/python --compile-bytecode
 
 .DEFAULT_GOAL := help
 .PHONY: help demo up test test-fast test-servers test-cluster test-deploy test-deploy-updater fuzz fuzz-images bench-serving bench-swaps rehearsal test-pauses simulate mutation check requirements clean
@@ -101,6 +102,7 @@ $(VENV)/.runtime: $(VENV)/.uv requirements/runtime.txt pyproject.toml
 	@echo "installing into $(VENV) (once): 3.5 GB to download, 6.6 GB on disk, most of it CUDA"
 	@$(UV) --require-hashes -r requirements/runtime.txt
 	@$(UV) --quiet --no-deps --no-build-isolation --editable .
+	@$(BIN)/python -m compileall -q handlers lucir_core model_store
 	@touch $@
 
 $(VENV)/.dev: $(VENV)/.runtime requirements/dev.txt
