@@ -7,6 +7,7 @@ updater's own code, killed with signal 9 like any process.
 import faulthandler
 import os
 import signal
+import subprocess
 import sys
 import threading
 import time
@@ -55,7 +56,7 @@ def _run(settings: Settings, update: str, kill: Kill | None, notes: Path, pause:
     os.dup2(descriptor, 2)
     faulthandler.register(signal.SIGUSR1)  # for who waits in vain: where is it?
     setup_logging(LogSettings(), "updater")
-    service.FIRST_PAUSE = service.LONGEST_PAUSE = service.IDLE_SECONDS = PAUSE  # type: ignore[misc]  # only here
+    service.FIRST_PAUSE = service.LONGEST_PAUSE = service.IDLE_SECONDS = PAUSE
     points = Points(settings.data, "updater", kill, notes)
     child.subprocess.Popen = _forking(settings.data, kill, notes)  # type: ignore[attr-defined]  # its own import
     points.install()
@@ -129,7 +130,7 @@ def _forking(data: Path, kill: Kill | None, notes: Path) -> type:
             end = time.monotonic() + timeout
             while (status := self.poll()) is None:
                 if time.monotonic() > end:
-                    raise child.subprocess.TimeoutExpired("learner", timeout)
+                    raise subprocess.TimeoutExpired("learner", timeout)
                 time.sleep(0.01)
             return status
 
