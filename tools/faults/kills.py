@@ -32,7 +32,6 @@ from lucir_core.runtime.threads import wait_asleep
 wait_asleep()
 
 import numpy as np  # noqa: E402  (torch is imported by what follows, after the line above)
-import psutil  # noqa: E402
 from sklearn.datasets import load_digits  # noqa: E402
 
 from handlers.bucket.edit_documents import DeleteImages, Operation, Relearn  # noqa: E402
@@ -44,6 +43,7 @@ from model_store.directory.directory_store import DirectoryStore  # noqa: E402
 from tools.faults.forked import run_updater  # noqa: E402
 from tools.faults.outcome import counts, differences, expected_of, outcome  # noqa: E402
 from tools.faults.points import Kill  # noqa: E402
+from tools.processes import process_tree  # noqa: E402
 
 LEARNER_KILLS = 0.2
 """Of all kills; the updater makes thirty times as many calls."""
@@ -206,8 +206,7 @@ class Walk:
 
 def tell_where(process: int) -> None:
     """Let an updater that does not end, and its learner, write to the log where they are."""
-    waiting = psutil.Process(process)
-    for one in [waiting, *waiting.children(recursive=True)]:
+    for one in process_tree(process):
         one.send_signal(signal.SIGUSR1)
     time.sleep(1.0)  # they write some kilobytes; nothing tells when they have
 
