@@ -1,6 +1,5 @@
 """The runs behind ``lucir bench``: data set, list of runs, progress, exit status."""
 
-import dataclasses
 import logging
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -57,33 +56,13 @@ class Request:
     seeds: int
     first_seed: int
     order: str
-    images_per_class: int | None = None
-    label: str = ""
-    assignments: tuple[str, ...] = ()
-    validation: int | None = None
-    studies: tuple[str, ...] = ()
-    module: str = ""
+    images_per_class: int | None
+    validation: int | None
+    label: str
+    studies: tuple[str, ...]
+    assignments: tuple[str, ...]
+    module: str
     """With a method of one's own."""
-
-    def with_details(
-        self,
-        images_per_class: int | None,
-        label: str,
-        texts: Sequence[str],
-        studies: Sequence[str],
-        module: str,
-        validation: int | None = None,
-    ) -> "Request":
-        """The same with the rarer options."""
-        return dataclasses.replace(
-            self,
-            images_per_class=images_per_class,
-            label=label,
-            assignments=tuple(texts),
-            studies=tuple(studies),
-            module=module,
-            validation=validation,
-        )
 
     def specs(self, dataset: str, class_count: int, source: "FolderSource | None" = None) -> list[RunSpec]:
         """One run per seed. Raises ``ConfigError``."""

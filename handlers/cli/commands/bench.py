@@ -132,8 +132,22 @@ def _cifar(dataset: str) -> Callable[..., None]:
         from handlers.cli.bench.bench_run import Carrying, Request, run_protocol
         from lucir_core.bench.spec import own_preset
 
-        request = Request(protocol, phases, sizes, method, preset or own_preset("cifar100", method), seeds, seed, order)
-        request = request.with_details(images_per_class, label, set_ or (), study or (), import_, validation)
+        request = Request(
+            protocol=protocol,
+            phases=phases,
+            sizes=sizes,
+            method=method,
+            preset=preset or own_preset("cifar100", method),
+            seeds=seeds,
+            first_seed=seed,
+            order=order,
+            images_per_class=images_per_class,
+            validation=validation,
+            label=label,
+            studies=tuple(study or ()),
+            assignments=tuple(set_ or ()),
+            module=import_,
+        )
         run_protocol(dataset, data, request, Carrying(output, device, time_limit, commit, keep_states, acceleration))
 
     return command
@@ -183,9 +197,21 @@ def folder(
     from lucir_core.bench.spec import own_preset
 
     request = Request(
-        protocol, phases, sizes, method, preset or own_preset("photo_scratch", method), seeds, seed, order
+        protocol=protocol,
+        phases=phases,
+        sizes=sizes,
+        method=method,
+        preset=preset or own_preset("photo_scratch", method),
+        seeds=seeds,
+        first_seed=seed,
+        order=order,
+        images_per_class=images_per_class,
+        validation=None,
+        label=label,
+        studies=tuple(study or ()),
+        assignments=tuple(set_ or ()),
+        module=import_,
     )
-    request = request.with_details(images_per_class, label, set_ or (), study or (), import_)
     source = FolderSource(cache or output / "cache", test_every, subset)
     run_protocol(
         "folder", data, request, Carrying(output, device, time_limit, commit, keep_states, acceleration), source
