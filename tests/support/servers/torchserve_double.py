@@ -1,6 +1,6 @@
 """A TorchServe made of a few lines: the same calls over the same socket, for tests of many followers at once.
 
-What TorchServe really does is tested with the real one (``tests/handlers/serving``, ``tests/end_to_end``).
+What TorchServe really does is tested with the real one (``tests/handlers/torchserve``, ``tests/end_to_end``).
 """
 
 import json
