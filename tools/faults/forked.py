@@ -51,6 +51,19 @@ def run_updater(settings: Settings, update: str, kill: Kill | None, notes: Path,
         os._exit(1)
 
 
+def wait_changed(process: int, until: float, flags: int = 0) -> int | None:
+    """Wait until a forked updater has ended (``flags``: or what else ``os.waitpid`` is asked for); its wait status.
+
+    until: seconds of ``time.monotonic()``, after which it is None.
+    """
+    while time.monotonic() < until:
+        changed, status = os.waitpid(process, os.WNOHANG | flags)
+        if changed:
+            return status
+        time.sleep(0.005)
+    return None
+
+
 def _run(settings: Settings, update: str, kill: Kill | None, notes: Path, pause: int | None) -> None:
     descriptor = os.open(settings.data / "updater.log", os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o644)
     os.dup2(descriptor, 2)
