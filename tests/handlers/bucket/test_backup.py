@@ -14,10 +14,9 @@ from model_store.directory.directory_store import DirectoryStore
 from model_store.objects import ObjectStore, StoreError
 from model_store.versions import VersionStore
 from tests.support.stores.inspected import everything_in
+from tests.support.stores.old_store import OLD
 from tools.simulation.bucket import Bucket, Faults, SimulatedStore
 from tools.simulation.scheduler import Process, Scheduler
-
-OLD = Path(__file__).parents[2] / "data" / "store_a175682"
 
 
 def restorable(copy: ObjectStore) -> int | None:
