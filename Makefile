@@ -10,7 +10,7 @@ UV := $(BIN)/uv pip install --python $(BIN)/python --compile-bytecode
 .PHONY: help demo up test test-fast test-servers test-cluster test-deploy test-deploy-updater fuzz fuzz-images bench-serving bench-swaps rehearsal test-pauses simulate mutation check requirements clean
 
 help:  ## show this list
-	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-14s %s\n", $$1, $$2}'
+	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-20s %s\n", $$1, $$2}'
 
 demo: $(VENV)/.runtime  ## the whole story on real data: learn, serve, learn more, compare, stop
 	$(BIN)/lucir demo

@@ -135,7 +135,7 @@ def test_the_architecture_is_one_page() -> None:
     assert len(architecture().splitlines()) <= ONE_PAGE
 
 
-@pytest.mark.parametrize("page", ["ARCHITECTURE.md", "CONTRIBUTING.md", "benchmarks/README.md"])
+@pytest.mark.parametrize("page", ["ARCHITECTURE.md", "CONTRIBUTING.md", "benchmarks/README.md", "docs/how-it-works.md"])
 def test_a_page_about_the_code_names_files_that_exist(page: str) -> None:
     text = (ROOT / page).read_text(encoding="utf-8")
     tops = "|".join(path.name for path in ROOT.iterdir() if path.is_dir() and not path.name.startswith("."))

@@ -21,7 +21,6 @@ from typing import Any
 
 import numpy as np
 import onnx
-import psutil
 from onnx import TensorProto, helper
 
 from handlers.demo.digits import png
@@ -32,6 +31,7 @@ from handlers.torchserve.inference_port import Probe
 from model_store.directory.directory_store import DirectoryStore
 from model_store.versions import VersionStore
 from tools.manifests import make_manifest
+from tools.processes import process_tree
 
 SIDE = 32
 IMAGE = png(np.zeros((8, 8)), SIDE)
@@ -139,8 +139,7 @@ def memory(processes: list["subprocess.Popen[bytes]"]) -> dict[str, float]:
     }
     sums = dict.fromkeys([*kinds, "guards"], 0.0)
     for process in processes:
-        root = psutil.Process(process.pid)
-        for each in [root, *root.children(recursive=True)]:
+        for each in process_tree(process.pid):
             words = " ".join(each.cmdline())
             kind = next((name for name, matches in kinds.items() if matches(words)), "guards")
             sums[kind] += each.memory_full_info().pss / 2**20

@@ -26,6 +26,7 @@ from handlers.updater.http.app import make_app
 from handlers.updater.service import Updater
 from lucir_core.config.phase_config import load_preset
 from model_store.versions import VersionStore
+from tools.processes import process_tree
 
 PATIENCE = 300.0
 SIDE = 32
@@ -176,8 +177,7 @@ def learner() -> tuple[float, float]:
 
 def memory(process: "subprocess.Popen[bytes]") -> float:
     """Of the serving process and the one that classifies behind it, in MiB."""
-    root = psutil.Process(process.pid)
-    return round(sum(each.memory_info().rss for each in [root, *root.children(recursive=True)]) / 2**20, 1)
+    return round(sum(each.memory_info().rss for each in process_tree(process.pid)) / 2**20, 1)
 
 
 if __name__ == "__main__":

@@ -99,10 +99,10 @@ def ingest(endpoint: str, bucket: str, folder: Path) -> dict[str, float]:
     versions, records = VersionStore(objects), UpdateRecords(objects)
     intent = records.begin(select(list(scan(objects).values()), settings.updater.max_images_per_update, first=True))
     started = time.monotonic()
-    made = Ingest(objects, versions, settings, SIDE).run(intent, None, folder / "work", lambda: None)
-    records.write_plan(made.plan)
+    plan = Ingest(objects, versions, settings, SIDE).run(intent, None, folder / "work", lambda: None)
+    records.write_plan(plan)
     seconds = time.monotonic() - started
-    usable = len(made.plan.of_role("train", "holdout"))
+    usable = len(plan.of_role("train", "holdout"))
     return {"images": usable, "seconds": seconds}
 
 

@@ -21,12 +21,14 @@ import time
 from collections import Counter
 from pathlib import Path
 from typing import Any
+from unittest.mock import patch
 
 import numpy as np
 from PIL import Image
 from sklearn.datasets import load_digits
 
 from handlers.settings import Settings
+from handlers.store import open_settings_store
 from handlers.updater import __main__ as updater_process
 
 ROOT = Path(__file__).parents[2]
@@ -90,15 +92,14 @@ def settings_in(data: Path) -> Settings:
 def measure(data: Path) -> int:
     """In a process of the checkout that ``PYTHONPATH`` names: two drops; tells of the second as JSON."""
     (data / "store").mkdir(parents=True)
-    opened = updater_process.open_settings_store
     counted: list[CountedStore] = []
 
     def open_counted(settings: Settings) -> Any:
-        counted.append(CountedStore(opened(settings)))
+        counted.append(CountedStore(open_settings_store(settings)))
         return counted[-1]
 
-    updater_process.open_settings_store = open_counted
-    updater = updater_process.make_updater(settings_in(data))
+    with patch.object(updater_process, "open_settings_store", open_counted):
+        updater = updater_process.make_updater(settings_in(data))
     updater._services.wait_served = lambda *_: True  # noqa: SLF001 (no server here)
     drop(data / "store", {"zero": (0, 0, 8), "one": (1, 0, 8)})
 

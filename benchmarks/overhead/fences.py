@@ -24,6 +24,7 @@ from dataclasses import dataclass
 from functools import wraps
 from pathlib import Path
 from typing import Any
+from unittest.mock import patch
 
 import psutil
 
@@ -146,21 +147,17 @@ def watch(spent: Spent) -> None:
 
     for name, owner, method in FENCES:
         setattr(owner, method, within(name, getattr(owner, method)))
-    Runner.run = timed(Runner.run)  # type: ignore[method-assign]  # this process only measures
+    Runner.run = timed(Runner.run)  # type: ignore[method-assign, assignment]  # this process only measures
 
 
 def learn(settings: Settings, spent: Spent) -> None:
     """Learn what is dropped, with an updater of its own, until nothing is left."""
-    opened = updater_process.open_settings_store
 
     def counted(settings: Settings) -> Any:
-        return CountedStore(opened(settings), spent)
+        return CountedStore(open_settings_store(settings), spent)
 
-    updater_process.open_settings_store = counted
-    try:
+    with patch.object(updater_process, "open_settings_store", counted):
         updater = updater_process.make_updater(settings, once=True)
-    finally:
-        updater_process.open_settings_store = opened
     updater._services.wait_served = lambda *_: True  # noqa: SLF001 (no server here)
     updater.run()
 

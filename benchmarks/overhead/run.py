@@ -17,6 +17,7 @@ from rich.console import Console
 
 from benchmarks.result import machine, show
 from handlers.bucket.update_documents import Done
+from handlers.demo.material import digits
 from handlers.demo.phases import as_options, run_service
 from model_store.directory.directory_store import DirectoryStore
 from model_store.versions import VersionStore
@@ -52,12 +53,12 @@ def updates(root: Path) -> list[dict[str, Any]]:
 def main() -> int:
     """Run the demo's drops and write down what they took."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--preset", default="digits", help="of lucir_core, e.g. small, which a service has by default")
+    parser.add_argument("--preset", default="digits", help="of lucir_core, e.g. small")
     parser.add_argument("--output", type=Path)
     options = parser.parse_args()
     words = as_options({"learning.preset": options.preset, "learning.seed": 1, "updater.settle_seconds": 2})
     with tempfile.TemporaryDirectory(prefix="lucir-overhead-") as folder:
-        run_service(1, Path(folder), Path(folder) / "log", words, Console(stderr=True))
+        run_service(digits(1), Path(folder), Path(folder) / "log", words, Console(stderr=True))
         found = updates(Path(folder) / "data" / "store")
     epochs = sum(update["epochs_seconds"] for update in found)
     overhead = sum(update["overhead_seconds"] for update in found)

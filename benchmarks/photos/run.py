@@ -122,7 +122,7 @@ def main() -> None:
             f"{arguments.folder}: {len(photos.folders)} classes, {len(short)} of them short: give more than {KNOWN} "
             f"classes of at least {LEAST} images"
         )
-    result = {
+    result: dict[str, Any] = {
         "machine": machine(),
         "classes": len(photos.folders),
         "images": len(photos.features),

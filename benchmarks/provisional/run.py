@@ -18,7 +18,7 @@ from typing import Any
 from rich.console import Console
 
 from handlers.bucket.updates import UpdateRecords
-from handlers.client.class_folders import find_classes
+from handlers.client.class_folders import read_layout
 from handlers.client.drop_progress import Outcome, follow
 from handlers.client.drop_upload import drop_id, plan_uploads, upload
 from handlers.demo.digits import PHASES, split_digits
@@ -75,7 +75,7 @@ def main() -> None:
 
 def _drop(objects: ObjectStore, url: str, train: dict[str, list[bytes]], number: int, work: Path) -> float:
     """Drop the folders of a phase and wait until it is served; gives when the drop was complete."""
-    classes = find_classes(write_folders(train, PHASES[number], work / f"drop-{number}"))
+    classes = read_layout(write_folders(train, PHASES[number], work / f"drop-{number}")).classes
     uploads = plan_uploads(classes, drop_id())
     for _ in upload(objects, classes, uploads):
         pass

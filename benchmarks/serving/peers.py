@@ -20,6 +20,7 @@ from handlers.stack.service_list import serving_service
 from handlers.torchserve.reconcile import Reconciler
 from model_store.directory.directory_store import DirectoryStore
 from model_store.versions import VersionStore
+from tools.processes import process_tree
 
 START_SECONDS: Final = 120.0
 
@@ -61,13 +62,12 @@ class Peer:
 
     def cpu_seconds(self) -> float:
         """Processor time of the server and all that it has started."""
-        times = [each.cpu_times() for each in (self.process, *self.process.children(recursive=True))]
+        times = [each.cpu_times() for each in process_tree(self.process.pid)]
         return sum(each.user + each.system for each in times)
 
     def memory_mib(self) -> float:
         """What the processes would give back: memory that they share counts once."""
-        everything = (self.process, *self.process.children(recursive=True))
-        return sum(each.memory_full_info().uss for each in everything) / 2**20
+        return sum(each.memory_full_info().uss for each in process_tree(self.process.pid)) / 2**20
 
 
 @contextmanager

@@ -10,6 +10,8 @@ import psutil
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 
+from tools.processes import process_tree
+
 ROLES = {
     "TorchServe frontend": "ModelServer",
     "TorchServe worker": "model_service_worker",
@@ -42,7 +44,7 @@ class Memory:
         while not self._stop.wait(1.0):
             living: dict[int, tuple[str, int]] = {}
             parents: dict[int, int] = {}
-            for process in tree(self.pid):
+            for process in process_tree(self.pid):
                 try:
                     role = role_of(process)
                     if role is not None:
@@ -55,12 +57,6 @@ class Memory:
                 if living.get(parents[pid], ("", 0))[0] != role:  # else a fork that has not begun its own program yet
                     found[role] = found.get(role, 0) + size
             self.samples.append((round(time.monotonic() - started, 1), found))
-
-
-def tree(pid: int) -> list[psutil.Process]:
-    """A process and everything that descends from it."""
-    process = psutil.Process(pid)
-    return [process, *process.children(recursive=True)]
 
 
 def role_of(process: psutil.Process) -> str | None:

@@ -26,23 +26,16 @@ from typing import Any
 import httpx
 import psutil
 
-from benchmarks.soak.memory import ROLES, Memory, flatness, plot, role_of, tree
+from benchmarks.soak.memory import ROLES, Memory, flatness, plot, role_of
 from handlers.client.asking import TRIES
 from handlers.demo.digits import split_digits
 from handlers.demo.load import LoadClient
 from handlers.demo.stack import DemoStack
 from handlers.stack.folder import StackRecord
 from handlers.torchserve.model_status import PREDICTIONS_PATH
+from tools.processes import FAST, process_tree
 
 DIGITS = split_digits(0)
-# A tiny network, hardly trained: what is judged is memory and what gets lost, not accuracy.
-SETTINGS = (
-    "learning.preset=digits",
-    "learning.overrides={network: resnet8, size: 8, resize: 8, epochs: 2, min_steps: 2, cbf: {enabled: false}}",
-    "gate={max_old_accuracy_loss: 1, min_new_accuracy: 0}",
-    "updater.settle_seconds=1",
-    "updater.poll_seconds=1",
-)
 PER_DROP = 10
 LONGEST_DELAY = 6.0
 LONGEST_PAUSE = 12.0
@@ -86,7 +79,7 @@ class Drop:
 
 def find(stack: Stack, role: str) -> psutil.Process | None:
     """A process of the stack by its role."""
-    for process in tree(stack.record.pid):
+    for process in process_tree(stack.record.pid):
         try:
             if role_of(process) == role:
                 return process
@@ -175,7 +168,7 @@ def originals(stack: Stack) -> Counter[str]:
 
 def run(drops: int, seed: int, limit: float) -> tuple[dict[str, Any], list[tuple[float, dict[str, int]]]]:
     """The whole soak."""
-    options = [word for setting in SETTINGS for word in ("--set", setting)]
+    options = [word for setting in FAST for word in ("--set", setting)]
     with ExitStack() as exits:
         folder = Path(exits.enter_context(tempfile.TemporaryDirectory(prefix="lucir-soak-")))
         data, log = folder / "data", folder / "stack.log"

@@ -40,11 +40,6 @@ class Layout:
     left: tuple[LeftOut, ...]
 
 
-def find_classes(folder: Path, name: str | None = None) -> list[ClassFolder]:
-    """The classes of ``read_layout``."""
-    return list(read_layout(folder, name).classes)
-
-
 def read_layout(folder: Path, name: str | None = None) -> Layout:
     """The classes in ``folder``: one, when it holds images only or ``name`` is given, else one per folder in it.
 

@@ -258,18 +258,6 @@ class Client:
         """The same as an HTML page with images."""
         return read_page(self._versions, self._number(version))
 
-    def _number(self, version: int | None) -> int:
-        if version is not None:
-            return version
-        pointer = self._versions.current()
-        if pointer is None or pointer.version is None:
-            raise ClientError("nothing has been learnt yet: drop at least two class folders (lucir drop FOLDER)")
-        return pointer.version
-
-    @cached_property
-    def _objects(self) -> ObjectStore:
-        return self.connection.existing_store()
-
     @system_errors()
     def export(self, version: int, folder: Path | str) -> Manifest:
         """Write a version as a new folder that runs without this service. Raises ``StoreError``."""
@@ -286,9 +274,21 @@ class Client:
         return restore_backup(self.connection.backup(source), self.connection.store(), report)
 
     @cached_property
+    def _objects(self) -> ObjectStore:
+        return self.connection.existing_store()
+
+    @cached_property
     def _versions(self) -> VersionStore:
         return VersionStore(self._objects)
 
     @cached_property
     def _desk(self) -> EditDesk:
         return EditDesk(self._objects, UpdateRecords(self._objects))
+
+    def _number(self, version: int | None) -> int:
+        if version is not None:
+            return version
+        pointer = self._versions.current()
+        if pointer is None or pointer.version is None:
+            raise ClientError("nothing has been learnt yet: drop at least two class folders (lucir drop FOLDER)")
+        return pointer.version

@@ -5,9 +5,9 @@ import shutil
 from pathlib import Path
 from typing import Final
 
+from handlers.inference.open_inference import MODEL_NAME
 from model_store.manifest import Manifest
 
-NAME: Final = "lucir"
 OUTPUTS: Final = ("probabilities", "cosines", "prototype_cosines")
 
 _TRITON: Final = """name: "{name}"
@@ -25,7 +25,7 @@ dynamic_batching {{ max_queue_delay_microseconds: 2000 }}
 
 def write_triton(folder: Path, model: Path, manifest: Manifest) -> None:
     """``folder/lucir/{config.pbtxt, labels.txt, 1/model.onnx}``: start Triton with ``--model-repository=folder``."""
-    root = folder / NAME
+    root = folder / MODEL_NAME
     _place(model, root / "1" / "model.onnx")
     classes = len(manifest.classes)
     outputs = ",\n".join(
@@ -34,15 +34,15 @@ def write_triton(folder: Path, model: Path, manifest: Manifest) -> None:
         + " }"
         for name in OUTPUTS
     )
-    config = _TRITON.format(name=NAME, size=manifest.preprocessing.size, outputs=outputs)
+    config = _TRITON.format(name=MODEL_NAME, size=manifest.preprocessing.size, outputs=outputs)
     (root / "config.pbtxt").write_text(config, encoding="utf-8")
     write_labels(root / "labels.txt", manifest.classes)
 
 
 def write_openvino(folder: Path, model: Path) -> None:
     """``folder/{config.json, lucir/1/model.onnx}``: OpenVINO Model Server reads ONNX as it is."""
-    _place(model, folder / NAME / "1" / "model.onnx")
-    config = {"model_config_list": [{"config": {"name": NAME, "base_path": f"/models/{NAME}"}}]}
+    _place(model, folder / MODEL_NAME / "1" / "model.onnx")
+    config = {"model_config_list": [{"config": {"name": MODEL_NAME, "base_path": f"/models/{MODEL_NAME}"}}]}
     (folder / "config.json").write_text(json.dumps(config, indent=2) + "\n", encoding="utf-8")
 
 

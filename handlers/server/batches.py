@@ -170,7 +170,7 @@ class Batcher:
         version = self._versions.default if number is None else self._versions.known.get(number)
         if version is None or version.model is None:
             notice = version.notice if version is not None else ""
-            self._deliver(batch, version, [error_reply(503, notice or NOT_YET)] * len(batch), taken)
+            self._deliver(batch, [error_reply(503, notice or NOT_YET)] * len(batch), taken)
             return False
         self._running += len(batch)
         ask = runner.answer_again if again else runner.answer
@@ -202,7 +202,7 @@ class Batcher:
                 self._free(runner)
             return
         try:
-            self._deliver(batch, version, replies.result(), taken)
+            self._deliver(batch, replies.result(), taken)
         except ProcessLostError:
             self._again(batch)
         finally:
@@ -217,9 +217,7 @@ class Batcher:
         self._queue.extendleft(job for job in reversed(batch) if not job.future.done())
         self._wake()
 
-    def _deliver(
-        self, batch: list[_Job], version: LoadedVersion | None, replies: Sequence[Reply], taken: float
-    ) -> None:
+    def _deliver(self, batch: list[_Job], replies: Sequence[Reply], taken: float) -> None:
         """Hand out the replies."""
         given = [(job, reply) for job, reply in zip(batch, replies, strict=True) if not job.future.done()]
         for job, reply in given:

@@ -1,4 +1,4 @@
-"""Health judged by what really answers: TorchServe's workers through the management socket, the updater's pages.
+"""Health judged by what really answers: the engine's workers through the management socket, the sidecar's pages.
 
 Standard library: an HTTP client would cost every start of a stack a fifth of a second.
 """
@@ -42,10 +42,10 @@ def get(url: str, path: str, timeout: float = TIMEOUT_SECONDS) -> tuple[int, str
         return answer.status, answer.read().decode(errors="replace")
 
 
-class TorchServeProbe:
-    """Alive while both listeners answer; ready when a worker of the default version of the model is READY.
+class EngineProbe:
+    """Alive while both listeners of the serving engine answer; ready when a worker of the default version is READY.
 
-    ``GET /ping`` alone says Healthy while every worker is dead, so it only shows that the listener answers.
+    TorchServe's ``GET /ping`` says Healthy while every worker is dead, so it only shows that the listener answers.
     """
 
     def __init__(self, inference_url: str, socket: Path) -> None:
@@ -68,8 +68,8 @@ class TorchServeProbe:
         return Health(alive=True, ready=not problem, reason=problem)
 
 
-class UpdaterProbe:
-    """Alive while ``/healthz`` answers 200; ready when ``/readyz`` does.
+class SidecarProbe:
+    """Of updater and follower. Alive while ``/healthz`` answers 200; ready when ``/readyz`` does.
 
     ``/readyz`` asks the store: while that one hangs there is no answer, and a restart would cost the running update.
     """

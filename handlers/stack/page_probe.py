@@ -5,12 +5,11 @@ is. Reading them costs half a second of processor time, which ``handlers.stack.p
 ask this less often.
 """
 
-import http.client
 import sys
 
 from handlers.setting_values import load_settings
 from handlers.settings import SettingsError
-from handlers.stack.probe import page_problem
+from handlers.stack.probe import page_problem, tell
 
 
 def main() -> int:
@@ -20,13 +19,7 @@ def main() -> int:
     except SettingsError as error:
         sys.stderr.write(f"{error}\n")
         return 1
-    try:
-        problem = page_problem(url)
-    except (OSError, http.client.HTTPException) as error:
-        problem = f"does not answer: {error or type(error).__name__}"
-    if problem:
-        sys.stderr.write(f"{url}: {problem}\n")
-    return 1 if problem else 0
+    return tell(url, page_problem)
 
 
 if __name__ == "__main__":

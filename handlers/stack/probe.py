@@ -52,19 +52,24 @@ def page_problem(url: str) -> str:
 PROBES: dict[str, Callable[[str], str]] = {"worker": socket_problem, "page": page_problem}
 
 
+def tell(target: str, probe: Callable[[str], str]) -> int:
+    """The exit status, 0 or 1, of a probe; the reason goes to standard error."""
+    try:
+        problem = probe(target)
+    except (OSError, http.client.HTTPException, ValueError) as error:
+        problem = f"does not answer: {error or type(error).__name__}"
+    if problem:
+        sys.stderr.write(f"{target}: {problem}\n")
+    return 1 if problem else 0
+
+
 def main(arguments: list[str]) -> int:
     """0 when it does its work, 1 when not, 2 for a wrong command line; the reason goes to standard error."""
     if len(arguments) != 2 or arguments[0] not in PROBES:
         sys.stderr.write(USAGE)
         return 2
     what, target = arguments
-    try:
-        problem = PROBES[what](target)
-    except (OSError, http.client.HTTPException, ValueError) as error:
-        problem = f"does not answer: {error or type(error).__name__}"
-    if problem:
-        sys.stderr.write(f"{target}: {problem}\n")
-    return 1 if problem else 0
+    return tell(target, PROBES[what])
 
 
 if __name__ == "__main__":

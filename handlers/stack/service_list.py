@@ -10,7 +10,7 @@ from handlers.child_environment import child_environment, with_secrets_of
 from handlers.exposure import check_exposure
 from handlers.settings import Settings
 from handlers.sockets import management_socket, private_folder, workers_folder
-from handlers.stack.health import TorchServeProbe, UpdaterProbe
+from handlers.stack.health import EngineProbe, SidecarProbe
 from handlers.stack.supervision.supervised import Service
 from handlers.torchserve.launch import drain_limit, prepare_launch, sockets
 
@@ -31,7 +31,7 @@ def _server_service(settings: Settings, environment: Mapping[str, str]) -> Servi
     return Service(
         "server",
         (sys.executable, "-m", "handlers.server"),
-        TorchServeProbe(settings.inference_url, socket),
+        EngineProbe(settings.inference_url, socket),
         {**with_secrets_of(("serving",), environment), **extra},
         unready_seconds=180.0,
         grace_seconds=settings.serving.drain_seconds + 6.0,
@@ -44,7 +44,7 @@ def _torchserve_service(settings: Settings) -> Service:
     return Service(
         "torchserve",
         launch.frontend,
-        TorchServeProbe(settings.inference_url, management_socket(settings)),
+        EngineProbe(settings.inference_url, management_socket(settings)),
         launch.environment,
         launch.folder,
         unready_seconds=180.0,
@@ -65,7 +65,7 @@ def follower_service(settings: Settings, environment: Mapping[str, str]) -> Serv
 def _python_service(name: str, url: str, environment: Mapping[str, str]) -> Service:
     # Safe path: a folder "handlers" where the user happens to stand must not be imported.
     extra = {"PYTHONUNBUFFERED": "1", "PYTHONSAFEPATH": "1"}
-    return Service(name, (sys.executable, "-m", f"handlers.{name}"), UpdaterProbe(url), {**environment, **extra})
+    return Service(name, (sys.executable, "-m", f"handlers.{name}"), SidecarProbe(url), {**environment, **extra})
 
 
 def remove_sockets(settings: Settings, engine: Service) -> None:

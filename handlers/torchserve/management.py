@@ -13,6 +13,8 @@ import httpx
 from handlers.inference.open_inference import MODEL_NAME
 from handlers.torchserve.model_status import MODEL_PATH, READY, model_items
 
+TIMEOUT_SECONDS = 10.0
+
 
 class ManagementError(RuntimeError):
     """TorchServe refused a call, or answered something unknown; the message holds its words."""
@@ -56,10 +58,10 @@ class RegisteredVersion:
 class ManagementClient:
     """One client per thread of use. Every failure is a ``ManagementError``."""
 
-    def __init__(self, path: Path, timeout: float = 10.0) -> None:
+    def __init__(self, path: Path) -> None:
         self._path = path
         self._client = httpx.Client(
-            transport=httpx.HTTPTransport(uds=str(path)), base_url="http://torchserve", timeout=timeout
+            transport=httpx.HTTPTransport(uds=str(path)), base_url="http://torchserve", timeout=TIMEOUT_SECONDS
         )
 
     def __enter__(self) -> Self:

@@ -17,10 +17,10 @@ BATCH = 8
 
 
 class FeatureExtractor:
-    """Takes images through the backbone of `model`. threads: of ONNX Runtime; default: torch's number."""
+    """Takes the middle, `size` pixels a side, of images through the backbone of `model`."""
 
-    def __init__(self, model: IncrementalModel, size: int, threads: int | None = None) -> None:
-        self._session = open_quiet(features_model(model, size), threads)
+    def __init__(self, model: IncrementalModel, size: int) -> None:
+        self._session = open_quiet(features_model(model, size))
         self._size = size
         self._dim = model.feature_dim
 
@@ -38,10 +38,10 @@ class FeatureExtractor:
         return features
 
 
-def open_quiet(model: bytes, threads: int | None = None) -> onnxruntime.InferenceSession:
-    """A session on the CPU whose threads (default: torch's number) sleep while they wait: others use the cores too."""
+def open_quiet(model: bytes) -> onnxruntime.InferenceSession:
+    """A session on the CPU with as many threads as torch has, which sleep while they wait: others use the cores too."""
     options = onnxruntime.SessionOptions()
-    options.intra_op_num_threads = threads or torch.get_num_threads()
+    options.intra_op_num_threads = torch.get_num_threads()
     options.inter_op_num_threads = 1
     options.add_session_config_entry("session.intra_op.allow_spinning", "0")
     return onnxruntime.InferenceSession(model, options, providers=["CPUExecutionProvider"])

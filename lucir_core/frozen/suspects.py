@@ -22,6 +22,8 @@ SHARPNESS = 4
 """Votes weigh cosine to this power, so that a close neighbour counts more than a far one."""
 DUPLICATE_COSINE = 0.97
 """From this cosine on two images are taken for the same one: cut, resized or saved again."""
+LOOKALIKE_SHARE = 0.1
+"""Of the votes on the images of two classes, the share for the wrong one from which on the pair is named."""
 ROWS = 1024
 """Rows that are compared with all others at a time: 80 MB for 10,000 images."""
 
@@ -97,26 +99,19 @@ def mislabelled(votes: Shares, labels: Labels, margin: float = MARGIN) -> list[S
     return [Suspect(int(row), int(labels[row]), int(best[row]), float(lead[row])) for row in order]
 
 
-def exchanged_share(votes: Shares, labels: Labels) -> float:
-    """Estimate of the share of wrong labels, 0 to 1: of the images that look mislabelled. 0 without images."""
-    return len(mislabelled(votes, labels)) / len(labels) if len(labels) else 0.0
-
-
-def duplicates_across_classes(
-    features: Features, labels: Labels, least_cosine: float = DUPLICATE_COSINE
-) -> list[Duplicate]:
+def duplicates_across_classes(features: Features, labels: Labels) -> list[Duplicate]:
     """Pairs of images that look the same and have different labels, the closest first; first < second."""
     units, pairs = _unit(features), list[Duplicate]()
     for rows in _chunks(len(labels)):
         cosines = units[rows] @ units.T
-        for place, second in zip(*np.nonzero(cosines >= least_cosine), strict=True):
+        for place, second in zip(*np.nonzero(cosines >= DUPLICATE_COSINE), strict=True):
             first = int(rows[place])
             if first < second and labels[first] != labels[second]:
                 pairs.append(Duplicate(first, int(second), float(cosines[place, second])))
     return sorted(pairs, key=lambda pair: -pair.cosine)
 
 
-def duplicates_between(features: Features, others: Features, least_cosine: float = DUPLICATE_COSINE) -> list[Duplicate]:
+def duplicates_between(features: Features, others: Features) -> list[Duplicate]:
     """Images (first) that look like one of `others` (second), whatever their labels: for images held out to evaluate.
 
     For each image its closest one among `others`; the closest pair first.
@@ -128,20 +123,20 @@ def duplicates_between(features: Features, others: Features, least_cosine: float
         cosines = units[rows] @ targets.T
         closest = cosines.argmax(axis=1)
         values = cosines[np.arange(len(rows)), closest]
-        for place in np.flatnonzero(values >= least_cosine):
+        for place in np.flatnonzero(values >= DUPLICATE_COSINE):
             pairs.append(Duplicate(int(rows[place]), int(closest[place]), float(values[place])))
     return sorted(pairs, key=lambda pair: -pair.cosine)
 
 
-def lookalikes(votes: Shares, labels: Labels, least_share: float = 0.1) -> list[Lookalike]:
-    """Pairs of classes with at least this share of wrong votes between them, the worst first."""
+def lookalikes(votes: Shares, labels: Labels) -> list[Lookalike]:
+    """Pairs of classes with at least `LOOKALIKE_SHARE` of wrong votes between them, the worst first."""
     class_count = votes.shape[1]
     given = np.zeros((class_count, class_count))
     np.add.at(given, labels, votes)
     own = np.diagonal(given)
     wrong = np.triu(given + given.T, 1)
     shares = wrong / np.maximum(wrong + own[:, None] + own, 1e-300)
-    found = zip(*np.nonzero((wrong > 0) & (shares >= least_share)), strict=True)
+    found = zip(*np.nonzero((wrong > 0) & (shares >= LOOKALIKE_SHARE)), strict=True)
     pairs = [Lookalike(int(label), int(other), float(shares[label, other])) for label, other in found]
     return sorted(pairs, key=lambda pair: -pair.share)
 

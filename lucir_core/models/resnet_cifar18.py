@@ -9,6 +9,7 @@ from torch import Tensor, nn
 
 from lucir_core.models.fused.fused_norm import normalised
 from lucir_core.models.resnet_cifar import BasicBlock
+from lucir_core.models.resnet_imagenet import resnet18_stages
 
 
 class WideCifarResNet(nn.Module):
@@ -23,10 +24,7 @@ class WideCifarResNet(nn.Module):
         super().__init__()
         self.conv1 = nn.Conv2d(3, 64, 3, 1, 1, bias=False)
         self.bn1 = nn.BatchNorm2d(64)
-        self.layer1 = nn.Sequential(BasicBlock(64, 64), BasicBlock(64, 64))
-        self.layer2 = nn.Sequential(BasicBlock(64, 128, 2), BasicBlock(128, 128))
-        self.layer3 = nn.Sequential(BasicBlock(128, 256, 2), BasicBlock(256, 256))
-        self.layer4 = nn.Sequential(BasicBlock(256, 512, 2), BasicBlock(512, 512, last_relu=last_relu))
+        self.layer1, self.layer2, self.layer3, self.layer4 = resnet18_stages(last_relu=last_relu)
 
     def stages(self, x: Tensor) -> tuple[Tensor, ...]:
         """x: (batch, 3, height, width), normalised; the maps after each stage."""

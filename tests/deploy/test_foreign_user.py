@@ -13,11 +13,10 @@ import pytest
 
 from handlers.stack.ports import free_ports
 from tests.support.processes.foreign_user import FOREIGN_MISSING, UID, can_be_foreign, start_foreign
+from tests.support.stores.old_store import OLD
 from tests.support.waiting import PATIENCE, wait_for
 
 pytestmark = [pytest.mark.slow, pytest.mark.skipif(not can_be_foreign(), reason=FOREIGN_MISSING)]
-
-OLD = Path(__file__).parents[1] / "data" / "store_a175682"
 
 
 @dataclass

@@ -14,6 +14,7 @@ import httpx
 import pytest
 
 from handlers.stack.ports import free_ports
+from tests.support.stores.old_store import OLD
 from tests.support.waiting import wait_for
 from tools.servers.containers import PODMAN_MISSING, Podman, base_folder
 
@@ -24,7 +25,6 @@ pytestmark = [
     pytest.mark.skipif(base_folder() is None, reason=PODMAN_MISSING),
 ]
 
-OLD = Path(__file__).parents[1] / "data" / "store_a175682"
 TAG = "localhost/lucir-serving:test"
 LOCKED_DOWN = (
     *("--network", "host", "--read-only", "--tmpfs", "/tmp:mode=1777,size=512m", "--cap-drop", "ALL"),

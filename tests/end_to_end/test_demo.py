@@ -7,7 +7,8 @@ from pathlib import Path
 import pytest
 from PIL import Image
 
-from tests.support.processes.stack import FAST, LUCIR, environment
+from tests.support.processes.stack import LUCIR, environment
+from tools.processes import FAST
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(900)]
 

@@ -10,8 +10,9 @@ import psutil
 import pytest
 
 from handlers.stack.ports import free_ports
-from tests.support.processes.stack import LUCIR, Stack, digit_image, environment, folders, running, tree, wait_gone
+from tests.support.processes.stack import LUCIR, Stack, digit_image, environment, folders, running, wait_gone
 from tests.support.waiting import PATIENCE, wait_for
+from tools.processes import process_tree
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(600)]
 
@@ -93,7 +94,7 @@ def test_a_stop_while_learning_leaves_nothing_and_the_next_start_goes_on(tmp_pat
         assert not (stack.data / "run" / "stack.json").exists()
     with running(tmp_path / "data") as stack:
         wait_for(lambda: stack.served() == 1)
-        processes = tree(stack.process.pid)
+        processes = process_tree(stack.process.pid)
         os.kill(stack.process.pid, signal.SIGKILL)
         wait_gone(processes)
     assert "no stack answers" in stack.run("status", check=False).stderr
@@ -103,7 +104,7 @@ def test_a_stop_while_learning_leaves_nothing_and_the_next_start_goes_on(tmp_pat
 
 def _sockets(stack: Stack) -> list[str]:
     """The Unix sockets with a path that the stack's processes listen on."""
-    pids = {process.pid for process in tree(stack.process.pid)}
+    pids = {process.pid for process in process_tree(stack.process.pid)}
     return [
         each.laddr for each in psutil.net_connections("unix") if each.pid in pids and str(each.laddr).startswith("/")
     ]

@@ -9,8 +9,9 @@ from playwright.sync_api import Page, expect
 from tests.support.page.accessibility_tree import faults
 from tests.support.page.browser import chromium, findings, needs_browser, opened
 from tests.support.page.hands import DESKTOP, PHONE, Hands, Keyboard, Touch
-from tests.support.processes.stack import FAST, digit_image, folders, running
+from tests.support.processes.stack import digit_image, folders, running
 from tests.support.waiting import wait_for
+from tools.processes import FAST
 
 pytestmark = [pytest.mark.slow, needs_browser]
 

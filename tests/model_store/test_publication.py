@@ -19,6 +19,7 @@ from model_store.versions import VersionStore
 from tests.model_store.conftest import Place
 from tests.support.present import present
 from tests.support.stores.acted_on import ActedOn, Killed, before, fail
+from tests.support.stores.inspected import everything_in
 from tools.manifests import make_manifest
 
 MANIFEST_KEY = "versions/1/manifest.json"
@@ -39,10 +40,6 @@ def attempt(tmp_path: Path) -> Callable[..., Manifest]:
     return run
 
 
-def contents(store: ObjectStore) -> dict[str, bytes]:
-    return {info.key: store.read(info.key) for info in store.list("")}
-
-
 def emptied(store: ObjectStore) -> None:
     for info in list(store.list("")):
         store.delete(info.key)
@@ -51,7 +48,7 @@ def emptied(store: ObjectStore) -> None:
 def whole(store: ObjectStore) -> None:
     """Version 1 verifies, and nothing lies beside what its manifest names."""
     manifest = VersionStore(store).verify(1)
-    names = {key.removeprefix("versions/1/") for key in contents(store)}
+    names = {key.removeprefix("versions/1/") for key in everything_in(store)}
     assert names == {*manifest.files, "manifest.json", "claim.json"}
 
 
@@ -64,7 +61,7 @@ def test_asleep_before_any_call_it_changes_nothing_when_it_wakes(place: Place, a
 
         def overtake(after: dict[str, bytes] = after, tag: list[str] = tag) -> None:
             attempt(place.store, "second", 2)
-            after.update(contents(place.store))
+            after.update(everything_in(place.store))
             tag.append(place.store.stat(MANIFEST_KEY).etag)
 
         sleeper = before(place.store, number, overtake)
@@ -75,7 +72,7 @@ def test_asleep_before_any_call_it_changes_nothing_when_it_wakes(place: Place, a
         whole(place.store)
         if not after:
             break
-        assert contents(place.store) == after, number
+        assert everything_in(place.store) == after, number
         assert tag == [place.store.stat(MANIFEST_KEY).etag], "a manifest is written once"
     assert number > 5
 
@@ -104,7 +101,7 @@ def test_three_attempts_asleep_and_killed_at_any_call(tmp_path: Path, attempt: C
 
         def third(store: DirectoryStore = store, after: dict[str, bytes] = after) -> None:
             attempt(store, draw.choice(["first", "third"]), 3)
-            after.update(contents(store))
+            after.update(everything_in(store))
 
         def second(store: DirectoryStore = store, third: Callable[[], None] = third) -> None:
             try:
@@ -120,7 +117,7 @@ def test_three_attempts_asleep_and_killed_at_any_call(tmp_path: Path, attempt: C
             assert VersionStore(store).numbers()
         manifest = VersionStore(store).verify(1)
         if after:
-            files = {key: data for key, data in contents(store).items() if "/attempt-" not in key}
+            files = {key: data for key, data in everything_in(store).items() if "/attempt-" not in key}
             assert files == after, case
         assert manifest.update_id == "000001"
 
@@ -149,7 +146,7 @@ def test_a_number_of_another_update_is_not_taken(place: Place, attempt: Callable
     place.put("versions/1/claim.json", b'{"update_id": "000002"}')
     with pytest.raises(PreconditionFailedError, match="belongs to update '000002'"):
         attempt(place.store, "first", 1)
-    assert contents(place.store) == {"versions/1/claim.json": b'{"update_id": "000002"}'}
+    assert everything_in(place.store) == {"versions/1/claim.json": b'{"update_id": "000002"}'}
 
 
 def test_a_claim_that_was_taken_over_before_it_was_read_back(tmp_path: Path, attempt: Callable[..., Any]) -> None:
@@ -258,7 +255,7 @@ def test_a_manifest_does_not_come_back_after_its_version_was_removed(
             sleeper.go_on()
             assert sleeper.refused
         assert sleeper.ended
-        assert [key for key in contents(store) if key.startswith("versions/1/")] == [], woken
+        assert [key for key in everything_in(store) if key.startswith("versions/1/")] == [], woken
         if late:
             break
         woken_in_between += 1

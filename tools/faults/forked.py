@@ -7,6 +7,7 @@ updater's own code, killed with signal 9 like any process.
 import faulthandler
 import os
 import signal
+import subprocess
 import sys
 import threading
 import time
@@ -50,12 +51,25 @@ def run_updater(settings: Settings, update: str, kill: Kill | None, notes: Path,
         os._exit(1)
 
 
+def wait_changed(process: int, until: float, flags: int = 0) -> int | None:
+    """Wait until a forked updater has ended (``flags``: or what else ``os.waitpid`` is asked for); its wait status.
+
+    until: seconds of ``time.monotonic()``, after which it is None.
+    """
+    while time.monotonic() < until:
+        changed, status = os.waitpid(process, os.WNOHANG | flags)
+        if changed:
+            return status
+        time.sleep(0.005)
+    return None
+
+
 def _run(settings: Settings, update: str, kill: Kill | None, notes: Path, pause: int | None) -> None:
     descriptor = os.open(settings.data / "updater.log", os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o644)
     os.dup2(descriptor, 2)
     faulthandler.register(signal.SIGUSR1)  # for who waits in vain: where is it?
     setup_logging(LogSettings(), "updater")
-    service.FIRST_PAUSE = service.LONGEST_PAUSE = service.IDLE_SECONDS = PAUSE  # type: ignore[misc]  # only here
+    service.FIRST_PAUSE = service.LONGEST_PAUSE = service.IDLE_SECONDS = PAUSE
     points = Points(settings.data, "updater", kill, notes)
     child.subprocess.Popen = _forking(settings.data, kill, notes)  # type: ignore[attr-defined]  # its own import
     points.install()
@@ -129,7 +143,7 @@ def _forking(data: Path, kill: Kill | None, notes: Path) -> type:
             end = time.monotonic() + timeout
             while (status := self.poll()) is None:
                 if time.monotonic() > end:
-                    raise child.subprocess.TimeoutExpired("learner", timeout)
+                    raise subprocess.TimeoutExpired("learner", timeout)
                 time.sleep(0.01)
             return status
 

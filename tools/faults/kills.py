@@ -32,7 +32,6 @@ from lucir_core.runtime.threads import wait_asleep
 wait_asleep()
 
 import numpy as np  # noqa: E402  (torch is imported by what follows, after the line above)
-import psutil  # noqa: E402
 from sklearn.datasets import load_digits  # noqa: E402
 
 from handlers.bucket.edit_documents import DeleteImages, Operation, Relearn  # noqa: E402
@@ -41,9 +40,10 @@ from handlers.bucket.updates import UpdateRecords  # noqa: E402
 from handlers.demo.digits import png  # noqa: E402
 from handlers.settings import Settings  # noqa: E402
 from model_store.directory.directory_store import DirectoryStore  # noqa: E402
-from tools.faults.forked import run_updater  # noqa: E402
+from tools.faults.forked import run_updater, wait_changed  # noqa: E402
 from tools.faults.outcome import counts, differences, expected_of, outcome  # noqa: E402
 from tools.faults.points import Kill  # noqa: E402
+from tools.processes import process_tree  # noqa: E402
 
 LEARNER_KILLS = 0.2
 """Of all kills; the updater makes thirty times as many calls."""
@@ -186,19 +186,14 @@ class Walk:
     def _finish(self, data: Path, update: str, kill: Kill | None) -> None:
         """Run an updater until the update has ended or the updater was killed."""
         process = run_updater(settings_in(data, self._kind), update, kill, data / "notes")
-        end = time.monotonic() + PATIENCE
-        while True:
-            ended, status = os.waitpid(process, os.WNOHANG)
-            if ended:
-                break
-            if time.monotonic() > end:
-                tell_where(process)
-                os.kill(process, signal.SIGKILL)
-                os.waitpid(process, 0)
-                raise AssertionError(
-                    f"not within {PATIENCE:.0f} s after {kill}: {(data / 'updater.log').read_text(encoding='utf-8')}"
-                )
-            time.sleep(0.005)
+        status = wait_changed(process, time.monotonic() + PATIENCE)
+        if status is None:
+            tell_where(process)
+            os.kill(process, signal.SIGKILL)
+            os.waitpid(process, 0)
+            raise AssertionError(
+                f"not within {PATIENCE:.0f} s after {kill}: {(data / 'updater.log').read_text(encoding='utf-8')}"
+            )
         code = os.waitstatus_to_exitcode(status)
         allowed = {0, -signal.SIGKILL} if kill is not None and kill.role == "updater" else {0}
         assert code in allowed, f"status {code} after {kill}: {(data / 'updater.log').read_text(encoding='utf-8')}"
@@ -206,8 +201,7 @@ class Walk:
 
 def tell_where(process: int) -> None:
     """Let an updater that does not end, and its learner, write to the log where they are."""
-    waiting = psutil.Process(process)
-    for one in [waiting, *waiting.children(recursive=True)]:
+    for one in process_tree(process):
         one.send_signal(signal.SIGUSR1)
     time.sleep(1.0)  # they write some kilobytes; nothing tells when they have
 

@@ -36,7 +36,7 @@ from handlers.updater.leader.lease import KEY as LEASE  # noqa: E402
 from model_store.directory.directory_store import DirectoryStore  # noqa: E402
 from model_store.objects import ObjectStore  # noqa: E402
 from model_store.pointer_file import POINTER  # noqa: E402
-from tools.faults.forked import run_updater  # noqa: E402
+from tools.faults.forked import run_updater, wait_changed  # noqa: E402
 from tools.faults.kills import KINDS, PATIENCE, UPDATE, Walk, settings_in  # noqa: E402
 from tools.faults.outcome import differences, expected_of, outcome  # noqa: E402
 from tools.result_output import give_result  # noqa: E402
@@ -132,29 +132,22 @@ def contents(store: ObjectStore) -> dict[str, str]:
 
 def _stopped(process: int, settings: Settings) -> bool:
     """Wait until it stops itself; False when it ends before."""
-    end = time.monotonic() + PATIENCE
-    while time.monotonic() < end:
-        changed, status = os.waitpid(process, os.WNOHANG | os.WUNTRACED)
-        if changed and os.WIFSTOPPED(status):
-            return True
-        if changed:
-            assert os.waitstatus_to_exitcode(status) == 0, _log(settings)
-            return False
-        time.sleep(0.005)
-    os.kill(process, signal.SIGKILL)
-    raise AssertionError(f"neither stopped nor ended: {_log(settings)}")
+    status = wait_changed(process, time.monotonic() + PATIENCE, os.WUNTRACED)
+    if status is None:
+        os.kill(process, signal.SIGKILL)
+        raise AssertionError(f"neither stopped nor ended: {_log(settings)}")
+    if os.WIFSTOPPED(status):
+        return True
+    assert os.waitstatus_to_exitcode(status) == 0, _log(settings)
+    return False
 
 
 def _ended(process: int, settings: Settings) -> None:
-    end = time.monotonic() + PATIENCE
-    while time.monotonic() < end:
-        changed, status = os.waitpid(process, os.WNOHANG)
-        if changed:
-            assert os.waitstatus_to_exitcode(status) == 0, _log(settings)
-            return
-        time.sleep(0.005)
-    os.kill(process, signal.SIGKILL)
-    raise AssertionError(f"not within {PATIENCE:.0f} s: {_log(settings)}")
+    status = wait_changed(process, time.monotonic() + PATIENCE)
+    if status is None:
+        os.kill(process, signal.SIGKILL)
+        raise AssertionError(f"not within {PATIENCE:.0f} s: {_log(settings)}")
+    assert os.waitstatus_to_exitcode(status) == 0, _log(settings)
 
 
 def _log(settings: Settings) -> str:

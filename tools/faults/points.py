@@ -70,9 +70,9 @@ class Points:
         os.register_at_fork(after_in_child=self._leave)
         synced = os.fsync
 
-        def fsync(descriptor: Any) -> None:
+        def fsync(fd: Any) -> None:
             self.passed("os.fsync")
-            synced(descriptor)
+            synced(fd)
 
         os.fsync = fsync
 

@@ -27,7 +27,7 @@ wait_asleep()
 from handlers.settings import Settings  # noqa: E402  (torch is imported by what follows, after the line above)
 from handlers.updater.leader.lease import KEY as LEASE  # noqa: E402
 from model_store.directory.directory_store import DirectoryStore  # noqa: E402
-from tools.faults.forked import run_updater  # noqa: E402
+from tools.faults.forked import run_updater, wait_changed  # noqa: E402
 from tools.faults.kills import PATIENCE, UPDATE, Walk, settings_in  # noqa: E402
 from tools.faults.outcome import counts, differences, outcome  # noqa: E402
 from tools.result_output import give_result  # noqa: E402
@@ -121,13 +121,9 @@ class StoreWalk:
 
 def _wait(process: int, until: float) -> bool:
     """Whether the updater ends, as it should, before that time."""
-    while time.monotonic() < until:
-        ended, status = os.waitpid(process, os.WNOHANG)
-        if ended:
-            assert os.waitstatus_to_exitcode(status) == 0, status
-            return True
-        time.sleep(0.005)
-    return False
+    status = wait_changed(process, until)
+    assert status is None or os.waitstatus_to_exitcode(status) == 0, status
+    return status is not None
 
 
 def main(arguments: list[str]) -> int:

@@ -9,6 +9,7 @@ from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import urllib3
 from minio import Minio
@@ -52,9 +53,9 @@ class Server:
         self.admin().make_bucket(name)
         return name
 
-    def open(self, bucket: str, **options: object) -> ObjectStore:
+    def open(self, bucket: str, **options: Any) -> ObjectStore:
         """Our store of a bucket."""
-        settings = {
+        settings: dict[str, Any] = {
             "endpoint": self.endpoint,
             "region": REGION,
             "access_key": self.access_key,

@@ -1,6 +1,5 @@
 """The runs behind ``lucir bench``: data set, list of runs, progress, exit status."""
 
-import dataclasses
 import logging
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -57,33 +56,13 @@ class Request:
     seeds: int
     first_seed: int
     order: str
-    images_per_class: int | None = None
-    label: str = ""
-    assignments: tuple[str, ...] = ()
-    validation: int | None = None
-    studies: tuple[str, ...] = ()
-    module: str = ""
+    images_per_class: int | None
+    validation: int | None
+    label: str
+    studies: tuple[str, ...]
+    assignments: tuple[str, ...]
+    module: str
     """With a method of one's own."""
-
-    def with_details(
-        self,
-        images_per_class: int | None,
-        label: str,
-        texts: Sequence[str],
-        studies: Sequence[str],
-        module: str,
-        validation: int | None = None,
-    ) -> "Request":
-        """The same with the rarer options."""
-        return dataclasses.replace(
-            self,
-            images_per_class=images_per_class,
-            label=label,
-            assignments=tuple(texts),
-            studies=tuple(studies),
-            module=module,
-            validation=validation,
-        )
 
     def specs(self, dataset: str, class_count: int, source: "FolderSource | None" = None) -> list[RunSpec]:
         """One run per seed. Raises ``ConfigError``."""
@@ -99,16 +78,16 @@ class Request:
             )
             found.append(
                 RunSpec(
-                    dataset,
-                    protocol,
-                    self.method,
-                    self.preset,
-                    assignments(self.assignments),
-                    seed,
-                    self.label,
-                    self.studies,
-                    self.module,
-                    reading,
+                    dataset=dataset,
+                    protocol=protocol,
+                    method=self.method,
+                    preset=self.preset,
+                    settings=assignments(self.assignments),
+                    seed=seed,
+                    label=self.label,
+                    studies=self.studies,
+                    module=self.module,
+                    reading=reading,
                 )
             )
         return found
@@ -197,9 +176,6 @@ def carry_out(
     left = TimeLeft(specs, how.output)
     failed: dict[str, CommandError] = {}
 
-    def open_runs() -> int:
-        return sum(not result_path(spec, how.output).is_file() for spec in specs)
-
     def carry_on(spec: RunSpec) -> None:
         with known_errors(), ProgressLines(console, spec.name) as lines:
             path = run_benchmark(
@@ -229,16 +205,24 @@ def carry_out(
                 console.print(f"{spec.name} failed: {failed[spec.name]}", highlight=False, markup=False)
             if len(specs) > 1:
                 console.print(left.line(), highlight=False)
-            if number < len(specs) and open_runs():
+            if number < len(specs) and _open_runs(specs, how):
                 clock.pause()
     except TimeLimitReachedError:
-        raise CommandError(
-            f"the time limit of {how.time_limit:g} s came first, {open_runs()} of {len(specs)} runs are left"
-            f"{f', of which {len(failed)} failed' if failed else ''}; run the same command again to continue",
-            UNFINISHED,
-        ) from None
+        raise _out_of_time(specs, how, len(failed)) from None
     if failed:
         raise RunsFailedError(failed)
+
+
+def _open_runs(specs: Sequence[RunSpec], how: Carrying) -> int:
+    return sum(not result_path(spec, how.output).is_file() for spec in specs)
+
+
+def _out_of_time(specs: Sequence[RunSpec], how: Carrying, failed: int) -> CommandError:
+    return CommandError(
+        f"the time limit of {how.time_limit:g} s came first, {_open_runs(specs, how)} of {len(specs)} runs are left"
+        f"{f', of which {failed} failed' if failed else ''}; run the same command again to continue",
+        UNFINISHED,
+    )
 
 
 def _failure(error: Exception) -> CommandError:

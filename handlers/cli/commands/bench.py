@@ -131,8 +131,23 @@ def _cifar(dataset: str) -> Callable[..., None]:
         choose_waiting(alone)
         from handlers.cli.bench.bench_run import Carrying, Request, method_and_preset, run_protocol
 
-        request = Request(protocol, phases, sizes, *method_and_preset(method, preset, "cifar100"), seeds, seed, order)
-        request = request.with_details(images_per_class, label, set_ or (), study or (), import_, validation)
+        name, preset_name = method_and_preset(method, preset, "cifar100")
+        request = Request(
+            protocol=protocol,
+            phases=phases,
+            sizes=sizes,
+            method=name,
+            preset=preset_name,
+            seeds=seeds,
+            first_seed=seed,
+            order=order,
+            images_per_class=images_per_class,
+            validation=validation,
+            label=label,
+            studies=tuple(study or ()),
+            assignments=tuple(set_ or ()),
+            module=import_,
+        )
         run_protocol(dataset, data, request, Carrying(output, device, time_limit, commit, keep_states, acceleration))
 
     return command
@@ -180,8 +195,23 @@ def folder(
     choose_waiting(alone)
     from handlers.cli.bench.bench_run import Carrying, FolderSource, Request, method_and_preset, run_protocol
 
-    request = Request(protocol, phases, sizes, *method_and_preset(method, preset, "photo_scratch"), seeds, seed, order)
-    request = request.with_details(images_per_class, label, set_ or (), study or (), import_)
+    name, preset_name = method_and_preset(method, preset, "photo_scratch")
+    request = Request(
+        protocol=protocol,
+        phases=phases,
+        sizes=sizes,
+        method=name,
+        preset=preset_name,
+        seeds=seeds,
+        first_seed=seed,
+        order=order,
+        images_per_class=images_per_class,
+        validation=None,
+        label=label,
+        studies=tuple(study or ()),
+        assignments=tuple(set_ or ()),
+        module=import_,
+    )
     source = FolderSource(cache or output / "cache", test_every, subset)
     run_protocol(
         "folder", data, request, Carrying(output, device, time_limit, commit, keep_states, acceleration), source

@@ -14,10 +14,10 @@ from model_store.directory.directory_store import DirectoryStore
 from model_store.objects import ObjectStore, StoreError
 from model_store.removal import VersionRemover
 from model_store.versions import VersionStore
+from tests.support.stores.inspected import everything_in
+from tests.support.stores.old_store import OLD
 from tools.simulation.bucket import Bucket, Faults, SimulatedStore
 from tools.simulation.scheduler import Process, Scheduler
-
-OLD = Path(__file__).parents[2] / "data" / "store_a175682"
 
 
 def restorable(copy: ObjectStore) -> int | None:
@@ -25,10 +25,6 @@ def restorable(copy: ObjectStore) -> int | None:
     assert record is not None
     assert record.finished_at is not None
     return record.version
-
-
-def content(store: ObjectStore) -> dict[str, bytes]:
-    return {info.key: store.read(info.key) for info in store.list("")}
 
 
 @pytest.fixture
@@ -55,9 +51,9 @@ def test_everything_comes_back_but_the_lease(store: DirectoryStore, copy: Direct
     assert (made.version, made.unchanged, made.removed) == (4, 0, 0)
     restored = restore_backup(copy, back)
     assert restored.version == 4
-    expected = content(store)
+    expected = everything_in(store)
     del expected[LEASE]
-    assert content(back) == expected
+    assert everything_in(back) == expected
     assert VersionStore(back).current() == VersionStore(store).current()
 
 
@@ -69,8 +65,8 @@ def test_a_second_run_copies_what_is_new_and_removes_what_is_gone(store: Directo
     assert second.removed == 1
     assert second.unchanged > 60
     assert second.objects < first.objects / 2
-    assert "archive/000001/one/000.png" not in content(copy)
-    assert content(copy)["incoming/new/b.png"] == b"another"
+    assert "archive/000001/one/000.png" not in everything_in(copy)
+    assert everything_in(copy)["incoming/new/b.png"] == b"another"
 
 
 @pytest.mark.parametrize("place", ["incoming/new", "evaluation/one", "rejected/000009/one"])
@@ -82,7 +78,7 @@ def test_an_image_that_was_replaced_is_copied_again(copy: DirectoryStore, place:
     make_backup(store, copy)
     store.write(f"{place}/b.png", b"after!")
     make_backup(store, copy)
-    assert content(copy)[f"{place}/b.png"] == b"after!"
+    assert everything_in(copy)[f"{place}/b.png"] == b"after!"
 
 
 def moving(store: DirectoryStore, monkeypatch: pytest.MonkeyPatch, do: Callable[[], None], at: str) -> None:
@@ -106,8 +102,8 @@ def test_an_image_that_moves_meanwhile_is_not_lost(
 
     moving(store, monkeypatch, archive, "incoming/new/a.png")
     make_backup(store, copy)
-    assert content(copy)["archive/000004/new/a.png"] == b"an image"
-    assert "incoming/new/a.png" not in content(copy)
+    assert everything_in(copy)["archive/000004/new/a.png"] == b"an image"
+    assert "incoming/new/a.png" not in everything_in(copy)
 
 
 def test_an_image_that_goes_the_other_way_meanwhile_is_not_lost(
@@ -127,7 +123,7 @@ def test_an_image_that_goes_the_other_way_meanwhile_is_not_lost(
     moving(store, monkeypatch, move_on, "archive/000001/one/000.png")
     moving(store, monkeypatch, move_on, "incoming/new/b.png")
     make_backup(store, copy)
-    assert content(copy)[here] == b"tried again"
+    assert everything_in(copy)[here] == b"tried again"
     assert restorable(copy) == 4
 
 
@@ -143,7 +139,7 @@ def test_only_an_empty_place_or_the_own_copy_is_written_to(
         make_backup(other, copy)
     with pytest.raises(StoreError, match=r"holds somebody's: a backup is restored into an empty store only"):
         restore_backup(copy, back)
-    assert content(back) == {"somebody's": b"own"}
+    assert everything_in(back) == {"somebody's": b"own"}
 
 
 PLACES = {
@@ -189,7 +185,7 @@ def test_what_was_cut_short_is_not_restored(store: DirectoryStore, copy: Directo
     copy.write(RECORD, json.dumps(record | {"finished_at": None}).encode())
     with pytest.raises(StoreError, match="cut short"):
         restore_backup(copy, back)
-    assert content(back) == {}
+    assert everything_in(back) == {}
 
 
 def test_a_damaged_copy_is_noticed(store: DirectoryStore, copy: DirectoryStore, back: DirectoryStore) -> None:

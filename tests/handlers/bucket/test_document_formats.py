@@ -28,8 +28,8 @@ from model_store.documents import Claim, CorruptVersionError, NewerFormatError, 
 from model_store.manifest import FORMAT, Evaluation, Manifest, Pointer, StoredDocument
 from model_store.objects import ObjectStore
 from model_store.versions import VersionStore
+from tests.support.stores.old_store import OLD
 
-OLD = Path(__file__).parents[2] / "data" / "store_a175682"
 KINDS: dict[str, type[StoredDocument]] = {
     "manifest.json": Manifest,
     "evaluation.json": Evaluation,

@@ -6,8 +6,7 @@ from pathlib import Path
 
 from handlers.client import Client
 from tests.handlers.cli.conftest import Run, refusal
-
-OLD = Path(__file__).parents[2] / "data" / "store_a175682"
+from tests.support.stores.old_store import OLD
 
 
 def test_a_store_is_copied_and_restored_elsewhere(lucir: Run, tmp_path: Path) -> None:

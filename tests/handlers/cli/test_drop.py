@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from handlers.client.class_folders import find_classes, read_layout
+from handlers.client.class_folders import read_layout
 from handlers.client.drop_upload import plan_uploads, upload
 from handlers.client.errors import ClientError
 from model_store.directory.directory_store import DirectoryStore
@@ -33,15 +33,15 @@ def keys(root: Path) -> dict[str, bytes]:
 
 def test_a_folder_of_class_folders(tmp_path: Path) -> None:
     folder = make(tmp_path, "cat/1.jpg", "cat/more/2.PNG", "cat/notes.txt", "dog/3.webp", ".git/x.png", "readme.md")
-    cat, dog = find_classes(folder)
+    cat, dog = read_layout(folder).classes
     assert (cat.name, [str(path) for path in cat.images], len(cat.others)) == ("cat", ["1.jpg", "more/2.PNG"], 1)
     assert (dog.name, len(dog.images)) == ("dog", 1)
 
 
 def test_a_class_folder_and_a_named_class(tmp_path: Path) -> None:
     folder = make(tmp_path / "cat", "1.jpg", "sub/2.jpg")
-    assert [(each.name, len(each.images)) for each in find_classes(folder)] == [("cat", 2)]
-    assert [(each.name, len(each.images)) for each in find_classes(tmp_path, "feline")] == [("feline", 2)]
+    assert [(each.name, len(each.images)) for each in read_layout(folder).classes] == [("cat", 2)]
+    assert [(each.name, len(each.images)) for each in read_layout(tmp_path, "feline").classes] == [("feline", 2)]
 
 
 @pytest.mark.parametrize(
@@ -59,7 +59,7 @@ def test_what_cannot_be_learnt_is_refused_before_anything_is_copied(
     files: list[str], message: str, tmp_path: Path
 ) -> None:
     with pytest.raises(ClientError, match=message) as caught:
-        find_classes(make(tmp_path, *files))
+        read_layout(make(tmp_path, *files))
     assert "\n" not in str(caught.value)
 
 
@@ -114,7 +114,7 @@ def test_the_content_decides_what_an_image_is(tmp_path: Path) -> None:
         make(tmp_path / "cat", name)
         (tmp_path / "cat" / name).write_bytes(IMAGE)
     make(tmp_path / "cat", "notes.txt", "damaged.png")
-    (cat,) = find_classes(tmp_path / "cat")
+    (cat,) = read_layout(tmp_path / "cat").classes
     assert sorted(map(str, cat.images)) == sorted([*names, "damaged.png"])
     assert cat.others == (Path("notes.txt"),)
 
@@ -144,7 +144,7 @@ def test_links_are_followed_or_named(tmp_path: Path) -> None:
 def test_a_class_has_the_name_that_its_link_has(tmp_path: Path) -> None:
     make(tmp_path / "n02123045", "1.jpg")
     (tmp_path / "cat").symlink_to(tmp_path / "n02123045")
-    assert [each.name for each in find_classes(tmp_path / "cat")] == ["cat"]
+    assert [each.name for each in read_layout(tmp_path / "cat").classes] == ["cat"]
 
 
 def test_what_is_left_out_is_said(lucir: Run, tmp_path: Path) -> None:
@@ -160,18 +160,18 @@ def test_what_is_left_out_is_said(lucir: Run, tmp_path: Path) -> None:
 
 def test_a_name_of_300_characters_is_refused(tmp_path: Path) -> None:
     with pytest.raises(ClientError, match="300 characters; at most 100"):
-        find_classes(make(tmp_path, "1.png"), "x" * 300)
+        read_layout(make(tmp_path, "1.png"), "x" * 300)
 
 
 def test_a_file_and_a_missing_folder_are_refused(tmp_path: Path) -> None:
     with pytest.raises(ClientError, match=r"there is no folder .*missing here: name a class folder"):
-        find_classes(tmp_path / "missing")
+        read_layout(tmp_path / "missing")
     with pytest.raises(ClientError, match=r"is not a folder: .*lucir correct .*1\.png --class NAME"):
-        find_classes(make(tmp_path, "1.png") / "1.png")
+        read_layout(make(tmp_path, "1.png") / "1.png")
 
 
 def test_markers_come_after_all_images_and_earlier_drops_are_not_replaced(tmp_path: Path) -> None:
-    classes = find_classes(make(tmp_path / "drop", "cat/1.jpg", "dog/sub/2.png", "dog/3%.png"))
+    classes = read_layout(make(tmp_path / "drop", "cat/1.jpg", "dog/sub/2.png", "dog/3%.png")).classes
     store = DirectoryStore(tmp_path / "store")
     uploads = plan_uploads(classes, "first")
     order = [one.key for one in upload(store, classes, uploads)]

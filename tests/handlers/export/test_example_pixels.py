@@ -16,9 +16,9 @@ from handlers.inference.version_model import VersionModel
 from model_store.directory.directory_store import DirectoryStore
 from model_store.versions import VersionStore
 from tests.support.images import colourful, encoded, png, png_chunk
+from tests.support.stores.old_store import OLD
 from tests.support.waiting import PATIENCE
 
-OLD = Path(__file__).parents[2] / "data" / "store_a175682"
 VERSION = 4
 SIDE, WIDTH = 24, 36
 """Too small for a JPEG to be decoded at a smaller scale, as the service alone does."""

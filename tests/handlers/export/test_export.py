@@ -20,9 +20,9 @@ from handlers.inference.version_model import Answer, VersionModel
 from model_store.directory.directory_store import DirectoryStore
 from model_store.objects import StoreError
 from model_store.versions import VersionStore
+from tests.support.stores.old_store import OLD
 from tests.support.waiting import PATIENCE
 
-OLD = Path(__file__).parents[2] / "data" / "store_a175682"
 VERSION = 4
 MAX_PIXELS = 200_000_000
 CACHE = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "lucir"

@@ -45,9 +45,9 @@ def answers(stack: Stack) -> bool:
         return False
 
 
-def worker_pid(stack: Stack, version: int) -> int | None:
-    """Of the first worker, when it is ready."""
-    worker = stack.loaded()[version].workers[0]
+def worker_pid(stack: Stack) -> int | None:
+    """Of the first worker of version 1, when it is ready."""
+    worker = stack.loaded()[1].workers[0]
     return worker.pid if worker.ready else None
 
 
@@ -117,9 +117,9 @@ def test_a_new_process_answers_with_the_last_version_before_anybody_told_it(
 
 def test_killed_worker_comes_back(begun: Begun, make_image: MakeImage) -> None:
     stack, reconciler = begun()
-    pid = wait_for(lambda: worker_pid(stack, 1))
+    pid = wait_for(lambda: worker_pid(stack))
     os.kill(pid, signal.SIGKILL)
-    wait_for(lambda: reconciler.step().served == 1 and worker_pid(stack, 1) not in (pid, None))
+    wait_for(lambda: reconciler.step().served == 1 and worker_pid(stack) not in (pid, None))
     assert stack.post(make_image()).json()["model_version"] == 1
 
 
@@ -128,9 +128,9 @@ def test_a_killed_model_process_costs_no_request(begun: Begun, make_image: MakeI
     stack, reconciler = begun(workers=2)
     with under_load(stack, make_image()) as clients:
         for _ in range(2):
-            pid = wait_for(lambda: worker_pid(stack, 1))
+            pid = wait_for(lambda: worker_pid(stack))
             os.kill(pid, signal.SIGKILL)
-            wait_for(lambda pid=pid: worker_pid(stack, 1) not in (pid, None))
+            wait_for(lambda pid=pid: worker_pid(stack) not in (pid, None))
         seen_by(clients, 1)
         stack.publish(2)
         stack.serve(reconciler, 2)
@@ -246,7 +246,7 @@ def test_two_stacks_side_by_side(new_stack: MakeStack, make_image: MakeImage) ->
 
 def test_stop_leaves_no_process_and_no_log_files(begun: Begun) -> None:
     stack, _ = begun()
-    worker = psutil.Process(wait_for(lambda: worker_pid(stack, 1)))
+    worker = psutil.Process(wait_for(lambda: worker_pid(stack)))
     stack.stop()
     wait_for(lambda: not lives(worker), patience=STOP_SECONDS)
     run = stack.settings.run_folder

@@ -17,8 +17,8 @@ import pytest
 from handlers.sockets import management_socket
 from tests.handlers.torchserve.conftest import Begun, MakeImage, Stack
 from tests.support.present import present
-from tests.support.processes.stack import tree
 from tests.support.waiting import wait_for
+from tools.processes import process_tree
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(600)]
 
@@ -142,7 +142,9 @@ def check_ports(stack: Stack) -> None:
     serving = stack.settings.serving
 
     def open_ports() -> set[int]:
-        found = [item for process in tree(present(stack.process).pid) for item in process.net_connections("tcp")]
+        found = [
+            item for process in process_tree(present(stack.process).pid) for item in process.net_connections("tcp")
+        ]
         return {item.laddr.port for item in found if item.status == psutil.CONN_LISTEN}
 
     wait_for(lambda: open_ports() == {serving.port, serving.metrics_port})

@@ -12,7 +12,7 @@ import httpx
 import pytest
 
 from handlers.stack.errors import StackError
-from handlers.stack.health import UpdaterProbe
+from handlers.stack.health import SidecarProbe
 from handlers.stack.ports import free_ports
 from handlers.stack.supervision.service_logs import LogSink
 from handlers.stack.supervision.supervised import Service
@@ -43,7 +43,7 @@ def server(
     name: str, hang_file: Path, *, hang_seconds: float = 60.0, probe_timeout: float = 10.0
 ) -> tuple[Service, str]:
     port = free_ports(1)[0]
-    probe = UpdaterProbe(f"http://127.0.0.1:{port}", timeout=probe_timeout)
+    probe = SidecarProbe(f"http://127.0.0.1:{port}", timeout=probe_timeout)
     service = Service(
         name,
         (sys.executable, "-c", SERVER, str(port), str(hang_file)),
@@ -127,7 +127,7 @@ def test_a_service_whose_store_hangs_is_not_ready_and_goes_on_with_its_work(tmp_
 
 def test_pauses_grow_and_a_service_that_never_answers_is_given_up(sink: LogSink) -> None:
     code = "print('the reason', flush=True); raise SystemExit(7)"
-    probe = UpdaterProbe("http://127.0.0.1:9")
+    probe = SidecarProbe("http://127.0.0.1:9")
     service = Service("broken", (sys.executable, "-c", code), probe, first_pause=0.01)
     supervisor = Supervisor([service], sink)
     with pytest.raises(StackError, match=r"(?s)broken ended 5 times .* the reason"):

@@ -6,6 +6,7 @@ import pytest
 
 from handlers.bucket.updates import UpdateRecords
 from handlers.settings import Settings
+from handlers.updater import service
 from handlers.updater.context.update import Services
 from handlers.updater.leader.leadership import Leadership
 from handlers.updater.metrics import Metrics
@@ -14,6 +15,7 @@ from handlers.updater.training.process import Child
 from lucir_core.config.phase_config import load_preset
 from model_store.directory.directory_store import DirectoryStore
 from model_store.versions import VersionStore
+from tests.support.learning.bench import InProcess
 from tests.support.waiting import PATIENCE
 
 
@@ -38,3 +40,9 @@ def services(settings: Settings, store: DirectoryStore) -> Iterator[Services]:
         child=Child(),
     )
     leadership.stop()
+
+
+@pytest.fixture
+def in_process(monkeypatch: pytest.MonkeyPatch) -> None:
+    """What an updater learns it learns in this process."""
+    monkeypatch.setattr(service, "Child", InProcess)

@@ -13,16 +13,11 @@ from lucir_core.config.phase_config import load_preset
 from model_store.directory.directory_store import DirectoryStore
 from model_store.versions import VersionStore
 from tests.handlers.conftest import Drop
-from tests.support.learning.bench import InProcess, digit_settings
+from tests.support.learning.bench import digit_settings
 from tests.support.present import present
 from tests.support.waiting import STOP_SECONDS, wait_for
 
 pytestmark = [pytest.mark.slow, pytest.mark.usefixtures("in_process")]
-
-
-@pytest.fixture
-def in_process(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("handlers.updater.service.Child", InProcess)
 
 
 def updater(data: Path, root: Path, *, once: bool = False, **of_updater: object) -> Updater:

@@ -47,9 +47,9 @@ def assert_close(one: LearnerState, other: LearnerState) -> None:
     torch.testing.assert_close(one.model.state_dict(), other.model.state_dict(), rtol=1e-3, atol=1e-3)
 
 
-def used_model(network: str = "resnet8") -> IncrementalModel:
+def used_model() -> IncrementalModel:
     """Statistics of normalisation that are not those of the start."""
-    model = create_model(tiny_config({"network": network}), 1)
+    model = create_model(tiny_config({"network": "resnet8"}), 1)
     model.head.grow(3, generator("cpu", 1, "head"))
     random = torch.Generator().manual_seed(2)
     for module in model.modules():

@@ -1,6 +1,5 @@
 """An updater in the process of a test: a real store, real learning, no server and no threads of its own."""
 
-import hashlib
 import shutil
 from collections.abc import Iterable, Sequence
 from dataclasses import replace
@@ -198,7 +197,3 @@ def drop_digits(root: Path, name: str, files: Iterable[bytes]) -> None:
     folder.mkdir(parents=True, exist_ok=True)
     for index, data in enumerate(files):
         (folder / f"{index:03d}.png").write_bytes(data)
-
-
-def sha(data: bytes) -> str:
-    return hashlib.sha256(data).hexdigest()

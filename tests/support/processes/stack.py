@@ -20,25 +20,10 @@ from handlers.settings import Settings
 from handlers.stack.folder import StackRecord, find_stack
 from model_store.directory.directory_store import DirectoryStore
 from tests.support.waiting import PATIENCE, STOP_SECONDS, lives, wait_for
+from tools.processes import FAST, process_tree
 
 LUCIR = (sys.executable, "-m", "handlers.cli.main")
 DIGITS = split_digits(0)
-
-
-# A tiny network, hardly trained: what is tested is that each step happens, not how good the result is.
-FAST = (
-    "learning.preset=digits",
-    "learning.overrides={network: resnet8, size: 8, resize: 8, epochs: 2, min_steps: 2, cbf: {enabled: false}}",
-    "gate={max_old_accuracy_loss: 1, min_new_accuracy: 0}",
-    "updater.settle_seconds=1",
-    "updater.poll_seconds=1",
-)
-
-
-def tree(pid: int) -> list[psutil.Process]:
-    """A process and everything that descends from it."""
-    process = psutil.Process(pid)
-    return [process, *process.children(recursive=True)]
 
 
 def wait_gone(processes: list[psutil.Process], patience: float = STOP_SECONDS) -> None:
@@ -122,7 +107,7 @@ class Stack:
     def process_like(self, pattern: str) -> psutil.Process:
         """The one process of the stack whose command line matches."""
         matching = []
-        for process in tree(self.process.pid):
+        for process in process_tree(self.process.pid):
             try:
                 words = process.cmdline()
             except psutil.Error:
@@ -150,7 +135,7 @@ class Stack:
 
     def stop(self, number: signal.Signals = signal.SIGINT) -> None:
         """Stop it as Ctrl-C does; in time, and nothing may be left."""
-        processes = tree(self.process.pid)
+        processes = process_tree(self.process.pid)
         self.process.send_signal(number)
         self.process.wait(STOP_SECONDS)
         wait_gone(processes, 3.0)

@@ -1,6 +1,6 @@
 """A TorchServe made of a few lines: the same calls over the same socket, for tests of many followers at once.
 
-What TorchServe really does is tested with the real one (``tests/handlers/serving``, ``tests/end_to_end``).
+What TorchServe really does is tested with the real one (``tests/handlers/torchserve``, ``tests/end_to_end``).
 """
 
 import json
@@ -21,16 +21,18 @@ from tests.support.servers.small_server import Asked, UnixServer, handler_of
 
 Answer = tuple[int, Any]
 
+LOAD_SECONDS = 0.2
+"""What passes until a worker is ready."""
+
 
 class TorchServeDouble:
-    """``load`` seconds pass until a worker is ready; each answer of the inference port is kept in ``answered``."""
+    """Each answer of the inference port is kept in ``answered``."""
 
-    def __init__(self, settings: Settings, load: float = 0.2) -> None:
+    def __init__(self, settings: Settings) -> None:
         self.settings = settings
         self.answered: list[tuple[int, int | None]] = []
         self.full: list[Answer] = []
         """What it refuses the next requests with, in order: its queue has no room."""
-        self._load = load
         self._lock = threading.Lock()
         self._ready_at: dict[int, float | None] = {}
         self._default: int | None = None
@@ -74,7 +76,7 @@ class TorchServeDouble:
             elif path.endswith("/set-default"):
                 self._default = number
             else:
-                self._ready_at[number] = time.monotonic() + self._load
+                self._ready_at[number] = time.monotonic() + LOAD_SECONDS
             return 202, {"status": "ok"}
 
     def _register(self, number: int) -> Answer:

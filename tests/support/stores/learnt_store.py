@@ -1,6 +1,5 @@
 """A store as an update leaves it: originals in the archive, a plan, exemplars; without the time that learning takes."""
 
-import hashlib
 import io
 from dataclasses import dataclass
 from pathlib import Path
@@ -19,6 +18,7 @@ from model_store.manifest import Accuracy, Counts, now
 from model_store.objects import ObjectStore
 from model_store.versions import VersionStore
 from tests.support.documents import make_entry, make_evaluation, make_plan
+from tests.support.stores.inspected import sha
 from tools.manifests import make_manifest
 
 CLASSES = ("zero", "one")
@@ -50,7 +50,7 @@ def publish_learnt(objects: ObjectStore, files: dict[int, list[bytes]], folder: 
     for key, (origin, data, reason) in refused.items():
         entries.append(_entry(origin, data, key, "rejected", reason=reason))
         objects.write(key, data)
-        note = Reason(key=origin, sha256=_sha(data), size=len(data), reason=reason, update_id=UPDATE, rejected_at=now())
+        note = Reason(key=origin, sha256=sha(data), size=len(data), reason=reason, update_id=UPDATE, rejected_at=now())
         objects.write(f"{key}.reason.json", encode(note))
     for key, data in archived.items():
         objects.write(key, data)
@@ -67,7 +67,7 @@ def _publish(objects: ObjectStore, archived: dict[str, bytes], folder: Path) -> 
     labels = np.repeat(np.arange(len(CLASSES)), EACH)
     ImageBlobs.from_arrays(pixels, labels, CLASSES).save(files["exemplars.safetensors"])
     names = [CLASSES[label] for label in labels.tolist()]
-    Learnt.empty().extended([_sha(data) for data in archived.values()], names, CLASSES).save(files[LEARNT])
+    Learnt.empty().extended([sha(data) for data in archived.values()], names, CLASSES).save(files[LEARNT])
     files["model.onnx"].write_bytes(b"model")
     evaluation = make_evaluation(
         1,
@@ -91,13 +91,9 @@ def _publish(objects: ObjectStore, archived: dict[str, bytes], folder: Path) -> 
 def _entry(key: str, data: bytes, target: str, role: Role, **values: Any) -> Entry:
     folder = _tail(target).partition("/")[0]
     named = None if folder.startswith("_") else folder
-    return make_entry(key, role, size=len(data), sha256=_sha(data), class_name=named, target=target, **values)
+    return make_entry(key, role, size=len(data), sha256=sha(data), class_name=named, target=target, **values)
 
 
 def _tail(key: str) -> str:
     """What follows the update's folder."""
     return key.split("/", 2)[2]
-
-
-def _sha(data: bytes) -> str:
-    return hashlib.sha256(data).hexdigest()

@@ -15,9 +15,9 @@ from model_store.directory.directory_store import DirectoryStore
 from model_store.objects import StoreUnavailableError
 from model_store.versions import VersionStore
 from tests.support.present import present
+from tests.support.stores.old_store import OLD
 
 OVERRIDES = {"network": "resnet8", "size": 8, "resize": 8}
-OLD_STORE = Path(__file__).parents[3] / "data" / "store_a175682"
 
 
 @pytest.fixture
@@ -28,7 +28,7 @@ def empty(tmp_path: Path) -> VersionStore:
 @pytest.fixture
 def old(tmp_path: Path) -> VersionStore:
     """A store that was learnt with the preset ``digits``."""
-    shutil.copytree(OLD_STORE, tmp_path / "old")
+    shutil.copytree(OLD, tmp_path / "old")
     return VersionStore(DirectoryStore(tmp_path / "old"))
 
 

@@ -15,6 +15,7 @@ from handlers.updater.service import Updater
 from model_store.directory.directory_store import DirectoryStore
 from model_store.objects import InvalidKeyError, exists
 from tests.handlers.updater.http.conftest import serving
+from tests.support.stores.inspected import note_downloads
 from tests.support.stores.learnt_store import EACH, LearntStore
 
 
@@ -59,15 +60,8 @@ def test_exemplars_and_originals_are_shown_small(client: httpx.Client, learnt: L
 def test_what_the_next_update_starts_from_is_not_fetched_for_the_page(
     client: httpx.Client, learnt: LearntStore, settings: Settings, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    fetched: list[str] = []
-    download = DirectoryStore.download
-
-    def listening(store: DirectoryStore, key: str, path: Path, *, limit: int) -> None:
-        fetched.append(key)
-        download(store, key, path, limit=limit)
-
     fetch_parent(learnt.versions, learnt.versions.manifest(1), settings.work_folder)
-    monkeypatch.setattr(DirectoryStore, "download", listening)
+    fetched = note_downloads(monkeypatch)
     address = "/api/versions/1/exemplar?class=zero&rank="
     assert client.get(f"{address}1").is_success
     assert fetched == []

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import httpx
 
-from handlers.client.class_folders import find_classes
+from handlers.client.class_folders import read_layout
 from handlers.client.drop_upload import plan_uploads
 from handlers.settings import Settings
 from tests.handlers.conftest import DigitFiles
@@ -49,7 +49,7 @@ def test_a_folder_arrives_as_a_drop_puts_it(
     assert not (root / "incoming/owl/_READY").exists()
     assert client.put("/api/incoming/owl/_READY", headers=FILE).status_code == 201
     there = {path.relative_to(root).as_posix() for path in (root / "incoming").rglob("*") if path.is_file()}
-    dropped = {upload.key for upload in plan_uploads(find_classes(folder), "drop1")}
+    dropped = {upload.key for upload in plan_uploads(read_layout(folder).classes, "drop1")}
     assert there == dropped | {"incoming/owl/_READY"}
 
 

@@ -1,7 +1,5 @@
 """Which images of earlier updates can be learnt, under the names that their classes have by now."""
 
-import hashlib
-
 import pytest
 
 from handlers.bucket.edit_documents import EditRequest, Merge, Operation, Remove, Rename
@@ -21,10 +19,7 @@ from handlers.updater.intake.uploaded_file import UploadedFile
 from model_store.directory.directory_store import DirectoryStore
 from model_store.manifest import now
 from tests.support.documents import make_done, make_entry, make_plan
-
-
-def sha(text: str) -> str:
-    return hashlib.sha256(text.encode()).hexdigest()
+from tests.support.stores.inspected import sha
 
 
 def drop(store: DirectoryStore, records: UpdateRecords, name: str, contents: str, result: Result) -> None:

@@ -25,8 +25,8 @@ def folder(name: str, images: int = 12, *, age: float = 100.0, marked: bool = Fa
 class Looks:
     """Feeds listings to a Readiness, with a clock that moves."""
 
-    def __init__(self, known: frozenset[str] = frozenset({"old"}), settle: float = 10.0) -> None:
-        self.readiness = Readiness(UpdaterSettings(settle_seconds=settle))
+    def __init__(self, known: frozenset[str] = frozenset({"old"})) -> None:
+        self.readiness = Readiness(UpdaterSettings(settle_seconds=10.0))
         self.known = known
         self.failed: dict[str, FailedFolder] = {}
         self.learning: frozenset[str] = frozenset()

@@ -1,4 +1,3 @@
-import hashlib
 from dataclasses import replace
 from typing import Any
 
@@ -9,10 +8,7 @@ from handlers.updater.intake.roles import Rules, held_out
 from handlers.updater.intake.roles import decide as give_roles
 from handlers.updater.intake.uploaded_file import UploadedFile
 from model_store.objects import ObjectInfo
-
-
-def sha(text: str) -> str:
-    return hashlib.sha256(text.encode()).hexdigest()
+from tests.support.stores.inspected import sha
 
 
 def uploaded(path: str, content: str, name: str | None, reason: str | None = None) -> UploadedFile:

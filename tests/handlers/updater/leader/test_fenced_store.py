@@ -19,6 +19,7 @@ from model_store.versions import VersionStore
 from tests.support.documents import make_done, make_entry
 from tests.support.stores.acted_on import Killed, fail
 from tests.support.stores.acted_on import before as before_call
+from tests.support.stores.inspected import everything_in
 from tools.manifests import make_manifest
 
 SHA_OF_ONE = "7692c3ad3540bb803c020b3aee66cd8887123234ea0c6e7143c0add73ff431ed"
@@ -141,7 +142,7 @@ def test_an_attempt_that_slept_takes_back_what_it_put_aside(
 
         def overtake(left: dict[str, bytes] = left) -> None:
             publish(store, "third", 3)
-            left.update(contents(store))
+            left.update(everything_in(store))
 
         def hold(left: dict[str, bytes] = left) -> None:
             if left:
@@ -152,12 +153,8 @@ def test_an_attempt_that_slept_takes_back_what_it_put_aside(
             publish(sleeper, "second", 2)
         if not left:
             break
-        assert contents(store) == left, number
+        assert everything_in(store) == left, number
     assert number > 8
-
-
-def contents(store: DirectoryStore) -> dict[str, bytes]:
-    return {info.key: store.read(info.key) for info in store.list("")}
 
 
 def test_an_update_that_was_begun_late_is_ended_before_the_next_begins(store: DirectoryStore) -> None:

@@ -7,9 +7,8 @@ from pathlib import Path
 import pytest
 
 from handlers.settings import Settings
-from handlers.updater import service
 from tests.handlers.conftest import DigitFiles
-from tests.support.learning.bench import Bench, InProcess, digit_settings, drop_digits
+from tests.support.learning.bench import Bench, digit_settings, drop_digits
 
 
 @pytest.fixture(scope="session")
@@ -23,11 +22,6 @@ def three_digits(tmp_path_factory: pytest.TempPathFactory, digit_files: DigitFil
     assert bench.run("000001").result == "published"
     bench.close()
     return data
-
-
-@pytest.fixture
-def in_process(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(service, "Child", InProcess)
 
 
 @pytest.fixture

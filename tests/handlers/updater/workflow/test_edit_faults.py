@@ -9,8 +9,9 @@ from handlers.updater import service
 from handlers.updater.context.update import Update
 from handlers.updater.workflow import edit_steps
 from handlers.updater.workflow.runner import Step
-from tests.support.learning.bench import Bench, killed_at_every_step, sha
+from tests.support.learning.bench import Bench, killed_at_every_step
 from tests.support.present import present
+from tests.support.stores.inspected import sha
 
 pytestmark = [pytest.mark.slow, pytest.mark.usefixtures("in_process")]
 

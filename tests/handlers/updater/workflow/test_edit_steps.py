@@ -21,8 +21,9 @@ from model_store.manifest import Gate, Manifest
 from model_store.objects import StoreUnavailableError
 from model_store.versions import VersionStore
 from tests.handlers.conftest import DigitFiles
-from tests.support.learning.bench import Bench, drop_digits, sha
+from tests.support.learning.bench import Bench, drop_digits
 from tests.support.present import present
+from tests.support.stores.inspected import sha
 
 pytestmark = [pytest.mark.slow, pytest.mark.usefixtures("in_process")]
 

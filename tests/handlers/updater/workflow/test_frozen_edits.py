@@ -13,10 +13,10 @@ from handlers.updater.http.versions import describe
 from handlers.updater.release.report.doubts import WARNED_SHARE
 from lucir_core.frozen.intervals import accuracy_interval
 from lucir_core.memory.feature_memory import FeatureMemory
-from model_store.directory.directory_store import DirectoryStore
 from tests.handlers.conftest import DigitFiles
-from tests.support.learning.bench import Bench, InProcess, digit_settings, drop_digits, sha
+from tests.support.learning.bench import Bench, InProcess, digit_settings, drop_digits
 from tests.support.present import present
+from tests.support.stores.inspected import note_downloads, sha
 
 pytestmark = pytest.mark.slow
 
@@ -37,14 +37,7 @@ def bench(tmp_path: Path, digit_files: DigitFiles, monkeypatch: pytest.MonkeyPat
 
 
 def test_what_was_made_here_is_not_fetched_for_the_next_update(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
-    fetched: list[str] = []
-    download = DirectoryStore.download
-
-    def listening(store: DirectoryStore, key: str, path: Path, *, limit: int) -> None:
-        fetched.append(key)
-        download(store, key, path, limit=limit)
-
-    monkeypatch.setattr(DirectoryStore, "download", listening)
+    fetched = note_downloads(monkeypatch)
     bench.ask(Rename(name="one", to="uno"), "000002")
     bench.restart()  # the files lie where they lay
     bench.ask(Remove(name="two"), "000003")

@@ -16,10 +16,10 @@ from model_store.versions import VersionStore
 from tests.handlers.conftest import Drop, Launch
 from tests.support.present import present
 from tests.support.quick_settings import changed
+from tests.support.stores.old_store import OLD
 from tests.support.stores.outcome import ended, hashes, learnt_once
 from tests.support.waiting import wait_for
 
-OLD = Path(__file__).parents[3] / "data" / "store_a175682"
 NAMES = ("one", "two", "zero", "trois")
 LIMIT = 120.0
 """Seconds for one update, below this test's limit."""

@@ -20,11 +20,12 @@ from lucir_core.memory.feature_memory import FeatureMemory
 from lucir_core.state import load_state
 from tests.handlers.conftest import DigitFiles
 from tests.handlers.updater.workflow.conftest import on_a_copy
-from tests.support.learning.bench import Bench, InProcess, Killed, When, digit_settings, drop_digits, dying, sha
+from tests.support.learning.bench import Bench, InProcess, Killed, When, digit_settings, drop_digits, dying
 from tests.support.learning.refined import drawn_weights, frozen_overrides
 from tests.support.learning.tiny import weights_equal
 from tests.support.present import present
 from tests.support.quick_settings import changed
+from tests.support.stores.inspected import sha
 
 pytestmark = [pytest.mark.slow, pytest.mark.usefixtures("in_process")]
 

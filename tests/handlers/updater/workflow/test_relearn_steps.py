@@ -12,8 +12,9 @@ from handlers.updater.intake.selection import select
 from lucir_core.memory.feature_memory import FeatureMemory
 from lucir_core.memory.image_blobs import image_digest
 from tests.handlers.conftest import DigitFiles
-from tests.support.learning.bench import Bench, drop_digits, killed_at_every_step, sha
+from tests.support.learning.bench import Bench, drop_digits, killed_at_every_step
 from tests.support.present import present
+from tests.support.stores.inspected import sha
 
 pytestmark = [pytest.mark.slow, pytest.mark.usefixtures("in_process")]
 
