@@ -206,7 +206,7 @@ def test_what_the_store_lost_of_a_version_stays_in_the_copy(
     """It may be the last one: a backup every night must not throw it away."""
     key = f"versions/4/{name}"
     make_backup(store, copy)
-    whole = content(store)
+    whole = everything_in(store)
     if now is None:
         store.delete(key)
     else:
@@ -215,7 +215,7 @@ def test_what_the_store_lost_of_a_version_stays_in_the_copy(
         again = make_backup(store, copy)
         assert (again.lost, again.removed) == ([key], 0)
     assert restore_backup(copy, back).version == 4
-    assert content(back)[key] == whole[key]
+    assert everything_in(back)[key] == whole[key]
 
 
 def test_what_was_put_back_is_copied_and_no_longer_told(store: DirectoryStore, copy: DirectoryStore) -> None:
@@ -233,6 +233,6 @@ def test_a_version_that_was_removed_leaves_the_copy_whole(store: DirectoryStore,
     store.delete("versions/3/manifest.json")  # of a removal that was cut short, or by hand
     again = make_backup(store, copy)
     assert again.lost == []
-    assert not [key for key in content(copy) if key.startswith("versions/1/")]
-    assert "versions/3/manifest.json" not in content(copy)
-    assert "versions/4/model.onnx" in content(copy)
+    assert not [key for key in everything_in(copy) if key.startswith("versions/1/")]
+    assert "versions/3/manifest.json" not in everything_in(copy)
+    assert "versions/4/model.onnx" in everything_in(copy)
