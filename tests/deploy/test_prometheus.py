@@ -44,6 +44,7 @@ def test_configuration_and_rules_are_valid(promtool: Callable[..., str]) -> None
     assert "1 rule files found" in promtool("check", "config", "prometheus.yml")
 
 
+@pytest.mark.slow
 def test_alerts_fire_when_they_should_and_only_then(promtool: Callable[..., str]) -> None:
     promtool("test", "rules", "rules_test.yml")
 

@@ -151,6 +151,7 @@ class TestListing:
         if place.server is None or place.server.flat:
             assert [info.key for info in place.store.list("incoming/empty")] == []
 
+    @pytest.mark.slow
     def test_more_than_a_page(self, place: Place) -> None:
         with ThreadPoolExecutor(4) as pool:
             list(pool.map(lambda number: place.put(f"incoming/c/{number:04}", b""), range(1005)))

@@ -52,6 +52,7 @@ def whole(store: ObjectStore) -> None:
     assert names == {*manifest.files, "manifest.json", "claim.json"}
 
 
+@pytest.mark.slow
 @pytest.mark.usefixtures("several_writers")
 def test_asleep_before_any_call_it_changes_nothing_when_it_wakes(place: Place, attempt: Callable[..., Any]) -> None:
     for number in range(100):
@@ -92,6 +93,7 @@ def test_killed_before_any_call_the_next_attempt_completes_it(place: Place, atte
     assert number > 5
 
 
+@pytest.mark.slow
 def test_three_attempts_asleep_and_killed_at_any_call(tmp_path: Path, attempt: Callable[..., Any]) -> None:
     """The first sleeps while the second does, while the third finishes; then the second wakes, then the first."""
     draw = random.Random(7)

@@ -20,6 +20,7 @@ WRONG_STORES = ("s3://", "s3://bucket/folder", "file://host/x", "/tmp/x", "ftp:/
 
 
 class TestUnreachable:
+    @pytest.mark.slow
     def test_nobody_listens(self, tmp_path: Path) -> None:
         port = free_port()
         store = connect(f"http://127.0.0.1:{port}")

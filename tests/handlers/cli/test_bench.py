@@ -120,6 +120,7 @@ def test_a_suite_learns_common_beginnings_once_and_goes_on_where_it_was_cut_off(
     assert not (tmp_path / "out" / "work").exists()
 
 
+@pytest.mark.slow
 def test_a_run_that_fails_does_not_end_the_others(data: Path, tmp_path: Path) -> None:
     """The first of a suite diverges: it is told, the others are carried out, and the page shows them."""
     words = ("--data", data, "--output", tmp_path / "out", "--device", "cpu")
@@ -175,6 +176,7 @@ class Mine(Finetune):
 """
 
 
+@pytest.mark.slow
 def test_a_method_of_ones_own_is_measured_without_a_change_of_the_repository(data: Path, tmp_path: Path) -> None:
     """In processes of their own: methods are registered once and for all in one."""
     (tmp_path / "my_methods.py").write_text(OWN)
@@ -344,11 +346,13 @@ def folder_config(tmp_path: Path, *changes: str) -> dict[str, Any]:
     return config
 
 
+@pytest.mark.slow
 def test_a_folder_of_images_is_learnt_from_scratch_by_default(tmp_path: Path) -> None:
     config = folder_config(tmp_path)
     assert (config["network"], config["size"], config["resize"]) == ("resnet18", 64, 72)
 
 
+@pytest.mark.slow
 def test_a_folder_of_images_at_another_size(tmp_path: Path) -> None:
     config = folder_config(tmp_path, "size=32", "resize=40")
     assert (config["size"], config["resize"]) == (32, 40)

@@ -163,6 +163,7 @@ def test_each_shortcoming_is_named(stories: list[StoryResult], message: str) -> 
     assert any(message in problem for problem in shortcomings(stories))
 
 
+@pytest.mark.slow
 def test_tables_document_and_plot(tmp_path: Path) -> None:
     stories = [story(), story(9, seed=2)]
     text = io.StringIO()

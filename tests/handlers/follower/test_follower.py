@@ -139,6 +139,7 @@ def test_a_damaged_version_is_never_served(
     replica.wait_serves(3)
 
 
+@pytest.mark.slow
 def test_local_copies_are_bounded(start: Start, publish: Publish) -> None:
     replica = start()
     for number in range(1, 5):
@@ -172,6 +173,7 @@ def test_other_pages_say_where_to_look(start: Start, path: str, word: str) -> No
     assert word in answer.json()["error"]
 
 
+@pytest.mark.slow
 def test_ten_followers_of_one_writer_converge(start: Start, publish: Publish, writer: VersionStore) -> None:
     replicas = [start(f"replica-{number}") for number in range(10)]
     for _ in range(3):

@@ -47,6 +47,7 @@ def best(reply: Reply) -> str:
     return str(json.loads(reply.body)["predictions"][0]["class"])
 
 
+@pytest.mark.slow
 def test_a_process_answers_is_replaced_and_ended_when_it_is_stuck(
     tmp_path: Path, make_version: MakeVersion, make_image: MakeImage
 ) -> None:

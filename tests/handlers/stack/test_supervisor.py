@@ -96,6 +96,7 @@ def test_ready_then_a_crash_is_healed_then_all_is_gone(tmp_path: Path, sink: Log
     assert "asked" in (tmp_path / "logs" / "one.log").read_text()
 
 
+@pytest.mark.slow
 def test_a_hanging_service_is_restarted(tmp_path: Path, sink: LogSink) -> None:
     hang = tmp_path / "hang"
     service, url = server("one", hang, hang_seconds=3.0, probe_timeout=1.0)

@@ -81,6 +81,7 @@ def test_who_is_not_answered(raises: Exception, stays: bool) -> None:
     assert (seconds > LONGEST) == stays
 
 
+@pytest.mark.slow
 def test_a_request_that_another_worker_still_has_is_answered(
     begun: Begun, make_image: MakeImage, monkeypatch: pytest.MonkeyPatch
 ) -> None:

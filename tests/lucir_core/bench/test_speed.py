@@ -52,6 +52,7 @@ def test_every_acceleration_of_the_device_is_left_out_once() -> None:
         assert len(names) == len(set(names))
 
 
+@pytest.mark.slow
 def test_one_step_with_each_acceleration_is_the_plain_step_and_a_wrong_one_is_not(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:

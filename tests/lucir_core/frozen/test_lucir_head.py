@@ -75,6 +75,7 @@ def test_three_drops_are_learnt_better_than_class_means_tell_them_apart() -> Non
     assert abs(left_out - right) < 0.1
 
 
+@pytest.mark.slow
 def test_an_image_is_answered_by_a_head_that_never_saw_it(config: PhaseConfig) -> None:
     units, labels = clusters(3, 7)
     learnt = learn_rows(config, units, labels, labels // 2, (2, 2, 2))
@@ -113,6 +114,7 @@ def test_a_learner_that_was_stopped_after_every_phase_ends_the_same(
     assert resumed.calibration == learnt.calibration
 
 
+@pytest.mark.slow
 def test_deleted_images_and_a_removed_class_leave_nothing(
     config: PhaseConfig, data: PhaseData, learnt: LearnerState
 ) -> None:

@@ -63,6 +63,7 @@ def right(state: LearnerState) -> float:
     return float((answers == labels).mean())
 
 
+@pytest.mark.slow
 def test_it_is_surely_better_and_is_so_on_fresh_images(frozen: LearnerState, refined: Refined) -> None:
     found = refined.comparison
     assert found.is_surely_better, str(found)
@@ -115,6 +116,7 @@ def test_other_images_held_back_leave_the_same_weights(
     assert weights_equal(other.state.model.backbone, refined.state.model.backbone)
 
 
+@pytest.mark.slow
 def test_a_cut_off_training_goes_on_to_the_same_weights(
     config: PhaseConfig, data: PhaseData, frozen: LearnerState, refined: Refined, tmp_path: Path
 ) -> None:

@@ -12,11 +12,12 @@ from handlers.updater.context.way import find_way
 from handlers.updater.errors import BlockedError
 from model_store.directory.directory_store import DirectoryStore
 from model_store.versions import VersionStore
-from tests.handlers.updater.context.test_preset import OLD_STORE, OVERRIDES
+from tests.handlers.updater.context.test_preset import OVERRIDES
+from tests.support.stores.old_store import OLD
 
 
 def test_the_settings_then_what_was_chosen_then_a_command(tmp_path: Path) -> None:
-    shutil.copytree(OLD_STORE, tmp_path / "old")
+    shutil.copytree(OLD, tmp_path / "old")
     store = DirectoryStore(tmp_path / "old")
     records, served = UpdateRecords(store), VersionStore(store).manifest(4)
     photo = LearningSettings(preset="photo")

@@ -73,6 +73,7 @@ def test_an_image_is_labelled_or_let_go(
         ]
 
 
+@pytest.mark.slow
 @needs_browser
 def test_one_click_labels_an_image(browser: Browser, address: str, unsure: UnsureImages, root: Path) -> None:
     with opened(browser, address + "/#files") as page:

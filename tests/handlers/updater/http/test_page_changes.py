@@ -49,6 +49,7 @@ def incoming(root: Path) -> set[str]:
     return {"/".join([parts[0], *parts[2:]]) if len(parts) > 2 else "/".join(parts) for parts in files}
 
 
+@pytest.mark.slow
 def test_a_folder_of_classes_is_taught(
     page: Page, updater: Updater, root: Path, tmp_path: Path, digit_files: DigitFiles
 ) -> None:

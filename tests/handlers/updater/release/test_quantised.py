@@ -46,6 +46,7 @@ def settings(folder: Path, **serving: Any) -> Settings:
     return Settings.model_validate({"data": folder, "serving": {"copy_max_probability_change": 1.0, **serving}})
 
 
+@pytest.mark.slow
 def test_a_version_takes_along_a_copy_that_agrees(state: LearnerState, spec: VersionSpec, tmp_path: Path) -> None:
     write_quantised(spec, settings(tmp_path, copy_max_changes=1.0))
     check = compare_onnx(state, tmp_path / QUANTISED, IMAGES)
@@ -54,6 +55,7 @@ def test_a_version_takes_along_a_copy_that_agrees(state: LearnerState, spec: Ver
     assert not (tmp_path / "quantised.partial").exists()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("serving", [{"copies": "off"}, {"copy_max_probability_change": 0.0}], ids=["off", "differs"])
 def test_no_copy_is_better_than_one_that_is_not_wanted(
     spec: VersionSpec, tmp_path: Path, serving: dict[str, Any]

@@ -205,6 +205,7 @@ def test_a_stop_ends_it_at_work_and_idle(
     assert "the job 'learn' began" in caplog.text
 
 
+@pytest.mark.slow
 def test_an_updater_has_one_while_a_drop_settles(settings: Settings, store: DirectoryStore, drop: Drop) -> None:
     updater = Updater(changed(settings, updater={"settle_seconds": 600}), load_preset("digits"), store)
     thread = threading.Thread(target=updater.run)
@@ -224,6 +225,7 @@ def test_an_updater_has_one_while_a_drop_settles(settings: Settings, store: Dire
     assert not thread.is_alive()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("modules", "foreign"),
     [

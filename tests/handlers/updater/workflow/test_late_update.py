@@ -60,6 +60,7 @@ def test_a_request_that_is_taken_up_twice_is_done_once(bench: Bench) -> None:
     assert bench.updater.edits.state(request.id).update_id == first.id
 
 
+@pytest.mark.slow
 def test_the_last_update_is_shown_also_where_another_has_ended_it(bench: Bench) -> None:
     """For an updater that took over again, its page told of the update before for ever."""
     others = UpdateRecords(bench.store)
@@ -75,6 +76,7 @@ def test_the_last_update_is_shown_also_where_another_has_ended_it(bench: Bench) 
         wait_for(shows)
 
 
+@pytest.mark.slow
 @pytest.mark.usefixtures("in_process")
 def test_a_class_that_waits_alone_hears_of_a_version_that_somebody_went_to(
     tmp_path: Path, digit_files: DigitFiles
@@ -98,6 +100,7 @@ def test_a_class_that_waits_alone_hears_of_a_version_that_somebody_went_to(
     bench.close()
 
 
+@pytest.mark.slow
 def test_who_is_active_again_looks_at_what_another_has_rejected(
     bench: Bench, digit_files: DigitFiles, tmp_path: Path
 ) -> None:
