@@ -57,33 +57,27 @@ def edit(folder: Path, task: EditTask) -> None:
     save_state(state, folder / STATE)
     holdout.save(folder / HOLDOUT)
     learnt.save(folder / SEEN_IMAGES)
-    checked, difference = _write_model(folder, parent, state, holdout, renamed=isinstance(task.operation, Rename))
+    _write_model(folder, parent, state, holdout, renamed=isinstance(task.operation, Rename))
     counts = state.exemplars.counts().tolist()
     Result(
         config=state.config.to_dict(),
         method=state.config.method,
         exemplars=dict(zip(state.classes, counts, strict=True)),
         calibration=None if state.calibration is None else dataclasses.asdict(state.calibration),
-        checked_images=checked,
-        max_cosine_difference=difference,
         seconds={"edit": round(time.monotonic() - started, 3)},
         software=software(),
     ).write(folder / RESULT)
 
 
-def _write_model(
-    folder: Path, parent: Path, state: LearnerState, holdout: ImageBlobs, *, renamed: bool
-) -> tuple[int, float]:
-    """The model; how many images it was compared with PyTorch on, and how far their cosines are apart at most."""
+def _write_model(folder: Path, parent: Path, state: LearnerState, holdout: ImageBlobs, *, renamed: bool) -> None:
+    """The model, compared with PyTorch where there are images. Raises ``ExportMismatchError``."""
     if renamed:  # names are not part of the model
         for name in (MODEL, HEAD):
             if (parent / name).exists():  # a version of an earlier release has no head by itself
                 shutil.copyfile(parent / name, folder / name)
-        return 0, 0.0
+        return
     export_onnx(state, folder / MODEL, folder / HEAD)
     sources = [(blobs, index) for blobs in (holdout, state.exemplars) for index in range(len(blobs))]
     picked = [sources[index] for index in spread(len(sources), most_checked(state.config))]
-    if not picked:
-        return 0, 0.0
-    check = check_export(state, folder / MODEL, [blobs.decode(index) for blobs, index in picked])
-    return check.images, check.max_cosine_difference
+    if picked:
+        check_export(state, folder / MODEL, [blobs.decode(index) for blobs, index in picked])

@@ -24,7 +24,7 @@ from handlers.updater.training.process import ERROR_FILE, EXIT_ENVIRONMENT
 from lucir_core.config.phase_config import PhaseConfig, load_preset
 from lucir_core.edit.edit_state import forget_images
 from lucir_core.errors import ConfigError
-from lucir_core.export.onnx_export import ExportCheck, export_onnx
+from lucir_core.export.onnx_export import export_onnx
 from lucir_core.frozen.advice import compare_with_frozen
 from lucir_core.imprint import imprint_phase
 from lucir_core.memory.image_blobs import ImageBlobs
@@ -71,7 +71,7 @@ def learn(folder: Path, task: Task) -> None:
     _say(ChildProgress(stage="export"))
     export_onnx(state, folder / MODEL, folder / HEAD)
     holdout = ImageBlobs.load(arrays / HOLDOUT)
-    check = _check(state, folder / MODEL, holdout, images)
+    _check(state, folder / MODEL, holdout, images)
     Result(
         config=config.to_dict(),
         method=config.method,
@@ -79,8 +79,6 @@ def learn(folder: Path, task: Task) -> None:
         calibration=None if state.calibration is None else dataclasses.asdict(state.calibration),
         advice=_advice(state, holdout) if task.kind == "learnt" else None,
         refinement=_refinement(folder),
-        checked_images=check.images,
-        max_cosine_difference=check.max_cosine_difference,
         seconds={
             "learn" if task.kind == "learnt" else "imprint": json.loads(
                 (folder / STATE / SECONDS).read_text(encoding="utf-8")
@@ -157,12 +155,12 @@ def software() -> dict[str, str]:
     return {"python": platform.python_version(), **packages}
 
 
-def _check(state: LearnerState, model: Path, holdout: ImageBlobs, train: NDArray[np.uint8]) -> ExportCheck:
+def _check(state: LearnerState, model: Path, holdout: ImageBlobs, train: NDArray[np.uint8]) -> None:
     """Compare PyTorch and ONNX on held-out and training images. Raises ``ExportMismatchError``."""
     count = most_checked(state.config)
     images = [holdout.decode(index) for index in spread(len(holdout), count // 2)]
     images += [np.asarray(train[row]) for row in spread(len(train), count - len(images))]
-    return check_export(state, model, images)
+    check_export(state, model, images)
 
 
 def _report(progress: Progress) -> None:
