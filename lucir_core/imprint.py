@@ -20,7 +20,7 @@ from lucir_core.methods.base import grown_model
 from lucir_core.models.features import extract_features
 from lucir_core.models.heads import CosineHead
 from lucir_core.models.model import place
-from lucir_core.phase import check_previous
+from lucir_core.phase import check_fits
 from lucir_core.runtime.devices import usable_device
 from lucir_core.runtime.randomness import whole_seed
 from lucir_core.state import LearnerState
@@ -39,7 +39,7 @@ def imprint_phase(
     DataError where the phase brings no new class or a new class has no image, StateError where the class lists do not
     fit together.
     """
-    check_previous(config, data, previous)
+    check_fits(config, data, previous)
     seed, placed = whole_seed(seed), usable_device(device)
     old_count = len(previous.classes)
     new_count = len(data.classes) - old_count

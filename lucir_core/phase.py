@@ -68,9 +68,7 @@ def run_phase(
     """
     seed = whole_seed(seed)
     if config.frozen:
-        _check_side(config, data)
-        if previous is not None:
-            check_previous(config, data, previous)
+        check_fits(config, data, previous)
         return learn_frozen(config, data, previous, seed=seed, report=report)
     started = time.monotonic()
     method = create_method(config.method)
@@ -91,11 +89,9 @@ def run_phase(
 
 
 def _check(config: PhaseConfig, data: PhaseData, previous: LearnerState | None, method: IncrementalMethod) -> None:
-    _check_side(config, data)
+    check_fits(config, data, previous)
     if len(data.images) < 2 and previous is None:
         raise DataError("phase 0 needs at least two images: it was given one")
-    if previous is not None:
-        check_previous(config, data, previous)
     known = previous.classes if previous is not None else ()
     counts = np.bincount(data.labels, minlength=len(data.classes))
     needed = range(len(data.classes)) if method.needs_every_image else range(len(known), len(data.classes))
@@ -106,9 +102,13 @@ def _check(config: PhaseConfig, data: PhaseData, previous: LearnerState | None, 
     exemplars_per_class(config, len(data.classes))
 
 
-def check_previous(config: PhaseConfig, data: PhaseData, previous: LearnerState) -> None:
-    """Raise DataError, StateError or ConfigError where images, classes or network do not continue `previous`."""
-    _check_side(config, data)
+def check_fits(config: PhaseConfig, data: PhaseData, previous: LearnerState | None) -> None:
+    """Raise DataError for images of another size, StateError or ConfigError where `previous` is not continued."""
+    if data.images.shape[1:3] != (config.resize, config.resize):
+        height, width = data.images.shape[1:3]
+        raise DataError(f"images are {width}x{height}, resize = {config.resize} asks for {config.resize} square")
+    if previous is None:
+        return
     known, learnt = previous.classes, previous.config
     if data.classes[: len(known)] != known:
         raise StateError(
@@ -120,12 +120,6 @@ def check_previous(config: PhaseConfig, data: PhaseData, previous: LearnerState)
             raise ConfigError(
                 f"{name} is {now!r}, but the previous phases were learnt with {before!r}: keep it, or start at phase 0"
             )
-
-
-def _check_side(config: PhaseConfig, data: PhaseData) -> None:
-    if data.images.shape[1:3] != (config.resize, config.resize):
-        height, width = data.images.shape[1:3]
-        raise DataError(f"images are {width}x{height}, resize = {config.resize} asks for {config.resize} square")
 
 
 def _begin(

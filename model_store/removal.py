@@ -22,7 +22,7 @@ from model_store.documents import (
 )
 from model_store.layout import ATTEMPT_PREFIX, CLAIM, DOCUMENT_LIMIT, MANIFEST, REMOVED, file_key
 from model_store.manifest import Manifest, Pointer, now
-from model_store.objects import ObjectNotFoundError, exists
+from model_store.objects import ObjectNotFoundError
 from model_store.versions import VersionStore
 
 logger = logging.getLogger(__name__)
@@ -75,7 +75,9 @@ class VersionRemover:
                 outcome.left[number] = _POINTED
         self._versions.end_removal({*removing} - {*outcome.left})
         # Of those that an earlier run wrote down: gone whole already, or never decided on.
-        before = [one for one in log.pending if one.version not in pending and not self._is_complete(one.version)]
+        before = [
+            one for one in log.pending if one.version not in pending and not self._versions.is_complete(one.version)
+        ]
         removed = (*log.removed, *before, *outcome.removed)[-KEPT:]
         self._write(log.model_copy(update={"pending": (), "removed": removed}))
         return outcome
@@ -86,7 +88,7 @@ class VersionRemover:
         """What is to go: wanted now and not served, or decided by an earlier run; without what is gone already."""
         if pointer is None:
             decided, served = (
-                tuple(one.version for one in log.pending if not self._is_complete(one.version)),
+                tuple(one.version for one in log.pending if not self._versions.is_complete(one.version)),
                 set[int | None](),
             )
         else:
@@ -108,7 +110,7 @@ class VersionRemover:
 
     def remove_unfinished(self, number: int, known: Collection[str], outcome: Outcome) -> None:
         """Remove files with these names below a number that never got its manifest. Does nothing when it has one."""
-        if not self._is_complete(number):
+        if not self._versions.is_complete(number):
             self._remember(number)
             self._remove_files(number, (MANIFEST, *sorted(known)), outcome)
             logger.info("what an unfinished update left was removed", extra={"version": number})
@@ -150,9 +152,6 @@ class VersionRemover:
         if foreign:
             outcome.foreign += foreign
             logger.warning("objects of others are left", extra={"version": number, "keys": foreign[:10]})
-
-    def _is_complete(self, number: int) -> bool:
-        return exists(self._objects, file_key(number, MANIFEST))
 
     def _remember(self, number: int) -> None:
         """That the number was used, before what tells so is gone."""

@@ -114,6 +114,10 @@ class VersionStore:
             return RemovalLog()
         return parse(RemovalLog, data, self._name(REMOVED), "move it away: the record begins again")
 
+    def is_complete(self, number: int) -> bool:
+        """Whether a version has its manifest, which may be damaged."""
+        return exists(self._objects, file_key(number, MANIFEST))
+
     def manifest(self, number: int) -> Manifest:
         """A version's manifest. Raises ``VersionNotFoundError``, ``CorruptVersionError``."""
         key = file_key(number, MANIFEST)
@@ -148,7 +152,7 @@ class VersionStore:
         if bad or manifest.files:
             raise ValueError(f"publish takes a manifest without files, and plain file names: {sorted(bad)!r}")
         complete = complete_with_records(manifest, files)
-        if self._is_complete(manifest.version):
+        if self.is_complete(manifest.version):
             return self._published(complete)
         published = Publication(self._objects, complete, files, self._epoch()).run()
         logger.info("version published", extra={"version": published.version, "files": len(published.files)})
@@ -181,7 +185,7 @@ class VersionStore:
         try:
             pointer = self._pointer.replace(found, pointer)
         except PreconditionFailedError:
-            if not self._is_complete(version):
+            if not self.is_complete(version):
                 raise self._removed(version) from None
             raise
         logger.info("pointer moved", extra={"version": pointer.version, "previous": pointer.previous})
@@ -247,7 +251,7 @@ class VersionStore:
             try:
                 self._objects.download(key, temporary, limit=min(expected.size, FILE_LIMIT))
             except (ObjectNotFoundError, ObjectTooLargeError) as error:
-                if not self._is_complete(number):
+                if not self.is_complete(number):
                     raise self._removed(number) from error
                 raise CorruptVersionError(f"version {number} is damaged: {error}; {RESTORE}") from error
             with os_errors(f"write {path}"):
@@ -267,9 +271,6 @@ class VersionStore:
                 f"version {manifest.version} is published already with other files: publish under the next number"
             )
         return there
-
-    def _is_complete(self, number: int) -> bool:
-        return exists(self._objects, file_key(number, MANIFEST))
 
     def _unknown(self, number: int) -> VersionNotFoundError:
         known = ", ".join(map(str, self.numbers()[-10:])) or "none yet"

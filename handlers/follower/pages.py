@@ -8,7 +8,7 @@ from starlette.responses import Response
 from starlette.routing import Route
 
 from handlers.follower.replica import Follower
-from handlers.sidecar.http import HEADERS, answer_bug, json_answer
+from handlers.sidecar.http import HEADERS, answer_bug, answer_missing, json_answer
 
 SILENT_SECONDS = 120.0
 """A loop that has not moved for so long hangs: every wait in it is shorter."""
@@ -23,7 +23,11 @@ def make_app(follower: Follower) -> Starlette:
         Route("/readyz", pages.ready),
         Route("/api/status", pages.status),
     ]
-    return Starlette(routes=routes, exception_handlers={HTTPException: _http_error, Exception: answer_bug})
+    missing = answer_missing(
+        "/api/status, /metrics, /healthz, /readyz; a follower has no other page, the updater has",
+        "everything is read with GET",
+    )
+    return Starlette(routes=routes, exception_handlers={HTTPException: missing, Exception: answer_bug})
 
 
 class _Pages:
@@ -49,13 +53,3 @@ class _Pages:
     async def status(self, _: Request) -> Response:
         """As the updater's: ``current_version``, ``served_version``, ``server_error``, ``store``, ``errors``."""
         return json_answer(self._follower.status.snapshot())
-
-
-async def _http_error(request: Request, error: Exception) -> Response:
-    status = error.status_code if isinstance(error, HTTPException) else 500
-    message = {
-        404: f"there is nothing at {request.url.path}: see /api/status, /metrics, /healthz, /readyz; a follower has no "
-        "other page, the updater has",
-        405: f"{request.method} is not possible here: everything is read with GET",
-    }.get(status, str(getattr(error, "detail", error)))
-    return json_answer({"error": message}, status)

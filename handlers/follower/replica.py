@@ -4,9 +4,10 @@ import threading
 
 from handlers.settings import Settings
 from handlers.sidecar.machine_metrics import MachineCollector
+from handlers.sidecar.serving_view import show_step, show_swap
 from handlers.sidecar.status import SidecarStatus
 from handlers.torchserve.loop import ReconcileLoop
-from handlers.torchserve.outcome import ServingState, SwapResult, describe_copy
+from handlers.torchserve.outcome import ServingState, SwapResult
 from handlers.torchserve.swap_metrics import ServingMetrics
 from model_store.objects import ObjectStore, StoreError
 from model_store.versions import VersionStore
@@ -41,25 +42,20 @@ class Follower:
 
     def stepped(self, state: ServingState) -> None:
         """Show what a step found."""
-        current, served = state.wanted or None, state.served or None
+        show_step(state, self.metrics, self.status)
         if state.stale:
             self.metrics.store_errors.inc()
             self.status.store_failed(StoreError(state.message))
         else:
             self.status.store_ok()
             # While the store cannot be read this keeps what it last said: nobody knows better here.
-            self.metrics.current_version.set(current or 0)
-        self.status.set_versions(current, served, state.message or None, describe_copy(state.copy))
-        self.metrics.served_version.set(served or 0)
-        self.metrics.show_copy(state.copy)
+            self.metrics.current_version.set(state.wanted or 0)
         # Version 0, "nothing learnt yet", is an answer as well: an empty store makes no replica unfit.
         self.problem = None if state.served is not None else state.message or f"the serving engine is {state.phase}"
 
     def swapped(self, swap: SwapResult) -> None:
         """A version took over, or failed to."""
-        self.metrics.count_swap(swap)
-        if swap.result == "failure":
-            self.status.add_error("serving", swap.message)
+        show_swap(swap, self.metrics, self.status)
 
     def failed(self, error: Exception) -> None:
         """A step failed and is tried again."""

@@ -2,10 +2,12 @@
 
 import logging
 import threading
+from collections.abc import Awaitable, Callable
 from typing import Any
 
 import uvicorn
 from starlette.applications import Starlette
+from starlette.exceptions import HTTPException
 from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 
@@ -24,6 +26,23 @@ HEADERS = {
 def json_answer(content: dict[str, Any], status: int = 200) -> JSONResponse:
     """A JSON document with the headers that every answer has."""
     return JSONResponse(content, status, headers=HEADERS)
+
+
+def answer_missing(pages: str, methods: str) -> Callable[[Request, Exception], Awaitable[Response]]:
+    """The exception handler of ``HTTPException``: one that names no reason of its own gets one.
+
+    pages: which pages there are. methods: how one asks for what.
+    """
+
+    async def answer(request: Request, error: Exception) -> Response:
+        status, reason = (error.status_code, error.detail) if isinstance(error, HTTPException) else (500, str(error))
+        if reason == "Not Found":
+            reason = f"there is nothing at {request.url.path}: see {pages}"
+        elif reason == "Method Not Allowed":
+            reason = f"{request.method} is not possible here: {methods}"
+        return json_answer({"error": reason}, status)
+
+    return answer
 
 
 async def answer_bug(request: Request, error: Exception) -> Response:

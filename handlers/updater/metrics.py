@@ -9,7 +9,6 @@ from handlers.torchserve.swap_metrics import ServingMetrics
 from lucir_core.frozen.intervals import accuracy_interval
 from model_store.manifest import Accuracy, Evaluation, Manifest
 
-LOSSES = ("cross_entropy", "less_forget", "margin_ranking")
 UPDATE_RESULTS = ("published", "refused", "rejected", "failed", "superseded")
 REFINEMENTS = {
     "published": "published",

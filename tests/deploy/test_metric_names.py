@@ -14,7 +14,7 @@ from handlers.inference.traffic_metrics import UNKNOWN, TrafficMetrics
 from handlers.process_registry import ModelProcesses
 from handlers.sidecar.machine_metrics import MachineCollector
 from handlers.torchserve.swap_metrics import SWAP_RESULTS
-from handlers.updater.metrics import IMAGE_RESULTS, KINDS, LOSSES, UPDATE_RESULTS, Metrics
+from handlers.updater.metrics import IMAGE_RESULTS, KINDS, UPDATE_RESULTS, Metrics
 from tests.support.autoscaler_queries import autoscaler_queries
 
 GPU = ("lucir_gpu_utilization_ratio", "lucir_gpu_memory_used_bytes", "lucir_gpu_memory_size_bytes")
@@ -40,7 +40,6 @@ VALUES = {
     "lucir_current_version_kind": {"kind": set(KINDS)},
     "lucir_shared_accuracy_ratio": {"of": {"current", "parent"}},
     "lucir_answers_total": {"unknown": {*UNKNOWN.values(), "true|false"}},
-    "lucir_loss": {"component": set(LOSSES)},
     "lucir_batch_duration_seconds_sum": {"job": {"lucir-serving"}},
 }
 

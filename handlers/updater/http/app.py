@@ -10,7 +10,7 @@ from starlette.requests import ClientDisconnect, Request
 from starlette.responses import Response
 from starlette.routing import BaseRoute, Route
 
-from handlers.sidecar.http import answer_bug, json_answer
+from handlers.sidecar.http import answer_bug, answer_missing, json_answer
 from handlers.updater.http.cached import tagged_json
 from handlers.updater.http.changes.correct import CorrectionApi
 from handlers.updater.http.changes.edits import EditApi
@@ -42,7 +42,10 @@ def make_app(source: Source) -> Starlette:
         routes=[*_reading(source), *_changing(source)],
         middleware=[Middleware(GZipMiddleware, minimum_size=1024, compresslevel=6)],
         exception_handlers={
-            HTTPException: _http_error,
+            HTTPException: answer_missing(
+                "/, /api/status, /api/versions, /metrics, /healthz, /readyz",
+                "most is read with GET, classes are changed below /api/classes",
+            ),
             InvalidKeyError: _bad_key,
             StoreError: _store_error,
             ClientDisconnect: _gone,
@@ -83,16 +86,6 @@ def _changing(source: Source) -> list[BaseRoute]:
         *RetryApi(source).routes(),
         *RollbackApi(source).routes(),
     ]
-
-
-async def _http_error(request: Request, error: Exception) -> Response:
-    status = error.status_code if isinstance(error, HTTPException) else 500
-    known = isinstance(error, HTTPException) and error.detail not in {"Not Found", "Method Not Allowed"}
-    message = {
-        404: f"there is nothing at {request.url.path}: see /, /api/status, /api/versions, /metrics, /healthz, /readyz",
-        405: f"{request.method} is not possible here: most is read with GET, classes are changed below /api/classes",
-    }.get(0 if known else status, str(getattr(error, "detail", error)))
-    return json_answer({"error": message}, status)
 
 
 async def _store_error(_: Request, error: Exception) -> Response:

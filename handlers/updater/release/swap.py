@@ -6,8 +6,9 @@ import time
 from prometheus_client import Histogram
 
 from handlers.settings import Settings
+from handlers.sidecar.serving_view import show_step, show_swap
 from handlers.torchserve.loop import ReconcileLoop
-from handlers.torchserve.outcome import ServingState, SwapResult, describe_copy
+from handlers.torchserve.outcome import ServingState, SwapResult
 from handlers.updater.metrics import Metrics
 from handlers.updater.status import Status
 from model_store.manifest import Evaluation, Manifest
@@ -84,20 +85,16 @@ class ServingLoop:
 
     def stepped(self, state: ServingState) -> None:
         """Show what a step found, and tell those who wait for a version. Raises ``StoreError``."""
-        current = state.wanted or None
-        served = state.served or None
-        self._status.set_versions(current, served, state.message or None, describe_copy(state.copy))
-        self._metrics.served_version.set(served or 0)
-        self._metrics.show_copy(state.copy)
+        show_step(state, self._metrics, self._status)
         with self._changed:
             self._state = state
-            for version in [number for number in self._expected if number == served]:
+            for version in [number for number in self._expected if number == state.served]:
                 dropped_at, seconds = self._expected.pop(version)
                 seconds.observe(max(0.0, time.time() - dropped_at))
             self._changed.notify_all()
         if state.stale:
             self._metrics.store_errors.inc()
-        elif current != self._shown:
+        elif (current := state.wanted or None) != self._shown:
             self._show(current)
 
     def _show(self, current: int | None) -> None:
@@ -129,6 +126,4 @@ class ServingLoop:
 
     def swapped(self, swap: SwapResult) -> None:
         """A version took over, or failed to."""
-        self._metrics.count_swap(swap)
-        if swap.result == "failure":
-            self._status.add_error("serving", swap.message)
+        show_swap(swap, self._metrics, self._status)

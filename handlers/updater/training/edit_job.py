@@ -1,9 +1,8 @@
 """What the learning child does when it is to edit a version: see ``handlers.updater.training``."""
 
-import dataclasses
-import logging
 import shutil
 import time
+from functools import partial
 from pathlib import Path
 
 import torch
@@ -11,10 +10,9 @@ import torch
 from handlers.bucket.edit_documents import DeleteImages, Rename
 from handlers.bucket.edit_rules import regrouping
 from handlers.bucket.seen_images import Learnt
-from handlers.logs import setup_logging
 from handlers.updater.training.export_check import check_export, most_checked, spread
-from handlers.updater.training.messages import RESULT, STATE, TASK, EditTask, Result
-from handlers.updater.training.train_job import explain, software
+from handlers.updater.training.job import do_job, make_result
+from handlers.updater.training.messages import RESULT, STATE, TASK, EditTask
 from lucir_core.edit.edit_state import forget_images, regroup_state
 from lucir_core.edit.regroup import regroup_blobs
 from lucir_core.export.onnx_export import export_onnx
@@ -22,19 +20,11 @@ from lucir_core.memory.image_blobs import ImageBlobs
 from lucir_core.state import LearnerState, load_state, save_state
 from model_store.layout import HEAD, HOLDOUT, MODEL, SEEN_IMAGES
 
-logger = logging.getLogger(__name__)
-
 
 def run(folder: Path) -> int:
     """Do the task in ``folder``; return the exit status."""
     task = EditTask.read(folder / TASK)
-    setup_logging(task.log, "editing")
-    try:
-        edit(folder, task)
-    except Exception as error:
-        logger.exception("editing failed")
-        return explain(folder, error)
-    return 0
+    return do_job(folder, "editing", task.log, partial(edit, folder, task))
 
 
 def edit(folder: Path, task: EditTask) -> None:
@@ -57,33 +47,19 @@ def edit(folder: Path, task: EditTask) -> None:
     save_state(state, folder / STATE)
     holdout.save(folder / HOLDOUT)
     learnt.save(folder / SEEN_IMAGES)
-    checked, difference = _write_model(folder, parent, state, holdout, renamed=isinstance(task.operation, Rename))
-    counts = state.exemplars.counts().tolist()
-    Result(
-        config=state.config.to_dict(),
-        method=state.config.method,
-        exemplars=dict(zip(state.classes, counts, strict=True)),
-        calibration=None if state.calibration is None else dataclasses.asdict(state.calibration),
-        checked_images=checked,
-        max_cosine_difference=difference,
-        seconds={"edit": round(time.monotonic() - started, 3)},
-        software=software(),
-    ).write(folder / RESULT)
+    _write_model(folder, parent, state, holdout, renamed=isinstance(task.operation, Rename))
+    make_result(state, {"edit": round(time.monotonic() - started, 3)}).write(folder / RESULT)
 
 
-def _write_model(
-    folder: Path, parent: Path, state: LearnerState, holdout: ImageBlobs, *, renamed: bool
-) -> tuple[int, float]:
-    """The model; how many images it was compared with PyTorch on, and how far their cosines are apart at most."""
+def _write_model(folder: Path, parent: Path, state: LearnerState, holdout: ImageBlobs, *, renamed: bool) -> None:
+    """The model, compared with PyTorch where there are images. Raises ``ExportMismatchError``."""
     if renamed:  # names are not part of the model
         for name in (MODEL, HEAD):
             if (parent / name).exists():  # a version of an earlier release has no head by itself
                 shutil.copyfile(parent / name, folder / name)
-        return 0, 0.0
+        return
     export_onnx(state, folder / MODEL, folder / HEAD)
     sources = [(blobs, index) for blobs in (holdout, state.exemplars) for index in range(len(blobs))]
     picked = [sources[index] for index in spread(len(sources), most_checked(state.config))]
-    if not picked:
-        return 0, 0.0
-    check = check_export(state, folder / MODEL, [blobs.decode(index) for blobs, index in picked])
-    return check.images, check.max_cosine_difference
+    if picked:
+        check_export(state, folder / MODEL, [blobs.decode(index) for blobs, index in picked])

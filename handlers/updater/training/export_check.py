@@ -8,7 +8,7 @@ from numpy.typing import NDArray
 
 from handlers.inference.preprocess import crop
 from lucir_core.config.phase_config import PhaseConfig
-from lucir_core.export.onnx_export import ExportCheck, compare_onnx
+from lucir_core.export.onnx_export import compare_onnx
 from lucir_core.state import LearnerState
 
 CHECKED_IMAGES, CHECKED_FROZEN = 256, 8
@@ -32,7 +32,7 @@ def spread(length: int, most: int) -> list[int]:
     return np.linspace(0, length - 1, min(length, most)).astype(int).tolist()  # type: ignore[no-any-return]  # numpy: list of int
 
 
-def check_export(state: LearnerState, model: Path, images: Sequence[NDArray[np.uint8]]) -> ExportCheck:
+def check_export(state: LearnerState, model: Path, images: Sequence[NDArray[np.uint8]]) -> None:
     """Compare both on uint8 images (side, side, 3), one or more. Raises ``ExportMismatchError``."""
     check = compare_onnx(state, model, np.stack([crop(image, state.config.size) for image in images]))
     if check.top1_disagreements or not check.max_cosine_difference <= COSINE_TOLERANCE:
@@ -40,4 +40,3 @@ def check_export(state: LearnerState, model: Path, images: Sequence[NDArray[np.u
             f"the ONNX model differs from PyTorch on {check.images} images: {check.top1_disagreements} other answers, "
             f"cosines by up to {check.max_cosine_difference:.2g} (allowed: {COSINE_TOLERANCE:g})"
         )
-    return check

@@ -85,7 +85,5 @@ class Result(Message):
     """From scratch: what a frozen pretrained backbone would reach on these images, where that is more."""
     refinement: Refinement | None = None
     """What refining the backbone changed, where that is what was asked for."""
-    checked_images: int
-    max_cosine_difference: float
     seconds: dict[str, float]
     software: dict[str, str]

@@ -1,30 +1,27 @@
 """What the learning child does, once it is sure to end with its parent: see ``handlers.updater.training``."""
 
-import dataclasses
 import json
 import logging
 import os
-import platform
 import shutil
 import sys
 import time
-from importlib.metadata import version
+from functools import partial
 from pathlib import Path
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from handlers.logs import setup_logging
 from handlers.updater.context.child import ChildProgress
 from handlers.updater.training.arrays import LABELS, TRAIN
 from handlers.updater.training.export_check import check_export, most_checked, spread
-from handlers.updater.training.messages import RESULT, STATE, TASK, Result, Task
-from handlers.updater.training.process import ERROR_FILE, EXIT_ENVIRONMENT
+from handlers.updater.training.job import do_job, make_result
+from handlers.updater.training.messages import RESULT, STATE, TASK, Task
 from lucir_core.config.phase_config import PhaseConfig, load_preset
 from lucir_core.edit.edit_state import forget_images
 from lucir_core.errors import ConfigError
-from lucir_core.export.onnx_export import ExportCheck, export_onnx
+from lucir_core.export.onnx_export import export_onnx
 from lucir_core.frozen.advice import compare_with_frozen
 from lucir_core.imprint import imprint_phase
 from lucir_core.memory.image_blobs import ImageBlobs
@@ -33,8 +30,6 @@ from lucir_core.refine.refinement import refine_state
 from lucir_core.runtime.devices import choose_device, choose_threads
 from lucir_core.state import LearnerState, load_state, save_state
 from model_store.layout import HEAD, HOLDOUT, MODEL
-from model_store.local_files import explain as explain_error
-from model_store.local_files import is_full
 from model_store.manifest import Refinement
 
 logger = logging.getLogger(__name__)
@@ -46,13 +41,7 @@ SECONDS, REFINEMENT = "seconds.json", "refinement.json"
 def run(folder: Path) -> int:
     """Learn the task in ``folder``; return the exit status."""
     task = Task.read(folder / TASK)
-    setup_logging(task.log, "learning")
-    try:
-        learn(folder, task)
-    except Exception as error:
-        logger.exception("learning failed")
-        return explain(folder, error)
-    return 0
+    return do_job(folder, "learning", task.log, partial(learn, folder, task))
 
 
 def learn(folder: Path, task: Task) -> None:
@@ -71,23 +60,17 @@ def learn(folder: Path, task: Task) -> None:
     _say(ChildProgress(stage="export"))
     export_onnx(state, folder / MODEL, folder / HEAD)
     holdout = ImageBlobs.load(arrays / HOLDOUT)
-    check = _check(state, folder / MODEL, holdout, images)
-    Result(
-        config=config.to_dict(),
-        method=config.method,
-        exemplars=dict(zip(state.classes, state.exemplars.counts().tolist(), strict=True)),
-        calibration=None if state.calibration is None else dataclasses.asdict(state.calibration),
+    _check(state, folder / MODEL, holdout, images)
+    make_result(
+        state,
         advice=_advice(state, holdout) if task.kind == "learnt" else None,
         refinement=_refinement(folder),
-        checked_images=check.images,
-        max_cosine_difference=check.max_cosine_difference,
         seconds={
             "learn" if task.kind == "learnt" else "imprint": json.loads(
                 (folder / STATE / SECONDS).read_text(encoding="utf-8")
             ),
             "export": time.monotonic() - learnt,
         },
-        software=software(),
     ).write(folder / RESULT)
 
 
@@ -151,18 +134,12 @@ def _advice(state: LearnerState, holdout: ImageBlobs) -> str | None:
     return str(found)
 
 
-def software() -> dict[str, str]:
-    """What this model was made with."""
-    packages = {name: version(name) for name in ("torch", "numpy", "onnx", "pillow", "lucir")}
-    return {"python": platform.python_version(), **packages}
-
-
-def _check(state: LearnerState, model: Path, holdout: ImageBlobs, train: NDArray[np.uint8]) -> ExportCheck:
+def _check(state: LearnerState, model: Path, holdout: ImageBlobs, train: NDArray[np.uint8]) -> None:
     """Compare PyTorch and ONNX on held-out and training images. Raises ``ExportMismatchError``."""
     count = most_checked(state.config)
     images = [holdout.decode(index) for index in spread(len(holdout), count // 2)]
     images += [np.asarray(train[row]) for row in spread(len(train), count - len(images))]
-    return check_export(state, model, images)
+    check_export(state, model, images)
 
 
 def _report(progress: Progress) -> None:
@@ -182,17 +159,3 @@ def _report(progress: Progress) -> None:
 def _say(progress: ChildProgress) -> None:
     sys.stdout.write(progress.model_dump_json() + "\n")
     sys.stdout.flush()
-
-
-def explain(folder: Path, error: Exception) -> int:
-    """Write ``error.json``; return the exit status that tells the drop's fault from the machine's."""
-    text = f"{type(error).__name__}: {error}"
-    if isinstance(error, torch.OutOfMemoryError):
-        text = f"the GPU has too little memory: lower learning.overrides.batch_size ({error})"
-    elif is_full(error):
-        text = str(explain_error(error, f"write in {folder}"))
-    try:
-        (folder / ERROR_FILE).write_text(json.dumps({"message": text}), encoding="utf-8")
-    except OSError as full:  # the status says enough
-        logger.warning("the reason cannot be left for the updater: %s", full)
-    return EXIT_ENVIRONMENT if isinstance(error, OSError) else 1

@@ -3,7 +3,8 @@
 Images are decoded once into a memory map (shorter side to `resize`, centre-cropped to a square, transparent parts over
 white), so that a data set larger than the memory can be trained from. What lies outside of that square is not there for
 training: the published pipelines for ImageNet take their random views from the whole image. The cache belongs to the
-list of files with their sizes and times.
+list of files with their sizes and times. Beside it lies what tells equal files apart from others: a test image that is
+a training image too makes an accuracy better than it is.
 """
 
 import fcntl
@@ -22,7 +23,8 @@ from PIL import Image, ImageOps
 from lucir_core.bench.datasets.dataset import Dataset, Split
 from lucir_core.data.image_source import DECODERS
 from lucir_core.errors import ConfigError, DataError
-from lucir_core.files import ArrayFile
+from lucir_core.files import ArrayFile, write_whole
+from lucir_core.runtime.distributed import world
 
 logger = logging.getLogger(__name__)
 
@@ -33,6 +35,9 @@ PARTS = frozenset({"train", "training", "val", "valid", "validation", "dev", "te
 
 PIXELS = "over white"
 """How pixels are read; a cache that was read in another way is not used."""
+
+SUMS = ".sums"
+"""Suffix of the file beside a cache with a hash of each image file, uint64 in the order of the files."""
 
 DECODE_BLOCK = 256
 """Images that are decoded and not yet written at most; 150 kB each at 224 pixels."""
@@ -61,7 +66,7 @@ class FolderOptions:
 
 
 def load_folder(name: str, path: Path, cache: Path, options: FolderOptions) -> Dataset:
-    """The images below `path`, decoded into memory maps in `cache`."""
+    """The images below `path`, decoded into memory maps in `cache`; a warning tells of test images learnt from."""
     train_folder = path / "train"
     test_folder = next((path / part for part in TEST_FOLDERS if (path / part).is_dir()), None)
     separate = train_folder.is_dir() and test_folder is not None
@@ -80,7 +85,23 @@ def load_folder(name: str, path: Path, cache: Path, options: FolderOptions) -> D
         test += [(file, label) for file in held]
     if not train or not test:
         raise DataError(f"{path} has {len(train)} training and {len(test)} test images: give at least one of each")
-    return Dataset(name, _decoded(train, cache, options.resize), _decoded(test, cache, options.resize), classes)
+    (learnt, train_sums), (measured, test_sums) = (_decoded(part, cache, options.resize) for part in (train, test))
+    if world().is_main_process:
+        _tell_shared([file for file, _ in train], train_sums, [file for file, _ in test], test_sums)
+    return Dataset(name, learnt, measured, classes)
+
+
+def _tell_shared(train: list[Path], train_sums: np.ndarray, test: list[Path], test_sums: np.ndarray) -> None:
+    shared = np.flatnonzero(np.isin(test_sums, train_sums))
+    if len(shared):
+        pairs = [f"{test[i]} = {train[np.flatnonzero(train_sums == test_sums[i])[0]]}" for i in shared[:2]]
+        logger.warning(
+            "%d of %d test images are training images too, byte for byte (%s), which makes the accuracy better than it "
+            "is: keep one file of each",
+            len(shared),
+            len(test),
+            ", ".join(pairs),
+        )
 
 
 def _class_names(root: Path) -> tuple[str, ...]:
@@ -117,9 +138,10 @@ def _is_image(path: Path) -> bool:
     return path.suffix.lower() in SUFFIXES and path.is_file()
 
 
-def _decoded(files: list[tuple[Path, int]], cache: Path, resize: int) -> Split:
+def _decoded(files: list[tuple[Path, int]], cache: Path, resize: int) -> tuple[Split, np.ndarray]:
+    """The images, and the hashes of their files."""
     labels = np.asarray([label for _, label in files], np.int64)
-    digest = hashlib.blake2b(json.dumps([resize, PIXELS]).encode(), digest_size=12)
+    digest = hashlib.blake2b(json.dumps([resize, PIXELS, SUMS]).encode(), digest_size=12)
     for path, _ in files:
         facts = path.stat()
         digest.update(f"{path.absolute()}\0{facts.st_size}\0{facts.st_mtime_ns}\n".encode())
@@ -127,7 +149,7 @@ def _decoded(files: list[tuple[Path, int]], cache: Path, resize: int) -> Split:
     if not target.is_file():
         logger.info("decoding images", extra={"images": len(files), "cache": str(target)})
         _decode_all(files, target, resize)
-    return Split(np.load(target, mmap_mode="r"), labels)
+    return Split(np.load(target, mmap_mode="r"), labels), np.fromfile(target.with_suffix(SUMS), np.uint64)
 
 
 def _decode_all(files: list[tuple[Path, int]], target: Path, resize: int) -> None:
@@ -147,31 +169,36 @@ def _decode_all(files: list[tuple[Path, int]], target: Path, resize: int) -> Non
         if target.is_file():  # by the one before; what was opened here is a file of this name that came after it
             temporary.unlink(missing_ok=True)
         else:
-            _fill(files, temporary, resize)
+            write_whole(target.with_suffix(SUMS), _fill(files, temporary, resize))
             temporary.replace(target)
 
 
-def _fill(files: list[tuple[Path, int]], path: Path, resize: int) -> None:
+def _fill(files: list[tuple[Path, int]], path: Path, resize: int) -> bytes:
+    """Decode into `path`; return a hash of each file, 8 bytes each."""
+    sums: list[bytes] = []
     images = ArrayFile(path, (len(files), resize, resize, 3))
     told = time.monotonic()
     with ThreadPoolExecutor(DECODERS, "decode") as pool:
         for start in range(0, len(files), DECODE_BLOCK):
             paths = [path for path, _ in files[start : start + DECODE_BLOCK]]
-            for place, pixels in enumerate(pool.map(partial(_decode, resize=resize), paths), start):
+            for place, (pixels, sum_) in enumerate(pool.map(partial(_decode, resize=resize), paths), start):
                 images.write(place, pixels[None])
+                sums.append(sum_)
             if time.monotonic() - told > TELL_SECONDS:
                 told = time.monotonic()
                 logger.info("decoding images", extra={"done": start + len(paths), "images": len(files)})
     images.sync()
+    return b"".join(sums)
 
 
-def _decode(path: Path, resize: int) -> np.ndarray:
+def _decode(path: Path, resize: int) -> tuple[np.ndarray, bytes]:
     try:
+        sum_ = hashlib.blake2b(path.read_bytes(), digest_size=8).digest()
         with Image.open(path) as image:
             if image.mode in ("I", "F") or image.mode.startswith("I;16"):
                 raise ValueError(f"pixels of mode {image.mode} would be clipped at 255: save it with 8 bits")
             upright = _over_white(ImageOps.exif_transpose(image))
-            return np.asarray(ImageOps.fit(upright, (resize, resize), Image.Resampling.BILINEAR))
+            return np.asarray(ImageOps.fit(upright, (resize, resize), Image.Resampling.BILINEAR)), sum_
     except (OSError, ValueError, SyntaxError, Image.DecompressionBombError) as error:
         raise DataError(f"{path} cannot be read as an image: {error}; repair or remove it") from error
 

@@ -2,6 +2,7 @@
 
 import hashlib
 import pickle
+import shutil
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -165,6 +166,28 @@ def test_the_cache_follows_the_files(tmp_path: Path) -> None:
     assert loaded.train.images[0, 0, 0, 0] == 200
 
 
+def test_test_images_that_are_training_images_too_are_told(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    save_images(tmp_path / "data" / "a", *range(6))
+    save_images(tmp_path / "data" / "b", *range(100, 106))
+    for twin, original in (("a/1.png", "a/4.png"), ("a/3.png", "b/0.png"), ("b/5.png", "b/2.png")):
+        shutil.copyfile(tmp_path / "data" / original, tmp_path / "data" / twin)
+    shutil.copyfile(tmp_path / "data" / "b" / "0.png", tmp_path / "data" / "b" / "4.png")  # both are learnt from
+    for _ in ("decoded", "from the cache"):
+        caplog.clear()
+        load_folder("photos", tmp_path / "data", tmp_path / "cache", FolderOptions(8, test_every=2))
+        (told,) = (record.getMessage() for record in caplog.records if record.levelname == "WARNING")
+        assert told.startswith("3 of 6 test images are training images too, byte for byte")
+        assert f"({tmp_path}/data/a/1.png = {tmp_path}/data/a/4.png, " in told
+        assert f", {tmp_path}/data/a/3.png = {tmp_path}/data/b/0.png), " in told
+        assert "b/5.png" not in told
+
+
+def test_a_folder_without_twins_is_learnt_in_silence(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    save_images(tmp_path / "data" / "a", *range(6))
+    load_folder("photos", tmp_path / "data", tmp_path / "cache", FolderOptions(8, test_every=2))
+    assert [record for record in caplog.records if record.levelname == "WARNING"] == []
+
+
 def test_an_image_that_is_none_is_named(tmp_path: Path) -> None:
     save_images(tmp_path / "data" / "a", 10, 10)
     (tmp_path / "data" / "a" / "0.png").write_bytes(b"no image")
@@ -234,7 +257,7 @@ def test_two_loads_at_once_decode_one_after_the_other(tmp_path: Path, monkeypatc
         assert begun.wait(5)
         second = pool.submit(load)
         assert first.result() == second.result() == [10, 11, 12, 13, 15, 16, 17, 18]
-    assert sorted(path.suffix for path in (tmp_path / "cache").iterdir()) == [".npy", ".npy"]
+    assert sorted(path.suffix for path in (tmp_path / "cache").iterdir()) == [".npy", ".npy", ".sums", ".sums"]
 
 
 def test_a_subset_of_classes(tmp_path: Path) -> None:

@@ -23,9 +23,9 @@ from handlers.updater.errors import LearningError, MachineError, StopRequestedEr
 from handlers.updater.service import Updater
 from handlers.updater.training import process
 from handlers.updater.training.arrays import LABELS, TRAIN
+from handlers.updater.training.job import explain
 from handlers.updater.training.messages import RESULT, STATE, TASK, Result, Task
 from handlers.updater.training.process import ERROR_FILE, EXIT_ENVIRONMENT, Child
-from handlers.updater.training.train_job import explain
 from lucir_core.config.phase_config import load_preset
 from lucir_core.memory.image_blobs import ImageBlobs
 from model_store.directory.directory_store import DirectoryStore
