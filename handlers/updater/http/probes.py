@@ -65,9 +65,8 @@ class Probes:
         if running is not None:
             done, _ = await asyncio.wait([running], timeout=max(0.0, self._began + ANSWER_SECONDS - present))
             if not done:
-                seconds = time.monotonic() - self._began
-                url = self._source.objects.url
-                return f"the store {url} has not answered for {seconds:.0f} s: look at its server, and at the way to it"
+                store = self._source.objects.url  # the same words each time: the stack logs every change of them
+                return f"the store {store} leaves a check of it waiting: look at its server, and at the way to it"
             running.result()
         return self._problem
 

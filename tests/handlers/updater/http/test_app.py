@@ -106,10 +106,10 @@ def test_all_who_ask_share_one_check_of_a_store_that_hangs(
     updater: Updater, store: DirectoryStore, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """More would fill the pool of threads, and the page would hang too."""
-    checks, answers = list[threading.Event](), threading.Event()
+    checks, told, answers = list[str](), list[httpx.Response](), threading.Event()
 
-    def hanging(_: str, __: str) -> None:
-        checks.append(answers)
+    def hanging(name: str, _: str) -> None:
+        checks.append(name)
         assert answers.wait(PATIENCE)
 
     updater.objects = ActedOn(store, hanging)  # type: ignore[assignment]  # it answers by __getattr__
@@ -117,10 +117,11 @@ def test_all_who_ask_share_one_check_of_a_store_that_hangs(
     with serving(updater) as client:
         try:
             for _ in range(3):
-                answer = client.get("/readyz")
-                assert (answer.status_code, "has not answered for" in answer.json()["error"]) == (503, True)
+                told.append(client.get("/readyz"))
         finally:
             answers.set()
+        assert {(answer.status_code, answer.text) for answer in told} == {(503, told[0].text)}
+        assert "leaves a check of it waiting" in told[0].json()["error"]
         assert len(checks) == 1
         wait_for(lambda: client.get("/readyz").status_code == 200)
 
