@@ -1,27 +1,43 @@
 """The object store that the settings name."""
 
 import os
+from contextlib import suppress
 from pathlib import Path
 from urllib.parse import unquote_to_bytes, urlsplit
 
-from handlers.settings import Settings
+from handlers.settings import S3Settings, Settings, SettingsError
 from model_store.connect import open_store
 from model_store.objects import ObjectStore, StoreError
+from model_store.s3.credentials import Keys
 
 
 def open_settings_store(settings: Settings) -> ObjectStore:
     """Open the store. Raises ``StoreError`` for a wrong address, ``SettingsError`` for an unreadable secret file."""
-    access_key, secret_key = settings.s3.credentials()
     return open_store(
         settings.store_url,
         endpoint=settings.s3.endpoint,
         region=settings.s3.region,
-        access_key=access_key,
-        secret_key=secret_key,
+        keys=_current_keys(settings.s3),
         ca_file=settings.s3.ca_file,
         connect_timeout=settings.s3.connect_timeout_seconds,
         read_timeout=settings.s3.read_timeout_seconds,
     )
+
+
+def _current_keys(s3: S3Settings) -> Keys:
+    """Keys that are exchanged in their files hold from the next request on; while a file cannot be read, the last ones.
+
+    Raises ``SettingsError`` now, and never later.
+    """
+    last = s3.credentials()
+
+    def read() -> tuple[str | None, str | None]:
+        nonlocal last
+        with suppress(SettingsError):
+            last = s3.credentials()
+        return last
+
+    return read
 
 
 def open_existing_store(settings: Settings) -> ObjectStore:

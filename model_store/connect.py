@@ -6,6 +6,7 @@ from urllib.parse import unquote_to_bytes, urlsplit
 
 from model_store.directory.directory_store import DirectoryStore
 from model_store.objects import ObjectStore, StoreError
+from model_store.s3.credentials import Keys, no_keys
 
 
 def open_store(
@@ -13,8 +14,7 @@ def open_store(
     *,
     endpoint: str = "http://127.0.0.1:9000",
     region: str = "us-east-1",
-    access_key: str | None = None,
-    secret_key: str | None = None,
+    keys: Keys = no_keys,
     ca_file: Path | None = None,
     connect_timeout: float = 5.0,
     read_timeout: float = 30.0,
@@ -35,8 +35,7 @@ def open_store(
             parts.netloc,
             endpoint=endpoint,
             region=region,
-            access_key=access_key,
-            secret_key=secret_key,
+            keys=keys,
             ca_file=ca_file,
             connect_timeout=connect_timeout,
             read_timeout=read_timeout,

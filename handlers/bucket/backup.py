@@ -7,6 +7,7 @@ learnt), and what the pointer names is complete. An update that was under way is
 
 import tempfile
 from collections.abc import Callable, Collection, Iterable, Iterator
+from contextlib import suppress
 from dataclasses import dataclass, field
 from datetime import datetime
 from pathlib import Path
@@ -68,6 +69,8 @@ class Copied:
     removed: int = 0
     lost: list[str] = field(default_factory=list)
     """Files of versions that the store has lost or damaged, and that stay in the copy as an earlier run found them."""
+    absent: list[str] = field(default_factory=list)
+    """Files of versions that the copy has not got as their manifests tell, since the source has not either."""
     keys: set[str] = field(default_factory=set)
     total_size: int = 0
 
@@ -164,6 +167,7 @@ def make_backup(store: ObjectStore, target: ObjectStore, report: Report = lambda
 
     Objects of the copy that are no longer in the store are removed: a restore must not bring back what was deleted. A
     file of a version that the store still has was not deleted but lost: it stays in the copy, perhaps the last one.
+    What the copy has not got either is told too.
     Raises ``StoreError``, also for a target that holds anything but a copy, is the store, lies in it or holds it.
     """
     check_apart(store.url, target.url)
@@ -182,6 +186,7 @@ def make_backup(store: ObjectStore, target: ObjectStore, report: Report = lambda
     for key in gone:
         target.delete(key)
     done.removed = len(gone)
+    done.lost = [key for key in done.lost if key not in done.absent]  # damaged first and lost afterwards
     record = BackupRecord(
         source=store.url,
         begun_at=begun,
@@ -246,17 +251,49 @@ def _copy_all(source: ObjectStore, target: ObjectStore, done: Copied, report: Re
                 if info is not None:
                     done.count(info)
                     report(info.key, info.size)
-        try:
+        with suppress(ObjectNotFoundError):  # nothing has been learnt, or the gate refused it
             data = source.read(POINTER)
-        except ObjectNotFoundError:
-            return  # nothing has been learnt
-        pointer = parse(Pointer, data, f"{source.url}/{POINTER}", "choose a version: lucir rollback VERSION")
-        for info in source.list(f"{PREFIX}{pointer.version}/"):  # it may have come after its folder was listed
+            pointer = parse(Pointer, data, f"{source.url}/{POINTER}", "choose a version: lucir rollback VERSION")
+            done.version = pointer.version
+        _complete_versions(source, target, done, copy)
+        if done.version is not None:
+            target.write(POINTER, data)
+            done.keys.add(POINTER)
+
+
+def _complete_versions(
+    source: ObjectStore, target: ObjectStore, done: Copied, copy: Callable[[ObjectInfo], ObjectInfo | None]
+) -> None:
+    """Copy what came of versions after their folders were listed; ``done`` is told what is absent all the same."""
+    for number in _incomplete(target, done.version):
+        for info in source.list(file_key(number, "")):
             if info.key not in done.keys and copy(info) is not None:
                 done.count(info)
-        target.write(POINTER, data)
-        done.keys.add(POINTER)
-        done.version = pointer.version
+    for number, lacking in _incomplete(target, done.version).items():
+        if number == done.version or exists(source, file_key(number, MANIFEST)):  # else it was removed meanwhile
+            done.absent += lacking
+
+
+def _incomplete(copy: ObjectStore, current: int | None) -> dict[int, list[str]]:
+    """What a copy lacks of versions, or has in another size, by number: of those with a manifest, and of ``current``.
+
+    One listing, and the manifests. Raises ``StoreError``.
+    """
+    sizes = {info.key: info.size for info in copy.list(PREFIX)}
+    numbers = {number for number, name in map(_place, sizes) if name == MANIFEST}
+    if current is not None:
+        numbers.add(current)
+    found = dict[int, list[str]]()
+    for number in sorted(numbers):
+        try:
+            files = VersionStore(copy).manifest(number).files
+        except (VersionNotFoundError, CorruptVersionError):
+            found[number] = [file_key(number, MANIFEST)]
+            continue
+        keys = {file_key(number, name): file.size for name, file in files.items()}
+        if lacking := [key for key, size in keys.items() if sizes.get(key) != size]:
+            found[number] = lacking
+    return found
 
 
 def _passes(source: ObjectStore, copied: Collection[str]) -> Iterator[Iterable[ObjectInfo]]:

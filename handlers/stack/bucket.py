@@ -25,7 +25,7 @@ def ensure_bucket(settings: Settings) -> bool:
     bucket = url.removeprefix("s3://").rstrip("/")
     check_bucket(bucket)
     pool = make_pool(s3.ca_file, s3.connect_timeout_seconds, s3.read_timeout_seconds)
-    client = make_client(s3.endpoint, s3.region, *s3.credentials(), pool)
+    client = make_client(s3.endpoint, s3.region, s3.credentials, pool)
     with s3_errors(Place(s3.endpoint, bucket), "make the bucket"):
         if client.bucket_exists(bucket):
             return False

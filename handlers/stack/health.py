@@ -71,7 +71,7 @@ class EngineProbe:
 class SidecarProbe:
     """Of updater and follower. Alive while ``/healthz`` answers 200; ready when ``/readyz`` does.
 
-    ``/readyz`` asks the store: while that one hangs there is no answer, and a restart would cost the running update.
+    ``/readyz`` asks the store: while that one hangs it is not ready, and a restart would cost the running update.
     """
 
     def __init__(self, url: str, *, timeout: float = TIMEOUT_SECONDS) -> None:

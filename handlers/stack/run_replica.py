@@ -1,22 +1,15 @@
 """A serving replica on this machine: a serving engine and a follower, checked, started, supervised, ended."""
 
-import logging
 import threading
 from collections.abc import Callable, Mapping
 
 from handlers.settings import Settings
-from handlers.stack.errors import StackError
+from handlers.stack.first_look import check_readable
 from handlers.stack.folder import claimed
 from handlers.stack.ports import Listener, check_ports
 from handlers.stack.run_stack import supervise
 from handlers.stack.service_list import environment_with, follower_service
 from handlers.stack.supervision.service_logs import LogSink
-from handlers.store import open_existing_store
-from model_store.documents import CorruptVersionError
-from model_store.objects import StoreError, StoreUnavailableError
-from model_store.versions import VersionStore
-
-logger = logging.getLogger(__name__)
 
 
 def run_replica(
@@ -32,7 +25,7 @@ def run_replica(
     """
     with claimed(settings):
         check_ports(listeners(settings))
-        check_readable(settings)
+        check_readable(settings, stop)
         sidecar = follower_service(settings, environment_with(settings, changes))
         supervise(settings, changes, sidecar, sink, stop, on_ready)
 
@@ -45,13 +38,3 @@ def listeners(settings: Settings) -> list[Listener]:
         Listener("the serving engine's metrics", serving.host, serving.metrics_port, "--metrics-port"),
         Listener("the follower's status and metrics", follower.host, follower.port, "--follower-port"),
     ]
-
-
-def check_readable(settings: Settings) -> None:
-    """Raise ``StackError`` when the store cannot be read. Nothing is written to it, not even to try."""
-    try:
-        VersionStore(open_existing_store(settings)).current()
-    except (StoreUnavailableError, CorruptVersionError) as error:
-        logger.warning("%s; the follower keeps trying", error)
-    except StoreError as error:
-        raise StackError(f"the store cannot be used: {error} (choose another one with --store)") from error

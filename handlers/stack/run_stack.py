@@ -1,6 +1,5 @@
 """The whole stack on this machine: checks, start, record, supervision, end."""
 
-import logging
 import os
 import threading
 from collections.abc import Callable, Mapping
@@ -10,6 +9,7 @@ from handlers.child_environment import prepare_folders
 from handlers.settings import Settings
 from handlers.sockets import LaunchError
 from handlers.stack.errors import StackError
+from handlers.stack.first_look import check_store
 from handlers.stack.folder import StackRecord, claimed, write_record
 from handlers.stack.minio import HOST, minio_service, minio_values
 from handlers.stack.ports import Listener, check_ports
@@ -17,11 +17,7 @@ from handlers.stack.service_list import environment_with, remove_sockets, servin
 from handlers.stack.supervision.service_logs import LogSink
 from handlers.stack.supervision.supervised import Service
 from handlers.stack.supervision.supervisor import Supervisor
-from handlers.store import open_settings_store
 from handlers.web_address import reachable, web_address
-from model_store.objects import StoreError, StoreUnavailableError
-
-logger = logging.getLogger(__name__)
 
 
 def run_stack(
@@ -43,7 +39,7 @@ def run_stack(
             storage = minio_service(settings)
             supervise(settings, changes, replace(updater, needs=storage.name), sink, stop, on_ready, storage)
         else:
-            check_store(settings)
+            check_store(settings, stop)
             supervise(settings, changes, updater, sink, stop, on_ready)
 
 
@@ -91,16 +87,6 @@ def listeners(settings: Settings) -> list[Listener]:
         Listener("the serving engine's metrics", serving.host, serving.metrics_port, "--metrics-port"),
         Listener("the updater's page and metrics", updater.host, updater.port, "--updater-port"),
     ]
-
-
-def check_store(settings: Settings) -> None:
-    """Raise ``StackError`` when the store cannot be used; one that does not answer now may do so later."""
-    try:
-        open_settings_store(settings).check()
-    except StoreUnavailableError as error:
-        logger.warning("%s; the updater keeps trying", error)
-    except StoreError as error:
-        raise StackError(f"the store cannot be used: {error} (choose another one with --store)") from error
 
 
 def describe(settings: Settings, status_url: str, *, ready: bool) -> StackRecord:

@@ -8,10 +8,13 @@ from urllib.parse import urlsplit
 
 import urllib3
 from minio import Minio
+from minio.credentials.credentials import Credentials
+from minio.credentials.providers import Provider
 from minio.helpers import check_bucket_name
 
 from model_store.local_files import CHUNK
 from model_store.objects import ObjectInfo, StoreError, check_size
+from model_store.s3.credentials import Keys
 
 POOL_SIZE = 16
 RETRIES = 2
@@ -70,10 +73,21 @@ def make_pool(ca_file: Path | None, connect_timeout: float, read_timeout: float)
     )
 
 
-def make_client(
-    endpoint: str, region: str, access_key: str | None, secret_key: str | None, pool: urllib3.PoolManager
-) -> Minio:
+class _CurrentKeys(Provider):
+    """Signs each request with the keys of that moment."""
+
+    def __init__(self, keys: Keys) -> None:
+        self._keys = keys
+
+    def retrieve(self) -> Credentials:
+        """As the SDK wants them."""
+        access_key, secret_key = self._keys()
+        return Credentials(access_key or "", secret_key or "")
+
+
+def make_client(endpoint: str, region: str, keys: Keys, pool: urllib3.PoolManager) -> Minio:
     """The SDK's client for ``http(s)://host:port``. Raises ``StoreError`` for a wrong address or half a key."""
+    access_key, secret_key = keys()
     if bool(access_key) != bool(secret_key):
         raise StoreError("an S3 key has two parts: set LUCIR_S3__ACCESS_KEY and LUCIR_S3__SECRET_KEY, or neither")
     try:
@@ -83,8 +97,7 @@ def make_client(
         host = parts.hostname if ":" not in parts.hostname else f"[{parts.hostname}]"
         return Minio(
             host if parts.port is None else f"{host}:{parts.port}",
-            access_key=access_key or None,
-            secret_key=secret_key or None,
+            credentials=_CurrentKeys(keys) if access_key else None,
             secure=parts.scheme == "https",
             region=region,
             http_client=pool,

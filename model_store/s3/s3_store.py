@@ -30,6 +30,7 @@ from model_store.objects import (
 )
 from model_store.s3.conditional import ConditionalWriter, Preconditions
 from model_store.s3.connection import check_bucket, describe, make_client, make_pool, pieces, written_at
+from model_store.s3.credentials import Keys, no_keys
 from model_store.s3.errors import Place, s3_errors
 from model_store.s3.listening import OneRequestPool, listen
 
@@ -56,15 +57,14 @@ class S3Store:
         *,
         endpoint: str,
         region: str = "us-east-1",
-        access_key: str | None = None,
-        secret_key: str | None = None,
+        keys: Keys = no_keys,
         ca_file: Path | None = None,
         connect_timeout: float = 5.0,
         read_timeout: float = 30.0,
     ) -> None:
         check_bucket(bucket)
         pool = make_pool(ca_file, connect_timeout, read_timeout)
-        self._connect = partial(make_client, endpoint, region, access_key, secret_key)
+        self._connect = partial(make_client, endpoint, region, keys)
         self._client = self._connect(pool)
         self._listening_pool = partial(OneRequestPool, ca_file, connect_timeout)
         self._bucket = bucket

@@ -56,6 +56,17 @@ class TestConditions:
             assert store.conditional_writes
             assert len(server.requests) == asked
 
+    def test_what_fails_is_told_in_the_same_words_each_time(self) -> None:
+        """Else the log and the page take each failure for another one."""
+        told = set[str]()
+        with raw(b"") as endpoint:
+            store = connect(endpoint)
+            for _ in range(2):
+                with pytest.raises(StoreUnavailableError) as caught:
+                    _ = store.conditional_writes
+                told.add(str(caught.value))
+        assert len(told) == 1
+
     def test_a_lost_answer_is_no_lost_write(self) -> None:
         with fake(conditions="honoured", lose_answers=True) as (store, server):
             info = store.write("a", b"mine", only_if_absent=True)

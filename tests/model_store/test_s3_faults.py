@@ -13,7 +13,7 @@ from model_store.connect import open_store
 from model_store.objects import StoreError, StoreUnavailableError
 from model_store.s3.errors import Place, from_code
 from tests.support.stores.bad_s3 import SECRET, Fake, _xml, connect, every_call, raw, serving
-from tools.servers.server import Server, free_port
+from tools.servers.server import ACCESS_KEY, SECRET_KEY, Server, free_port
 
 WRONG_ENDPOINTS = ("localhost:9000", "ftp://host", "http://host/path", "http://", "http://host:port", "http://u:p@h")
 WRONG_STORES = ("s3://", "s3://bucket/folder", "file://host/x", "/tmp/x", "ftp://x", "file:x")
@@ -151,9 +151,9 @@ class TestWrong:
             assert "no-such-bucket" in str(error)
             assert "create the bucket" in str(error)
 
-    @pytest.mark.parametrize("options", [{"access_key": "nobody"}, {"secret_key": SECRET}])
-    def test_a_wrong_key(self, minio: Server, tmp_path: Path, options: dict[str, str]) -> None:
-        for error in every_call(minio.open(minio.bucket(), **options), tmp_path):
+    @pytest.mark.parametrize("keys", [("nobody", SECRET_KEY), (ACCESS_KEY, SECRET)])
+    def test_a_wrong_key(self, minio: Server, tmp_path: Path, keys: tuple[str, str]) -> None:
+        for error in every_call(minio.open(minio.bucket(), keys=lambda: keys), tmp_path):
             assert "LUCIR_S3__ACCESS_KEY" in str(error)
 
     def test_a_wrong_region(self, minio: Server) -> None:
@@ -174,7 +174,7 @@ class TestWrong:
             *((lambda url=url: connect(url), "LUCIR_S3__ENDPOINT") for url in WRONG_ENDPOINTS),
             *((lambda url=url: open_store(url), "file:///path or s3://bucket") for url in WRONG_STORES),
             (lambda: open_store("s3://No_Bucket"), "a-z"),
-            (lambda: connect("http://127.0.0.1:1", secret_key=None), "SECRET_KEY"),
+            (lambda: connect("http://127.0.0.1:1", keys=lambda: ("key", None)), "SECRET_KEY"),
             (lambda: connect("https://127.0.0.1:1", ca_file=Path("/no/ca.pem")), "LUCIR_S3__CA_FILE"),
         ],
     )

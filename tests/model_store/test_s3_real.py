@@ -35,7 +35,7 @@ def user(server: Server, name: str, policy: dict[str, object]) -> dict[str, obje
     admin.user_add(name, f"{name}-secret")
     admin.policy_add(name, policy=policy)
     admin.policy_set(name, user=name)
-    return {"access_key": name, "secret_key": f"{name}-secret"}
+    return {"keys": lambda: (name, f"{name}-secret")}
 
 
 @pytest.fixture(scope="module")

@@ -58,8 +58,7 @@ class Server:
         settings: dict[str, Any] = {
             "endpoint": self.endpoint,
             "region": REGION,
-            "access_key": self.access_key,
-            "secret_key": SECRET_KEY,
+            "keys": lambda: (self.access_key, SECRET_KEY),
         }
         return open_store(f"s3://{bucket}", **(settings | {"ca_file": self.ca_file} | options))
 

@@ -18,7 +18,7 @@ Copy = Callable[[str, Report], Copied]
 def run(copy: Copy, place: str, verb: str, *, as_json: bool) -> None:
     """Copy with a line that moves on standard error, then tell what was done.
 
-    Raises ``CommandError`` for files that the store has lost: a run by cron must not end as if all were well.
+    Raises ``CommandError`` for files of versions that are lost: a run by cron must not end as if all were well.
     """
     console = Console(stderr=True)
     columns = (SpinnerColumn(), TextColumn("{task.completed} objects"), BarColumn())
@@ -34,16 +34,25 @@ def run(copy: Copy, place: str, verb: str, *, as_json: bool) -> None:
                 "bytes": done.size,
                 "unchanged": done.unchanged,
                 "removed": done.removed,
-                "lost": sorted(done.lost),
+                "lost": sorted(done.lost + done.absent),
             }
         )
     else:
         _tell(done, verb)
+    problems = []
     if done.lost:
-        raise CommandError(
+        problems.append(
             f"the store has lost or damaged {len(done.lost)} files of versions that {place} still has, and keeps: "
             f"{', '.join(sorted(done.lost)[:5])}; put them back from there under the same names"
         )
+    if done.absent:
+        problems.append(
+            f"{len(done.absent)} files of versions are missing or damaged both in the store and in {place}: "
+            f"{', '.join(sorted(done.absent)[:5])}; put them back from another backup, or serve a version that is "
+            "whole: lucir rollback VERSION"
+        )
+    if problems:
+        raise CommandError("; ".join(problems))
 
 
 def _tell(done: Copied, verb: str) -> None:

@@ -1,7 +1,6 @@
 """A store copied while it is used, and brought back: the same objects, the same answers."""
 
 import json
-import shutil
 from collections.abc import Callable
 from pathlib import Path
 
@@ -13,9 +12,9 @@ from model_store.connect import check_apart
 from model_store.directory.directory_store import DirectoryStore
 from model_store.objects import ObjectStore, StoreError
 from model_store.removal import VersionRemover
-from model_store.versions import VersionStore
+from model_store.versions import POINTER, VersionStore
 from tests.support.stores.inspected import everything_in
-from tests.support.stores.old_store import OLD
+from tests.support.stores.old_store import copy_whole
 from tools.simulation.bucket import Bucket, Faults, SimulatedStore
 from tools.simulation.scheduler import Process, Scheduler
 
@@ -29,7 +28,7 @@ def restorable(copy: ObjectStore) -> int | None:
 
 @pytest.fixture
 def store(tmp_path: Path) -> DirectoryStore:
-    shutil.copytree(OLD, tmp_path / "store")
+    copy_whole(tmp_path / "store")
     store = DirectoryStore(tmp_path / "store")
     store.write("incoming/new/a.png", b"an image")
     store.write("archive/000009/large.png", b"x" * (3 << 20))
@@ -236,3 +235,59 @@ def test_a_version_that_was_removed_leaves_the_copy_whole(store: DirectoryStore,
     assert not [key for key in everything_in(copy) if key.startswith("versions/1/")]
     assert "versions/3/manifest.json" not in everything_in(copy)
     assert "versions/4/model.onnx" in everything_in(copy)
+
+
+DOCUMENTS = ("evaluation", "manifest")
+
+
+@pytest.mark.parametrize("key", [f"versions/{number}/{name}.json" for number in (3, 4) for name in DOCUMENTS])
+@pytest.mark.parametrize("now", [None, b"cut"])
+def test_what_the_store_lacks_at_its_first_backup_is_told(
+    store: DirectoryStore, copy: DirectoryStore, key: str, now: bytes | None
+) -> None:
+    """Each time, until it is put back; nothing tells a version without a manifest from one that is being written."""
+    whole = store.read(key)
+    store.delete(key) if now is None else store.write(key, now)
+    told = [] if now is None and key == "versions/3/manifest.json" else [key]
+    for _ in range(2):
+        made = make_backup(store, copy)
+        assert (made.absent, made.lost) == (told, [])
+    store.write(key, whole)
+    assert make_backup(store, copy).absent == []
+    assert everything_in(copy)[key] == whole
+
+
+def test_what_was_damaged_and_then_lost_is_in_neither_place(store: DirectoryStore, copy: DirectoryStore) -> None:
+    key = "versions/4/model.onnx"
+    store.write(key, b"cut")
+    make_backup(store, copy)
+    store.delete(key)
+    made = make_backup(store, copy)
+    assert (made.absent, made.lost) == ([key], [])
+
+
+def test_a_version_that_comes_or_goes_meanwhile_is_not_incomplete(
+    store: DirectoryStore, copy: DirectoryStore, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """One is removed after its manifest was copied and before the rest; of one a file came after it was listed."""
+    late = store.read("versions/3/config.yaml")
+    for key in ("versions/1/config.yaml", "versions/3/config.yaml"):
+        store.delete(key)
+    once = iter([True])
+
+    def change() -> None:
+        if next(once, False):
+            VersionRemover(VersionStore(store)).remove({1: "old"})
+            store.write("versions/3/config.yaml", late)
+
+    moving(store, monkeypatch, change, POINTER)
+    assert make_backup(store, copy).absent == []
+    assert everything_in(copy)["versions/3/config.yaml"] == late
+
+
+def test_a_backup_that_lacks_files_of_versions_says_so_when_it_is_restored(
+    store: DirectoryStore, copy: DirectoryStore, back: DirectoryStore
+) -> None:
+    store.delete("versions/3/evaluation.json")
+    make_backup(store, copy)
+    assert restore_backup(copy, back).absent == ["versions/3/evaluation.json"]

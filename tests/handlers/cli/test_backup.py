@@ -1,16 +1,15 @@
 """``lucir backup`` and ``lucir restore``, and the same from Python."""
 
 import json
-import shutil
 from pathlib import Path
 
 from handlers.client import Client
 from tests.handlers.cli.conftest import Run, refusal
-from tests.support.stores.old_store import OLD
+from tests.support.stores.old_store import copy_whole
 
 
 def test_a_store_is_copied_and_restored_elsewhere(lucir: Run, tmp_path: Path) -> None:
-    shutil.copytree(OLD, tmp_path / "store")
+    copy_whole(tmp_path / "store")
     store, copy, back = (tmp_path / name for name in ("store", "copy", "back"))
     first = lucir("backup", copy, "--store", store.as_uri())
     assert first.returncode == 0, first.stderr
@@ -25,7 +24,7 @@ def test_a_store_is_copied_and_restored_elsewhere(lucir: Run, tmp_path: Path) ->
 
 
 def test_a_file_that_the_store_lost_fails_the_run_and_names_what_to_put_back(lucir: Run, tmp_path: Path) -> None:
-    shutil.copytree(OLD, tmp_path / "store")
+    copy_whole(tmp_path / "store")
     store, copy = tmp_path / "store", tmp_path / "copy"
     with Client(store=store.as_uri()) as client:
         client.backup(str(copy))
@@ -34,3 +33,13 @@ def test_a_file_that_the_store_lost_fails_the_run_and_names_what_to_put_back(luc
     assert "versions/4/model.onnx" in said
     assert "put them back" in said
     assert (copy / "versions" / "4" / "model.onnx").exists()
+
+
+def test_a_file_that_was_lost_before_the_first_run_fails_it_too(lucir: Run, tmp_path: Path) -> None:
+    copy_whole(tmp_path / "store")
+    store, copy = tmp_path / "store", tmp_path / "copy"
+    (store / "versions" / "4" / "model.onnx").unlink()
+    run = lucir("backup", copy, "--store", store.as_uri(), "--json")
+    assert run.returncode == 1
+    assert json.loads(run.stdout)["lost"] == ["versions/4/model.onnx"]
+    assert "put them back from another backup" in refusal(lucir("backup", copy, "--store", store.as_uri()))

@@ -44,7 +44,7 @@ def reader(server: Server) -> ObjectStore:
     admin.user_add("follower-key", "follower-secret")
     admin.attach_policy(["follow"], user="follower-key")
     return open_store(
-        "s3://lucir", endpoint=server.endpoint, region=REGION, access_key="follower-key", secret_key="follower-secret"
+        "s3://lucir", endpoint=server.endpoint, region=REGION, keys=lambda: ("follower-key", "follower-secret")
     )
 
 

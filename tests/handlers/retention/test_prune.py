@@ -117,7 +117,7 @@ def test_a_bucket_is_pruned_as_a_folder_is(
 def bucket_like(store: DirectoryStore, port: int) -> ObjectStore:
     """A bucket with the same objects."""
     Minio(f"127.0.0.1:{port}", "key", "secret", secure=False, region="us-east-1").make_bucket("lucir")
-    bucket = open_store("s3://lucir", endpoint=f"http://127.0.0.1:{port}", access_key="key", secret_key="secret")
+    bucket = open_store("s3://lucir", endpoint=f"http://127.0.0.1:{port}", keys=lambda: ("key", "secret"))
     for info in store.list(""):
         bucket.write(info.key, store.read(info.key))
     return bucket

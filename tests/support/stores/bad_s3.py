@@ -175,7 +175,7 @@ def raw(answer: bytes | None) -> Iterator[str]:
 
 
 def connect(endpoint: str, bucket: str = "lucir", **options: object) -> ObjectStore:
-    settings = {"access_key": "key", "secret_key": SECRET, "connect_timeout": 10.0, "read_timeout": 60.0}
+    settings = {"keys": lambda: ("key", SECRET), "connect_timeout": 10.0, "read_timeout": 60.0}
     return open_store(f"s3://{bucket}", endpoint=endpoint, **(settings | options))
 
 

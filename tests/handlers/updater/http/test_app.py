@@ -3,6 +3,7 @@
 import re
 import shutil
 import socket
+import threading
 from pathlib import Path
 
 import httpx
@@ -16,6 +17,9 @@ from handlers.updater.service import Updater
 from handlers.updater.status import Phase
 from model_store.directory.directory_store import DirectoryStore
 from model_store.objects import StoreError
+from tests.handlers.updater.http.conftest import serving
+from tests.support.stores.acted_on import ActedOn
+from tests.support.waiting import PATIENCE, wait_for
 
 
 def test_the_page_only_loads_what_is_its_own(client: httpx.Client) -> None:
@@ -96,6 +100,30 @@ def test_ready_says_that_incoming_cannot_be_listed(client: httpx.Client, updater
     assert (answer.status_code, "permission denied" in answer.json()["error"]) == (503, True)
     updater.status.store_ok()
     assert client.get("/readyz").status_code == 200
+
+
+def test_all_who_ask_share_one_check_of_a_store_that_hangs(
+    updater: Updater, store: DirectoryStore, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """More would fill the pool of threads, and the page would hang too."""
+    checks, told, answers = list[str](), list[httpx.Response](), threading.Event()
+
+    def hanging(name: str, _: str) -> None:
+        checks.append(name)
+        assert answers.wait(PATIENCE)
+
+    updater.objects = ActedOn(store, hanging)  # type: ignore[assignment]  # it answers by __getattr__
+    monkeypatch.setattr(probes, "ANSWER_SECONDS", 0.05)
+    with serving(updater) as client:
+        try:
+            for _ in range(3):
+                told.append(client.get("/readyz"))
+        finally:
+            answers.set()
+        assert {(answer.status_code, answer.text) for answer in told} == {(503, told[0].text)}
+        assert "leaves a check of it waiting" in told[0].json()["error"]
+        assert len(checks) == 1
+        wait_for(lambda: client.get("/readyz").status_code == 200)
 
 
 def test_errors_are_json(client: httpx.Client) -> None:
