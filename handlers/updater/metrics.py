@@ -35,6 +35,7 @@ class Metrics(ServingMetrics):
         self._most_classes = classes
         self._last_published = 0.0
         self._make_accuracy()
+        self._make_version()
         self._make_progress()
         self._make_flow()
         self.clear_version()
@@ -85,6 +86,8 @@ class Metrics(ServingMetrics):
             "lucir_forgetting_ratio", "Mean over old classes of the best earlier accuracy minus the present one."
         )
         self.old_as_new = self.gauge("lucir_old_as_new_ratio", "Share of old-class images taken for a new class.")
+
+    def _make_version(self) -> None:
         self.classes = self.gauge("lucir_classes", "Classes of the current version.")
         self.exemplars = self.gauge("lucir_exemplars", "Exemplars the current version keeps.")
         self.phase = self.gauge("lucir_phase", "Phases that led to the current version.")

@@ -73,10 +73,6 @@ class Updater:
         self.versions = VersionStore(objects)
         self._leadership = Leadership(settings, objects, self.metrics, self.status)
         fenced = FencedStore(objects, self._leadership.hold)
-
-        def epoch() -> int | None:
-            return self._leadership.epoch
-
         self.records = UpdateRecords(fenced)
         self.view = VersionsView(self.versions, self.records)
         self.edits = EditDesk(objects, self.records, settings.updater.poll_seconds)
@@ -90,22 +86,8 @@ class Updater:
         self._watcher.set_known(frozenset(), frozen=config.frozen)
         self._serving = ServingLoop(settings, self.versions, self.metrics, self.status)
         self._child, self._refiner = Child(), Child()
-        self._services = Services(
-            settings=settings,
-            config=config,
-            objects=fenced,
-            versions=VersionStore(fenced, epoch),
-            records=self.records,
-            metrics=self.metrics,
-            status=self.status,
-            wait_served=lambda version, dropped: self._serving.wait_served(version, dropped, self.stopping),
-            expect_provisional=self._serving.expect_provisional,
-            leadership=self._leadership,
-            child=self._child,
-            stop=self.stopping,
-            troubled=troubled,
-        )
-        self._retention = Retention(fenced, settings.retention, self._services.tick, epoch)
+        self._services = self._make_services(config, fenced, troubled)
+        self._retention = Retention(fenced, settings.retention, self._services.tick, lambda: self._leadership.epoch)
         self._unsure = UnsureImages(UnsureRules.of(settings.labelling, settings.data))
         self._unsure_swept = -UNSURE_SECONDS
         self._second_look = SecondLook(fenced, self.records, settings.updater.settle_seconds)
@@ -121,6 +103,24 @@ class Updater:
         """The version whose classes are known here."""
         self._frozen = config.frozen
         """Whether the served version has a frozen backbone: its learning child stays warm."""
+
+    def _make_services(self, config: PhaseConfig, fenced: FencedStore, troubled: Troubled) -> Services:
+        """What the steps of an update work with."""
+        return Services(
+            settings=self.settings,
+            config=config,
+            objects=fenced,
+            versions=VersionStore(fenced, lambda: self._leadership.epoch),
+            records=self.records,
+            metrics=self.metrics,
+            status=self.status,
+            wait_served=lambda version, dropped: self._serving.wait_served(version, dropped, self.stopping),
+            expect_provisional=self._serving.expect_provisional,
+            leadership=self._leadership,
+            child=self._child,
+            stop=self.stopping,
+            troubled=troubled,
+        )
 
     def run(self) -> None:
         """Learn what is dropped until ``stopping`` is set, or nothing is left; failures are shown and waited out.

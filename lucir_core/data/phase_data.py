@@ -1,7 +1,7 @@
 """What a phase is given, and the images it trains from."""
 
 from collections import deque
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 
@@ -52,6 +52,13 @@ class PhaseData:
         repeated = sorted({name for name in self.classes if self.classes.count(name) > 1})
         if repeated:
             raise DataError(f"class {repeated[0]!r} stands twice in the class list: name each class once")
+
+    def require_images(self, labels: Iterable[int]) -> None:
+        """Raise DataError for the first of these classes that has no image."""
+        there = set(np.unique(self.labels).tolist())
+        for label in labels:
+            if label not in there:
+                raise DataError(f"class {self.classes[label]!r} has no image: give at least one or leave the class out")
 
 
 def _described(value: object) -> str:

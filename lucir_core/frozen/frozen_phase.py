@@ -10,7 +10,6 @@ import torch
 from lucir_core.config.phase_config import PhaseConfig
 from lucir_core.config.validation import require_replay
 from lucir_core.data.phase_data import PhaseData
-from lucir_core.errors import DataError
 from lucir_core.frozen.extraction import FeatureExtractor
 from lucir_core.frozen.frozen_head import with_head
 from lucir_core.memory.exemplars import exemplars_per_class
@@ -48,9 +47,7 @@ def learn_frozen(
     # The state before has it in eval mode, and nothing changes it here: the head will be put on a copy.
     model = previous.model if previous is not None else create_model(config, seed).eval().requires_grad_(False)
     old = previous.classes if previous is not None else ()
-    missing = [name for label, name in enumerate(data.classes) if label >= len(old) and label not in data.labels]
-    if missing:
-        raise DataError(f"class {missing[0]!r} has no image: give at least one or leave the class out")
+    data.require_images(range(len(old), len(data.classes)))
 
     def tick(done: int) -> None:
         report(Progress("features", done, len(data.images), {}, None, None, 0.9 * done / len(data.images)))

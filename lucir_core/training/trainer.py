@@ -113,17 +113,29 @@ def train_stage(
         else _Loop(stage, images, size, augment, step, contiguous)
     )
     for epoch in range(start, stage.schedule.epochs):
-        stage.model.train()
-        for module in stage.eval_mode:
-            module.eval()
-        _set_lr(optimiser, stage.schedule.lr_at(epoch))
-        with _explained(stage):
-            losses = loop.run(seed, stage.name, epoch)
-        _check_finite(stage, epoch, losses)
-        flops = None if step.flops_per_image is None else step.flops_per_image * len(stage.indices)
-        lr_now = stage.schedule.lr_at(epoch)
-        on_epoch(EpochReport(stage.name, epoch + 1, stage.schedule.epochs, losses, lr_now, flops), optimiser)
+        on_epoch(_run_epoch(stage, epoch, loop, step, optimiser, seed), optimiser)
     stage.model.eval()
+
+
+def _run_epoch(
+    stage: Stage,
+    epoch: int,
+    loop: "_Loop | RecordedEpoch",
+    step: MeteredStep,
+    optimiser: torch.optim.SGD,
+    seed: int,
+) -> EpochReport:
+    """`epoch` counts from 0. Raises as `train_stage` does."""
+    stage.model.train()
+    for module in stage.eval_mode:
+        module.eval()
+    lr = stage.schedule.lr_at(epoch)
+    _set_lr(optimiser, lr)
+    with _explained(stage):
+        losses = loop.run(seed, stage.name, epoch)
+    _check_finite(stage, epoch, losses)
+    flops = None if step.flops_per_image is None else step.flops_per_image * len(stage.indices)
+    return EpochReport(stage.name, epoch + 1, stage.schedule.epochs, losses, lr, flops)
 
 
 def _set_lr(optimiser: torch.optim.SGD, value: float) -> None:

@@ -175,27 +175,10 @@ def carry_out(
     acceleration = Acceleration.parse(how.acceleration)
     left = TimeLeft(specs, how.output)
     failed: dict[str, CommandError] = {}
-
-    def carry_on(spec: RunSpec) -> None:
-        with known_errors(), ProgressLines(console, spec.name) as lines:
-            path = run_benchmark(
-                spec,
-                dataset,
-                how.output,
-                device=device,
-                report=lines.show,
-                clock=clock,
-                commit=how.commit,
-                keep_states=how.keep_states,
-                acceleration=acceleration,
-                starts=starts,
-            )
-        show_result(console, read_json(path))
-
     try:
         for number, spec in enumerate(specs, 1):
             try:
-                carry_on(spec)
+                _carry_on(spec, dataset, how, clock, device, starts, acceleration, console)
             except TimeLimitReachedError:
                 raise
             except Exception as error:
@@ -211,6 +194,33 @@ def carry_out(
         raise _out_of_time(specs, how, len(failed)) from None
     if failed:
         raise RunsFailedError(failed)
+
+
+def _carry_on(
+    spec: RunSpec,
+    dataset: Dataset,
+    how: Carrying,
+    clock: Clock,
+    device: str,
+    starts: SharedStarts | None,
+    acceleration: Acceleration,
+    console: Console,
+) -> None:
+    """One run, with its progress and its table."""
+    with known_errors(), ProgressLines(console, spec.name) as lines:
+        path = run_benchmark(
+            spec,
+            dataset,
+            how.output,
+            device=device,
+            report=lines.show,
+            clock=clock,
+            commit=how.commit,
+            keep_states=how.keep_states,
+            acceleration=acceleration,
+            starts=starts,
+        )
+    show_result(console, read_json(path))
 
 
 def _open_runs(specs: Sequence[RunSpec], how: Carrying) -> int:
