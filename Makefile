@@ -18,8 +18,9 @@ demo: $(VENV)/.runtime  ## the whole story on real data: learn, serve, learn mor
 up: $(VENV)/.runtime  ## start storage, TorchServe and the updater on this machine; Ctrl-C stops them
 	$(BIN)/lucir up
 
-# As many tests at a time; a file's tests stay together, for what they share.
-WORKERS ?= 2
+# As many tests at a time: one more than two cores, since many wait for processes. A file's tests stay together, for what
+# they share.
+WORKERS ?= 3
 PYTEST := $(BIN)/pytest -n $(WORKERS) --dist loadfile
 
 test: $(VENV)/.dev  ## every test (real TorchServe, real training; under 20 minutes on 2 cores)

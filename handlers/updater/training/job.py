@@ -54,6 +54,9 @@ def explain(folder: Path, error: Exception) -> int:
     text = f"{type(error).__name__}: {error}"
     if isinstance(error, torch.OutOfMemoryError):
         text = f"the GPU has too little memory: lower learning.overrides.batch_size ({error})"
+    elif isinstance(error, MemoryError) or "DefaultCPUAllocator: can't allocate memory" in str(error):  # torch's own
+        asked = f" ({error})" if str(error) else ""
+        text = f"memory ran out: lower learning.overrides.batch_size, or give the learning process more memory{asked}"
     elif is_full(error):
         text = str(explain_error(error, f"write in {folder}"))
     try:

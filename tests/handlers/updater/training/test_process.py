@@ -9,12 +9,13 @@ import signal
 import subprocess
 import sys
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import numpy as np
 import psutil
 import pytest
+import torch
 from sklearn.datasets import load_digits
 
 from handlers.settings import Settings
@@ -153,6 +154,16 @@ def test_a_full_disk_is_the_machine_s_fault_even_where_that_cannot_be_written(
     (tmp_path / ERROR_FILE).symlink_to("/dev/full")
     assert explain(tmp_path, full) == EXIT_ENVIRONMENT
     assert "cannot be left for the updater" in caplog.text
+
+
+@pytest.mark.parametrize("allocate", [bytearray, lambda size: np.empty(size, np.uint8), torch.empty])
+def test_memory_that_ran_out_is_told_with_what_helps(tmp_path: Path, allocate: Callable[[int], object]) -> None:
+    """Under a limit (``ulimit -v``) nobody kills the process: Python, numpy and torch have an error each."""
+    with pytest.raises((MemoryError, RuntimeError), match=r"^$|allocate") as caught:
+        allocate(1 << 55)
+    assert explain(tmp_path, caught.value) == 1
+    told = json.loads((tmp_path / ERROR_FILE).read_bytes())["message"]
+    assert "memory ran out: lower learning.overrides.batch_size" in told
 
 
 @pytest.mark.slow  # three processes that import everything
