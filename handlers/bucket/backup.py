@@ -134,15 +134,14 @@ class _EarlierCopy:
             return not self._is_readable(number)
         if name not in manifest.files:
             return False
-        expected = manifest.files[name]
-        with tempfile.NamedTemporaryFile(dir=scratch) as file:
-            try:
-                self._store.download(key, Path(file.name), limit=expected.size)
-            except ObjectNotFoundError:
-                return False  # ``has_lost`` decides, when everything else has been copied
-            except ObjectTooLargeError:
-                return True
-            return describe(Path(file.name)) != expected
+        expected, path = manifest.files[name], scratch / "compared"
+        try:
+            self._store.download(key, path, limit=expected.size)
+        except ObjectNotFoundError:
+            return False  # ``has_lost`` decides, when everything else has been copied
+        except ObjectTooLargeError:
+            return True
+        return describe(path) != expected
 
     def _manifest(self, number: int) -> Manifest | None:
         """As the copy has it; None where it has none of a version (0: no version at all) or a damaged one."""
