@@ -23,10 +23,10 @@ up: $(VENV)/.runtime  ## start storage, TorchServe and the updater on this machi
 WORKERS ?= 3
 PYTEST := $(BIN)/pytest -n $(WORKERS) --dist loadfile
 
-test: $(VENV)/.dev  ## every test (real TorchServe, real training; under 20 minutes on 2 cores)
+test: $(VENV)/.dev  ## every test (real TorchServe, real training; 21 minutes on 2 cores)
 	$(PYTEST)
 
-test-fast: $(VENV)/.dev  ## the everyday tests (under 4 minutes)
+test-fast: $(VENV)/.dev  ## the everyday tests (4 minutes)
 	$(PYTEST) -m "not slow"
 
 test-servers: $(VENV)/.dev  ## the store on MinIO, rclone, Swift and Ceph (installs them: Go; root on Debian)

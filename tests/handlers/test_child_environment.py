@@ -106,6 +106,7 @@ def _secrets(monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.setenv(f"LUCIR_{branch.upper()}", f"{{{name}: hush-{key}}}")
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("module", MODULES)
 def test_onnx_runtime_keeps_no_identity_of_this_machine(module: str, tmp_path: Path) -> None:
     """It would write one below HOME, in each process that imports it, and send it away."""

@@ -13,6 +13,7 @@ from tests.model_store.conftest import Place
 RACES = 40
 
 
+@pytest.mark.slow
 def test_every_store_is_certified_for_what_it_is(place: Place) -> None:
     found = certify(place.store, RACES)
     conditional = place.server is None or place.server.conditional

@@ -78,6 +78,7 @@ def test_asleep_before_any_call_it_changes_nothing_when_it_wakes(place: Place, a
     assert number > 5
 
 
+@pytest.mark.slow
 def test_killed_before_any_call_the_next_attempt_completes_it(place: Place, attempt: Callable[..., Any]) -> None:
     for number in range(100):
         emptied(place.store)

@@ -61,6 +61,7 @@ def by_name(specs: Sequence[RunSpec]) -> list[RunSpec]:
     return sorted(specs, key=lambda spec: spec.name)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", suite_names())
 def test_every_run_of_the_suites(name: str, read: Read) -> None:
     specs = load_suite(name).specs(100)

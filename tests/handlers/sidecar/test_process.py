@@ -156,6 +156,7 @@ def _started(arguments: list[str], folder: Path, **environment: str) -> "subproc
     )
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("fault", "main"),
     [

@@ -85,6 +85,7 @@ def specs(make_spec: MakeSpec) -> list[RunSpec]:
     ]
 
 
+@pytest.mark.slow
 def test_two_of_three_runs_share_and_say_so(dataset: Dataset, specs: list[RunSpec], tmp_path: Path) -> None:
     folder = tmp_path / "work" / "starts"
     starts = SharedStarts(folder, specs, dataset)
@@ -121,6 +122,7 @@ def test_whoever_comes_next_goes_on_with_a_phase_0_that_was_cut_off(
     assert _curves(result) == _curves(whole)
 
 
+@pytest.mark.slow
 def test_a_phase_0_that_a_run_brought_along_is_shared_and_a_damaged_one_is_learnt(
     dataset: Dataset, specs: list[RunSpec], tmp_path: Path
 ) -> None:

@@ -106,6 +106,7 @@ def test_a_replay_is_what_the_phases_gave_one_by_one(learnt: LearnerState) -> No
     assert replayed.eta == pytest.approx(learnt.eta)
 
 
+@pytest.mark.slow
 def test_a_learner_that_was_stopped_after_every_phase_ends_the_same(
     config: PhaseConfig, data: PhaseData, learnt: LearnerState, tmp_path: Path
 ) -> None:

@@ -176,6 +176,7 @@ class TestRealStores:
             wait_for(lambda: not listening.listening)
         assert "listed at intervals only" in caplog.text
 
+    @pytest.mark.slow
     @pytest.mark.parametrize("away", ["after the first listing", "at the first listing"])
     def test_a_server_that_was_away_is_listened_to_again(
         self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, away: str
@@ -208,6 +209,7 @@ class TestRealStores:
             watcher.stop()
 
 
+@pytest.mark.slow
 def test_an_idle_updater_lists_what_is_new_and_nothing_else(
     minio: Server, settings: Settings, monkeypatch: pytest.MonkeyPatch
 ) -> None:
